@@ -1,0 +1,1 @@
+//! An unattended agent that moderates a running `ElectrumX` by TOML policies.
