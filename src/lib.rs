@@ -1,1 +1,6 @@
 //! An unattended agent that moderates a running `ElectrumX` by TOML policies.
+
+pub mod decision;
+pub mod field;
+pub mod policy;
+pub mod time;

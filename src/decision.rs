@@ -1,0 +1,218 @@
+//! What the core says should happen and why, as data; and what came of it.
+//!
+//! Nothing here decides or acts: the engine makes decisions, the limits rule on them, one module
+//! carries them out, the journal keeps them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::field::{Dimension, Scope};
+use crate::policy::{Action, Mode};
+use crate::time::Timestamp;
+
+/// The RPC connection that evidence was read over; counts up within one run of the agent.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// The peer as the server names it; `unknown` where the server does not know it either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer(pub Option<SocketAddr>);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+impl Serialize for Peer {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Peer {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Ok(Self(text.parse().ok()))
+    }
+}
+
+/// A client session: its ID is unique on one server run only, so peer and start belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SessionRef {
+    /// The server's ID.
+    pub id: u64,
+    /// The peer.
+    pub peer: Peer,
+    /// When it connected, by the agent's clock: the poll's time less the session's age.
+    pub since: Timestamp,
+}
+
+/// What a decision is about. Clients choose names and addresses: escape before showing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "scope", content = "target", rename_all = "lowercase")]
+pub enum Target {
+    /// The server.
+    Server,
+    /// One session.
+    Session(SessionRef),
+    /// An address: /32 or /64.
+    Address(IpNet),
+    /// A subnet.
+    Subnet(IpNet),
+    /// A group, by the server's name.
+    Group(Arc<str>),
+    /// A client name.
+    Client(Arc<str>),
+}
+
+impl Target {
+    /// Its scope.
+    pub const fn scope(&self) -> Scope {
+        match self {
+            Self::Server => Scope::Server,
+            Self::Session(_) => Scope::Session,
+            Self::Address(_) => Scope::Address,
+            Self::Subnet(_) => Scope::Subnet,
+            Self::Group(_) => Scope::Group,
+            Self::Client(_) => Scope::Client,
+        }
+    }
+}
+
+/// Unescaped, without the scope: `42 (1.2.3.4:5678)`, `10.0.0.0/24`, `electrum/4.5`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server => f.write_str("server"),
+            Self::Session(session) => write!(f, "{} ({})", session.id, session.peer),
+            Self::Address(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
+            Self::Address(net) | Self::Subnet(net) => net.fmt(f),
+            Self::Group(name) | Self::Client(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A value as a test saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Seen {
+    /// A flag.
+    Flag(bool),
+    /// A number, in the unit of the field's dimension (bytes, seconds, 0 to 1).
+    Number(f64),
+    /// Text or an address; unescaped.
+    Text(Arc<str>),
+}
+
+/// One test that held, with what it saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The field, as the policy names it.
+    pub field: Arc<str>,
+    /// The test as the policy has it: `> 1 MiB/s`.
+    pub test: Arc<str>,
+    /// The value seen.
+    pub seen: Seen,
+    /// What a numeric test compared with; `20x median` comes out as a number here.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub threshold: Option<f64>,
+    /// The dimension of `seen` and `threshold`, if they are numbers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dimension: Option<Dimension>,
+}
+
+/// What a policy wants for one target now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// When: the time of the snapshot.
+    pub at: Timestamp,
+    /// The connection that read the evidence.
+    pub epoch: Epoch,
+    /// The policy's name.
+    pub policy: Arc<str>,
+    /// The policy's own mode; the agent's may be weaker.
+    pub mode: Mode,
+    /// What it wants.
+    pub action: Action,
+    /// For what.
+    #[serde(flatten)]
+    pub target: Target,
+    /// The tests that held, in the policy's order.
+    pub evidence: Vec<Evidence>,
+    /// For how long they have held without a break.
+    pub held: Duration,
+    /// The greatest ratio of a value seen to its threshold; 1 where no test compares numbers
+    /// upwards. The worst offender is served first.
+    pub severity: f64,
+    /// The sessions to act on: the target's members less those spared. Empty for the server.
+    pub sessions: Vec<SessionRef>,
+    /// Members left alone: RPC, closing, protected.
+    pub spared: u32,
+}
+
+/// Why a decision is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Suppression {
+    /// Every member is protected by the configuration, closing, or an RPC connection.
+    Protection,
+    /// The policy acted on this target not long ago.
+    Cooldown {
+        /// When it may again.
+        until: Timestamp,
+    },
+    /// The policy's own limit is used up.
+    PolicyLimit,
+    /// The budget of this kind of action is used up.
+    ActionLimit,
+    /// Too large a share of the sessions was disconnected; a person must look.
+    Breaker {
+        /// When it closes by itself.
+        until: Timestamp,
+    },
+    /// An earlier decision of the same poll covers every session of this one.
+    Covered {
+        /// The policy that does.
+        policy: Arc<str>,
+    },
+    /// Which sessions make up the group is not certain.
+    UncertainMembers,
+    /// An RPC connection bears the same ID: `disconnect` could hit either.
+    AmbiguousId,
+    /// Nothing to change: every session is logged already.
+    NothingToDo,
+}
+
+/// What came of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Committed before the act; stays so only if the agent died in between.
+    Intended,
+    /// Done; the server's words.
+    Executed {
+        /// What the server said, redacted and bounded.
+        detail: String,
+    },
+    /// Would have been done.
+    DryRun,
+    /// Held back.
+    Suppressed(Suppression),
+    /// Tried, and the server refused or the connection broke.
+    Failed {
+        /// The server's words, redacted and bounded.
+        detail: String,
+    },
+}

@@ -1,0 +1,356 @@
+//! The fields that policies test, in one table: scope, name, kind, unit, what they say.
+//!
+//! The same table makes the reference (`fields`), the diagnostics of `check` and the plan of what
+//! the history has to keep. It computes nothing.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of thing that a policy looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The server as a whole.
+    Server,
+    /// One connection of one client.
+    Session,
+    /// All sessions of one IPv4 address, or of one IPv6 /64.
+    Address,
+    /// All sessions of one subnet: IPv4 /24 and IPv6 /48 unless set otherwise.
+    Subnet,
+    /// The server's own group.
+    Group,
+    /// All sessions that give one client name.
+    Client,
+}
+
+impl Scope {
+    /// Every scope, in the order of the reference.
+    pub const ALL: [Self; 6] = [
+        Self::Server,
+        Self::Session,
+        Self::Address,
+        Self::Subnet,
+        Self::Group,
+        Self::Client,
+    ];
+
+    /// As written in a policy.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Session => "session",
+            Self::Address => "address",
+            Self::Subnet => "subnet",
+            Self::Group => "group",
+            Self::Client => "client",
+        }
+    }
+
+    /// What the scope is, for the reference.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::Server => "the server as a whole",
+            Self::Session => "one connection of one client",
+            Self::Address => "all sessions of one IPv4 address, or of one IPv6 /64",
+            Self::Subnet => "all sessions of one subnet, IPv4 /24 or IPv6 /48 unless set otherwise",
+            Self::Group => "one of the server's own groups",
+            Self::Client => "all sessions that give one client name",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a number counts; a quantity in a policy must be of the field's dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// A plain number: sessions, errors, blocks, cost units.
+    Count,
+    /// Bytes.
+    Size,
+    /// A number a second.
+    Rate,
+    /// Bytes a second.
+    ByteRate,
+    /// Seconds.
+    Duration,
+    /// A part of a whole, from 0 to 1.
+    Share,
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A number of this dimension.
+    Number(Dimension),
+    /// Yes or no.
+    Flag,
+    /// Text; clients or the server chose it.
+    Text,
+    /// An IP address or a subnet.
+    Address,
+}
+
+/// From which release on a server can give a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Every release does.
+    Always,
+    /// Only releases with 13 or more session columns, from 1.1 on.
+    Protocol,
+    /// Only releases that reckon costs, from 1.10.1 on.
+    Cost,
+    /// Only releases with `inspect_session`, from 2.0 on.
+    Inspection,
+    /// Only releases that tell it in getinfo; what is not told is unknown.
+    Getinfo,
+    /// The agent's own observation, on any release.
+    Agent,
+}
+
+impl Source {
+    /// For the reference.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::Always => "every release",
+            Self::Protocol => "from 1.1 on",
+            Self::Cost => "from 1.10.1 on",
+            Self::Inspection => "from 2.0 on, by inspect_session",
+            Self::Getinfo => "where getinfo tells it",
+            Self::Agent => "the agent's own observation",
+        }
+    }
+}
+
+macro_rules! fields {
+    ($( $variant:ident $name:literal [$($scope:ident)+] $kind:expr, $windowed:literal, $source:ident, $doc:literal; )+) => {
+        /// A field of a scope. One field bears the same name and unit in every scope that has it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Field {
+            $( #[doc = $doc] $variant, )+
+        }
+
+        impl Field {
+            /// Every field, in the order of the reference.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )+ ];
+
+            /// What the table says of this field.
+            pub const fn info(self) -> &'static FieldInfo {
+                &TABLE[self as usize]
+            }
+        }
+
+        const TABLE: &[FieldInfo] = &[ $( FieldInfo {
+            name: $name,
+            scopes: &[ $( Scope::$scope, )+ ],
+            kind: $kind,
+            windowed: $windowed,
+            source: Source::$source,
+            doc: $doc,
+        }, )+ ];
+    };
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct FieldInfo {
+    /// As written in a policy.
+    pub name: &'static str,
+    /// The scopes that have it.
+    pub scopes: &'static [Scope],
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it is taken over the policy's window.
+    pub windowed: bool,
+    /// Which servers give it.
+    pub source: Source,
+    /// One line for the reference.
+    pub doc: &'static str,
+}
+
+const COUNT: Kind = Kind::Number(Dimension::Count);
+const SIZE: Kind = Kind::Number(Dimension::Size);
+const RATE: Kind = Kind::Number(Dimension::Rate);
+const BYTE_RATE: Kind = Kind::Number(Dimension::ByteRate);
+const DURATION: Kind = Kind::Number(Dimension::Duration);
+const SHARE: Kind = Kind::Number(Dimension::Share);
+
+fields! {
+    // What a target is.
+    Address "address" [Session Address Subnet] Kind::Address, false, Always,
+        "the peer's address, or the subnet; tested with `in` and `not in`";
+    Client "client" [Session Client] Kind::Text, false, Always,
+        "the name the client gave; any text, and never proof of anything";
+    Group "group" [Group] Kind::Text, false, Always,
+        "the server's name for the group";
+    Protocol "protocol" [Session] Kind::Text, false, Protocol,
+        "the protocol version agreed on";
+    Transport "transport" [Session] Kind::Text, false, Always,
+        "`tcp`, `ssl` or `websocket`";
+    Private "private" [Session Address Subnet] Kind::Flag, false, Always,
+        "whether the peer's address is private, loopback or unknown: Tor and local proxies";
+    Logged "logged" [Session] Kind::Flag, false, Always,
+        "whether the server logs this session";
+    Age "age" [Session] DURATION, false, Always,
+        "how long ago the session connected";
+
+    // How many.
+    Sessions "sessions" [Server Address Subnet Group Client] COUNT, false, Always,
+        "sessions connected now; of the server, those of RPC connections too";
+    SessionsShare "sessions_share" [Address Subnet Group Client] SHARE, false, Always,
+        "its part of all client sessions";
+    Addresses "addresses" [Subnet] COUNT, false, Always,
+        "addresses (IPv6: /64) with a session now";
+    NewSessions "new_sessions" [Server Address Subnet Group Client] COUNT, true, Always,
+        "sessions that connected within the window, as far as the polls saw them";
+    GoneSessions "gone_sessions" [Server Address Subnet Group Client] COUNT, true, Always,
+        "sessions that left within the window";
+
+    // Sums over the sessions connected now.
+    PendingRequests "pending_requests" [Server Session Address Subnet Group Client] COUNT, false, Always,
+        "requests that the server has not answered yet";
+    Subs "subs" [Server Session Address Subnet Group Client] COUNT, false, Always,
+        "subscriptions";
+    TxsSent "txs_sent" [Server Session Address Subnet Group Client] COUNT, false, Always,
+        "transactions broadcast by the sessions connected now; of the server, since it started";
+    Requests "requests" [Session Address Subnet Group Client] COUNT, false, Always,
+        "messages received from the sessions connected now";
+    RecvSize "recv_size" [Session Address Subnet Group Client] SIZE, false, Always,
+        "bytes received from the sessions connected now";
+    SentSize "sent_size" [Session Address Subnet Group Client] SIZE, false, Always,
+        "bytes sent to the sessions connected now";
+    Cost "cost" [Session Address Subnet Group Client] COUNT, false, Cost,
+        "the server's own reckoning of the resources used; decays with time";
+    ExtraCost "extra_cost" [Session] COUNT, false, Cost,
+        "what the session's groups add to its cost";
+    RetainedCost "retained_cost" [Group] COUNT, false, Cost,
+        "cost left behind by sessions that have gone";
+
+    // Over the window, with the sessions that left in it.
+    RecvRate "recv_rate" [Server Session Address Subnet Group Client] BYTE_RATE, true, Always,
+        "bytes received a second";
+    SentRate "sent_rate" [Server Session Address Subnet Group Client] BYTE_RATE, true, Always,
+        "bytes sent a second";
+    RequestRate "request_rate" [Server Session Address Subnet Group Client] RATE, true, Always,
+        "messages received a second";
+    TxRate "tx_rate" [Server Session Address Subnet Group Client] RATE, true, Always,
+        "transactions broadcast a second";
+    CostRate "cost_rate" [Server Session Address Subnet Group Client] RATE, true, Cost,
+        "cost incurred a second, decay left aside; each error costs 100";
+    RecvShare "recv_share" [Session Address Subnet Group Client] SHARE, true, Always,
+        "its part of all bytes received";
+    SentShare "sent_share" [Session Address Subnet Group Client] SHARE, true, Always,
+        "its part of all bytes sent";
+    RequestShare "request_share" [Session Address Subnet Group Client] SHARE, true, Always,
+        "its part of all messages received";
+    CostShare "cost_share" [Session Address Subnet Group Client] SHARE, true, Cost,
+        "its part of all cost incurred";
+
+    // Errors.
+    ServerErrors "errors" [Server] COUNT, false, Always,
+        "errors of the sessions connected now, our own RPC connection's included";
+    ServerErrorRate "error_rate" [Server] RATE, true, Always,
+        "errors a second, at the least: the server's sum falls when a session leaves";
+    Errors "errors" [Session] COUNT, false, Inspection,
+        "errors since the session connected, when it was last inspected";
+    ErrorRate "error_rate" [Session] RATE, true, Inspection,
+        "errors a second, between inspections";
+    ErrorShare "error_share" [Session] SHARE, false, Inspection,
+        "errors by requests, when it was last inspected";
+    MethodRequests "requests." [Session] COUNT, false, Inspection,
+        "requests of one method since the session connected, as in `requests.server.ping`";
+
+    // The server.
+    Coin "coin" [Server] Kind::Text, false, Getinfo,
+        "the server's name for its coin, such as `Bitcoin`";
+    Version "version" [Server] Kind::Text, false, Getinfo,
+        "the server's version, such as `ElectrumX 1.20.0`";
+    Daemon "daemon" [Server] Kind::Text, false, Getinfo,
+        "host and port of the daemon in use";
+    Uptime "uptime" [Server] DURATION, false, Getinfo,
+        "how long the server has run";
+    LoggedSessions "logged_sessions" [Server] COUNT, false, Always,
+        "sessions that the server logs";
+    Groups "groups" [Server] COUNT, false, Always,
+        "groups that the server has";
+    DaemonHeight "daemon_height" [Server] COUNT, false, Always,
+        "the daemon's height, as the server remembers it";
+    DbHeight "db_height" [Server] COUNT, false, Always,
+        "the height of the server's index";
+    HeightLag "height_lag" [Server] COUNT, false, Always,
+        "blocks that the index is behind the daemon";
+    DaemonStalled "daemon_stalled" [Server] DURATION, false, Agent,
+        "how long the daemon's height has stood still, as far as the agent has watched";
+    DbStalled "db_stalled" [Server] DURATION, false, Agent,
+        "how long the index's height has stood still, as far as the agent has watched";
+    RpcLatency "rpc_latency" [Server] DURATION, false, Agent,
+        "how long the server took to answer `sessions`";
+    RpcDown "rpc_down" [Server] DURATION, false, Agent,
+        "how long no poll has succeeded; the only field that is known then";
+}
+
+impl Field {
+    /// The field of `scope` that a policy calls `name`. `requests.<method>` gives
+    /// [`Field::MethodRequests`]; the method is what follows the dot.
+    pub fn of(scope: Scope, name: &str) -> Option<Self> {
+        let method = name
+            .strip_prefix(Self::MethodRequests.name())
+            .is_some_and(|m| !m.is_empty());
+        Self::in_scope(scope).find(|field| match field {
+            Self::MethodRequests => method,
+            _ => field.name() == name,
+        })
+    }
+
+    /// The fields of `scope`, in the order of the reference.
+    pub fn in_scope(scope: Scope) -> impl Iterator<Item = Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .filter(move |field| field.info().scopes.contains(&scope))
+    }
+
+    /// As written in a policy; `requests.` stands before a method.
+    pub const fn name(self) -> &'static str {
+        self.info().name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_within_a_scope() {
+        for scope in Scope::ALL {
+            let mut names: Vec<_> = Field::in_scope(scope).map(Field::name).collect();
+            names.sort_unstable();
+            let count = names.len();
+            names.dedup();
+            assert_eq!(names.len(), count, "{scope}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_found_by_scope_and_name() {
+        for scope in Scope::ALL {
+            for field in Field::in_scope(scope).filter(|&f| f != Field::MethodRequests) {
+                assert_eq!(Field::of(scope, field.name()), Some(field));
+            }
+        }
+        assert_eq!(
+            Field::of(Scope::Session, "requests.server.ping"),
+            Some(Field::MethodRequests)
+        );
+        assert_eq!(Field::of(Scope::Session, "requests."), None);
+        assert_eq!(Field::of(Scope::Server, "age"), None);
+    }
+}

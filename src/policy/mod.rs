@@ -1,0 +1,249 @@
+//! Policies, checked: scope, tests, times, action. What is here can be evaluated as it stands.
+//!
+//! Parsing and its diagnostics are in the parts; evaluation is the engine's.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::field::{Field, Scope};
+
+/// Whether decisions are carried out; of two modes the weaker wins.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Not evaluated at all.
+    Off,
+    /// Evaluated, limited, journalled; nothing is done.
+    #[default]
+    DryRun,
+    /// Carried out.
+    Enforce,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::DryRun => "dry-run",
+            Self::Enforce => "enforce",
+        })
+    }
+}
+
+/// What a policy wants done. Credentials are not part of it: a daemon list is named.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Action {
+    /// Close the sessions.
+    Disconnect,
+    /// Have the server log the sessions for a while.
+    Log {
+        /// How long.
+        duration: Duration,
+    },
+    /// Have the server change its daemon.
+    DaemonUrl {
+        /// Where to.
+        to: DaemonTarget,
+    },
+    /// Only say so, in the log and the journal.
+    Alert,
+}
+
+impl Action {
+    /// The kind, as in the configuration's budgets.
+    pub const fn kind(&self) -> ActionKind {
+        match self {
+            Self::Disconnect => ActionKind::Disconnect,
+            Self::Log { .. } => ActionKind::Log,
+            Self::DaemonUrl { .. } => ActionKind::DaemonUrl,
+            Self::Alert => ActionKind::Alert,
+        }
+    }
+}
+
+/// The kinds of action; each has a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionKind {
+    /// See [`Action::Disconnect`].
+    Disconnect,
+    /// See [`Action::Log`].
+    Log,
+    /// See [`Action::DaemonUrl`].
+    DaemonUrl,
+    /// See [`Action::Alert`].
+    Alert,
+}
+
+impl ActionKind {
+    /// As written in a policy.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disconnect => "disconnect",
+            Self::Log => "log",
+            Self::DaemonUrl => "daemon_url",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+impl fmt::Display for ActionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where `daemon_url` points the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DaemonTarget {
+    /// The server's own `DAEMON_URL`: no credentials travel.
+    Default,
+    /// The URLs in this environment variable of the agent: no credentials in policy files.
+    Env(Arc<str>),
+    /// The URLs in this file, separated by commas or line ends; read when the action is due.
+    File(Arc<str>),
+}
+
+/// So many a span of time; a policy's `limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Quota {
+    /// How many.
+    pub count: u32,
+    /// In how long.
+    pub per: Duration,
+}
+
+/// A checked policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Unique within a set.
+    pub name: Arc<str>,
+    /// What it is for, in a sentence.
+    pub about: String,
+    /// What it looks at.
+    pub scope: Scope,
+    /// When it wants to act.
+    pub when: Condition,
+    /// What it leaves alone all the same. A test that cannot be told counts as held here.
+    pub unless: Option<Condition>,
+    /// Over which windowed fields are taken.
+    pub window: Duration,
+    /// How long `when` must hold without a break.
+    pub hold: Duration,
+    /// What it wants done.
+    pub action: Action,
+    /// Before the same target is acted on again.
+    pub cooldown: Duration,
+    /// Targets acted on, for this policy alone.
+    pub limit: Option<Quota>,
+    /// Its own mode.
+    pub mode: Mode,
+    /// Whether `address` and `subnet` take in private, loopback and unknown peers.
+    pub include_private: bool,
+}
+
+/// Any of several tables.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// Never empty.
+    pub any: Vec<AllOf>,
+}
+
+/// A table: all its tests must hold.
+#[derive(Clone, Debug)]
+pub struct AllOf {
+    /// Never empty.
+    pub tests: Vec<Test>,
+}
+
+/// A field and what it must be.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// The field.
+    pub field: Field,
+    /// The method, for [`Field::MethodRequests`].
+    pub method: Option<Arc<str>>,
+    /// What it must be.
+    pub predicate: Predicate,
+    /// The field as written, for people.
+    pub field_written: Arc<str>,
+    /// The test as written, for people.
+    pub written: Arc<str>,
+}
+
+/// What a test demands.
+#[derive(Clone, Debug)]
+pub enum Predicate {
+    /// A number compares so with the threshold.
+    Compare(Comparison, Threshold),
+    /// A flag is so.
+    Is(bool),
+    /// Text equals this (`==`), or with `negated` does not (`!=`).
+    Equals {
+        /// The text.
+        text: Arc<str>,
+        /// `!=`.
+        negated: bool,
+    },
+    /// Text matches (`=~`), or with `negated` does not (`!~`).
+    Matches {
+        /// The pattern.
+        regex: Regex,
+        /// `!~`.
+        negated: bool,
+    },
+    /// Text or address is in the list, or with `negated` is not.
+    In {
+        /// The list.
+        list: ListId,
+        /// `not in`.
+        negated: bool,
+    },
+}
+
+/// `>`, `>=`, `<`, `<=`, `==`, `!=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+/// What a number is compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Threshold {
+    /// A fixed quantity, in the unit of the field's dimension.
+    Fixed(f64),
+    /// So many times what is normal among the scope's targets in this snapshot. Does not hold
+    /// where fewer than [`POPULATION_MIN`] of them have a value.
+    Population {
+        /// Multiplies the quantile.
+        times: f64,
+        /// From 0 to 1; 0.5 is the median.
+        quantile: f64,
+    },
+}
+
+/// Below this many targets with a value nothing is called normal.
+pub const POPULATION_MIN: usize = 20;
+
+/// A list in a [`PolicySet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListId(pub usize);
