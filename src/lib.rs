@@ -4,3 +4,4 @@ pub mod decision;
 pub mod field;
 pub mod policy;
 pub mod time;
+pub mod units;
