@@ -2,5 +2,8 @@
 
 pub mod decision;
 pub mod field;
+pub mod names;
 pub mod policy;
+pub mod snapshot;
 pub mod time;
+pub mod wire;
