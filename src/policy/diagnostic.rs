@@ -18,8 +18,16 @@ pub struct Diagnostic {
     /// Further places, in the same file.
     others: Vec<(Place, String)>,
     /// Further places in other files.
-    elsewhere: Vec<Diagnostic>,
+    elsewhere: Vec<Note>,
     help: Option<String>,
+}
+
+/// A further place, in another file.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+struct Note {
+    message: String,
+    place: Place,
 }
 
 /// What is wrong.
@@ -87,7 +95,7 @@ pub enum Problem {
         place: &'static str,
     },
     /// A value of another kind.
-    #[error("{what} is {wanted}, not {found}")]
+    #[error("{what} must be {wanted}, not {found}")]
     #[diagnostic(code(policy::wrong_type))]
     WrongType {
         /// The key, or what the value stands for.
@@ -147,7 +155,7 @@ pub enum Problem {
 
     // Conditions.
     /// A condition without a test.
-    #[error("{what} has no test")]
+    #[error("{what} is empty")]
     #[diagnostic(code(policy::empty_condition))]
     EmptyCondition {
         /// Which.
@@ -188,7 +196,7 @@ pub enum Problem {
         complaint: String,
     },
     /// Not a regular expression.
-    #[error("the pattern is not a regular expression: {complaint}")]
+    #[error("the pattern is {complaint}")]
     #[diagnostic(code(policy::bad_regex))]
     BadRegex {
         /// What the regex parser says.
@@ -334,8 +342,8 @@ impl Diagnostic {
         if here.is_some_and(|here| std::sync::Arc::ptr_eq(&here.text, &place.text)) {
             self.others.push((place, label));
         } else {
-            let other = Self::new(self.problem.clone()).at(place).label(label);
-            self.elsewhere.push(other);
+            let message = label;
+            self.elsewhere.push(Note { message, place });
         }
         self
     }
@@ -438,6 +446,22 @@ impl miette::Diagnostic for Diagnostic {
         Some(Box::new(
             self.elsewhere.iter().map(|d| d as &dyn miette::Diagnostic),
         ))
+    }
+}
+
+impl miette::Diagnostic for Note {
+    fn severity(&self) -> Option<Severity> {
+        Some(Severity::Advice)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.place.text.shown)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.place.span.clone();
+        let label = LabeledSpan::new_primary_with_span(None, span);
+        Some(Box::new(std::iter::once(label)))
     }
 }
 

@@ -73,13 +73,14 @@ impl Lists {
             }
             if let Some(&ListId(first)) = self.by_name.get(name) {
                 let first = self.definitions[first].place.clone();
-                let what = "list";
-                let name = word(name);
+                let problem = Problem::Duplicate {
+                    what: "list",
+                    name: word(name),
+                };
                 findings.push(
-                    Diagnostic::new(Problem::Duplicate { what, name })
+                    Diagnostic::new(problem)
                         .at(key)
-                        .label("again here")
-                        .also(first, "first here")
+                        .also(first, format!("`{}` is defined here first", word(name)))
                         .help("lists serve all files of a set: rename one"),
                 );
                 continue;
@@ -186,7 +187,11 @@ impl Lists {
                     }
                 }
                 Content::File { path, place } => {
-                    let text = read(&path).map_err(|error| unreadable(&path, &error).at(place));
+                    let text = read(&path).map_err(|error| {
+                        unreadable(&path, &error)
+                            .at(place)
+                            .help("the path is relative to the policy file's folder")
+                    });
                     if let Some(text) = findings.accept(text) {
                         let used = definition.as_addresses.as_ref();
                         fill_from_file(&mut list, &path, text, used, findings);
@@ -309,7 +314,7 @@ fn bad_entry(text: &str, place: Place) -> Diagnostic {
 fn for_use(finding: Diagnostic, used: Option<&Place>) -> Diagnostic {
     match used {
         Some(used) if !finding.stands_in(used) => {
-            finding.also(used.clone(), "this test takes it for addresses")
+            finding.also(used.clone(), "this test wants addresses")
         }
         _ => finding,
     }
@@ -357,7 +362,7 @@ fn content(name: &str, node: Node<'_>, findings: &mut Findings) -> Option<Conten
         }
         DeValue::Table(_) => {
             let mut table = findings.accept(Table::of(node, name, "a list"))?;
-            let file = table.require("file", findings);
+            let file = table.require("file");
             table.finish(&[("path", "file")], findings);
             let file = file?.node;
             let written = findings.accept(file.string("file", "write a path"))?;
