@@ -52,10 +52,10 @@ pub enum Problem {
         path: String,
     },
     /// A bound on size or number.
-    #[error("{what}, more than the {max} allowed")]
+    #[error("{what}: at most {max} are allowed")]
     #[diagnostic(code(policy::too_many))]
     TooMany {
-        /// So many of what.
+        /// What there is too much of.
         what: String,
         /// The bound.
         max: String,
@@ -496,8 +496,11 @@ impl Findings {
     pub(super) fn into_sorted(mut self, files: &[&str]) -> Vec<Diagnostic> {
         self.found.sort_by_key(|finding| {
             let file = finding.file();
-            let rank = files.iter().position(|&name| Some(name) == file);
-            (rank.unwrap_or(usize::MAX), finding.offset())
+            match files.iter().position(|&name| Some(name) == file) {
+                Some(rank) => (rank, finding.offset()),
+                // What is not in a policy file stays in the order found.
+                None => (usize::MAX, 0),
+            }
         });
         if self.more > 0 {
             let count = self.more;

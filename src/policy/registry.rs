@@ -14,6 +14,8 @@ use super::diagnostic::{Diagnostic, Findings, Problem};
 use super::list::{AddressSet, List, ListFile, canonical, lines, parse_net};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table};
+use crate::field::Dimension;
+use crate::units;
 
 pub(super) const ADDRESS_FORMS: &str =
     "addresses are written as `203.0.113.7`, `203.0.113.0/24` or `2001:db8::/32`";
@@ -203,7 +205,8 @@ impl Lists {
             match left.checked_sub(list.entries) {
                 Some(rest) => left = rest,
                 None => {
-                    findings.push(too_many_entries(entries_max).at(definition.place));
+                    let total = entries_max.min(LIST_ENTRIES_MAX) - left + list.entries;
+                    findings.push(too_many_entries(total, entries_max).at(definition.place));
                     left = usize::MAX;
                 }
             }
@@ -213,10 +216,20 @@ impl Lists {
     }
 }
 
-pub(super) fn too_many_entries(max: usize) -> Diagnostic {
+/// A number of things, for messages.
+pub(super) fn count(number: usize) -> String {
+    units::format(number as f64, Dimension::Count)
+}
+
+/// A number of bytes, for messages.
+pub(super) fn size(bytes: usize) -> String {
+    units::format(bytes as f64, Dimension::Size)
+}
+
+pub(super) fn too_many_entries(total: usize, max: usize) -> Diagnostic {
     Diagnostic::new(Problem::TooMany {
-        what: "the lists have too many entries together".to_owned(),
-        max: max.to_string(),
+        what: format!("with this one the lists have {} entries", count(total)),
+        max: count(max),
     })
 }
 
@@ -230,12 +243,8 @@ pub(super) fn fill_from_file(
 ) {
     if text.len() > LIST_FILE_SIZE_MAX {
         findings.push(Diagnostic::new(Problem::TooMany {
-            what: format!(
-                "`{}` has {} bytes",
-                word(&path.to_string_lossy()),
-                text.len()
-            ),
-            max: LIST_FILE_SIZE_MAX.to_string(),
+            what: format!("`{}` is too large", word(&path.to_string_lossy())),
+            max: size(LIST_FILE_SIZE_MAX),
         }));
         return;
     }

@@ -16,7 +16,7 @@ use super::bounds::{
 use super::condition::{self, Context, Places};
 use super::diagnostic::{Diagnostic, Findings, Problem, closest};
 use super::list::{List, ListFile};
-use super::registry::{Lists, bad_name, fill_from_file, is_name};
+use super::registry::{Lists, bad_name, count, fill_from_file, is_name, size, too_many_entries};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table, listed};
 use super::{ListId, Mode, Policy, action, lint};
@@ -87,7 +87,8 @@ impl PolicySet {
         fill_from_file(&mut new, &file.path, text, None, &mut findings);
         let others: usize = self.lists.iter().map(List::entries).sum::<usize>() - old.entries;
         if others + new.entries > self.entries_max {
-            findings.push(super::registry::too_many_entries(self.entries_max));
+            let total = others + new.entries;
+            findings.push(too_many_entries(total, self.entries_max));
         }
         if findings.has_errors() {
             return Err(findings.into_sorted(&[]));
@@ -142,8 +143,8 @@ fn read_all(
     if let Some(node) = tables.get(POLICIES_MAX) {
         findings.push(
             Diagnostic::new(Problem::TooMany {
-                what: format!("the set has {} policies", tables.len()),
-                max: POLICIES_MAX.to_string(),
+                what: format!("the set has {} policies", count(tables.len())),
+                max: count(POLICIES_MAX),
             })
             .at(node.place()),
         );
@@ -178,8 +179,8 @@ impl<'t> Document<'t> {
     fn parse(text: &'t Arc<Text>, findings: &mut Findings) -> Option<Self> {
         if text.text.len() > POLICY_FILE_SIZE_MAX {
             findings.push(Diagnostic::new(Problem::TooMany {
-                what: format!("`{}` has {} bytes", word(&text.name), text.text.len()),
-                max: POLICY_FILE_SIZE_MAX.to_string(),
+                what: format!("`{}` is too large", word(&text.name)),
+                max: size(POLICY_FILE_SIZE_MAX),
             }));
             return None;
         }
