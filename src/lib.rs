@@ -2,5 +2,6 @@
 
 pub mod decision;
 pub mod field;
+pub mod journal;
 pub mod policy;
 pub mod time;
