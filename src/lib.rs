@@ -1,7 +1,13 @@
 //! An unattended agent that moderates a running `ElectrumX` by TOML policies.
 
+#![warn(clippy::unwrap_used)]
+
 pub mod decision;
 pub mod field;
 pub mod journal;
+pub mod history;
+pub mod names;
 pub mod policy;
+pub mod snapshot;
 pub mod time;
+pub mod wire;

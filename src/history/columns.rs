@@ -1,0 +1,435 @@
+//! The columns that policies read: a number a target, NaN where it cannot be told.
+
+use std::time::Duration;
+
+use super::keys::NONE;
+use super::plan::{Column, WindowId};
+use super::sessions::{GONE, Slot};
+use super::tally::{Counter, Tallies};
+use super::{History, Live};
+use crate::field::{Field, Scope};
+use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
+
+/// How a windowed field comes out of a counter.
+#[derive(Clone, Copy)]
+enum Windowed {
+    Count(Counter),
+    Rate(Counter),
+    Share(Counter),
+}
+
+impl Windowed {
+    const fn of(scope: Scope, field: Field) -> Option<Self> {
+        Some(match field {
+            Field::NewSessions => Self::Count(Counter::New),
+            Field::GoneSessions => Self::Count(Counter::Gone),
+            Field::RecvRate => Self::Rate(Counter::RecvSize),
+            Field::SentRate => Self::Rate(Counter::SentSize),
+            Field::RequestRate => Self::Rate(Counter::RecvCount),
+            Field::TxRate => Self::Rate(Counter::TxsSent),
+            Field::CostRate => Self::Rate(Counter::Cost),
+            Field::ErrorRate if matches!(scope, Scope::Session) => Self::Rate(Counter::Errors),
+            Field::ServerErrorRate => Self::Rate(Counter::Errors),
+            Field::RecvShare => Self::Share(Counter::RecvSize),
+            Field::SentShare => Self::Share(Counter::SentSize),
+            Field::RequestShare => Self::Share(Counter::RecvCount),
+            Field::CostShare => Self::Share(Counter::Cost),
+            _ => return None,
+        })
+    }
+
+    const fn counter(self) -> Counter {
+        match self {
+            Self::Count(counter) | Self::Rate(counter) | Self::Share(counter) => counter,
+        }
+    }
+}
+
+/// The number in a session's row that a field sums up.
+fn summed(field: Field) -> Option<fn(&Sessions, usize) -> f64> {
+    Some(match field {
+        Field::PendingRequests => |s, row| s.pending_requests[row] as f64,
+        Field::Subs => |s, row| s.subs[row] as f64,
+        Field::TxsSent => |s, row| s.txs_sent[row] as f64,
+        Field::Requests => |s, row| s.recv_count[row] as f64,
+        Field::RecvSize => |s, row| s.recv_size[row] as f64,
+        Field::SentSize => |s, row| s.sent_size[row] as f64,
+        Field::Cost => |s, row| s.cost[row],
+        Field::ExtraCost => |s, row| s.extra_cost[row],
+        _ => return None,
+    })
+}
+
+fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+impl History {
+    /// Sees to it that every counter is summed that some column takes.
+    pub(super) fn want_tallies(&mut self) {
+        for column in self.plan.columns.clone() {
+            let Some((windowed, window)) =
+                Windowed::of(column.scope, column.field).zip(column.window)
+            else {
+                continue;
+            };
+            self.tallies_mut(column.scope)
+                .want(windowed.counter(), window);
+            if let Windowed::Share(counter) = windowed {
+                self.server_tallies.want(counter, window);
+            }
+        }
+    }
+
+    fn tallies_mut(&mut self, scope: Scope) -> &mut Tallies {
+        match scope {
+            Scope::Server => &mut self.server_tallies,
+            Scope::Session => &mut self.session_tallies,
+            Scope::Address => &mut self.addresses.tallies,
+            Scope::Subnet => &mut self.subnets.tallies,
+            Scope::Client => &mut self.clients.tallies,
+            Scope::Group => &mut self.groups.tallies,
+        }
+    }
+
+    fn tallies(&self, scope: Scope) -> &Tallies {
+        match scope {
+            Scope::Server => &self.server_tallies,
+            Scope::Session => &self.session_tallies,
+            Scope::Address => &self.addresses.tallies,
+            Scope::Subnet => &self.subnets.tallies,
+            Scope::Client => &self.clients.tallies,
+            Scope::Group => &self.groups.tallies,
+        }
+    }
+
+    /// How many slots a scope has, free ones included.
+    fn slots(&self, scope: Scope) -> usize {
+        match scope {
+            Scope::Server => 1,
+            Scope::Session => self.sessions.len(),
+            Scope::Address => self.addresses.keys.len(),
+            Scope::Subnet => self.subnets.keys.len(),
+            Scope::Client => self.clients.keys.len(),
+            Scope::Group => self.groups.keys.len(),
+        }
+    }
+
+    pub(super) fn fill_live(&mut self, snapshot: &Snapshot) {
+        let flags = &snapshot.sessions.flags;
+        let sessions = self.sessions.connected();
+        fill(
+            &mut self.live[Scope::Session as usize].all,
+            // A closing session is as good as gone.
+            sessions
+                .filter(|(_, slot)| !flags[slot.row as usize].closing)
+                .map(|(index, _)| index),
+        );
+        fill(&mut self.live[Scope::Server as usize].all, 0..1);
+        fill(
+            &mut self.live[Scope::Client as usize].all,
+            self.clients.keys.used(),
+        );
+        let rows = &self.group_rows;
+        let present = (0..rows.len()).filter(|&slot| rows[slot] != GONE);
+        fill(&mut self.live[Scope::Group as usize].all, present);
+        for (scope, table) in [
+            (Scope::Address, &self.addresses),
+            (Scope::Subnet, &self.subnets),
+        ] {
+            let Live { all, public } = &mut self.live[scope as usize];
+            fill(all, table.keys.used());
+            let is_public = |slot: &usize| {
+                table
+                    .keys
+                    .key(*slot)
+                    .is_some_and(|net| !super::is_private(net.addr()))
+            };
+            fill(public, table.keys.used().filter(is_public));
+        }
+    }
+
+    pub(super) fn fill_columns(&mut self, snapshot: &Snapshot) {
+        let mut columns = std::mem::take(&mut self.columns);
+        for (values, column) in columns.iter_mut().zip(&self.plan.columns) {
+            values.clear();
+            values.resize(self.slots(column.scope), f64::NAN);
+            match (Windowed::of(column.scope, column.field), column.window) {
+                (Some(windowed), Some(window)) => {
+                    self.fill_windowed(values, column, windowed, window, snapshot);
+                }
+                _ => match column.scope {
+                    Scope::Server => values[0] = self.server_value(column.field, snapshot),
+                    Scope::Session => self.fill_session(values, column, snapshot),
+                    _ => self.fill_sums(values, column, snapshot),
+                },
+            }
+            if column.field.info().source == crate::field::Source::Cost
+                && snapshot
+                    .sessions
+                    .generation
+                    .is_some_and(|g| g != Generation::Cost)
+            {
+                values.fill(f64::NAN);
+            }
+        }
+        self.columns = columns;
+    }
+
+    fn fill_windowed(
+        &self,
+        values: &mut [f64],
+        column: &Column,
+        windowed: Windowed,
+        window: WindowId,
+        snapshot: &Snapshot,
+    ) {
+        let counter = windowed.counter();
+        let timeline = &self.timelines[window.0];
+        let span_s = timeline.span().as_secs_f64();
+        let Some(sums) = self.tallies(column.scope).sums(counter, window) else {
+            return;
+        };
+        let scale = match windowed {
+            Windowed::Count(_) => 1.0,
+            Windowed::Rate(_) => counter.unit() / span_s,
+            Windowed::Share(_) => {
+                let total = self.server_tallies.sums(counter, window);
+                match total.and_then(|sums| sums.first()).copied().unwrap_or(0) {
+                    // Nothing at all went by: nobody had a part of it.
+                    0 => 0.0,
+                    total => 1.0 / total as f64,
+                }
+            }
+        };
+        if timeline.is_covered() && span_s > 0.0 {
+            for (value, &sum) in values.iter_mut().zip(sums) {
+                *value = sum as f64 * scale;
+            }
+        } else if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
+            self.fill_young(values, counter, timeline.window(), &snapshot.sessions);
+        }
+        if column.scope == Scope::Group {
+            for (slot, value) in values.iter_mut().enumerate() {
+                if self
+                    .group_unsure_until
+                    .get(slot)
+                    .is_some_and(|&until| until > snapshot.at())
+                {
+                    *value = f64::NAN;
+                }
+            }
+        }
+        if column.field.info().source == crate::field::Source::Inspection {
+            for (slot, value) in values.iter_mut().enumerate() {
+                let slot = self.sessions.get(u32::try_from(slot).unwrap_or(NONE));
+                if slot.inspected.is_none() {
+                    *value = f64::NAN;
+                }
+            }
+        }
+    }
+
+    /// While the agent has not watched for a whole window: a session younger than the window did
+    /// in it all that it ever did.
+    fn fill_young(
+        &self,
+        values: &mut [f64],
+        counter: Counter,
+        window: Duration,
+        sessions: &Sessions,
+    ) {
+        let window_s = window.as_secs_f64();
+        let total: fn(&Sessions, &Slot) -> Option<f64> = match counter {
+            Counter::RecvCount => |s, slot| Some(s.recv_count[slot.row as usize] as f64),
+            Counter::RecvSize => |s, slot| Some(s.recv_size[slot.row as usize] as f64),
+            Counter::SentSize => |s, slot| Some(s.sent_size[slot.row as usize] as f64),
+            Counter::TxsSent => |s, slot| Some(s.txs_sent[slot.row as usize] as f64),
+            Counter::Cost => |s, slot| Some(s.cost[slot.row as usize]),
+            Counter::Errors => |_, slot| slot.inspected.as_ref().map(|seen| seen.errors as f64),
+            Counter::New | Counter::Gone => |_, _| None,
+        };
+        for (index, slot) in self.sessions.connected() {
+            // An unknown age is not below anything.
+            if sessions.age_s[slot.row as usize] <= window_s {
+                values[index] = total(sessions, slot).map_or(f64::NAN, |total| total / window_s);
+            }
+        }
+    }
+
+    fn fill_session(&self, values: &mut [f64], column: &Column, snapshot: &Snapshot) {
+        let sessions = &snapshot.sessions;
+        let method = column
+            .method
+            .as_ref()
+            .and_then(|method| self.methods.iter().position(|known| known == method));
+        for (index, slot) in self.sessions.connected() {
+            let row = slot.row as usize;
+            values[index] = match column.field {
+                Field::Private => flag(slot.is_private),
+                Field::Logged => flag(sessions.flags[row].logged),
+                Field::Age => sessions.age_s[row],
+                Field::Errors => slot
+                    .inspected
+                    .as_ref()
+                    .map_or(f64::NAN, |i| i.errors as f64),
+                Field::ErrorShare => slot
+                    .inspected
+                    .as_ref()
+                    .filter(|i| i.requests > 0)
+                    .map_or(f64::NAN, |i| i.errors as f64 / i.requests as f64),
+                Field::MethodRequests => slot
+                    .inspected
+                    .as_ref()
+                    .zip(method)
+                    .map_or(f64::NAN, |(i, method)| i.methods[method] as f64),
+                field => summed(field).map_or(f64::NAN, |value| value(sessions, row)),
+            };
+        }
+    }
+
+    fn fill_sums(&self, values: &mut [f64], column: &Column, snapshot: &Snapshot) {
+        match (column.scope, column.field) {
+            (Scope::Group, _) => self.fill_group(values, column.field, snapshot),
+            (scope, Field::Private) => {
+                for (slot, value) in values.iter_mut().enumerate() {
+                    let table = if scope == Scope::Address {
+                        &self.addresses
+                    } else {
+                        &self.subnets
+                    };
+                    if let Some(net) = table.keys.key(slot) {
+                        *value = flag(super::is_private(net.addr()));
+                    }
+                }
+            }
+            (_, Field::Sessions) => self.fill_presence(values, column.scope, 1.0),
+            (_, Field::SessionsShare) => {
+                self.fill_presence(values, column.scope, 1.0 / (self.present.max(1) as f64));
+            }
+            (_, Field::Addresses) => self.fill_addresses(values),
+            (scope, field) => {
+                let Some(value) = summed(field) else { return };
+                values.fill(0.0);
+                for (_, slot) in self.sessions.connected() {
+                    let key = match scope {
+                        Scope::Address => slot.address,
+                        Scope::Subnet => slot.subnet,
+                        _ => slot.client,
+                    };
+                    if key != NONE {
+                        values[key as usize] += value(&snapshot.sessions, slot.row as usize);
+                    }
+                }
+            }
+        }
+    }
+
+    fn fill_presence(&self, values: &mut [f64], scope: Scope, scale: f64) {
+        for (slot, value) in values.iter_mut().enumerate() {
+            let present = match scope {
+                Scope::Address => self.addresses.keys.present(slot),
+                Scope::Subnet => self.subnets.keys.present(slot),
+                _ => self.clients.keys.present(slot),
+            };
+            *value = f64::from(present) * scale;
+        }
+    }
+
+    /// Counts each present address once, by any of its sessions.
+    fn fill_addresses(&self, values: &mut [f64]) {
+        values.fill(0.0);
+        let mut is_counted = vec![false; self.addresses.keys.len()];
+        for (_, slot) in self.sessions.connected() {
+            if slot.address == NONE || slot.subnet == NONE {
+                continue;
+            }
+            if !std::mem::replace(&mut is_counted[slot.address as usize], true) {
+                values[slot.subnet as usize] += 1.0;
+            }
+        }
+    }
+
+    fn fill_group(&self, values: &mut [f64], field: Field, snapshot: &Snapshot) {
+        let rows = self
+            .group_rows
+            .iter()
+            .enumerate()
+            .filter(|&(_, &row)| row != GONE);
+        let groups = &snapshot.groups;
+        match field {
+            Field::Sessions | Field::SessionsShare => {
+                let all = snapshot.sessions.len().max(1) as f64;
+                let scale = if field == Field::Sessions {
+                    1.0
+                } else {
+                    1.0 / all
+                };
+                for (slot, &row) in rows {
+                    values[slot] = groups.sessions[row as usize] as f64 * scale;
+                }
+            }
+            Field::Cost => rows.for_each(|(slot, &row)| values[slot] = groups.cost[row as usize]),
+            Field::RetainedCost => {
+                rows.for_each(|(slot, &row)| values[slot] = groups.retained_cost[row as usize]);
+            }
+            _ => {
+                let Some(value) = summed(field) else { return };
+                for (slot, &row) in rows {
+                    if self.members.is_certain(row as usize) {
+                        values[slot] = 0.0;
+                    }
+                }
+                for (_, slot) in self.sessions.connected() {
+                    for &group in slot.groups.iter().filter(|&&group| group != NONE) {
+                        values[group as usize] += value(&snapshot.sessions, slot.row as usize);
+                    }
+                }
+            }
+        }
+    }
+
+    fn server_value(&self, field: Field, snapshot: &Snapshot) -> f64 {
+        let server = &snapshot.server;
+        let known = |value: Option<u64>| value.map_or(f64::NAN, |value| value as f64);
+        let seconds = |value: Option<Duration>| value.map_or(f64::NAN, |value| value.as_secs_f64());
+        match field {
+            Field::Sessions => server.sessions as f64,
+            Field::PendingRequests => server.pending_requests as f64,
+            Field::Subs => server.subs as f64,
+            Field::TxsSent => server.txs_sent as f64,
+            Field::ServerErrors => server.errors as f64,
+            Field::Uptime => seconds(server.uptime.map(|uptime| uptime.at_least)),
+            Field::LoggedSessions => server.logged as f64,
+            Field::Groups => server.groups as f64,
+            Field::DaemonHeight => known(server.daemon_height),
+            Field::DbHeight => known(server.db_height),
+            Field::HeightLag => server
+                .daemon_height
+                .zip(server.db_height)
+                .map_or(f64::NAN, |(daemon, db)| daemon.saturating_sub(db) as f64),
+            Field::DaemonStalled => seconds(self.daemon_height.duration(snapshot.at())),
+            Field::DbStalled => seconds(self.db_height.duration(snapshot.at())),
+            Field::RpcLatency => snapshot.sessions_read.took().as_secs_f64(),
+            // A snapshot is there, so the RPC is up.
+            Field::RpcDown => 0.0,
+            _ => f64::NAN,
+        }
+    }
+}
+
+fn fill(slots: &mut Vec<u32>, with: impl Iterator<Item = usize>) {
+    slots.clear();
+    slots.extend(with.map(|slot| u32::try_from(slot).unwrap_or(NONE)));
+}
+
+/// The text fields of a session that are not interned by the history.
+pub(crate) const fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "tcp",
+        Transport::Ssl => "ssl",
+        Transport::Websocket => "websocket",
+        Transport::Rpc => "rpc",
+        Transport::Other => "other",
+    }
+}

@@ -1,0 +1,222 @@
+//! Targets that stay the same from poll to poll, each in a slot of its own.
+//!
+//! Clients choose addresses and names, so a table has a cap. What goes first when it is full: the
+//! target that has been without a session for the longest time. While all have sessions, a new
+//! target is not tracked, and that is counted.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+use std::time::Duration;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::time::Timestamp;
+
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The slots.
+#[derive(Debug)]
+pub(super) struct Keys<K> {
+    slots: Vec<Slot<K>>,
+    free: Vec<u32>,
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    cap: usize,
+    overflow: u64,
+}
+
+#[derive(Debug)]
+struct Slot<K> {
+    key: Option<K>,
+    hash: u64,
+    /// Counts the keys that this slot has had.
+    generation: u32,
+    /// Sessions at the last poll.
+    present: u32,
+    last_present: Timestamp,
+}
+
+impl<K: Hash + Eq> Keys<K> {
+    pub(super) fn new(cap: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            table: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            cap,
+            overflow: 0,
+        }
+    }
+
+    /// Forgets all keys; generations go on.
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
+        self.free.clear();
+        for (index, slot) in (0..).zip(&mut self.slots) {
+            slot.key = None;
+            slot.present = 0;
+            self.free.push(index);
+        }
+        self.free.reverse();
+    }
+
+    /// The slot of `key`, a new one if need be, or [`NONE`] if the table is full.
+    pub(super) fn slot<Q>(&mut self, key: &Q, now: Timestamp) -> u32
+    where
+        Q: Hash + Eq + ToOwned + ?Sized,
+        K: Borrow<Q> + From<Q::Owned>,
+    {
+        let hash = self.hasher.hash_one(key);
+        let slots = &self.slots;
+        let is_key = |&slot: &u32| {
+            slots[slot as usize]
+                .key
+                .as_ref()
+                .is_some_and(|k| k.borrow() == key)
+        };
+        if let Some(&slot) = self.table.find(hash, is_key) {
+            return slot;
+        }
+        let Some(index) = self.vacant() else {
+            self.overflow += 1;
+            return NONE;
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.key = Some(K::from(key.to_owned()));
+        slot.hash = hash;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.last_present = now;
+        let slots = &self.slots;
+        self.table
+            .insert_unique(hash, index, |&slot| slots[slot as usize].hash);
+        index
+    }
+
+    fn vacant(&mut self) -> Option<u32> {
+        if let Some(slot) = self.free.pop() {
+            return Some(slot);
+        }
+        let index = u32::try_from(self.slots.len())
+            .ok()
+            .filter(|&i| (i as usize) < self.cap)?;
+        self.slots.push(Slot {
+            key: None,
+            hash: 0,
+            generation: 0,
+            present: 0,
+            last_present: Timestamp::default(),
+        });
+        Some(index)
+    }
+
+    /// Before the sessions of a poll are counted.
+    pub(super) fn clear_presence(&mut self) {
+        for slot in &mut self.slots {
+            slot.present = 0;
+        }
+    }
+
+    /// Counts a session of the poll at `now`.
+    pub(super) fn count(&mut self, slot: u32, now: Timestamp) {
+        let slot = &mut self.slots[slot as usize];
+        slot.present += 1;
+        slot.last_present = now;
+    }
+
+    /// Frees what has had no session for `keep`, and if the table is full nonetheless the longest
+    /// absent eighth; hands each slot to `freed`.
+    pub(super) fn sweep(&mut self, now: Timestamp, keep: Duration, mut freed: impl FnMut(usize)) {
+        let is_full = self.table.len() >= self.cap;
+        let mut absent: Vec<(Timestamp, u32)> = (0..)
+            .zip(&self.slots)
+            .filter(|(_, slot)| slot.key.is_some() && slot.present == 0)
+            .filter(|(_, slot)| is_full || now.since(slot.last_present) > keep)
+            .map(|(index, slot)| (slot.last_present, index))
+            .collect();
+        if is_full {
+            absent.sort_unstable();
+            let expired = absent.partition_point(|&(last, _)| now.since(last) > keep);
+            absent.truncate(expired.max(self.cap / 8));
+        }
+        for (_, index) in absent {
+            let slot = &mut self.slots[index as usize];
+            slot.key = None;
+            if let Ok(entry) = self.table.find_entry(slot.hash, |&s| s == index) {
+                entry.remove();
+            }
+            self.free.push(index);
+            freed(index as usize);
+        }
+    }
+
+    /// How many slots there are, free ones included.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn key(&self, slot: usize) -> Option<&K> {
+        self.slots.get(slot).and_then(|slot| slot.key.as_ref())
+    }
+
+    pub(super) fn generation(&self, slot: usize) -> u32 {
+        self.slots.get(slot).map_or(0, |slot| slot.generation)
+    }
+
+    pub(super) fn present(&self, slot: usize) -> u32 {
+        self.slots.get(slot).map_or(0, |slot| slot.present)
+    }
+
+    /// The slots in use.
+    pub(super) fn used(&self) -> impl Iterator<Item = usize> {
+        (0..self.slots.len()).filter(|&slot| self.slots[slot].key.is_some())
+    }
+
+    /// How often a new key found the table full.
+    pub(super) const fn overflow(&self) -> u64 {
+        self.overflow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: i64) -> Timestamp {
+        Timestamp::from_millis(s * 1_000)
+    }
+
+    const KEEP: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_full_table_refuses_new_keys_and_frees_the_longest_absent() {
+        let mut keys = Keys::<Box<str>>::new(16);
+        for i in 0..16_i64 {
+            let slot = keys.slot(i.to_string().as_str(), at(i));
+            keys.count(slot, at(i));
+        }
+        assert_eq!(keys.slot("new", at(20)), NONE);
+        assert_eq!(keys.overflow(), 1);
+        keys.sweep(at(20), KEEP, |_| panic!("all are present"));
+        keys.clear_presence();
+        let mut freed = Vec::new();
+        keys.sweep(at(20), KEEP, |slot| freed.push(slot));
+        assert_eq!(freed, [0, 1]);
+        let slot = keys.slot("new", at(20));
+        assert_eq!((slot, keys.generation(slot as usize)), (1, 2));
+    }
+
+    #[test]
+    fn absent_keys_stay_for_the_window() {
+        let mut keys = Keys::<Box<str>>::new(16);
+        let slot = keys.slot("a", at(0));
+        keys.count(slot, at(0));
+        keys.clear_presence();
+        keys.sweep(at(60), KEEP, |_| panic!("within the window"));
+        assert_eq!(keys.slot("a", at(60)), slot);
+        keys.sweep(at(61), KEEP, |_| {});
+        assert_eq!(keys.key(slot as usize), None);
+        keys.clear();
+        assert_eq!(keys.slot("b", at(62)), slot);
+    }
+}

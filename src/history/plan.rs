@@ -1,0 +1,106 @@
+//! What the policies need to know: nothing else is computed, nothing else is remembered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::field::{Field, Kind, Scope};
+use crate::policy::{Mode, Policy, Test};
+
+/// One of the plan's windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WindowId(pub(super) usize);
+
+/// One of the plan's columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ColumnId(pub(super) usize);
+
+/// A number or flag that some policy tests.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Column {
+    pub(super) scope: Scope,
+    pub(super) field: Field,
+    pub(super) method: Option<Arc<str>>,
+    pub(super) window: Option<WindowId>,
+}
+
+/// The distinct windows and columns of a set of policies.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub(super) windows: Vec<Duration>,
+    pub(super) columns: Vec<Column>,
+}
+
+impl Plan {
+    /// What these policies need, those that are off left out.
+    pub fn new(policies: &[Policy]) -> Self {
+        let mut plan = Self::default();
+        for policy in policies.iter().filter(|policy| policy.mode != Mode::Off) {
+            let conditions = std::iter::once(&policy.when).chain(&policy.unless);
+            let tests = conditions
+                .flat_map(|condition| &condition.any)
+                .flat_map(|all| &all.tests);
+            for test in tests {
+                plan.add(policy, test);
+            }
+        }
+        plan
+    }
+
+    fn add(&mut self, policy: &Policy, test: &Test) {
+        let info = test.field.info();
+        if !matches!(info.kind, Kind::Number(_) | Kind::Flag) {
+            return;
+        }
+        let window = info.windowed.then(|| self.window(policy.window));
+        let column = Column {
+            scope: policy.scope,
+            field: test.field,
+            method: test.method.clone(),
+            window,
+        };
+        if !self.columns.contains(&column) {
+            self.columns.push(column);
+        }
+    }
+
+    fn window(&mut self, window: Duration) -> WindowId {
+        let known = self.windows.iter().position(|&w| w == window);
+        WindowId(known.unwrap_or_else(|| {
+            self.windows.push(window);
+            self.windows.len() - 1
+        }))
+    }
+
+    /// The column that `test` reads in `policy`; `None` if it tests text or an address.
+    pub(crate) fn column(&self, policy: &Policy, test: &Test) -> Option<ColumnId> {
+        let window = test.field.info().windowed.then_some(policy.window);
+        self.columns
+            .iter()
+            .position(|column| {
+                column.scope == policy.scope
+                    && column.field == test.field
+                    && column.method == test.method
+                    && column.window.map(|id| self.windows[id.0]) == window
+            })
+            .map(ColumnId)
+    }
+
+    /// Whether any policy looks at what only `inspect_session` tells.
+    pub fn needs_inspection(&self) -> bool {
+        self.columns
+            .iter()
+            .any(|column| column.field.info().source == crate::field::Source::Inspection)
+    }
+
+    /// Whether any policy looks at the server's groups.
+    pub fn needs_groups(&self, policies: &[Policy]) -> bool {
+        policies
+            .iter()
+            .any(|p| p.mode != Mode::Off && p.scope == Scope::Group)
+    }
+
+    /// The longest window.
+    pub(super) fn window_max(&self) -> Duration {
+        self.windows.iter().copied().max().unwrap_or_default()
+    }
+}

@@ -1,0 +1,93 @@
+//! Which peers stand for many people: Tor, local proxies, carrier-grade NAT.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// Whether an address says nothing of who is behind it.
+pub(super) fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_private_v4(v4),
+        IpAddr::V6(v6) => is_private_v6(v6),
+    }
+}
+
+const fn is_private_v4(v4: Ipv4Addr) -> bool {
+    let octets = v4.octets();
+    v4.is_private()
+        || v4.is_loopback()
+        || v4.is_link_local()
+        || v4.is_unspecified()
+        || octets[0] == 100 && octets[1] & 0xc0 == 64
+}
+
+const fn is_private_v6(v6: Ipv6Addr) -> bool {
+    v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local()
+}
+
+/// How wide the targets of `address` and `subnet` are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubnetWidths {
+    /// Prefix length of an IPv4 subnet, 24 by default.
+    pub v4: u8,
+    /// Prefix length of an IPv6 subnet, 48 by default.
+    pub v6: u8,
+}
+
+impl Default for SubnetWidths {
+    fn default() -> Self {
+        Self { v4: 24, v6: 48 }
+    }
+}
+
+impl SubnetWidths {
+    /// One customer of a provider: an IPv4 address or an IPv6 /64.
+    pub(super) const ADDRESS: Self = Self { v4: 32, v6: 64 };
+
+    /// The network of this width that `address` is in.
+    pub(super) fn network(self, address: IpAddr) -> IpNet {
+        match address {
+            IpAddr::V4(v4) => Ipv4Net::new_assert(v4, self.v4.min(32)).trunc().into(),
+            IpAddr::V6(v6) => Ipv6Net::new_assert(v6, self.v6.min(128)).trunc().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_and_public() {
+        for text in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.1",
+            "100.64.0.1",
+            "::1",
+            "fd87:d87e::1",
+            "fe80::1",
+        ] {
+            assert!(is_private(text.parse().unwrap()), "{text}");
+        }
+        for text in ["8.8.8.8", "100.128.0.1", "2a00::1", "172.32.0.1"] {
+            assert!(!is_private(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        let net =
+            |widths: SubnetWidths, text: &str| widths.network(text.parse().unwrap()).to_string();
+        assert_eq!(net(SubnetWidths::ADDRESS, "1.2.3.4"), "1.2.3.4/32");
+        assert_eq!(
+            net(SubnetWidths::ADDRESS, "2a00:1:2:3:4::5"),
+            "2a00:1:2:3::/64"
+        );
+        assert_eq!(net(SubnetWidths::default(), "1.2.3.4"), "1.2.3.0/24");
+        assert_eq!(
+            net(SubnetWidths::default(), "2a00:1:2:3:4::5"),
+            "2a00:1:2::/48"
+        );
+    }
+}

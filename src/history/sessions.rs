@@ -1,0 +1,370 @@
+//! The client sessions, each in a slot of its own for as long as it is connected.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::keys::NONE;
+use super::tally::{COST_SCALE, Counter};
+use crate::decision::{Epoch, Peer, SessionRef};
+use crate::snapshot::Sessions;
+use crate::time::Timestamp;
+use crate::wire::Inspection;
+
+/// No row of the present snapshot.
+pub(super) const GONE: u32 = u32::MAX;
+
+/// How far apart an age may be from what the last one and the clock give, over a reconnection.
+const AGE_SLACK_S: f64 = 30.0;
+
+/// How far the rows go over which a session is looked for before the table is asked: rows keep
+/// their order, and few leave between two polls.
+const SCAN: usize = 8;
+
+/// A session that the history knows.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) session: SessionRef,
+    /// The row in the present snapshot, or [`GONE`].
+    pub(super) row: u32,
+    pub(super) generation: u32,
+    pub(super) is_private: bool,
+    /// Slots in the tables of address, subnet and client, or [`NONE`].
+    pub(super) address: u32,
+    pub(super) subnet: u32,
+    pub(super) client: u32,
+    /// Slots in the table of groups.
+    pub(super) groups: [u32; 2],
+    is_used: bool,
+    age_s: f64,
+    counters: Counters,
+    pub(super) inspected: Option<Box<Inspected>>,
+}
+
+/// What `inspect_session` last said of a session.
+#[derive(Debug)]
+pub(super) struct Inspected {
+    pub(super) errors: u64,
+    pub(super) requests: u64,
+    /// Of the methods that policies name, in the plan's order.
+    pub(super) methods: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    recv_count: u64,
+    recv_size: u64,
+    sent_size: u64,
+    txs_sent: u64,
+    cost: f64,
+}
+
+impl Counters {
+    fn of(sessions: &Sessions, row: usize) -> Self {
+        Self {
+            recv_count: sessions.recv_count[row],
+            recv_size: sessions.recv_size[row],
+            sent_size: sessions.sent_size[row],
+            txs_sent: sessions.txs_sent[row],
+            cost: sessions.cost[row],
+        }
+    }
+
+    /// Whether a session can have come from `earlier` to here. Cost decays, so it says nothing.
+    const fn can_follow(&self, earlier: &Self) -> bool {
+        self.recv_count >= earlier.recv_count
+            && self.recv_size >= earlier.recv_size
+            && self.sent_size >= earlier.sent_size
+            && self.txs_sent >= earlier.txs_sent
+    }
+
+    /// What was counted since `earlier`. Of the cost only a rise is seen, so this is its least.
+    fn since(&self, earlier: &Self) -> Did {
+        [
+            (Counter::RecvCount, self.recv_count - earlier.recv_count),
+            (Counter::RecvSize, self.recv_size - earlier.recv_size),
+            (Counter::SentSize, self.sent_size - earlier.sent_size),
+            (Counter::TxsSent, self.txs_sent - earlier.txs_sent),
+            (Counter::Cost, thousandths(self.cost - earlier.cost)),
+        ]
+    }
+}
+
+/// What a session did between two polls.
+pub(super) type Did = [(Counter, u64); 5];
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0 and up"
+)]
+pub(super) fn thousandths(cost: f64) -> u64 {
+    (cost.max(0.0) * COST_SCALE).round() as u64
+}
+
+/// What a row turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// A session known from the last poll.
+    Known(u32),
+    /// One that was not there at the last poll.
+    New(u32),
+    /// The table is full.
+    Untracked,
+}
+
+/// The sessions.
+#[derive(Debug)]
+pub(super) struct SessionTable {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    by_id: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// The slots of the last poll in its order, and of this one.
+    order: Vec<u32>,
+    next_order: Vec<u32>,
+    cursor: usize,
+    epoch: Epoch,
+    polled: Timestamp,
+    cap: usize,
+    pub(super) untracked: u64,
+}
+
+impl SessionTable {
+    pub(super) fn new(cap: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_id: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            order: Vec::new(),
+            next_order: Vec::new(),
+            cursor: 0,
+            epoch: Epoch::default(),
+            polled: Timestamp::default(),
+            cap,
+            untracked: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn get(&self, slot: u32) -> &Slot {
+        &self.slots[slot as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, slot: u32) -> &mut Slot {
+        &mut self.slots[slot as usize]
+    }
+
+    /// The slot of the connected session with this ID.
+    pub(super) fn find(&self, id: u64) -> Option<u32> {
+        let slots = &self.slots;
+        self.by_id
+            .find(self.hasher.hash_one(id), |&slot| {
+                slots[slot as usize].session.id == id
+            })
+            .copied()
+    }
+
+    /// The slots of connected sessions.
+    pub(super) fn connected(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.is_used && slot.row != GONE)
+    }
+
+    /// Forgets all sessions; generations go on.
+    pub(super) fn clear(&mut self) {
+        self.by_id.clear();
+        self.order.clear();
+        self.free.clear();
+        for (index, slot) in (0..).zip(&mut self.slots) {
+            slot.is_used = false;
+            slot.row = GONE;
+            self.free.push(index);
+        }
+        self.free.reverse();
+    }
+
+    /// Before the rows of a poll are matched.
+    pub(super) fn begin(&mut self) {
+        self.cursor = 0;
+        self.next_order.clear();
+        for slot in &mut self.slots {
+            slot.row = GONE;
+        }
+    }
+
+    /// Finds the session of `row`, or makes a slot for it. `at` and `epoch` are the poll's.
+    /// Gives also what it did since the last poll: a new session all that it ever did.
+    pub(super) fn observe(
+        &mut self,
+        sessions: &Sessions,
+        row: usize,
+        at: Timestamp,
+        epoch: Epoch,
+    ) -> (Seen, Did) {
+        let now = Counters::of(sessions, row);
+        if let Some(index) = self.locate(sessions.id[row]) {
+            let is_same = self.is_same(index, sessions, row, at, epoch, &now);
+            let slot = &mut self.slots[index as usize];
+            if is_same {
+                let did = now.since(&slot.counters);
+                slot.counters = now;
+                slot.age_s = sessions.age_s[row];
+                slot.row = u32::try_from(row).unwrap_or(GONE);
+                self.next_order.push(index);
+                return (Seen::Known(index), did);
+            }
+            // Another session under the same ID: the old one will be found gone. It gives up its
+            // place in the index for the new one.
+            self.unindex(index);
+        }
+        let Some(index) = self.vacant() else {
+            self.untracked += 1;
+            return (Seen::Untracked, now.since(&now));
+        };
+        let age_s = sessions.age_s[row];
+        let slot = &mut self.slots[index as usize];
+        slot.session = SessionRef {
+            id: sessions.id[row],
+            peer: sessions.peer[row],
+            since: start(at, age_s),
+        };
+        slot.row = u32::try_from(row).unwrap_or(GONE);
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.is_used = true;
+        slot.age_s = age_s;
+        slot.counters = now;
+        slot.inspected = None;
+        slot.groups = [NONE; 2];
+        let hash = self.hasher.hash_one(sessions.id[row]);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.by_id.insert_unique(hash, index, |&s| {
+            hasher.hash_one(slots[s as usize].session.id)
+        });
+        self.next_order.push(index);
+        (Seen::New(index), now.since(&Counters::default()))
+    }
+
+    fn locate(&mut self, id: u64) -> Option<u32> {
+        let ahead = self.order.iter().enumerate().skip(self.cursor).take(SCAN);
+        for (place, &index) in ahead {
+            let slot = &self.slots[index as usize];
+            if slot.session.id == id && slot.is_used && slot.row == GONE {
+                self.cursor = place + 1;
+                return Some(index);
+            }
+        }
+        self.find(id)
+    }
+
+    /// Over one connection an ID stays with its session. Over a reconnection the server may have
+    /// been another, so peer, age and counters must agree too. Counters that went back are always
+    /// another session's.
+    fn is_same(
+        &self,
+        index: u32,
+        sessions: &Sessions,
+        row: usize,
+        at: Timestamp,
+        epoch: Epoch,
+        now: &Counters,
+    ) -> bool {
+        let slot = &self.slots[index as usize];
+        if slot.session.peer != sessions.peer[row] || !now.can_follow(&slot.counters) {
+            return false;
+        }
+        let expected_s = slot.age_s + at.since(self.polled).as_secs_f64();
+        // An unknown age agrees with nothing: better to lose a history than to mix two.
+        epoch == self.epoch || (sessions.age_s[row] - expected_s).abs() <= AGE_SLACK_S
+    }
+
+    fn unindex(&mut self, index: u32) {
+        let hash = self.hasher.hash_one(self.slots[index as usize].session.id);
+        if let Ok(entry) = self.by_id.find_entry(hash, |&slot| slot == index) {
+            entry.remove();
+        }
+    }
+
+    fn vacant(&mut self) -> Option<u32> {
+        if let Some(index) = self.free.pop() {
+            return Some(index);
+        }
+        let index = u32::try_from(self.slots.len())
+            .ok()
+            .filter(|&i| (i as usize) < self.cap)?;
+        self.slots.push(Slot {
+            session: SessionRef {
+                id: 0,
+                peer: Peer(None),
+                since: Timestamp::default(),
+            },
+            row: GONE,
+            generation: 0,
+            is_private: true,
+            address: NONE,
+            subnet: NONE,
+            client: NONE,
+            groups: [NONE; 2],
+            is_used: false,
+            age_s: f64::NAN,
+            counters: Counters::default(),
+            inspected: None,
+        });
+        Some(index)
+    }
+
+    /// After the rows of a poll are matched: hands each session that is gone to `gone` and frees
+    /// its slot.
+    pub(super) fn end(&mut self, at: Timestamp, epoch: Epoch, mut gone: impl FnMut(u32, &Slot)) {
+        (self.polled, self.epoch) = (at, epoch);
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            if !slot.is_used || slot.row != GONE {
+                continue;
+            }
+            let index32 = u32::try_from(index).unwrap_or(NONE);
+            gone(index32, slot);
+            self.unindex(index32);
+            self.slots[index].is_used = false;
+            self.free.push(index32);
+        }
+        std::mem::swap(&mut self.order, &mut self.next_order);
+    }
+
+    /// Takes in what the server said of one session; gives the errors since the last time.
+    pub(super) fn inspected(
+        &mut self,
+        slot: u32,
+        inspection: &Inspection,
+        methods: &[Arc<str>],
+    ) -> u64 {
+        let slot = &mut self.slots[slot as usize];
+        // Errors from before the first look have no time: they are in the total, not in a rate.
+        let known = slot
+            .inspected
+            .as_ref()
+            .map_or(inspection.errors, |last| last.errors);
+        let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
+        slot.inspected = Some(Box::new(Inspected {
+            errors: inspection.errors,
+            requests: inspection.requests,
+            methods: methods.iter().map(count).collect(),
+        }));
+        inspection.errors.saturating_sub(known)
+    }
+}
+
+fn start(at: Timestamp, age_s: f64) -> Timestamp {
+    if age_s.is_finite() {
+        at - std::time::Duration::from_secs_f64(age_s.clamp(0.0, 1e10))
+    } else {
+        at
+    }
+}

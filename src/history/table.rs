@@ -1,0 +1,46 @@
+//! The targets of one scope that sums up sessions: their keys, and what their sessions did.
+
+use std::hash::Hash;
+
+use super::keys::{Keys, NONE};
+use super::tally::{Counter, Deltas, Tallies};
+use super::timeline::Timeline;
+
+/// A scope's table. What a session did stays with its address, subnet and client after it left.
+#[derive(Debug)]
+pub(super) struct Table<K> {
+    pub(super) keys: Keys<K>,
+    pub(super) tallies: Tallies,
+    deltas: Deltas,
+}
+
+impl<K: Hash + Eq> Table<K> {
+    pub(super) fn new(cap: usize) -> Self {
+        Self {
+            keys: Keys::new(cap),
+            tallies: Tallies::default(),
+            deltas: Deltas::default(),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.tallies.reset();
+    }
+
+    /// Before the sessions of a poll are added.
+    pub(super) fn begin(&mut self) {
+        self.keys.clear_presence();
+        self.deltas.clear(self.keys.len());
+    }
+
+    pub(super) fn add(&mut self, slot: u32, counter: Counter, amount: u64) {
+        if slot != NONE && amount != 0 {
+            self.deltas.add(counter, slot as usize, amount);
+        }
+    }
+
+    pub(super) fn fold(&mut self, timelines: &[Timeline]) {
+        self.tallies.fold(&self.deltas, self.keys.len(), timelines);
+    }
+}

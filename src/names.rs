@@ -1,0 +1,122 @@
+//! Interned text of one snapshot: each distinct name stands in memory once.
+//!
+//! Clients choose names, so a name is cut at [`NAME_BYTES_MAX`]; two names that differ only behind
+//! the cut count as one.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Longer names are cut here, at a character's border. Real clients stay below 40 bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// An index into the [`Names`] that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameId(u32);
+
+impl NameId {
+    /// From 0 up to the number of names.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The names.
+#[derive(Debug, Default)]
+pub struct Names {
+    text: String,
+    ends: Vec<u32>,
+    ids: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Names {
+    /// The ID of `name`, which is added if it is new.
+    ///
+    /// # Panics
+    ///
+    /// If all names together grow beyond 4 GiB; the decoders' bounds on rows forbid it.
+    pub fn intern(&mut self, name: &str) -> NameId {
+        let name = cut(name);
+        let hash = self.hasher.hash_one(name);
+        let (text, ends) = (&self.text, &self.ends);
+        if let Some(&id) = self.ids.find(hash, |&id| at(text, ends, id) == name) {
+            return NameId(id);
+        }
+        let id = u32::try_from(self.ends.len()).expect("row counts are bounded far below 2^32");
+        self.text.push_str(name);
+        self.ends.push(
+            u32::try_from(self.text.len()).expect("rows times NAME_BYTES_MAX stay below 2^32"),
+        );
+        let (text, ends, hasher) = (&self.text, &self.ends, &self.hasher);
+        self.ids
+            .insert_unique(hash, id, |&id| hasher.hash_one(at(text, ends, id)));
+        NameId(id)
+    }
+
+    /// The text of `id`.
+    pub fn get(&self, id: NameId) -> &str {
+        at(&self.text, &self.ends, id.0)
+    }
+
+    /// All names, in the order of their IDs.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len()).map(|id| at(&self.text, &self.ends, u32::try_from(id).unwrap_or(0)))
+    }
+
+    /// How many names.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Forgets the names, keeps the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.ids.clear();
+    }
+}
+
+fn at<'a>(text: &'a str, ends: &[u32], id: u32) -> &'a str {
+    let id = id as usize;
+    let start = if id == 0 { 0 } else { ends[id - 1] as usize };
+    &text[start..ends[id] as usize]
+}
+
+fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(NAME_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_id_for_one_text() {
+        let mut names = Names::default();
+        let (a, b, empty) = (names.intern("a"), names.intern("b"), names.intern(""));
+        assert_eq!(names.intern("a"), a);
+        assert_eq!(
+            (names.get(a), names.get(b), names.get(empty)),
+            ("a", "b", "")
+        );
+        assert_eq!(names.iter().collect::<Vec<_>>(), ["a", "b", ""]);
+        names.clear();
+        assert!(names.is_empty());
+        assert_eq!(names.intern("b").index(), 0);
+    }
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        let mut names = Names::default();
+        let id = names.intern(&"é".repeat(200_000));
+        assert_eq!(names.get(id), "é".repeat(NAME_BYTES_MAX / 2));
+        let odd = names.intern(&format!("x{}", "é".repeat(200)));
+        assert_eq!(names.get(odd).len(), NAME_BYTES_MAX - 1);
+    }
+}

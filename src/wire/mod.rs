@@ -1,0 +1,20 @@
+//! `ElectrumX`'s replies, exactly as sent, every generation since 0.8.11: JSON into columns.
+//!
+//! Generations are told apart by shape, never by version number: forks number as they like. Each
+//! decoder takes the `result` of a reply in one pass, without a tree in between. An error names
+//! the row and the column.
+
+mod getinfo;
+mod groups;
+mod inspect;
+mod number;
+mod sessions;
+mod text;
+
+pub use getinfo::GetinfoSeed;
+pub use groups::GroupsSeed;
+pub use inspect::Inspection;
+pub use sessions::SessionsSeed;
+
+/// More rows than this are refused: no `ElectrumX` serves so many, and memory is finite.
+pub const ROWS_MAX: usize = 1_000_000;

@@ -1,0 +1,287 @@
+//! `sessions`: 12, 13 or 15 columns a row.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Deref;
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
+
+use super::ROWS_MAX;
+use super::number::{Cell, Number, Numbers};
+use super::text::TextSeed;
+use crate::decision::Peer;
+use crate::snapshot::{Flags, Generation, Sessions, Transport};
+
+/// Decodes the `result` of `sessions` into the columns, which are cleared first. After an error
+/// they hold rubbish.
+pub struct SessionsSeed<'a>(pub &'a mut Sessions);
+
+impl<'de> DeserializeSeed<'de> for SessionsSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.clear();
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for SessionsSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of sessions")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
+        let columns = self.0;
+        while rows.next_element_seed(RowSeed(columns))?.is_some() {
+            if columns.len() > ROWS_MAX {
+                return Err(de::Error::custom(format_args!("more than {ROWS_MAX} rows")));
+            }
+        }
+        unique_ids(columns)
+    }
+}
+
+/// The server never gives two clients one ID. If it seems to, nothing can be told apart.
+fn unique_ids<E: de::Error>(columns: &Sessions) -> Result<(), E> {
+    let clients = || (0..columns.len()).filter(|&row| !columns.flags[row].is_rpc());
+    // The server sorts by start, so IDs mostly ascend and need no sorting here.
+    if clients()
+        .map(|row| columns.id[row])
+        .is_sorted_by(|a, b| a < b)
+    {
+        return Ok(());
+    }
+    let mut rows: Vec<usize> = clients().collect();
+    rows.sort_unstable_by_key(|&row| (columns.id[row], row));
+    match rows
+        .windows(2)
+        .find(|pair| columns.id[pair[0]] == columns.id[pair[1]])
+    {
+        None => Ok(()),
+        Some(pair) => Err(Cell {
+            row: pair[1],
+            column: "id",
+        }
+        .error(format_args!(
+            "`{}` is the ID of row {} too",
+            columns.id[pair[1]],
+            pair[0] + 1
+        ))),
+    }
+}
+
+struct RowSeed<'a>(&'a mut Sessions);
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {} to be an array", self.0.len() + 1)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let columns = self.0;
+        let row = columns.len();
+        let cell = |column| Cell { row, column };
+
+        let Number::Whole(id) = cell("id").next(&mut seq)? else {
+            return Err(cell("id").error("not a whole number from 0 up"));
+        };
+        let FlagsText(flags) = cell("flags").next(&mut seq)?;
+        let PeerText(peer) = cell("peer").next(&mut seq)?;
+        let client = seq
+            .next_element_seed(TextSeed(&mut columns.names))
+            .map_err(|error| cell("client").error(error))?
+            .ok_or_else(|| cell("client").error("missing: the row ends before it"))?;
+        let (protocol, first) = match cell("protocol version").next(&mut seq)? {
+            Fifth::Protocol(text) => (Some(text), None),
+            Fifth::Number(number) => (None, Some(number)),
+        };
+        let numbers = Numbers::<10>::read(first, &mut seq, row, 5)?;
+        let numbers = numbers.as_slice();
+        let (generation, costs, counters) = match (&protocol, numbers.len()) {
+            (None, 8) => (Generation::Plain, None, numbers),
+            (Some(_), 8) => (Generation::Protocol, None, numbers),
+            (Some(_), 10) => (
+                Generation::Cost,
+                Some((numbers[0], numbers[1])),
+                &numbers[2..],
+            ),
+            (protocol, count) => {
+                return Err(de::Error::custom(format_args!(
+                    "row {} has {} columns; every known release has 12, 13 or 15",
+                    row + 1,
+                    4 + usize::from(protocol.is_some()) + count
+                )));
+            }
+        };
+        let (cost, extra_cost) = match costs {
+            None => (0.0, 0.0),
+            // Extra cost is a sum of rounded differences: a hair below 0 is 0.
+            Some((cost, extra)) => (cost.measure_from_0(cell("cost"))?, extra.measure().max(0.0)),
+        };
+        let counter = |index: usize, column| counters[index].counter(cell(column));
+
+        columns
+            .pending_requests
+            .push(counter(0, "pending requests")?);
+        columns.txs_sent.push(counter(1, "txs sent")?);
+        columns.subs.push(counter(2, "subs")?);
+        columns.recv_count.push(counter(3, "recv count")?);
+        columns.recv_size.push(counter(4, "recv bytes")?);
+        columns.sent_count.push(counter(5, "sent count")?);
+        columns.sent_size.push(counter(6, "sent bytes")?);
+        let age_s = counters[7].measure();
+        columns
+            .age_s
+            .push(if age_s < 0.0 { f64::NAN } else { age_s });
+        columns.cost.push(cost);
+        columns.extra_cost.push(extra_cost);
+        columns.flags.push(flags);
+        columns.peer.push(peer);
+        columns.client.push(client);
+        let protocol = columns
+            .names
+            .intern(protocol.as_deref().unwrap_or_default());
+        columns.protocol.push(protocol);
+        columns.id.push(id);
+        columns.generation = Some(generation);
+        Ok(())
+    }
+}
+
+/// The fifth column: the protocol version, or where releases have none, the pending requests.
+enum Fifth {
+    Protocol(ProtocolText),
+    Number(Number),
+}
+
+/// Seldom longer than `1.4.2`; what is longer is cut.
+struct ProtocolText {
+    bytes: [u8; 16],
+    len: usize,
+}
+
+impl ProtocolText {
+    fn cut(text: &str) -> Self {
+        let len = text.floor_char_boundary(16);
+        let mut bytes = [0; 16];
+        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
+        Self { bytes, len }
+    }
+}
+
+impl Deref for ProtocolText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl<'de> Deserialize<'de> for Fifth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FifthVisitor)
+    }
+}
+
+struct FifthVisitor;
+
+impl Visitor<'_> for FifthVisitor {
+    type Value = Fifth;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a number")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Fifth, E> {
+        Ok(Fifth::Protocol(ProtocolText::cut(text)))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Fifth, E> {
+        Ok(Fifth::Protocol(ProtocolText::cut("")))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Fifth, E> {
+        Ok(Fifth::Number(Number::Whole(value)))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Fifth, E> {
+        Ok(Fifth::Number(Number::Other(value as f64)))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Fifth, E> {
+        Ok(Fifth::Number(Number::Other(value)))
+    }
+}
+
+struct FlagsText(Flags);
+
+impl<'de> Deserialize<'de> for FlagsText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(FlagsVisitor)
+    }
+}
+
+struct FlagsVisitor;
+
+impl Visitor<'_> for FlagsVisitor {
+    type Value = FlagsText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("flags such as `T10`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<FlagsText, E> {
+        let transport = match text.as_bytes().first() {
+            Some(b'T') => Transport::Tcp,
+            Some(b'S') => Transport::Ssl,
+            Some(b'W') => Transport::Websocket,
+            Some(b'R') => Transport::Rpc,
+            Some(_) => Transport::Other,
+            None => return Err(E::custom("empty: no transport")),
+        };
+        let marks = &text.as_bytes()[1..];
+        Ok(FlagsText(Flags {
+            transport,
+            closing: marks.contains(&b'C'),
+            logged: marks.contains(&b'L'),
+        }))
+    }
+}
+
+struct PeerText(Peer);
+
+impl<'de> Deserialize<'de> for PeerText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(PeerVisitor)
+    }
+}
+
+struct PeerVisitor;
+
+impl Visitor<'_> for PeerVisitor {
+    type Value = PeerText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a peer such as `1.2.3.4:5678`")
+    }
+
+    /// What is not an address and a port stands for nobody who could be told apart.
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<PeerText, E> {
+        let peer = text.parse::<SocketAddr>().ok();
+        Ok(PeerText(Peer(peer.map(|peer| {
+            SocketAddr::new(peer.ip().to_canonical(), peer.port())
+        }))))
+    }
+}
