@@ -64,8 +64,10 @@ pub(super) fn maintain(
     let aged = prune_aged(&transaction, now - retention.age_max, rows_max)?;
     let pruned = aged + prune_oldest(&transaction, retention.size_max_bytes, rows_max - aged)?;
     transaction.commit()?;
-    give_back(connection)?;
-    checkpoint(connection)?;
+    if pruned > 0 || Pages::of(connection)?.free > 0 {
+        give_back(connection)?;
+        checkpoint(connection)?;
+    }
     Ok(Upkeep {
         pruned,
         more: pruned >= rows_max || Pages::of(connection)?.free > 0,
@@ -104,9 +106,6 @@ fn prune_oldest(
 }
 
 fn give_back(connection: &Connection) -> rusqlite::Result<()> {
-    if Pages::of(connection)?.free == 0 {
-        return Ok(());
-    }
     // The pragma frees one page a step.
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({BATCH_PAGES})"))?;
     let mut steps = statement.query([])?;
@@ -114,7 +113,8 @@ fn give_back(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Copies the log into the file as far as readers let it; the log then starts over.
+/// Copies the log into the file as far as readers let it, which is when the file shrinks. Commits
+/// do so by themselves whenever the log is 4 MiB long; it then starts over.
 fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
