@@ -4,8 +4,8 @@
 
 pub mod decision;
 pub mod field;
-pub mod journal;
 pub mod history;
+pub mod journal;
 pub mod names;
 pub mod policy;
 pub mod snapshot;
