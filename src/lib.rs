@@ -10,4 +10,5 @@ pub mod names;
 pub mod policy;
 pub mod snapshot;
 pub mod time;
+pub mod units;
 pub mod wire;

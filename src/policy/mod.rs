@@ -2,6 +2,21 @@
 //!
 //! Parsing and its diagnostics are in the parts; evaluation is the engine's.
 
+mod action;
+pub mod bounds;
+mod condition;
+mod diagnostic;
+mod lint;
+mod list;
+mod load;
+mod registry;
+mod set;
+mod source;
+mod table;
+mod test;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +25,12 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::field::{Field, Scope};
+
+pub use diagnostic::{Diagnostic, Problem};
+pub use list::{AddressSet, List, ListFile};
+pub use load::read_list;
+pub use set::{Checked, PolicySet, ReadList, check, check_within};
+pub use source::Source;
 
 /// Whether decisions are carried out; of two modes the weaker wins.
 #[derive(

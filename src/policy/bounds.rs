@@ -1,0 +1,145 @@
+//! How large and how many: the bounds on everything in a policy file.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::Quota;
+use super::diagnostic::{Diagnostic, Problem};
+use super::source::{Place, word};
+use super::table::Node;
+use crate::field::Dimension;
+use crate::units::{self, UnitError};
+
+/// Policies in a set.
+pub const POLICIES_MAX: usize = 1_000;
+/// Bytes of a policy file.
+pub const POLICY_FILE_SIZE_MAX: usize = 1 << 20;
+/// Policy files in a set.
+pub const POLICY_FILES_MAX: usize = 1_000;
+/// Entries of all lists of a set, unless set otherwise.
+pub const LIST_ENTRIES_DEFAULT: usize = 1_000_000;
+/// Entries of all lists of a set, at the most.
+pub const LIST_ENTRIES_MAX: usize = 10_000_000;
+/// Bytes of a list file.
+pub const LIST_FILE_SIZE_MAX: usize = 256 << 20;
+/// Bytes of a compiled pattern.
+pub const REGEX_SIZE_MAX: usize = 1 << 20;
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+const HOUR: u64 = 60;
+const DAY: u64 = 24 * HOUR;
+
+pub(super) const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(DAY);
+pub(super) const HOLD: RangeInclusive<Duration> = Duration::ZERO..=minutes(DAY);
+pub(super) const COOLDOWN: RangeInclusive<Duration> = Duration::ZERO..=minutes(30 * DAY);
+pub(super) const LOG_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
+const QUOTA_PER: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
+const QUOTA_COUNT: RangeInclusive<u32> = 1..=1_000_000;
+
+pub(super) const WINDOW_DEFAULT: Duration = minutes(1);
+pub(super) const COOLDOWN_DEFAULT: Duration = minutes(5);
+
+/// Reads a duration and holds it to its bounds.
+pub(super) fn duration(
+    node: Node<'_>,
+    what: &'static str,
+    bounds: &RangeInclusive<Duration>,
+) -> Result<Duration, Diagnostic> {
+    let help = match node.get() {
+        toml::de::DeValue::Integer(seconds) => {
+            format!("write `\"{}s\"`, with its unit", word(seconds.as_str()))
+        }
+        _ => "write it as `\"1m30s\"`".to_owned(),
+    };
+    let written = node.string(what, &help)?;
+    let duration = units::parse_duration(written.text)
+        .map_err(|error| bad_quantity(&error, written.part(error.at.clone())))?;
+    within(duration, bounds)
+        .map_err(|help| out_of_bounds(what, written.text, written.whole(), help))
+}
+
+/// Reads `30/min` or `5/10m`.
+pub(super) fn quota(node: Node<'_>) -> Result<Quota, Diagnostic> {
+    let what = "limit";
+    let written = node.string(what, "write it as `\"30/min\"`")?;
+    let Some((count, per)) = written.text.split_once('/') else {
+        let help = "write how many in what time, as in `30/min`";
+        let error = match units::parse(written.text, Dimension::Rate) {
+            Err(error) => error,
+            Ok(_) => {
+                return Err(out_of_bounds(
+                    what,
+                    written.text,
+                    written.whole(),
+                    help.into(),
+                ));
+            }
+        };
+        return Err(bad_quantity(&error, written.part(error.at.clone())).help(help));
+    };
+    let number = units::parse(count, Dimension::Count)
+        .map_err(|error| bad_quantity(&error, written.part(error.at.clone())))?;
+    let per = units::parse_per(per).map_err(|error| {
+        let start = count.len() + 1;
+        let at = start + error.at.start..start + error.at.end;
+        bad_quantity(&error, written.part(at)).help("write it as `30/min` or `5/10m`")
+    })?;
+    let count = whole(number)
+        .filter(|count| QUOTA_COUNT.contains(count))
+        .ok_or_else(|| {
+            let help = format!(
+                "a limit is a whole number from 1 to 1_000_000 in a span of time{}",
+                if number == 0.0 {
+                    "; `mode = \"dry-run\"` keeps a policy from acting"
+                } else {
+                    ""
+                }
+            );
+            out_of_bounds(what, written.text, written.whole(), help)
+        })?;
+    let per = within(per, &QUOTA_PER)
+        .map_err(|help| out_of_bounds(what, written.text, written.whole(), help))?;
+    Ok(Quota { count, per })
+}
+
+fn whole(number: f64) -> Option<u32> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "held to whole numbers of 32 bits just before"
+    )]
+    (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number))
+        .then_some(number as u32)
+}
+
+fn within(value: Duration, bounds: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    if bounds.contains(&value) {
+        return Ok(value);
+    }
+    Err(format!(
+        "it is from {} to {}",
+        units::format_duration(*bounds.start()),
+        units::format_duration(*bounds.end())
+    ))
+}
+
+fn out_of_bounds(what: &'static str, value: &str, place: Place, help: String) -> Diagnostic {
+    let value = word(value);
+    let what = match what {
+        "window" => "a `window`",
+        "for" => "a `for`",
+        "cooldown" => "a `cooldown`",
+        _ => "a `limit`",
+    };
+    Diagnostic::new(Problem::OutOfBounds { what, value })
+        .at(place)
+        .help(help)
+}
+
+pub(super) fn bad_quantity(error: &UnitError, place: Place) -> Diagnostic {
+    Diagnostic::new(Problem::BadQuantity(error.reason.clone()))
+        .at(place)
+        .help(error.help())
+}

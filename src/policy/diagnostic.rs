@@ -1,0 +1,515 @@
+//! What can be wrong with policies, and how it is told: a stable code, the place, what to do.
+//!
+//! A [`Diagnostic`] is a `miette` diagnostic; how it is drawn is the caller's choice.
+
+use std::fmt;
+
+use miette::{Diagnostic as _, LabeledSpan, Severity, SourceCode};
+
+use super::source::Place;
+use crate::units;
+
+/// One finding about policies or their lists.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    problem: Problem,
+    place: Option<Place>,
+    label: Option<String>,
+    /// Further places, in the same file.
+    others: Vec<(Place, String)>,
+    /// Further places in other files.
+    elsewhere: Vec<Diagnostic>,
+    help: Option<String>,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum Problem {
+    // Files.
+    /// A file or folder cannot be read.
+    #[error("cannot read `{path}`: {reason}")]
+    #[diagnostic(code(policy::unreadable))]
+    Unreadable {
+        /// The path.
+        path: String,
+        /// Why, in the system's words.
+        reason: String,
+    },
+    /// A folder without policy files.
+    #[error("no policy files in `{path}`")]
+    #[diagnostic(code(policy::no_files))]
+    NoFiles {
+        /// The folder.
+        path: String,
+    },
+    /// A bound on size or number.
+    #[error("{what}, more than the {max} allowed")]
+    #[diagnostic(code(policy::too_many))]
+    TooMany {
+        /// So many of what.
+        what: String,
+        /// The bound.
+        max: String,
+    },
+    /// Findings beyond the first thousand.
+    #[error("{count} more findings are not shown")]
+    #[diagnostic(code(policy::more))]
+    More {
+        /// How many.
+        count: usize,
+    },
+    /// Not TOML.
+    #[error("{message}")]
+    #[diagnostic(code(policy::syntax))]
+    Syntax {
+        /// What the parser says.
+        message: String,
+    },
+
+    // Keys and values.
+    /// A key that means nothing here.
+    #[error("unknown key `{key}` in {place}")]
+    #[diagnostic(code(policy::unknown_key))]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// In what.
+        place: &'static str,
+    },
+    /// A key that must be there.
+    #[error("{place} lacks `{key}`")]
+    #[diagnostic(code(policy::missing_key))]
+    MissingKey {
+        /// The key.
+        key: &'static str,
+        /// What lacks it.
+        place: &'static str,
+    },
+    /// A value of another kind.
+    #[error("{what} is {wanted}, not {found}")]
+    #[diagnostic(code(policy::wrong_type))]
+    WrongType {
+        /// The key, or what the value stands for.
+        what: String,
+        /// The kind it must be.
+        wanted: &'static str,
+        /// The kind it is.
+        found: &'static str,
+    },
+    /// A name with characters that names don't have.
+    #[error("`{name}` is not a name for {what}")]
+    #[diagnostic(code(policy::bad_name))]
+    BadName {
+        /// The name.
+        name: String,
+        /// Of what.
+        what: &'static str,
+    },
+    /// A name that is taken.
+    #[error("{what} `{name}` is defined twice")]
+    #[diagnostic(code(policy::duplicate))]
+    Duplicate {
+        /// Policy or list.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A word that is none of those possible.
+    #[error("unknown {what} `{word}`")]
+    #[diagnostic(code(policy::unknown_word))]
+    UnknownWord {
+        /// What the word is for.
+        what: &'static str,
+        /// The word.
+        word: String,
+    },
+    /// Not a quantity, or of the wrong unit.
+    #[error("{0}")]
+    #[diagnostic(code(policy::bad_quantity))]
+    BadQuantity(units::Reason),
+    /// A quantity that is too small or too large where it stands.
+    #[error("{what} of `{value}` is out of bounds")]
+    #[diagnostic(code(policy::out_of_bounds))]
+    OutOfBounds {
+        /// The key.
+        what: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// `include_private` where it means nothing.
+    #[error("`include_private` has no meaning in scope `{scope}`")]
+    #[diagnostic(code(policy::include_private))]
+    IncludePrivate {
+        /// The scope.
+        scope: &'static str,
+    },
+
+    // Conditions.
+    /// A condition without a test.
+    #[error("{what} has no test")]
+    #[diagnostic(code(policy::empty_condition))]
+    EmptyCondition {
+        /// Which.
+        what: String,
+    },
+    /// A field that the scope has not.
+    #[error("scope `{scope}` has no field `{field}`")]
+    #[diagnostic(code(policy::unknown_field))]
+    UnknownField {
+        /// The field.
+        field: String,
+        /// The scope.
+        scope: &'static str,
+    },
+    /// A test that this kind of field cannot be put to.
+    #[error("`{field}` is {kind}: {complaint}")]
+    #[diagnostic(code(policy::wrong_test))]
+    WrongTest {
+        /// The field.
+        field: String,
+        /// What the field holds.
+        kind: &'static str,
+        /// What is wrong with that.
+        complaint: String,
+    },
+    /// Not an operator.
+    #[error("unknown operator `{operator}`")]
+    #[diagnostic(code(policy::unknown_operator))]
+    UnknownOperator {
+        /// What stands there.
+        operator: String,
+    },
+    /// A multiple of the population that makes no sense.
+    #[error("{complaint}")]
+    #[diagnostic(code(policy::bad_population))]
+    BadPopulation {
+        /// What is wrong.
+        complaint: String,
+    },
+    /// Not a regular expression.
+    #[error("the pattern is not a regular expression: {complaint}")]
+    #[diagnostic(code(policy::bad_regex))]
+    BadRegex {
+        /// What the regex parser says.
+        complaint: String,
+    },
+    /// Not an address.
+    #[error("`{text}` is not an address or subnet")]
+    #[diagnostic(code(policy::bad_address))]
+    BadAddress {
+        /// What stands there.
+        text: String,
+    },
+    /// What follows `in` cannot be searched.
+    #[error("{complaint}")]
+    #[diagnostic(code(policy::bad_list))]
+    BadList {
+        /// What is wrong.
+        complaint: String,
+    },
+    /// No list of that name.
+    #[error("no list is called `{name}`")]
+    #[diagnostic(code(policy::unknown_list))]
+    UnknownList {
+        /// The name.
+        name: String,
+    },
+
+    // Actions.
+    /// An action that the scope does not go with.
+    #[error("`{action}` cannot act on scope `{scope}`")]
+    #[diagnostic(code(policy::action_scope))]
+    ActionScope {
+        /// The action.
+        action: &'static str,
+        /// The scope.
+        scope: &'static str,
+    },
+    /// A URL in a policy file.
+    #[error("daemon URLs do not belong in policy files")]
+    #[diagnostic(code(policy::inline_url))]
+    InlineUrl,
+
+    // Warnings.
+    /// Tests that no target can pass.
+    #[error("{what} can never hold")]
+    #[diagnostic(code(policy::never_holds), severity(Warning))]
+    NeverHolds {
+        /// Which.
+        what: String,
+    },
+    /// A test that every target passes.
+    #[error("{what} always holds")]
+    #[diagnostic(code(policy::always_holds), severity(Warning))]
+    AlwaysHolds {
+        /// Which.
+        what: String,
+    },
+    /// An earlier policy does the same sooner.
+    #[error("policy `{policy}` is shadowed by `{by}`")]
+    #[diagnostic(code(policy::shadowed), severity(Warning))]
+    Shadowed {
+        /// The one without effect.
+        policy: String,
+        /// The one that has it.
+        by: String,
+    },
+    /// `unless` takes away all that `when` gives.
+    #[error("policy `{policy}` never acts: `unless` holds whenever `when` does")]
+    #[diagnostic(code(policy::never_acts), severity(Warning))]
+    NeverActs {
+        /// The policy.
+        policy: String,
+    },
+    /// An exception that `when` rules out.
+    #[error("this exception never applies: it cannot hold together with `when`")]
+    #[diagnostic(code(policy::idle_exception), severity(Warning))]
+    IdleException,
+    /// A field that the server does not give.
+    #[error("this server does not give `{field}`")]
+    #[diagnostic(code(policy::unavailable_field), severity(Warning))]
+    UnavailableField {
+        /// The field.
+        field: String,
+    },
+    /// A list that nothing uses.
+    #[error("list `{name}` is not used")]
+    #[diagnostic(code(policy::unused_list), severity(Warning))]
+    UnusedList {
+        /// The list.
+        name: String,
+    },
+    /// A window that nothing is taken over.
+    #[error("`window` has no effect")]
+    #[diagnostic(code(policy::unused_window), severity(Warning))]
+    UnusedWindow,
+    /// An address with bits beyond its prefix.
+    #[error("`{text}` means `{net}`")]
+    #[diagnostic(code(policy::host_bits), severity(Warning))]
+    HostBits {
+        /// As written.
+        text: String,
+        /// As read.
+        net: String,
+    },
+}
+
+impl Diagnostic {
+    pub(super) fn new(problem: Problem) -> Self {
+        Self {
+            problem,
+            place: None,
+            label: None,
+            others: Vec::new(),
+            elsewhere: Vec::new(),
+            help: None,
+        }
+    }
+
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn help_maybe(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+
+    /// A further place; in another file it becomes a finding of its own below this one.
+    pub(super) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+        let label = label.into();
+        let here = self.place.as_ref();
+        if here.is_some_and(|here| std::sync::Arc::ptr_eq(&here.text, &place.text)) {
+            self.others.push((place, label));
+        } else {
+            let other = Self::new(self.problem.clone()).at(place).label(label);
+            self.elsewhere.push(other);
+        }
+        self
+    }
+
+    /// Whether its place is within `place`.
+    pub(super) fn stands_in(&self, place: &Place) -> bool {
+        self.place.as_ref().is_some_and(|own| {
+            std::sync::Arc::ptr_eq(&own.text, &place.text)
+                && place.span.start <= own.span.start
+                && own.span.end <= place.span.end
+        })
+    }
+
+    /// What is wrong.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// Whether it is an error; if not, it is a warning.
+    pub fn is_error(&self) -> bool {
+        self.problem.severity().is_none_or(|s| s == Severity::Error)
+    }
+
+    /// The stable code: `policy::unknown_field`.
+    pub fn code(&self) -> String {
+        self.problem
+            .code()
+            .map(|code| code.to_string())
+            .unwrap_or_default()
+    }
+
+    /// The file that it is about, if it has been read.
+    pub fn file(&self) -> Option<&str> {
+        self.place.as_ref().map(|place| place.text.name.as_str())
+    }
+
+    /// Line and column in that file, from 1; columns count characters.
+    pub fn line_column(&self) -> Option<(usize, usize)> {
+        let place = self.place.as_ref()?;
+        Some(place.text.line_column(place.span.start))
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The text underlined.
+    pub fn underlined(&self) -> Option<&str> {
+        let place = self.place.as_ref()?;
+        place.text.shown.inner().get(place.span.clone())
+    }
+
+    /// For sorting within a file.
+    pub(super) fn offset(&self) -> usize {
+        self.place.as_ref().map_or(0, |place| place.span.start)
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+impl miette::Diagnostic for Diagnostic {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.problem.code()
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        self.problem.severity()
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as _)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.place
+            .as_ref()
+            .map(|place| &place.text.shown as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let place = self.place.as_ref()?;
+        let first = LabeledSpan::new_primary_with_span(self.label.clone(), place.span.clone());
+        let others = self.others.iter().map(|(place, label)| {
+            LabeledSpan::new_with_span(Some(label.clone()), place.span.clone())
+        });
+        Some(Box::new(std::iter::once(first).chain(others)))
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        if self.elsewhere.is_empty() {
+            return None;
+        }
+        Some(Box::new(
+            self.elsewhere.iter().map(|d| d as &dyn miette::Diagnostic),
+        ))
+    }
+}
+
+/// The findings of a run, bounded: a broken file must not bury its reader.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    found: Vec<Diagnostic>,
+    more: usize,
+}
+
+impl Findings {
+    const MAX: usize = 1_000;
+
+    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        if self.found.len() < Self::MAX {
+            self.found.push(diagnostic);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// The value, or its finding noted.
+    pub(super) fn accept<T>(&mut self, read: Result<T, Diagnostic>) -> Option<T> {
+        read.map_err(|finding| self.push(finding)).ok()
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.more > 0 || self.found.iter().any(Diagnostic::is_error)
+    }
+
+    /// In the order of `files`, and within a file from top to bottom.
+    pub(super) fn into_sorted(mut self, files: &[&str]) -> Vec<Diagnostic> {
+        self.found.sort_by_key(|finding| {
+            let file = finding.file();
+            let rank = files.iter().position(|&name| Some(name) == file);
+            (rank.unwrap_or(usize::MAX), finding.offset())
+        });
+        if self.more > 0 {
+            let count = self.more;
+            self.found.push(Diagnostic::new(Problem::More { count }));
+        }
+        self.found
+    }
+}
+
+/// The candidate that `word` is most likely meant to be.
+pub(super) fn closest<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
+    // Long junk is no misspelling, and comparing it would cost its square.
+    if word.len() > 64 {
+        return None;
+    }
+    let word = word.to_lowercase().replace(['-', ' '], "_");
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            let plain = candidate.replace('-', "_");
+            (strsim::damerau_levenshtein(&word, &plain), candidate)
+        })
+        .filter(|&(distance, candidate)| {
+            distance <= 1 + candidate.len() / 4 && distance < candidate.len()
+        })
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `did you mean ...?`, if there is a likely candidate.
+pub(super) fn did_you_mean<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<String> {
+    closest(word, candidates).map(|close| format!("did you mean `{close}`?"))
+}

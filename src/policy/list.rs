@@ -1,0 +1,295 @@
+//! Lists: exact texts, and addresses as sorted ranges.
+//!
+//! A list has the faces that its uses need; where its text comes from is not known here.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::ListId;
+
+/// A list as tests use it.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    pub(super) name: Option<Arc<str>>,
+    pub(super) texts: Option<HashSet<Box<str>>>,
+    pub(super) addresses: Option<AddressSet>,
+    pub(super) entries: usize,
+    pub(super) version: u64,
+}
+
+impl List {
+    /// Its name; a list that stands in a test has none.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Whether `text` is an entry, to the letter. Always false where no text field uses the list.
+    pub fn contains_text(&self, text: &str) -> bool {
+        self.texts.as_ref().is_some_and(|set| set.contains(text))
+    }
+
+    /// Whether an entry covers the address. Always false where no address field uses the list.
+    pub fn contains_addr(&self, address: IpAddr) -> bool {
+        self.addresses
+            .as_ref()
+            .is_some_and(|set| set.contains_addr(address))
+    }
+
+    /// Whether the entries together cover the whole subnet.
+    pub fn contains_net(&self, net: &IpNet) -> bool {
+        self.addresses
+            .as_ref()
+            .is_some_and(|set| set.contains_net(net))
+    }
+
+    /// Entries, repeated ones included.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Goes up when the list is read again, so that what was looked up before can be dropped.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// A list that is read from a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListFile {
+    /// The list.
+    pub id: ListId,
+    /// Where it is read from.
+    pub path: PathBuf,
+}
+
+/// Addresses, as ranges that neither overlap nor touch, in order.
+///
+/// IPv4 addresses in IPv6 form (`::ffff:1.2.3.4`) are IPv4 addresses here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressSet {
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+}
+
+enum Span {
+    V4(u32, u32),
+    V6(u128, u128),
+}
+
+impl Span {
+    fn of(net: &IpNet) -> Self {
+        const MAPPED: u128 = 0xffff << 32;
+        match net {
+            IpNet::V4(net) => Self::V4(net.network().into(), net.broadcast().into()),
+            IpNet::V6(net) => {
+                let (first, last) = (u128::from(net.network()), u128::from(net.broadcast()));
+                if first & !0xffff_ffff == MAPPED && last & !0xffff_ffff == MAPPED {
+                    let low = |address: u128| {
+                        let [.., a, b, c, d] = Ipv6Addr::from(address).octets();
+                        u32::from_be_bytes([a, b, c, d])
+                    };
+                    Self::V4(low(first), low(last))
+                } else {
+                    Self::V6(first, last)
+                }
+            }
+        }
+    }
+}
+
+impl AddressSet {
+    /// Whether the address is in it.
+    pub fn contains_addr(&self, address: IpAddr) -> bool {
+        match address.to_canonical() {
+            IpAddr::V4(address) => covers(&self.v4, address.into(), address.into()),
+            IpAddr::V6(address) => covers(&self.v6, address.into(), address.into()),
+        }
+    }
+
+    /// Whether every address of the subnet is in it.
+    pub fn contains_net(&self, net: &IpNet) -> bool {
+        match Span::of(net) {
+            Span::V4(first, last) => covers(&self.v4, first, last),
+            Span::V6(first, last) => covers(&self.v6, first, last),
+        }
+    }
+
+    /// Whether every address of this set is in the other one too.
+    pub(super) fn is_subset(&self, other: &Self) -> bool {
+        self.v4.iter().all(|&(a, b)| covers(&other.v4, a, b))
+            && self.v6.iter().all(|&(a, b)| covers(&other.v6, a, b))
+    }
+
+    /// Whether no address is in both.
+    pub(super) fn is_disjoint(&self, other: &Self) -> bool {
+        disjoint(&self.v4, &other.v4) && disjoint(&self.v6, &other.v6)
+    }
+}
+
+impl FromIterator<IpNet> for AddressSet {
+    fn from_iter<I: IntoIterator<Item = IpNet>>(nets: I) -> Self {
+        let mut set = Self::default();
+        for net in nets {
+            match Span::of(&net) {
+                Span::V4(first, last) => set.v4.push((first, last)),
+                Span::V6(first, last) => set.v6.push((first, last)),
+            }
+        }
+        merge(&mut set.v4, |last| last.checked_add(1));
+        merge(&mut set.v6, |last| last.checked_add(1));
+        set
+    }
+}
+
+fn covers<T: Copy + Ord>(ranges: &[(T, T)], first: T, last: T) -> bool {
+    let after = ranges.partition_point(|range| range.0 <= first);
+    after > 0 && last <= ranges[after - 1].1
+}
+
+fn disjoint<T: Copy + Ord>(left: &[(T, T)], right: &[(T, T)]) -> bool {
+    left.iter().all(|&(first, last)| {
+        let after = right.partition_point(|range| range.0 <= last);
+        after == 0 || right[after - 1].1 < first
+    })
+}
+
+fn merge<T: Copy + Ord>(ranges: &mut Vec<(T, T)>, next: impl Fn(T) -> Option<T>) {
+    ranges.sort_unstable();
+    ranges.dedup_by(|range, kept| {
+        let touches = next(kept.1).is_none_or(|next| range.0 <= next);
+        if touches {
+            kept.1 = kept.1.max(range.1);
+        }
+        touches
+    });
+    ranges.shrink_to_fit();
+}
+
+/// Reads an address or subnet: `203.0.113.7`, `2001:db8::/32`. Bits beyond the prefix are kept.
+pub(super) fn parse_net(text: &str) -> Option<IpNet> {
+    match text.parse::<IpNet>() {
+        Ok(net) => Some(net),
+        Err(_) => text.parse::<IpAddr>().ok().map(IpNet::from),
+    }
+}
+
+/// The entries of a list file, with their places: one a line, without comments.
+///
+/// A comment begins with `#` at the start of a line or after a blank.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
+    let mut next = 0;
+    text.split('\n').filter_map(move |whole| {
+        let start = next;
+        next += whole.len() + 1;
+        let line = whole.trim_start_matches('\u{feff}').trim_start();
+        let start = start + whole.len() - line.len();
+        let comment = line
+            .match_indices('#')
+            .map(|(i, _)| i)
+            .find(|&i| i == 0 || line[..i].ends_with(char::is_whitespace));
+        let entry = line[..comment.unwrap_or(line.len())].trim_end();
+        (!entry.is_empty()).then(|| (entry, start..start + entry.len()))
+    })
+}
+
+/// `::ffff:10.0.0.0/104` and the like, as the IPv4 subnet that it is.
+pub(super) fn canonical(net: IpNet) -> IpNet {
+    match (Span::of(&net), net) {
+        (Span::V4(first, _), IpNet::V6(net)) => {
+            Ipv4Net::new(first.into(), net.prefix_len().saturating_sub(96))
+                .map_or(IpNet::V6(net), IpNet::V4)
+        }
+        _ => net.trunc(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn set(nets: &[&str]) -> AddressSet {
+        nets.iter().map(|net| parse_net(net).unwrap()).collect()
+    }
+
+    #[test]
+    fn neighbours_cover_a_subnet_together() {
+        let set = set(&[
+            "10.0.0.0/25",
+            "10.0.0.128/25",
+            "2001:db8::/33",
+            "2001:db8:8000::/33",
+        ]);
+        assert!(set.contains_net(&"10.0.0.0/24".parse().unwrap()));
+        assert!(!set.contains_net(&"10.0.0.0/23".parse().unwrap()));
+        assert!(set.contains_net(&"2001:db8::/32".parse().unwrap()));
+        assert!(set.contains_addr("::ffff:10.0.0.7".parse().unwrap()));
+        assert_eq!((set.v4.len(), set.v6.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_ends_of_the_address_space_are_in_it() {
+        let all = set(&["0.0.0.0/0", "::/0", "255.255.255.255"]);
+        assert!(all.contains_addr("255.255.255.255".parse().unwrap()));
+        assert!(all.contains_addr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap()));
+        assert!(set(&["10.1.2.3"]).is_subset(&all));
+        assert!(set(&["10.1.2.3"]).is_disjoint(&set(&["10.1.2.4", "10.1.2.2"])));
+        assert!(!all.is_disjoint(&set(&["10.1.2.3"])));
+    }
+
+    #[test]
+    fn ipv4_in_ipv6_form_is_ipv4() {
+        let mapped = set(&["::ffff:10.0.0.0/104"]);
+        assert!(mapped.contains_addr("10.2.3.4".parse().unwrap()));
+        let net = parse_net("::ffff:10.0.0.0/104").unwrap();
+        assert_eq!(canonical(net).to_string(), "10.0.0.0/8");
+    }
+
+    #[test]
+    fn list_files_have_comments_and_blank_lines() {
+        let text = "\u{feff}# head\r\n\r\n  a b  \r\nc#d # why\n\t# e\nf";
+        let entries: Vec<_> = lines(text).map(|(entry, _)| entry).collect();
+        assert_eq!(entries, ["a b", "c#d", "f"]);
+        assert!(lines(text).all(|(entry, span)| &text[span] == entry));
+    }
+
+    fn any_net() -> impl Strategy<Value = IpNet> {
+        // Few bits at either end, so that nets meet often.
+        let v4 = (any::<u8>(), 0_u8..=32).prop_map(|(bits, prefix)| {
+            let address = (u32::from(bits & 0xf0) << 24) | u32::from(bits & 0xf);
+            IpNet::new(IpAddr::V4(address.into()), prefix).unwrap()
+        });
+        let v6 = (any::<u8>(), 0_u8..=128).prop_map(|(bits, prefix)| {
+            let address = (u128::from(bits & 0xf0) << 120) | u128::from(bits & 0xf);
+            IpNet::new(IpAddr::V6(address.into()), prefix).unwrap()
+        });
+        prop_oneof![v4, v6].prop_map(|net| net.trunc())
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_walk_over_the_entries(
+            nets in prop::collection::vec(any_net(), 0..12),
+            asked in prop::collection::vec(any_net(), 1..20),
+        ) {
+            let set: AddressSet = nets.iter().copied().collect();
+            for net in asked {
+                let address = net.addr();
+                let naive = nets.iter().any(|n| n.contains(&address));
+                prop_assert_eq!(set.contains_addr(address), naive, "{}", address);
+                // Aggregation is another way to the union.
+                let union = IpNet::aggregate(&nets);
+                let naive = union.iter().any(|n| n.contains(&net));
+                prop_assert_eq!(set.contains_net(&net), naive, "{}", net);
+            }
+            prop_assert!(set.is_subset(&set));
+            let empty = set == AddressSet::default();
+            prop_assert_eq!(set.is_disjoint(&set), empty);
+        }
+    }
+}

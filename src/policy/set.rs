@@ -1,0 +1,500 @@
+//! A set of policies with its lists: from TOML text to what the engine evaluates.
+//!
+//! [`check`] is pure; only [`super::load`] reads files.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+use super::bounds::{
+    COOLDOWN, COOLDOWN_DEFAULT, HOLD, LIST_ENTRIES_DEFAULT, POLICIES_MAX, POLICY_FILE_SIZE_MAX,
+    WINDOW, WINDOW_DEFAULT, duration, quota,
+};
+use super::condition::{self, Context, Places};
+use super::diagnostic::{Diagnostic, Findings, Problem, closest};
+use super::list::{List, ListFile};
+use super::registry::{Lists, bad_name, fill_from_file, is_name};
+use super::source::{Place, Source, Text, word};
+use super::table::{Entry, Node, Table, listed};
+use super::{ListId, Mode, Policy, action, lint};
+use crate::field::Scope;
+
+/// Policies and the lists that they use.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    /// In the order of the files, and within a file as written.
+    pub policies: Vec<Policy>,
+    pub(super) lists: Vec<List>,
+    pub(super) files: Vec<ListFile>,
+    /// Where each policy stands.
+    pub(super) origins: Vec<Origin>,
+    entries_max: usize,
+}
+
+/// Where a policy and its parts stand.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) name: Place,
+    pub(super) when: Places,
+    pub(super) unless: Places,
+    pub(super) window: Option<Place>,
+}
+
+/// What came of checking.
+#[derive(Debug)]
+pub struct Checked {
+    /// The set, if there is no error.
+    pub set: Option<PolicySet>,
+    /// Errors and warnings, file by file from top to bottom.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a list file, whose path is resolved against its policy file's folder.
+pub type ReadList<'r> = dyn FnMut(&Path) -> io::Result<String> + 'r;
+
+impl PolicySet {
+    /// A list.
+    ///
+    /// # Panics
+    ///
+    /// If the ID is of another set.
+    pub fn list(&self, id: ListId) -> &List {
+        &self.lists[id.0]
+    }
+
+    /// The lists that are read from files.
+    pub fn list_files(&self) -> &[ListFile] {
+        &self.files
+    }
+
+    /// Takes the new text of a list file. With an error the list stays as it was.
+    pub fn reload_list(&mut self, id: ListId, text: String) -> Result<(), Vec<Diagnostic>> {
+        let mut findings = Findings::default();
+        let Some(file) = self.files.iter().find(|file| file.id == id) else {
+            return Ok(());
+        };
+        let old = &self.lists[id.0];
+        let mut new = List {
+            name: old.name.clone(),
+            texts: old.texts.as_ref().map(|_| Default::default()),
+            addresses: old.addresses.as_ref().map(|_| Default::default()),
+            entries: 0,
+            version: old.version + 1,
+        };
+        fill_from_file(&mut new, &file.path, text, None, &mut findings);
+        let others: usize = self.lists.iter().map(List::entries).sum::<usize>() - old.entries;
+        if others + new.entries > self.entries_max {
+            findings.push(super::registry::too_many_entries(self.entries_max));
+        }
+        if findings.has_errors() {
+            return Err(findings.into_sorted(&[]));
+        }
+        self.lists[id.0] = new;
+        Ok(())
+    }
+}
+
+/// Checks policy files together: all mistakes of all of them at once.
+pub fn check(sources: Vec<Source>, read: &mut ReadList<'_>) -> Checked {
+    check_within(sources, read, LIST_ENTRIES_DEFAULT)
+}
+
+/// As [`check`], with another bound on the entries of all lists; see
+/// [`super::bounds::LIST_ENTRIES_MAX`].
+pub fn check_within(sources: Vec<Source>, read: &mut ReadList<'_>, entries_max: usize) -> Checked {
+    let mut findings = Findings::default();
+    let texts: Vec<_> = sources.into_iter().map(Text::new).collect();
+    let set = read_all(&texts, read, entries_max, &mut findings);
+    let set = (!findings.has_errors()).then_some(set);
+    let names: Vec<_> = texts.iter().map(|text| text.name.as_str()).collect();
+    Checked {
+        set,
+        diagnostics: findings.into_sorted(&names),
+    }
+}
+
+fn read_all(
+    texts: &[Arc<Text>],
+    read: &mut ReadList<'_>,
+    entries_max: usize,
+    findings: &mut Findings,
+) -> PolicySet {
+    let documents: Vec<_> = texts
+        .iter()
+        .filter_map(|text| Document::parse(text, findings))
+        .collect();
+    let mut lists = Lists::default();
+    let mut tables = Vec::new();
+    // Lists serve all files, so they are read before any policy.
+    for document in &documents {
+        document.read(&mut lists, &mut tables, findings);
+    }
+    let broken = documents
+        .iter()
+        .any(|document| !document.broken_at.is_empty());
+    lists.assume_unknown(broken);
+    let mut policies = Vec::new();
+    let mut origins = Vec::new();
+    let mut names = HashMap::new();
+    if let Some(node) = tables.get(POLICIES_MAX) {
+        findings.push(
+            Diagnostic::new(Problem::TooMany {
+                what: format!("the set has {} policies", tables.len()),
+                max: POLICIES_MAX.to_string(),
+            })
+            .at(node.place()),
+        );
+    }
+    for &node in tables.iter().take(POLICIES_MAX) {
+        if let Some((policy, origin)) = policy(node, &mut lists, &mut names, findings) {
+            policies.push(policy);
+            origins.push(origin);
+        }
+    }
+    let (lists, files) = lists.build(read, entries_max, findings);
+    let set = PolicySet {
+        policies,
+        lists,
+        files,
+        origins,
+        entries_max,
+    };
+    lint::all(&set, findings);
+    set
+}
+
+/// A parsed file.
+struct Document<'t> {
+    text: &'t Arc<Text>,
+    root: toml::Spanned<DeTable<'t>>,
+    /// Where the syntax is wrong.
+    broken_at: Vec<usize>,
+}
+
+impl<'t> Document<'t> {
+    fn parse(text: &'t Arc<Text>, findings: &mut Findings) -> Option<Self> {
+        if text.text.len() > POLICY_FILE_SIZE_MAX {
+            findings.push(Diagnostic::new(Problem::TooMany {
+                what: format!("`{}` has {} bytes", word(&text.name), text.text.len()),
+                max: POLICY_FILE_SIZE_MAX.to_string(),
+            }));
+            return None;
+        }
+        let (root, errors) = DeTable::parse_recoverable(&text.text);
+        let mut broken_at = Vec::new();
+        for error in errors {
+            let span = visible(&text.text, error.span().unwrap_or(0..0));
+            broken_at.push(span.start);
+            let message = error.message().to_owned();
+            let finding = Diagnostic::new(Problem::Syntax { message });
+            let text = Arc::clone(text);
+            findings.push(finding.at(Place { text, span }));
+        }
+        Some(Self {
+            text,
+            root,
+            broken_at,
+        })
+    }
+
+    /// Reads the lists, and finds the policies' tables.
+    fn read<'s>(&'s self, lists: &mut Lists, policies: &mut Vec<Node<'s>>, findings: &mut Findings)
+    where
+        't: 's,
+    {
+        let place = Place {
+            text: Arc::clone(self.text),
+            span: 0..0,
+        };
+        let table = self.root.get_ref();
+        let mut root = Table::new(self.text, table, place, "a policy file");
+        if let Some(entry) = root.take("lists")
+            && !self.broken_within(&entry.node, None)
+        {
+            lists.define(entry.node, findings);
+        }
+        if let Some(entry) = root.take("policy") {
+            self.find_policies(&entry, policies, findings);
+        }
+        if self.broken_at.is_empty() {
+            root.finish(
+                &[
+                    ("list", "lists"),
+                    ("policies", "policy"),
+                    ("rule", "policy"),
+                ],
+                findings,
+            );
+        }
+    }
+
+    fn find_policies<'s>(
+        &'s self,
+        entry: &Entry<'s>,
+        policies: &mut Vec<Node<'s>>,
+        findings: &mut Findings,
+    ) {
+        let DeValue::Array(array) = entry.node.get() else {
+            findings.push(
+                entry
+                    .node
+                    .wrong_type("`policy`", "an array of tables")
+                    .help("write `[[policy]]`, with two brackets"),
+            );
+            return;
+        };
+        let nodes: Vec<_> = array.iter().map(|value| entry.node.with(value)).collect();
+        for (i, node) in nodes.iter().enumerate() {
+            let next = nodes.get(i + 1).map(|next| next.value.span().start);
+            if !matches!(node.get(), DeValue::Table(_)) {
+                findings.push(
+                    node.wrong_type("a policy", "a table")
+                        .help("write `[[policy]]`, then its keys below"),
+                );
+            } else if !self.broken_within(node, next) {
+                policies.push(*node);
+            }
+        }
+    }
+
+    /// Whether the syntax is wrong between a table's header and the next one's: what the parser
+    /// made of it is then not what was meant.
+    fn broken_within(&self, node: &Node<'_>, next: Option<usize>) -> bool {
+        let end = next.unwrap_or(self.text.text.len());
+        let start = node.value.span().start;
+        self.broken_at.iter().any(|at| (start..=end).contains(at))
+    }
+}
+
+/// An empty span underlines nothing: widen it to a character.
+fn visible(text: &str, span: std::ops::Range<usize>) -> std::ops::Range<usize> {
+    if !span.is_empty() {
+        return span;
+    }
+    let start = text.floor_char_boundary(span.start);
+    let length = text[start..]
+        .chars()
+        .next()
+        .filter(|&c| c != '\n')
+        .map_or(0, char::len_utf8);
+    start..start + length
+}
+
+const SYNONYMS: &[(&str, &str)] = &[
+    ("description", "about"),
+    ("comment", "about"),
+    ("if", "when"),
+    ("where", "when"),
+    ("except", "unless"),
+    ("hold", "for"),
+    ("duration", "for"),
+    ("then", "action"),
+    ("actions", "action"),
+    ("cool-down", "cooldown"),
+    ("rate-limit", "limit"),
+    ("private", "include_private"),
+];
+
+fn policy(
+    node: Node<'_>,
+    lists: &mut Lists,
+    names: &mut HashMap<String, Place>,
+    findings: &mut Findings,
+) -> Option<(Policy, Origin)> {
+    let mut table = findings.accept(Table::of(node, "policy", "a policy"))?;
+    let name = table
+        .require("name", findings)
+        .and_then(|entry| policy_name(&entry, names, findings));
+    let about = table.take("about").map(|entry| about(&entry, findings));
+    let scope = table
+        .require("scope", findings)
+        .and_then(|entry| scope(&entry, findings));
+    let mut times = |key, default, bounds| match table.take(key) {
+        None => Some((default, None)),
+        Some(entry) => findings
+            .accept(duration(entry.node, key, bounds))
+            .map(|duration| (duration, Some(entry.key))),
+    };
+    let window = times("window", WINDOW_DEFAULT, &WINDOW);
+    let hold = times("for", std::time::Duration::ZERO, &HOLD);
+    let cooldown = times("cooldown", COOLDOWN_DEFAULT, &COOLDOWN);
+    let limit = match table.take("limit") {
+        None => Some(None),
+        Some(entry) => findings.accept(quota(entry.node)).map(Some),
+    };
+    let mode = match table.take("mode") {
+        None => Some(Mode::Enforce),
+        Some(entry) => mode(&entry, findings),
+    };
+    let include_private = match table.take("include_private") {
+        None => Some(false),
+        Some(entry) => include_private(&entry, scope, findings),
+    };
+    let when = table.require("when", findings);
+    let unless = table.take("unless");
+    let action = table
+        .require("action", findings)
+        .and_then(|entry| action::read(entry.node, scope, findings));
+    table.finish(SYNONYMS, findings);
+
+    // Which fields there are follows from the scope.
+    let scope = scope?;
+    let mut context = Context {
+        scope,
+        lists,
+        findings,
+    };
+    let when = when.and_then(|entry| condition::read(&entry, &mut context));
+    let unless = match unless {
+        None => Some(None),
+        Some(entry) => condition::read(&entry, &mut context).map(Some),
+    };
+    let (name, name_place) = name?;
+    let (when, when_places) = when?;
+    let (unless, unless_places) = unless?.unzip();
+    let (window, window_place) = window?;
+    let policy = Policy {
+        name,
+        about: about.unwrap_or(Some(String::new()))?,
+        scope,
+        when,
+        unless,
+        window,
+        hold: hold?.0,
+        action: action?,
+        cooldown: cooldown?.0,
+        limit: limit?,
+        mode: mode?,
+        include_private: include_private?,
+    };
+    let origin = Origin {
+        name: name_place,
+        when: when_places,
+        unless: unless_places.unwrap_or_default(),
+        window: window_place,
+    };
+    Some((policy, origin))
+}
+
+fn policy_name(
+    entry: &Entry<'_>,
+    names: &mut HashMap<String, Place>,
+    findings: &mut Findings,
+) -> Option<(Arc<str>, Place)> {
+    let written = findings.accept(entry.node.string("name", "write it in quotes"))?;
+    let place = written.whole();
+    if !is_name(written.text) {
+        findings.push(bad_name(written.text, "a policy", place));
+        return None;
+    }
+    if let Some(first) = names.get(written.text) {
+        let what = "policy";
+        let name = written.text.to_owned();
+        findings.push(
+            Diagnostic::new(Problem::Duplicate { what, name })
+                .at(place)
+                .label("again here")
+                .also(first.clone(), "first here")
+                .help("the journal tells policies by their names: rename one"),
+        );
+        return None;
+    }
+    names.insert(written.text.to_owned(), place.clone());
+    Some((Arc::from(written.text), place))
+}
+
+fn about(entry: &Entry<'_>, findings: &mut Findings) -> Option<String> {
+    let written = findings.accept(entry.node.string("about", "write it in quotes"))?;
+    // It is shown in tables and logs.
+    Some(
+        written
+            .text
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" "),
+    )
+}
+
+fn scope(entry: &Entry<'_>, findings: &mut Findings) -> Option<Scope> {
+    const HELP: &str = "write it as `\"session\"`";
+    let written = findings.accept(entry.node.string("scope", HELP))?;
+    let found = |name: &str| Scope::ALL.into_iter().find(|scope| scope.name() == name);
+    if let Some(scope) = found(written.text) {
+        return Some(scope);
+    }
+    let names = Scope::ALL.map(Scope::name);
+    let close = match written.text {
+        "ip" | "peer" | "host" => Some("address"),
+        "user" | "user_agent" => Some("client"),
+        "connection" => Some("session"),
+        "network" | "net" | "cidr" => Some("subnet"),
+        other => closest(other, names),
+    };
+    let help = match close {
+        Some(close) => format!("did you mean `{close}`?"),
+        None => format!("the scopes are {}", listed(&names)),
+    };
+    findings.push(unknown_word("scope", written.text, entry.node.place()).help(help));
+    // The rest of the policy is read as if it were the likely one, to tell all mistakes at once.
+    close.and_then(found)
+}
+
+fn mode(entry: &Entry<'_>, findings: &mut Findings) -> Option<Mode> {
+    const HELP: &str = "the modes are `\"enforce\"`, `\"dry-run\"` and `\"off\"`";
+    let written = findings.accept(entry.node.string("mode", HELP))?;
+    let modes = [Mode::Enforce, Mode::DryRun, Mode::Off];
+    let mode = modes
+        .into_iter()
+        .find(|mode| mode.to_string() == written.text);
+    if mode.is_none() {
+        let close = match written.text {
+            "on" | "live" | "active" => Some("enforce"),
+            "disabled" | "none" => Some("off"),
+            "test" | "warn" | "log" | "watch" => Some("dry-run"),
+            other => closest(other, ["enforce", "dry-run", "off"]),
+        };
+        let help = close.map_or(HELP.to_owned(), |close| format!("did you mean `{close}`?"));
+        findings.push(unknown_word("mode", written.text, entry.node.place()).help(help));
+    }
+    mode
+}
+
+fn unknown_word(what: &'static str, text: &str, place: Place) -> Diagnostic {
+    let word = word(text);
+    Diagnostic::new(Problem::UnknownWord { what, word }).at(place)
+}
+
+fn include_private(
+    entry: &Entry<'_>,
+    scope: Option<Scope>,
+    findings: &mut Findings,
+) -> Option<bool> {
+    let DeValue::Boolean(include) = entry.node.get() else {
+        let finding = entry
+            .node
+            .wrong_type("`include_private`", "`true` or `false`");
+        findings.push(finding.help("write it without quotes"));
+        return None;
+    };
+    if let Some(scope) = scope
+        && !matches!(scope, Scope::Address | Scope::Subnet)
+    {
+        let help = match scope {
+            Scope::Session => {
+                "only `address` and `subnet` leave private peers out; test the field `private`"
+            }
+            _ => "only `address` and `subnet` leave private peers out: remove it",
+        };
+        let scope = scope.name();
+        findings.push(
+            Diagnostic::new(Problem::IncludePrivate { scope })
+                .at(entry.key.clone())
+                .help(help),
+        );
+        return None;
+    }
+    Some(*include)
+}

@@ -1,0 +1,202 @@
+//! Reading a TOML table key by key: what is not asked for is an unknown key.
+
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Findings, Problem, closest};
+use super::source::{Place, Text, Written, word};
+
+/// A value and its place.
+#[derive(Clone, Copy)]
+pub(super) struct Node<'t> {
+    pub(super) text: &'t Arc<Text>,
+    pub(super) value: &'t Spanned<DeValue<'t>>,
+}
+
+/// A key's value together with the key's own place.
+pub(super) struct Entry<'t> {
+    pub(super) name: &'t str,
+    pub(super) key: Place,
+    pub(super) node: Node<'t>,
+}
+
+impl<'t> Node<'t> {
+    pub(super) fn get(&self) -> &'t DeValue<'t> {
+        self.value.get_ref()
+    }
+
+    pub(super) fn place(&self) -> Place {
+        Place {
+            text: Arc::clone(self.text),
+            span: self.value.span(),
+        }
+    }
+
+    pub(super) fn with(&self, value: &'t Spanned<DeValue<'t>>) -> Self {
+        Self { value, ..*self }
+    }
+
+    /// The kind of value, with its article.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.get() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        }
+    }
+
+    pub(super) fn is_empty_table(&self) -> bool {
+        matches!(self.get(), DeValue::Table(table) if table.is_empty())
+    }
+
+    pub(super) fn wrong_type(&self, what: &str, wanted: &'static str) -> Diagnostic {
+        let what = what.to_owned();
+        let found = self.kind();
+        Diagnostic::new(Problem::WrongType {
+            what,
+            wanted,
+            found,
+        })
+        .at(self.place())
+    }
+
+    pub(super) fn as_written(&self) -> Option<Written<'t>> {
+        self.value
+            .get_ref()
+            .as_str()
+            .map(|text| Written::new(text, self.place()))
+    }
+
+    /// The string that must be here; `help` says how to write it.
+    pub(super) fn string(&self, what: &str, help: &str) -> Result<Written<'t>, Diagnostic> {
+        self.as_written()
+            .ok_or_else(|| self.wrong_type(&format!("`{what}`"), "a string").help(help))
+    }
+}
+
+/// A table whose keys are taken one by one.
+pub(super) struct Table<'t> {
+    text: &'t Arc<Text>,
+    table: &'t DeTable<'t>,
+    place: Place,
+    /// What the table is, for messages: `a policy`.
+    what: &'static str,
+    known: Vec<&'static str>,
+}
+
+impl<'t> Table<'t> {
+    pub(super) fn new(
+        text: &'t Arc<Text>,
+        table: &'t DeTable<'t>,
+        place: Place,
+        what: &'static str,
+    ) -> Self {
+        let known = Vec::new();
+        Self {
+            text,
+            table,
+            place,
+            what,
+            known,
+        }
+    }
+
+    /// The table that `node` must be.
+    pub(super) fn of(node: Node<'t>, key: &str, what: &'static str) -> Result<Self, Diagnostic> {
+        match node.get() {
+            DeValue::Table(table) => Ok(Self::new(node.text, table, node.place(), what)),
+            _ => Err(node.wrong_type(&format!("`{key}`"), "a table")),
+        }
+    }
+
+    /// Where the table begins.
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Entry<'t>> {
+        self.known.push(key);
+        let (key, value) = self.table.iter().find(|(k, _)| k.get_ref() == key)?;
+        Some(self.entry(key, value))
+    }
+
+    pub(super) fn require(
+        &mut self,
+        key: &'static str,
+        findings: &mut Findings,
+    ) -> Option<Entry<'t>> {
+        let entry = self.take(key);
+        if entry.is_none() {
+            let place = self.what;
+            findings.push(
+                Diagnostic::new(Problem::MissingKey { key, place })
+                    .at(self.place.clone())
+                    .label("here"),
+            );
+        }
+        entry
+    }
+
+    /// All entries, whatever their keys, in the order written.
+    pub(super) fn entries(&self) -> Vec<Entry<'t>> {
+        let mut entries: Vec<_> = self
+            .table
+            .iter()
+            .map(|(key, value)| self.entry(key, value))
+            .collect();
+        entries.sort_by_key(|entry| entry.key.span.start);
+        entries
+    }
+
+    /// Reports the keys that nothing asked for; `synonyms` are words that others use.
+    pub(super) fn finish(self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
+        for (key, value) in self.table {
+            let name = key.get_ref().as_ref();
+            if self.known.contains(&name) {
+                continue;
+            }
+            let synonym = synonyms.iter().find(|(other, _)| *other == name);
+            let close = synonym
+                .map(|&(_, key)| key)
+                .or_else(|| closest(name, self.known.iter().copied()));
+            let help = match close {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => format!("the keys are {}", listed(&self.known)),
+            };
+            let problem = Problem::UnknownKey {
+                key: word(name),
+                place: self.what,
+            };
+            let place = self.entry(key, value).key;
+            findings.push(Diagnostic::new(problem).at(place).help(help));
+        }
+    }
+
+    fn entry(&self, key: &'t Spanned<DeString<'t>>, value: &'t Spanned<DeValue<'t>>) -> Entry<'t> {
+        let text = self.text;
+        Entry {
+            name: key.get_ref(),
+            key: Place {
+                text: Arc::clone(text),
+                span: key.span(),
+            },
+            node: Node { text, value },
+        }
+    }
+}
+
+/// `a`, `b` and `c`.
+pub(super) fn listed(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
