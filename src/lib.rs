@@ -1,1 +1,4 @@
 //! An unattended agent that moderates a running `ElectrumX` by TOML policies.
+
+pub mod escape;
+pub mod redact;
