@@ -76,7 +76,7 @@ impl Connection {
         _ = stream.set_nodelay(true);
         Ok(Self {
             epoch: Epoch::next(),
-            toll: Toll::new(Instant::now()),
+            toll: Toll::default(),
             style: Style::Named,
             stream: BufReader::with_capacity(CHUNK, stream),
         })
@@ -119,7 +119,7 @@ impl Connection {
 
     async fn send(&mut self, request: Outgoing<'_>) -> Result<(), RpcError> {
         let method = request.method;
-        self.toll.charge_bytes(Instant::now(), request.line.len());
+        self.toll.charge_bytes(request.line.len());
         self.stream
             .get_mut()
             .write_all(request.line)
@@ -137,7 +137,7 @@ impl Connection {
         // The limit is for the text, the newline comes on top.
         let limit = bytes_max as u64 + 1;
         let read = (&mut self.stream).take(limit).read_until(b'\n', line).await;
-        self.toll.charge_bytes(Instant::now(), line.len());
+        self.toll.charge_bytes(line.len());
         read.map_err(|source| broken(method, line, source))?;
         if line.pop_if(|last| *last == b'\n').is_some() {
             return Ok(());

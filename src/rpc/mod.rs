@@ -173,12 +173,23 @@ impl Client {
         self.connection.as_ref()?.local_addr()
     }
 
-    /// What this connection has cost the server, in the unit of the `cost` column of `sessions`, at the least decay of a
-    /// server with default limits.
+    /// What this connection has cost the server, in the unit of the `cost` column of `sessions`.
+    ///
+    /// An upper bound that leaves decay out, until [`observe_cost`](Self::observe_cost) corrects it.
     pub fn toll(&self) -> f64 {
         self.connection
             .as_ref()
-            .map_or(0.0, |connection| connection.toll.at(Instant::now()))
+            .map_or(0.0, |connection| connection.toll.total())
+    }
+
+    /// Takes over the server's figure for this connection: `cost` and `extra cost` of the row in
+    /// `sessions`, read in `epoch`, whose peer is [`local_addr`](Self::local_addr). To 1.15 the extra
+    /// cost is a share of what others in the connection's groups have cost, so abusers can bring
+    /// about that the server throttles this connection.
+    pub fn observe_cost(&mut self, epoch: Epoch, cost: f64) {
+        if let Some(connection) = self.connection.as_mut().filter(|it| it.epoch == epoch) {
+            connection.toll.observe(cost);
+        }
     }
 
     /// Whether the server will soon throttle this connection. The caller then calls [`reconnect`](Self::reconnect) between
@@ -224,7 +235,7 @@ impl Client {
             Err(error) if error.is_connection_lost() => self.retry.lost(now),
             outcome => {
                 if matches!(outcome, Err(RpcError::Server { .. })) {
-                    connection.toll.charge_error(now);
+                    connection.toll.charge_error();
                 }
                 self.retry.well();
                 self.connection = Some(connection);
