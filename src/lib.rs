@@ -3,11 +3,15 @@
 #![warn(clippy::unwrap_used)]
 
 pub mod decision;
+pub mod engine;
+pub mod escape;
 pub mod field;
 pub mod history;
 pub mod journal;
 pub mod names;
 pub mod policy;
+pub mod redact;
+pub mod rpc;
 pub mod snapshot;
 pub mod time;
 pub mod units;
