@@ -8,6 +8,7 @@ pub mod escape;
 pub mod field;
 pub mod history;
 pub mod journal;
+pub mod limits;
 pub mod names;
 pub mod policy;
 pub mod redact;

@@ -4,7 +4,9 @@ use super::hold::Holds;
 use super::verdicts::{DirectId, Question, Universe, VerdictId, Verdicts};
 use crate::field::{Field, Scope};
 use crate::history::{ColumnId, Plan};
-use crate::policy::{AllOf, Comparison, Condition, Mode, Policy, PolicySet, Predicate, Test, Threshold};
+use crate::policy::{
+    AllOf, Comparison, Condition, Mode, Policy, PolicySet, Predicate, Test, Threshold,
+};
 
 /// A policy with what it needs at each poll.
 #[derive(Debug)]
@@ -35,13 +37,25 @@ pub(super) struct Probe {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum How {
     /// A number.
-    Compare { column: ColumnId, comparison: Comparison, threshold: Threshold },
+    Compare {
+        column: ColumnId,
+        comparison: Comparison,
+        threshold: Threshold,
+    },
     /// A flag.
     Is { column: ColumnId, wanted: bool },
     /// A text or address with a slot of its own.
-    Verdict { field: Field, verdict: VerdictId, negated: bool },
+    Verdict {
+        field: Field,
+        verdict: VerdictId,
+        negated: bool,
+    },
     /// A text of which a server has few: no verdict is kept.
-    Direct { field: Field, question: DirectId, negated: bool },
+    Direct {
+        field: Field,
+        question: DirectId,
+        negated: bool,
+    },
 }
 
 impl How {
@@ -63,11 +77,19 @@ impl How {
 }
 
 pub(super) fn compile(set: &PolicySet, plan: &Plan, verdicts: &mut Verdicts) -> Vec<Compiled> {
-    let active = set.policies.iter().enumerate().filter(|(_, p)| p.mode != Mode::Off);
+    let active = set
+        .policies
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.mode != Mode::Off);
     active
         .map(|(index, policy)| {
             let mut tables = |condition: &Condition| {
-                condition.any.iter().map(|all| table(policy, all, plan, verdicts)).collect()
+                condition
+                    .any
+                    .iter()
+                    .map(|all| table(policy, all, plan, verdicts))
+                    .collect()
             };
             Compiled {
                 policy: index,
@@ -93,7 +115,10 @@ fn table(policy: &Policy, all: &AllOf, plan: &Plan, verdicts: &mut Verdicts) -> 
         .tests
         .iter()
         .enumerate()
-        .map(|(test, written)| Probe { test, how: how(policy, written, plan, verdicts) })
+        .map(|(test, written)| Probe {
+            test,
+            how: how(policy, written, plan, verdicts),
+        })
         .collect();
     probes.sort_by_key(|probe| probe.how.cost());
     Table { probes }
@@ -104,10 +129,17 @@ fn how(policy: &Policy, test: &Test, plan: &Plan, verdicts: &mut Verdicts) -> Ho
     let (question, negated) = match &test.predicate {
         Predicate::Compare(comparison, threshold) => {
             let (comparison, threshold) = (*comparison, *threshold);
-            return How::Compare { column: column(), comparison, threshold };
+            return How::Compare {
+                column: column(),
+                comparison,
+                threshold,
+            };
         }
         Predicate::Is(wanted) => {
-            return How::Is { column: column(), wanted: *wanted };
+            return How::Is {
+                column: column(),
+                wanted: *wanted,
+            };
         }
         Predicate::Equals { text, negated } => (Question::Equals((**text).into()), *negated),
         Predicate::Matches { regex, negated } => (Question::Matches(regex.clone()), *negated),
@@ -120,7 +152,17 @@ fn how(policy: &Policy, test: &Test, plan: &Plan, verdicts: &mut Verdicts) -> Ho
         (Scope::Subnet, Field::Address) => Universe::Subnet,
         (Scope::Session | Scope::Client, Field::Client) => Universe::Client,
         (Scope::Group, Field::Group) => Universe::Group,
-        _ => return How::Direct { field, question: verdicts.register_direct(question), negated },
+        _ => {
+            return How::Direct {
+                field,
+                question: verdicts.register_direct(question),
+                negated,
+            };
+        }
     };
-    How::Verdict { field, verdict: verdicts.register(universe, question), negated }
+    How::Verdict {
+        field,
+        verdict: verdicts.register(universe, question),
+        negated,
+    }
 }

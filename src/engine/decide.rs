@@ -37,18 +37,28 @@ impl Engine {
     ) {
         let policy = &self.set.policies[self.compiled[index].policy];
         let (scope, hold) = (policy.scope, policy.hold);
-        let due: Vec<Held> =
-            self.compiled[index].holds.iter().filter(|h| h.held >= hold).copied().collect();
+        let due: Vec<Held> = self.compiled[index]
+            .holds
+            .iter()
+            .filter(|h| h.held >= hold)
+            .copied()
+            .collect();
         if due.is_empty() {
             return;
         }
         let mut due: Vec<(f64, Target, Held)> = due
             .into_iter()
             .map(|held| {
-                (self.severity(index, &held, history, snapshot), history.target(scope, held.slot), held)
+                (
+                    self.severity(index, &held, history, snapshot),
+                    history.target(scope, held.slot),
+                    held,
+                )
             })
             .collect();
-        due.sort_by(|(a, a_target, _), (b, b_target, _)| worse(*a, *b).then_with(|| a_target.cmp(b_target)));
+        due.sort_by(|(a, a_target, _), (b, b_target, _)| {
+            worse(*a, *b).then_with(|| a_target.cmp(b_target))
+        });
         evaluation.crowded += due.len().saturating_sub(DECISIONS_MAX) as u64;
         due.truncate(DECISIONS_MAX);
 
@@ -56,7 +66,9 @@ impl Engine {
         for (severity, target, held) in due {
             let members = members.remove(&held.slot).unwrap_or_default();
             let policy = &self.set.policies[self.compiled[index].policy];
-            let Some(barred) = bar(policy, &members, held.slot, history) else { continue };
+            let Some(barred) = bar(policy, &members, held.slot, history) else {
+                continue;
+            };
             let decision = Decision {
                 at: snapshot.at(),
                 epoch: snapshot.epoch,
@@ -95,7 +107,10 @@ impl Engine {
         });
         let holding: Vec<(u32, usize)> = table.map(|table| (0, table)).into_iter().collect();
         compiled.holds.update(&holding, elapsed, |_| 0);
-        let held = *compiled.holds.iter().find(|held| held.held >= policy.hold)?;
+        let held = *compiled
+            .holds
+            .iter()
+            .find(|held| held.held >= policy.hold)?;
         let tests = &policy.when.any[held.table].tests;
         let evidence = tests.iter().map(|test| {
             let threshold = match test.predicate {
@@ -111,7 +126,9 @@ impl Engine {
             }
         });
         let evidence: Vec<_> = evidence.collect();
-        let ratios = evidence.iter().filter_map(|e| Some(ratio(down_s, e.threshold?)));
+        let ratios = evidence
+            .iter()
+            .filter_map(|e| Some(ratio(down_s, e.threshold?)));
         Some(Proposal {
             decision: Decision {
                 at,
@@ -131,13 +148,28 @@ impl Engine {
     }
 
     /// The greatest ratio of a value seen to its threshold; 1 if no number is tested upwards.
-    fn severity(&mut self, index: usize, held: &Held, history: &History, snapshot: &Snapshot) -> f64 {
-        let Self { set, compiled, population, .. } = self;
+    fn severity(
+        &mut self,
+        index: usize,
+        held: &Held,
+        history: &History,
+        snapshot: &Snapshot,
+    ) -> f64 {
+        let Self {
+            set,
+            compiled,
+            population,
+            ..
+        } = self;
         let compiled = &compiled[index];
         let facts = facts(set, compiled, history, snapshot);
         let mut worst = 1.0_f64;
         for probe in &compiled.when[held.table].probes {
-            if let How::Compare { column, comparison, threshold } = probe.how
+            if let How::Compare {
+                column,
+                comparison,
+                threshold,
+            } = probe.how
                 && matches!(comparison, Comparison::Greater | Comparison::GreaterOrEqual)
             {
                 let seen = history.column(column)[held.slot as usize];
@@ -155,7 +187,12 @@ impl Engine {
         history: &History,
         snapshot: &Snapshot,
     ) -> Vec<Evidence> {
-        let Self { set, compiled, population, .. } = self;
+        let Self {
+            set,
+            compiled,
+            population,
+            ..
+        } = self;
         let compiled = &compiled[index];
         let facts = facts(set, compiled, history, snapshot);
         let policy = &set.policies[compiled.policy];
@@ -166,7 +203,9 @@ impl Engine {
             .map(|probe| {
                 let test = &tests[probe.test];
                 let (seen, threshold) = match probe.how {
-                    How::Compare { column, threshold, .. } => (
+                    How::Compare {
+                        column, threshold, ..
+                    } => (
                         Seen::Number(history.column(column)[held.slot as usize]),
                         Some(facts.threshold(column, threshold, population)),
                     ),
@@ -181,7 +220,16 @@ impl Engine {
                 };
                 let field = test.field_written.clone();
                 let written = test.written.clone();
-                (probe.test, Evidence { field, test: written, seen, threshold, dimension })
+                (
+                    probe.test,
+                    Evidence {
+                        field,
+                        test: written,
+                        seen,
+                        threshold,
+                        dimension,
+                    },
+                )
             })
             .collect();
         evidence.sort_by_key(|&(test, _)| test);
@@ -196,8 +244,10 @@ impl Engine {
         history: &History,
         snapshot: &Snapshot,
     ) -> HashMap<u32, Members> {
-        let mut members: HashMap<u32, Members> =
-            due.iter().map(|(.., held)| (held.slot, Members::default())).collect();
+        let mut members: HashMap<u32, Members> = due
+            .iter()
+            .map(|(.., held)| (held.slot, Members::default()))
+            .collect();
         let policy = &self.set.policies[self.compiled[index].policy];
         let (scope, is_log) = (policy.scope, matches!(policy.action, Action::Log { .. }));
         if scope == Scope::Server {
@@ -210,7 +260,9 @@ impl Engine {
             .collect();
         for session in history.connected() {
             for target in history.targets_of(scope, session).into_iter().flatten() {
-                let Some(members) = members.get_mut(&target) else { continue };
+                let Some(members) = members.get_mut(&target) else {
+                    continue;
+                };
                 let reference = history.session(session);
                 let flags = flags[history.row(session)];
                 if rpc_ids.contains(&reference.id) {
@@ -250,7 +302,11 @@ impl Engine {
         let unless = policy.unless.iter().flat_map(|unless| &unless.any);
         unless
             .filter(|all| all.tests.iter().all(|test| test.is_about_identity()))
-            .any(|all| all.tests.iter().all(|test| facts.member_holds(test, address, name)))
+            .any(|all| {
+                all.tests
+                    .iter()
+                    .all(|test| facts.member_holds(test, address, name))
+            })
     }
 }
 
@@ -261,7 +317,13 @@ fn facts<'a>(
     snapshot: &'a Snapshot,
 ) -> Facts<'a> {
     let policy = &set.policies[compiled.policy];
-    Facts { set, history, snapshot, scope: policy.scope, include_private: policy.include_private }
+    Facts {
+        set,
+        history,
+        snapshot,
+        scope: policy.scope,
+        include_private: policy.include_private,
+    }
 }
 
 fn shown(facts: &Facts<'_>, field: Field, slot: u32) -> Arc<str> {
@@ -276,7 +338,10 @@ fn shown(facts: &Facts<'_>, field: Field, slot: u32) -> Arc<str> {
 }
 
 /// `None` if there is nothing to decide: nobody is there to act on.
-#[expect(clippy::option_option, reason = "no decision, a free one, or a barred one")]
+#[expect(
+    clippy::option_option,
+    reason = "no decision, a free one, or a barred one"
+)]
 fn bar(
     policy: &Policy,
     members: &Members,
@@ -302,7 +367,11 @@ fn bar(
 }
 
 fn ratio(seen: f64, threshold: f64) -> f64 {
-    if threshold > 0.0 { seen / threshold } else { 1.0 }
+    if threshold > 0.0 {
+        seen / threshold
+    } else {
+        1.0
+    }
 }
 
 fn worse(a: f64, b: f64) -> Ordering {

@@ -41,7 +41,12 @@ impl Holds {
                 .next_if(|held| held.slot == slot)
                 .filter(|held| held.generation == generation)
                 .map_or(Duration::ZERO, |held| held.held + elapsed);
-            self.now.push(Held { slot, generation, held, table });
+            self.now.push(Held {
+                slot,
+                generation,
+                held,
+                table,
+            });
         }
     }
 
@@ -61,7 +66,10 @@ mod tests {
     const TEN: Duration = Duration::from_secs(10);
 
     fn held_s(holds: &Holds) -> Vec<(u32, u64)> {
-        holds.iter().map(|held| (held.slot, held.held.as_secs())).collect()
+        holds
+            .iter()
+            .map(|held| (held.slot, held.held.as_secs()))
+            .collect()
     }
 
     #[test]
@@ -69,7 +77,9 @@ mod tests {
         let mut holds = Holds::default();
         holds.update(&[(1, 0), (2, 0), (5, 0)], TEN, |_| 1);
         assert_eq!(held_s(&holds), [(1, 0), (2, 0), (5, 0)]);
-        holds.update(&[(2, 0), (3, 0), (5, 0)], TEN, |slot| if slot == 5 { 2 } else { 1 });
+        holds.update(&[(2, 0), (3, 0), (5, 0)], TEN, |slot| {
+            if slot == 5 { 2 } else { 1 }
+        });
         assert_eq!(held_s(&holds), [(2, 10), (3, 0), (5, 0)]);
         holds.update(&[(1, 0), (2, 1)], TEN, |_| 1);
         assert_eq!(held_s(&holds), [(1, 0), (2, 20)]);

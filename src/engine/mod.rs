@@ -159,7 +159,10 @@ impl Engine {
                 proposals.extend(self.decide_blind(index, down_s, at, epoch, elapsed));
             }
         }
-        Evaluation { proposals, crowded: 0 }
+        Evaluation {
+            proposals,
+            crowded: 0,
+        }
     }
 
     /// The targets whose hold time has not passed, of each policy the first few by target.
@@ -196,8 +199,9 @@ impl Engine {
         for compiled in &self.compiled {
             let policy = &self.set.policies[compiled.policy];
             let tables = policy.when.any.iter().zip(&compiled.when);
-            let blocked: Option<Vec<&str>> =
-                tables.map(|(all, table)| blocked_by(history, policy, all, table)).collect();
+            let blocked: Option<Vec<&str>> = tables
+                .map(|(all, table)| blocked_by(history, policy, all, table))
+                .collect();
             let field = blocked.and_then(|fields| fields.first().copied());
             unjudged.extend(field.map(|field| (policy, field)));
         }
@@ -211,7 +215,16 @@ impl Engine {
         snapshot: &Snapshot,
         elapsed: Duration,
     ) {
-        let Self { set, compiled, verdicts, population, slots, exempt, holding, .. } = self;
+        let Self {
+            set,
+            compiled,
+            verdicts,
+            population,
+            slots,
+            exempt,
+            holding,
+            ..
+        } = self;
         let compiled = &mut compiled[index];
         let policy = &set.policies[compiled.policy];
         let facts = Facts {
@@ -236,7 +249,9 @@ impl Engine {
             let mut exempt = exempt.iter().peekable();
             holding.retain(|&(slot, _)| exempt.next_if(|&&exempt| exempt == slot).is_none());
         }
-        compiled.holds.update(holding, elapsed, |slot| history.generation(policy.scope, slot));
+        compiled.holds.update(holding, elapsed, |slot| {
+            history.generation(policy.scope, slot)
+        });
     }
 }
 
@@ -274,6 +289,9 @@ fn blocked_by<'a>(
         let values = history.column(column);
         !live.is_empty() && live.iter().all(|&slot| values[slot as usize].is_nan())
     };
-    let probe = table.probes.iter().find(|probe| probe.how.column().is_some_and(is_unknown))?;
+    let probe = table
+        .probes
+        .iter()
+        .find(|probe| probe.how.column().is_some_and(is_unknown))?;
     Some(&all.tests[probe.test].field_written)
 }

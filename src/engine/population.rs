@@ -35,7 +35,10 @@ impl Population {
         }
         let values = history.column(column);
         self.scratch.clear();
-        let known = live.iter().map(|&slot| values[slot as usize]).filter(|v| !v.is_nan());
+        let known = live
+            .iter()
+            .map(|&slot| values[slot as usize])
+            .filter(|v| !v.is_nan());
         self.scratch.extend(known);
         let value = nearest_rank(&mut self.scratch, quantile);
         self.found.push((column, include_private, quantile, value));
@@ -48,7 +51,11 @@ fn nearest_rank(values: &mut [f64], quantile: f64) -> f64 {
         return f64::NAN;
     }
     let rank = (values.len() as f64 * quantile).ceil() - 1.0;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped"
+    )]
     let rank = rank.clamp(0.0, (values.len() - 1) as f64) as usize;
     *values.select_nth_unstable_by(rank, f64::total_cmp).1
 }
@@ -60,8 +67,17 @@ mod tests {
     #[test]
     fn nearest_ranks() {
         let mut values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
-        for (quantile, expected) in [(0.5, 50.0), (0.99, 99.0), (1.0, 100.0), (0.0, 1.0), (0.001, 1.0)] {
-            assert_eq!(nearest_rank(&mut values, quantile).to_bits(), f64::to_bits(expected));
+        for (quantile, expected) in [
+            (0.5, 50.0),
+            (0.99, 99.0),
+            (1.0, 100.0),
+            (0.0, 1.0),
+            (0.001, 1.0),
+        ] {
+            assert_eq!(
+                nearest_rank(&mut values, quantile).to_bits(),
+                f64::to_bits(expected)
+            );
         }
         assert!(nearest_rank(&mut values[..POPULATION_MIN - 1], 0.5).is_nan());
     }

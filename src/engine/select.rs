@@ -56,7 +56,11 @@ impl Facts<'_> {
     ) {
         let if_unknown = unknown == Unknown::Holds;
         match probe.how {
-            How::Compare { column, comparison, threshold } => {
+            How::Compare {
+                column,
+                comparison,
+                threshold,
+            } => {
                 let threshold = self.threshold(column, threshold, population);
                 if threshold.is_nan() {
                     if !if_unknown {
@@ -73,7 +77,10 @@ impl Facts<'_> {
                 keep_compared(slots, values, Comparison::Equal, wanted, if_unknown);
             }
             How::Verdict { .. } | How::Direct { .. } => {
-                slots.retain(|&slot| self.text_holds(probe.how, slot, verdicts).unwrap_or(if_unknown));
+                slots.retain(|&slot| {
+                    self.text_holds(probe.how, slot, verdicts)
+                        .unwrap_or(if_unknown)
+                });
             }
         }
     }
@@ -99,28 +106,49 @@ impl Facts<'_> {
     pub(super) fn text_holds(&self, how: How, slot: u32, verdicts: &mut Verdicts) -> Option<bool> {
         let (history, set) = (self.history, self.set);
         let (holds, negated) = match how {
-            How::Verdict { field: Field::Client, verdict, negated } => {
+            How::Verdict {
+                field: Field::Client,
+                verdict,
+                negated,
+            } => {
                 let client = history.client(self.scope, slot)?;
                 let generation = history.generation(Scope::Client, client.0);
                 let text = || Subject::Text(history.client_name(client));
-                (verdicts.get(verdict, set, client.0, generation, text), negated)
+                (
+                    verdicts.get(verdict, set, client.0, generation, text),
+                    negated,
+                )
             }
-            How::Verdict { field: Field::Group, verdict, negated } => {
+            How::Verdict {
+                field: Field::Group,
+                verdict,
+                negated,
+            } => {
                 let generation = history.generation(Scope::Group, slot);
                 let text = || Subject::Text(history.group_name(slot));
                 (verdicts.get(verdict, set, slot, generation, text), negated)
             }
-            How::Verdict { verdict, negated, .. } => {
+            How::Verdict {
+                verdict, negated, ..
+            } => {
                 let generation = history.generation(self.scope, slot);
                 let subject = match self.scope {
                     Scope::Session => Subject::Address(history.session(slot).peer.0?.ip()),
                     scope => Subject::Net(history.network(scope, slot)?),
                 };
-                (verdicts.get(verdict, set, slot, generation, || subject), negated)
+                (
+                    verdicts.get(verdict, set, slot, generation, || subject),
+                    negated,
+                )
             }
-            How::Direct { field, question, negated } => {
-                (verdicts.ask(question, set, self.text(field, slot)?), negated)
-            }
+            How::Direct {
+                field,
+                question,
+                negated,
+            } => (
+                verdicts.ask(question, set, self.text(field, slot)?),
+                negated,
+            ),
             How::Compare { .. } | How::Is { .. } => return None,
         };
         Some(holds != negated)
@@ -157,9 +185,9 @@ impl Facts<'_> {
                 let text = sessions.names.get(sessions.protocol[history.row(slot)]);
                 (!text.is_empty()).then_some(text)
             }
-            Field::Transport => {
-                Some(transport_name(snapshot.sessions.flags[history.row(slot)].transport))
-            }
+            Field::Transport => Some(transport_name(
+                snapshot.sessions.flags[history.row(slot)].transport,
+            )),
             Field::Coin => snapshot.server.coin.as_deref(),
             Field::Version => snapshot.server.version.as_deref(),
             Field::Daemon => snapshot.server.daemon.as_deref(),
@@ -179,7 +207,11 @@ fn keep_compared(
     let mut keep = |holds: fn(f64, f64) -> bool| {
         slots.retain(|&slot| {
             let value = values[slot as usize];
-            if value.is_nan() { if_unknown } else { holds(value, threshold) }
+            if value.is_nan() {
+                if_unknown
+            } else {
+                holds(value, threshold)
+            }
         });
     };
     keep(comparison.function());

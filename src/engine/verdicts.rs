@@ -97,12 +97,16 @@ struct Verdict {
 impl Verdicts {
     /// Registers a question, or finds it.
     pub(super) fn register(&mut self, universe: Universe, question: Question) -> VerdictId {
-        let known = self
-            .by
-            .iter()
-            .position(|verdict| verdict.universe == universe && verdict.question.is_same(&question));
+        let known = self.by.iter().position(|verdict| {
+            verdict.universe == universe && verdict.question.is_same(&question)
+        });
         VerdictId(known.unwrap_or_else(|| {
-            self.by.push(Verdict { universe, question, list_version: 0, known: Vec::new() });
+            self.by.push(Verdict {
+                universe,
+                question,
+                list_version: 0,
+                known: Vec::new(),
+            });
             self.by.len() - 1
         }))
     }

@@ -29,10 +29,10 @@ use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
 use crate::wire::Inspection;
 
+pub(crate) use columns::transport_name;
 use heights::Stall;
 use keys::NONE;
 use members::Members;
-pub(crate) use columns::transport_name;
 pub(crate) use plan::ColumnId;
 pub use plan::Plan;
 pub use private::SubnetWidths;

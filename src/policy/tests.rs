@@ -358,7 +358,10 @@ fn lists() {
         "lx = []",
     ] {
         let text = with(list);
-        let files = [("p.toml", text.as_str()), ("evil.txt", "# bad\n1.2.3.4\n\nevil/1 # a name\n")];
+        let files = [
+            ("p.toml", text.as_str()),
+            ("evil.txt", "# bad\n1.2.3.4\n\nevil/1 # a name\n"),
+        ];
         told.push(report(&files));
     }
     let two = [
@@ -388,15 +391,27 @@ fn actions() {
         ("server", "{ log = { for = '10m' } }"),
         ("session", "{ daemon_url = { to = 'default' } }"),
         ("server", "'daemon_url'"),
-        ("server", "{ daemon_url = 'http://user:secret@10.0.0.1:8332/' }"),
+        (
+            "server",
+            "{ daemon_url = 'http://user:secret@10.0.0.1:8332/' }",
+        ),
         ("server", "{ daemon_url = 'default' }"),
-        ("server", "{ daemon_url = { to = 'user:secret@10.0.0.1:8332' } }"),
+        (
+            "server",
+            "{ daemon_url = { to = 'user:secret@10.0.0.1:8332' } }",
+        ),
         ("server", "{ daemon_url = { to = 'defualt' } }"),
         ("server", "{ daemon_url = { url = 'default' } }"),
         ("server", "{ daemon_url = { to = {} } }"),
         ("server", "{ daemon_url = { to = { env = '$URLS' } } }"),
-        ("server", "{ daemon_url = { to = { env = 'A', file = 'b' } } }"),
-        ("server", "{ daemon_url = { to = { file = 'http://u:secret@h/' } } }"),
+        (
+            "server",
+            "{ daemon_url = { to = { env = 'A', file = 'b' } } }",
+        ),
+        (
+            "server",
+            "{ daemon_url = { to = { file = 'http://u:secret@h/' } } }",
+        ),
         ("server", "{ daemon_url = { to = 5 } }"),
     ];
     let texts: Vec<_> = cases
