@@ -2,6 +2,8 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod act;
+pub mod agent;
 pub mod decision;
 pub mod engine;
 pub mod escape;
@@ -11,9 +13,11 @@ pub mod journal;
 pub mod limits;
 pub mod names;
 pub mod policy;
+pub mod poll;
 pub mod redact;
 pub mod rpc;
 pub mod snapshot;
 pub mod time;
 pub mod units;
+pub mod warden;
 pub mod wire;
