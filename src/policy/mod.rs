@@ -6,6 +6,7 @@ mod action;
 pub mod bounds;
 mod condition;
 mod diagnostic;
+mod implication;
 mod lint;
 mod list;
 mod load;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::field::{Field, Scope};
 
 pub use diagnostic::{Diagnostic, Problem};
+pub use lint::Capabilities;
 pub use list::{AddressSet, List, ListFile};
 pub use load::read_list;
 pub use set::{Checked, PolicySet, ReadList, check, check_within};

@@ -88,6 +88,7 @@ pub(super) struct Table<'t> {
     /// What the table is, for messages: `a policy`.
     what: &'static str,
     known: Vec<&'static str>,
+    missing: Vec<&'static str>,
 }
 
 impl<'t> Table<'t> {
@@ -97,13 +98,14 @@ impl<'t> Table<'t> {
         place: Place,
         what: &'static str,
     ) -> Self {
-        let known = Vec::new();
+        let (known, missing) = (Vec::new(), Vec::new());
         Self {
             text,
             table,
             place,
             what,
             known,
+            missing,
         }
     }
 
@@ -126,19 +128,11 @@ impl<'t> Table<'t> {
         Some(self.entry(key, value))
     }
 
-    pub(super) fn require(
-        &mut self,
-        key: &'static str,
-        findings: &mut Findings,
-    ) -> Option<Entry<'t>> {
+    /// Takes a key that must be there; [`Table::finish`] tells if it is not.
+    pub(super) fn require(&mut self, key: &'static str) -> Option<Entry<'t>> {
         let entry = self.take(key);
         if entry.is_none() {
-            let place = self.what;
-            findings.push(
-                Diagnostic::new(Problem::MissingKey { key, place })
-                    .at(self.place.clone())
-                    .label("here"),
-            );
+            self.missing.push(key);
         }
         entry
     }
@@ -154,8 +148,9 @@ impl<'t> Table<'t> {
         entries
     }
 
-    /// Reports the keys that nothing asked for; `synonyms` are words that others use.
-    pub(super) fn finish(self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
+    /// Reports the keys that nothing asked for, and those that are missing; `synonyms` are words
+    /// that others use.
+    pub(super) fn finish(mut self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
         for (key, value) in self.table {
             let name = key.get_ref().as_ref();
             if self.known.contains(&name) {
@@ -165,8 +160,11 @@ impl<'t> Table<'t> {
             let close = synonym
                 .map(|&(_, key)| key)
                 .or_else(|| closest(name, self.known.iter().copied()));
+            // What is there under another name is not missing as well.
+            self.missing.retain(|&missing| Some(missing) != close);
             let help = match close {
                 Some(close) => format!("did you mean `{close}`?"),
+                None if self.known.len() == 1 => format!("the only key is {}", listed(&self.known)),
                 None => format!("the keys are {}", listed(&self.known)),
             };
             let problem = Problem::UnknownKey {
@@ -175,6 +173,11 @@ impl<'t> Table<'t> {
             };
             let place = self.entry(key, value).key;
             findings.push(Diagnostic::new(problem).at(place).help(help));
+        }
+        for key in self.missing {
+            let place = self.what;
+            let problem = Problem::MissingKey { key, place };
+            findings.push(Diagnostic::new(problem).at(self.place.clone()));
         }
     }
 
