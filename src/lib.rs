@@ -1,1 +1,2 @@
 //! An unattended agent that moderates a running `ElectrumX` by TOML policies.
+pub mod sim;
