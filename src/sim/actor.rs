@@ -117,6 +117,11 @@ impl Actor {
         flow.requests * flow.reply_bytes * self.scale * self.slots.len() as f64
     }
 
+    /// Failing requests a second once it does its worst.
+    pub(super) fn errors_per_second(&self) -> f64 {
+        self.habits.then.errors * self.scale * self.slots.len() as f64
+    }
+
     pub(super) fn take_turns(&mut self) -> Vec<Turn> {
         std::mem::take(&mut self.turns)
     }
@@ -166,6 +171,9 @@ impl Actor {
             for (flow, dt) in [(self.habits.lead, lead), (self.habits.then, rest)] {
                 let traffic = self.traffic(&flow, dt, key, sessions);
                 sessions.serve(key, &traffic, now);
+            }
+            if let Some(session) = sessions.get_mut(key) {
+                session.cost.settle(now);
             }
             let leaves_at = self.habits.stay_s.map(|stay| now + self.draw(stay));
             self.slots[0].state = State::Here {

@@ -73,7 +73,20 @@ impl Cost {
         self.add(bytes as f64 / self.bytes_per_unit, now);
     }
 
-    pub(super) fn refund(&mut self, now: Duration) {
+    /// The server's five-minute round. It sets the refund of *every* session by the client's rule,
+    /// so that an RPC connection older than that gets 1 a second back instead of 2.8.
+    pub(super) fn round(&mut self, subs: u64, now: Duration) {
+        self.refund_per_second = HARD_LIMIT / (10_000.0 + 5.0 * subs as f64);
+        self.refund(now);
+    }
+
+    /// Forgets what was paid back long ago.
+    pub(super) fn settle(&mut self, now: Duration) {
+        self.value = 0.0;
+        self.refunded = (0.0, now);
+    }
+
+    fn refund(&mut self, now: Duration) {
         let elapsed = now.saturating_sub(self.refunded.1).as_secs_f64();
         self.value = (self.value - elapsed * self.refund_per_second).max(0.0);
         self.refunded = (self.value, now);
@@ -138,6 +151,16 @@ mod tests {
         cost.add(100.0, later);
         let expected = 251.0 - 10.0 * HARD_LIMIT / 3_600.0;
         assert!((cost.value() - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_round_slows_an_rpc_connections_refund() {
+        let mut cost = Cost::of_rpc(START);
+        cost.add(1_000.0, START);
+        cost.round(0, START);
+        let later = START + Duration::from_secs(200);
+        cost.add(200.0, later);
+        assert!((cost.value() - 1_000.0).abs() < 1e-9, "{}", cost.value());
     }
 
     #[test]

@@ -6,12 +6,12 @@
 //!
 //! | per session           | honest at most            | abusive at least        |
 //! |-----------------------|---------------------------|-------------------------|
-//! | errors                | 1 in 4 minutes            | 20 a second             |
-//! | sent                  | 90 kB/s for 45 s          | 2 MiB/s from one subnet |
+//! | errors                | 1 in half an hour         | 21 a second             |
+//! | sent                  | 110 kB/s for 45 s         | 1.4 MiB/s by a subnet   |
 //! | subscriptions         | 2,000                     | 10,000 within 15 s      |
 //! | pending requests      | 12                        | 200                     |
-//! | connections, address  | 2 a minute                | 15 a minute             |
-//! | connections, subnet   | 3 a minute                | 90 a minute             |
+//! | connections, address  | 1 a minute                | 15 a minute             |
+//! | connections, subnet   | 1 a minute                | 150 a minute            |
 
 use super::session::Method;
 

@@ -7,6 +7,7 @@
 //! It gives the replies of seven [`Release`]s, their quirks included. It is no Electrum server:
 //! its clients exist only as counters, and no wallet can connect to it.
 
+mod act;
 mod actor;
 mod chain;
 mod cost;

@@ -91,7 +91,7 @@ fn peers(id: ActorId, kind: Kind, rng: &mut Rng) -> Vec<IpAddr> {
         Kind::BandwidthHog => ipv4_subnet(19, rng),
         // One machine, or a botnet out of one subnet.
         Kind::QuickReconnector if id.0.is_multiple_of(2) => ipv4_subnet(12, rng),
-        _ if kind.is_honest() && rng.u8(..6) == 0 => vec![ipv6(&mut [0x2a02, 0x2003], rng)],
+        _ if kind.is_honest() && rng.u8(..6) == 0 => vec![ipv6(&[0x2a02, 0x2003], rng)],
         _ if kind.is_honest() => vec![ipv4(&HONEST_OCTETS, rng)],
         _ => vec![ipv4(&ABUSIVE_OCTETS, rng)],
     }
@@ -102,7 +102,7 @@ fn ipv4(octets: &[u8], rng: &mut Rng) -> IpAddr {
     Ipv4Addr::new(a, rng.u8(1..250), rng.u8(1..250), rng.u8(1..250)).into()
 }
 
-fn ipv6(firsts: &mut [u16], rng: &mut Rng) -> IpAddr {
+fn ipv6(firsts: &[u16], rng: &mut Rng) -> IpAddr {
     let first = firsts[rng.usize(..firsts.len())];
     let [b, c, d] = [rng.u16(1..), rng.u16(1..), rng.u16(1..)];
     Ipv6Addr::new(first, b, c, d, 0, 0, 0, rng.u16(1..)).into()
@@ -140,7 +140,10 @@ impl Actor {
             (_, kind) if kind.is_honest() => return None,
             (Turn::Arrived, _) => return None,
             (Turn::AbuseBegan, Kind::ErrorFlood) => {
-                format!("{origin} begins to send failing requests, some 25 a second")
+                format!(
+                    "{origin} begins to send {:.0} failing requests a second",
+                    self.errors_per_second()
+                )
             }
             (Turn::AbuseBegan, Kind::BandwidthHog) => format!(
                 "{} sessions out of {origin} begin to pull {:.1} MiB/s",

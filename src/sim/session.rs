@@ -49,7 +49,6 @@ impl Transport {
 pub(super) enum Method {
     Version,
     Ping,
-    Headers,
     Subscribe,
     History,
     Transaction,
@@ -58,10 +57,9 @@ pub(super) enum Method {
 }
 
 /// The names of client methods as the server counts them.
-pub(super) const METHODS: [&str; 8] = [
+pub(super) const METHODS: [&str; 7] = [
     "server.version",
     "server.ping",
-    "blockchain.headers.subscribe",
     "blockchain.scripthash.subscribe",
     "blockchain.scripthash.get_history",
     "blockchain.transaction.get",
@@ -347,7 +345,7 @@ impl Sessions {
     /// The server's five-minute round: refunds to sessions and groups.
     pub(super) fn refund(&mut self, now: Duration) {
         for session in &mut self.list {
-            session.cost.refund(now);
+            session.cost.round(session.subs, now);
         }
         self.groups.refund();
     }

@@ -46,8 +46,10 @@ pub struct World {
     actors: Vec<Actor>,
     chain: Chain,
     events: VecDeque<Event>,
-    /// For what the server leaves to chance. Actors have their own.
+    /// For who comes, and when blocks do. Actors have their own.
     rng: Rng,
+    /// For what the server leaves to chance when asked; apart, so that asking changes nothing else.
+    chance: Rng,
     pid: u32,
 }
 
@@ -63,6 +65,7 @@ impl World {
             chain: Chain::new(BLOCK_INTERVAL, UPTIME),
             events: VecDeque::new(),
             pid: rng.u32(1_000..60_000),
+            chance: rng.fork(),
             rng,
         }
     }
@@ -332,6 +335,10 @@ impl World {
 
     pub(super) fn rng(&mut self) -> &mut Rng {
         &mut self.rng
+    }
+
+    pub(super) fn chance(&mut self) -> &mut Rng {
+        &mut self.chance
     }
 
     pub(super) fn pid(&self) -> u32 {
