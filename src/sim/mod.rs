@@ -14,6 +14,7 @@ mod cost;
 mod fault;
 mod group;
 mod habit;
+mod info;
 mod json;
 mod people;
 mod release;
