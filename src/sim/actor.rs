@@ -145,9 +145,9 @@ impl Actor {
                     self.slots[i].state = State::Away { until };
                 }
                 State::Here { key, since, .. } => {
-                    let leading = now - since < seconds(self.habits.lead_s);
+                    let leading = now.saturating_sub(since) < seconds(self.habits.lead_s);
                     if !leading && !self.identity.kind.is_honest() {
-                        self.begin_abuse(now - beginning);
+                        self.begin_abuse(now.saturating_sub(beginning));
                     }
                     let flow = if leading {
                         self.habits.lead
@@ -166,8 +166,9 @@ impl Actor {
         self.connect(0, since, now, sessions);
         self.turns.clear();
         if let State::Here { key, .. } = self.slots[0].state {
-            let lead = seconds(self.habits.lead_s).min(now - since);
-            let rest = now - since - lead;
+            let past = now.saturating_sub(since);
+            let lead = seconds(self.habits.lead_s).min(past);
+            let rest = past.saturating_sub(lead);
             for (flow, dt) in [(self.habits.lead, lead), (self.habits.then, rest)] {
                 let traffic = self.traffic(&flow, dt, key, sessions);
                 sessions.serve(key, &traffic, now);

@@ -144,10 +144,10 @@ const GREETING: Flow = Flow {
     ..SILENT
 };
 
-/// A ping every 20 seconds, an error every five minutes or so.
+/// A ping every 20 seconds; half an hour without an error.
 const PINGS: Flow = Flow {
     requests: 0.05,
-    errors: 0.003,
+    errors: 0.000_5,
     txs: 0.000_2,
     ..SILENT
 };
@@ -164,8 +164,15 @@ const LIGHT: Habits = Habits {
 
 impl Habits {
     pub(super) fn of(kind: Kind) -> Self {
+        if kind.is_honest() {
+            Self::honest(kind)
+        } else {
+            Self::abusive(kind)
+        }
+    }
+
+    fn honest(kind: Kind) -> Self {
         match kind {
-            Kind::LightWallet | Kind::TorUser => LIGHT,
             Kind::HeavyWallet => Self {
                 lead_s: 45.0,
                 lead: Flow {
@@ -184,7 +191,11 @@ impl Habits {
                 ..LIGHT
             },
             Kind::Merchant => Self {
-                lead_s: 2.0,
+                lead_s: 4.0,
+                lead: Flow {
+                    subs: 60.0,
+                    ..GREETING
+                },
                 then: Flow {
                     requests: 0.03,
                     txs: 0.005,
@@ -206,6 +217,12 @@ impl Habits {
                 away_s: (30.0, 120.0),
                 ..LIGHT
             },
+            _ => LIGHT,
+        }
+    }
+
+    fn abusive(kind: Kind) -> Self {
+        match kind {
             Kind::ErrorFlood => Self {
                 lead_s: 10.0,
                 then: Flow {
@@ -252,7 +269,7 @@ impl Habits {
                 away_s: (1.0, 2.0),
                 sulk_s: (3.0, 6.0),
             },
-            Kind::SubscriptionHoarder => Self {
+            _ => Self {
                 lead_s: 5.0,
                 then: Flow {
                     requests: 1.0,

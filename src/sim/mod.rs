@@ -2,7 +2,7 @@
 //!
 //! Two layers. A [`World`] is a value: the server, its clients and its daemon, in which time
 //! passes only when told to. A [`Server`] lets a world be reached over TCP as a real server's
-//! LocalRPC is, and lets its time pass.
+//! `LocalRPC` is, and lets its time pass.
 //!
 //! It gives the replies of seven [`Release`]s, their quirks included. It is no Electrum server:
 //! its clients exist only as counters, and no wallet can connect to it.

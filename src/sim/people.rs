@@ -87,7 +87,7 @@ fn peers(id: ActorId, kind: Kind, rng: &mut Rng) -> Vec<IpAddr> {
             let [a, b, c] = OFFICES[id.0 as usize % OFFICES.len()];
             vec![Ipv4Addr::new(a, b, c, rng.u8(10..250)).into()]
         }
-        Kind::BandwidthHog if id.0.is_multiple_of(3) => ipv6_subnet(12, rng),
+        Kind::BandwidthHog if id.0.is_multiple_of(3) => ipv6_subnet(16, rng),
         Kind::BandwidthHog => ipv4_subnet(19, rng),
         // One machine, or a botnet out of one subnet.
         Kind::QuickReconnector if id.0.is_multiple_of(2) => ipv4_subnet(12, rng),

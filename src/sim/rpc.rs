@@ -1,4 +1,4 @@
-//! LocalRPC as a function: one request line in, what the server does with it out. No sockets.
+//! `LocalRPC` as a function: one request line in, what the server does with it out. No sockets.
 //!
 //! Not simulated: `add_peer`, `query`, `reorg`, `stop` and batches.
 

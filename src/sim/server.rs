@@ -1,4 +1,4 @@
-//! A world on a TCP port: what connects to it finds a server's LocalRPC.
+//! A world on a TCP port: what connects to it finds a server's `LocalRPC`.
 //!
 //! All that happens to a connection is decided by the world; this only moves bytes and time.
 

@@ -187,7 +187,7 @@ pub(super) struct Sessions {
     pub(super) groups: Groups,
     /// Requests by client method since the server's start, sessions that left included.
     pub(super) requests: [u64; METHODS.len()],
-    /// Requests by LocalRPC method since the server's start.
+    /// Requests by `LocalRPC` method since the server's start.
     pub(super) rpc_requests: BTreeMap<String, u64>,
     pub(super) txs_sent: u64,
     pub(super) log_new: bool,

@@ -20,7 +20,7 @@ use super::session::{Arrival, SessionKey, Sessions, Transport};
 /// The length of a step of everybody's life.
 const TICK: Duration = Duration::from_millis(250);
 /// How long the server has been up when a world begins: 26 hours and some minutes.
-const UPTIME: Duration = Duration::from_secs(93_900);
+const UPTIME: Duration = Duration::from_mins(26 * 60 + 5);
 /// Blocks come every 20 seconds or so: a story of minutes has no room for ten-minute blocks.
 const BLOCK_INTERVAL: Duration = Duration::from_secs(20);
 /// Events that nobody asked for; the oldest go first.
@@ -77,7 +77,7 @@ impl World {
 
     /// Time since the world's beginning.
     pub fn now(&self) -> Duration {
-        self.clock - UPTIME
+        self.clock.saturating_sub(UPTIME)
     }
 
     /// Lets time pass.
@@ -155,7 +155,12 @@ impl World {
     pub(super) fn backdate(&mut self, ids: &[ActorId], back_max: Duration) {
         let mut pasts: Vec<(Duration, ActorId)> = ids
             .iter()
-            .map(|id| (UPTIME - back_max.mul_f64(0.01 + 0.98 * self.rng.f64()), *id))
+            .map(|id| {
+                (
+                    UPTIME.saturating_sub(back_max.mul_f64(0.01 + 0.98 * self.rng.f64())),
+                    *id,
+                )
+            })
             .collect();
         pasts.sort_unstable();
         for (since, ActorId(i)) in pasts {

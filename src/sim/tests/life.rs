@@ -23,7 +23,8 @@ fn the_same_seed_and_time_give_the_same_bytes_however_time_was_cut() {
         whole.advance(Duration::from_millis(200_123));
         let mut rng = fastrand::Rng::with_seed(1);
         while cut.now() < whole.now() {
-            let step = Duration::from_millis(rng.u64(1..3_000)).min(whole.now() - cut.now());
+            let step =
+                Duration::from_millis(rng.u64(1..3_000)).min(whole.now().saturating_sub(cut.now()));
             cut.advance(step);
             cut.reply("sessions");
         }
@@ -57,7 +58,7 @@ fn the_story_has_everyone_in_it() {
         .max()
         .unwrap();
     assert!(
-        STORY - last > Duration::from_secs(180),
+        last + Duration::from_mins(3) < STORY,
         "time enough to catch the last: {last:?}"
     );
 }
@@ -139,7 +140,7 @@ fn the_honest_stay_far_below_the_thresholds() {
                 "seed {seed}: {connections} connections a minute"
             );
             assert!(
-                tally.errors.values().all(|errors| *errors <= 4),
+                tally.errors.values().all(|errors| *errors <= 3),
                 "seed {seed}"
             );
             assert!(
@@ -221,7 +222,9 @@ fn a_plain_judge_catches_all_and_nobody_else() {
                     .filter(|s| plainly_abusive(s, &tally))
                     .map(|s| s.key)
                     .collect();
-                bad.into_iter().for_each(|key| world.disconnect(key));
+                for key in bad {
+                    world.disconnect(key);
+                }
                 world.advance(Duration::from_millis(700));
             }
         }
@@ -248,8 +251,10 @@ fn abusers_give_up_after_their_last_return() {
         for _ in 0..600 {
             world.advance(Duration::from_secs(1));
             let keys: Vec<_> = world.sessions().as_slice().iter().map(|s| s.key).collect();
-            most = most.max(keys.len());
-            keys.into_iter().for_each(|key| world.disconnect(key));
+            most = most.max(keys.len() as u64);
+            for key in keys {
+                world.disconnect(key);
+            }
         }
         assert!(
             world.sessions().as_slice().is_empty(),
@@ -262,7 +267,7 @@ fn abusers_give_up_after_their_last_return() {
             0,
             "{kind:?}: {record:?}"
         );
-        assert!(machines >= 1 && machines as usize >= most, "{kind:?}");
+        assert!(machines >= 1 && machines >= most, "{kind:?}");
         let texts: Vec<String> = world.events().into_iter().map(|event| event.text).collect();
         assert!(texts.last().unwrap().ends_with("has given up"), "{texts:?}");
     }
@@ -272,20 +277,22 @@ fn abusers_give_up_after_their_last_return() {
 fn a_hog_is_caught_when_its_last_session_goes() {
     let mut world = World::empty(Release::V1_20_0, 2);
     world.invite(Kind::BandwidthHog, Duration::ZERO);
-    world.advance(Duration::from_secs(60));
+    world.advance(Duration::from_mins(1));
     let keys: Vec<_> = world.sessions().as_slice().iter().map(|s| s.key).collect();
     assert!(keys.len() >= 12);
     world.disconnect(keys[0]);
     assert_eq!(world.score().abusers_disconnected, 0);
     world.advance(Duration::from_secs(5));
-    keys.iter().for_each(|key| world.disconnect(*key));
+    for key in &keys {
+        world.disconnect(*key);
+    }
     let (_, record) = world.records().next().unwrap();
-    assert_eq!(record.first_disconnect_at, Some(Duration::from_secs(60)));
+    assert_eq!(record.first_disconnect_at, Some(Duration::from_mins(1)));
     assert_eq!(record.caught_at, Some(Duration::from_secs(65)));
     let begun = record.abuse_from.unwrap();
     assert_eq!(
         world.score().time_to_disconnect.unwrap().max,
-        Duration::from_secs(65) - begun
+        Duration::from_secs(65).saturating_sub(begun)
     );
 }
 
