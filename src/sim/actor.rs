@@ -311,12 +311,9 @@ pub(super) fn hello() -> Traffic {
     Traffic {
         requests: 1,
         method: Method::Version,
-        subs: 0,
-        errors: 0,
-        txs: 0,
         recv_bytes: 84,
         sent_bytes: 64,
-        pending: 0,
+        ..Traffic::default()
     }
 }
 

@@ -34,7 +34,7 @@ pub use release::Release;
 pub use rpc::Answer;
 pub use score::{KindScore, Record, Score, Spread};
 pub use server::{Pace, Server};
-pub use session::SessionKey;
+pub use session::{Method, SessionKey, Traffic};
 pub use story::STORY;
 pub use world::{Event, World};
 

@@ -45,14 +45,22 @@ impl Transport {
 }
 
 /// Methods that clients call. The order is that of [`METHODS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// `server.version`, which a client calls first.
     Version,
+    /// `server.ping`.
+    #[default]
     Ping,
+    /// `blockchain.scripthash.subscribe`.
     Subscribe,
+    /// `blockchain.scripthash.get_history`.
     History,
+    /// `blockchain.transaction.get`.
     Transaction,
+    /// `blockchain.block.headers`.
     Block,
+    /// Anything that the server does not know.
     Invalid,
 }
 
@@ -68,20 +76,24 @@ pub(super) const METHODS: [&str; 7] = [
 ];
 
 /// What one client did within some time. Every request is answered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Traffic {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
     /// Requests that went well, other than subscriptions.
-    pub(super) requests: u64,
-    pub(super) method: Method,
+    pub requests: u64,
+    /// What those asked for.
+    pub method: Method,
     /// New subscriptions, each a request.
-    pub(super) subs: u64,
+    pub subs: u64,
     /// Requests that failed.
-    pub(super) errors: u64,
-    pub(super) txs: u64,
-    pub(super) recv_bytes: u64,
-    pub(super) sent_bytes: u64,
+    pub errors: u64,
+    /// Transactions sent to the network.
+    pub txs: u64,
+    /// Bytes of all requests.
+    pub recv_bytes: u64,
+    /// Bytes of all replies.
+    pub sent_bytes: u64,
     /// Requests under way at this moment; not a sum.
-    pub(super) pending: u64,
+    pub pending: u64,
 }
 
 /// Who connects, and what it says of itself.

@@ -15,7 +15,7 @@ use super::habit::Kind;
 use super::release::Release;
 use super::reply::Reply;
 use super::score::{Record, Score};
-use super::session::{Arrival, SessionKey, Sessions, Transport};
+use super::session::{Arrival, SessionKey, Sessions, Traffic, Transport};
 
 /// The length of a step of everybody's life.
 const TICK: Duration = Duration::from_millis(250);
@@ -186,6 +186,11 @@ impl World {
         let key = self.sessions.connect(arrival, self.clock);
         self.sessions.serve(key, &hello(), self.clock);
         key
+    }
+
+    /// The client of a session does something, now. Nothing happens if the session is gone.
+    pub fn serve(&mut self, key: SessionKey, traffic: &Traffic) {
+        self.sessions.serve(key, traffic, self.clock);
     }
 
     /// A new RPC connection from `peer`.

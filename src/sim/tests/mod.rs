@@ -11,6 +11,7 @@ use super::*;
 
 mod captures;
 mod life;
+mod margins;
 mod tcp;
 
 /// An RPC client of the plainest kind.
