@@ -44,7 +44,7 @@ impl Transport {
     }
 }
 
-/// Methods that clients call. The order is that of [`METHODS`].
+/// Methods that clients call. The order is that of their names in `METHODS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     /// `server.version`, which a client calls first.
