@@ -16,6 +16,7 @@ pub mod policy;
 pub mod poll;
 pub mod redact;
 pub mod rpc;
+pub mod sim;
 pub mod snapshot;
 pub mod time;
 pub mod units;
