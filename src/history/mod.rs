@@ -29,6 +29,7 @@ use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
 use crate::wire::Inspection;
 
+pub(crate) use columns::transport_name;
 use heights::Stall;
 use keys::NONE;
 use members::Members;
@@ -534,6 +535,15 @@ impl History {
         }
     }
 
+    /// The network of an address or a subnet.
+    pub(crate) fn network(&self, scope: Scope, slot: u32) -> Option<&IpNet> {
+        match scope {
+            Scope::Address => self.addresses.keys.key(slot as usize),
+            Scope::Subnet => self.subnets.keys.key(slot as usize),
+            _ => None,
+        }
+    }
+
     /// The client name of a session; of the target itself in scope `client`.
     pub(crate) fn client(&self, scope: Scope, slot: u32) -> Option<ClientSlot> {
         let slot = match scope {
@@ -573,16 +583,17 @@ impl History {
             .map(|(index, _)| u32::try_from(index).unwrap_or(NONE))
     }
 
-    /// Whether a session belongs to a target.
-    pub(crate) fn is_member(&self, scope: Scope, target: u32, session: u32) -> bool {
+    /// The targets of `scope` that a session belongs to: only a group's can be two.
+    pub(crate) fn targets_of(&self, scope: Scope, session: u32) -> [Option<u32>; 2] {
         let slot = self.sessions.get(session);
+        let some = |target: u32| (target != NONE).then_some(target);
         match scope {
-            Scope::Server => false,
-            Scope::Session => session == target,
-            Scope::Address => slot.address == target,
-            Scope::Subnet => slot.subnet == target,
-            Scope::Client => slot.client == target,
-            Scope::Group => slot.groups.contains(&target),
+            Scope::Server => [None; 2],
+            Scope::Session => [Some(session), None],
+            Scope::Address => [some(slot.address), None],
+            Scope::Subnet => [some(slot.subnet), None],
+            Scope::Client => [some(slot.client), None],
+            Scope::Group => slot.groups.map(some),
         }
     }
 

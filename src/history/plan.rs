@@ -71,8 +71,9 @@ impl Plan {
         }))
     }
 
-    /// The column that `test` reads in `policy`; `None` if it tests text or an address.
-    pub(crate) fn column(&self, policy: &Policy, test: &Test) -> Option<ColumnId> {
+    /// The column that the numeric or flag test `test` of `policy` reads. The plan must have been
+    /// made from that policy: a test that reads nothing would make its policy wider.
+    pub(crate) fn column(&self, policy: &Policy, test: &Test) -> ColumnId {
         let window = test.field.info().windowed.then_some(policy.window);
         self.columns
             .iter()
@@ -83,6 +84,7 @@ impl Plan {
                     && column.window.map(|id| self.windows[id.0]) == window
             })
             .map(ColumnId)
+            .expect("the plan was made from these policies")
     }
 
     /// Whether any policy looks at what only `inspect_session` tells.

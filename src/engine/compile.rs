@@ -1,0 +1,168 @@
+//! Policies made ready: tests with the columns they read and the verdicts they ask for.
+
+use super::hold::Holds;
+use super::verdicts::{DirectId, Question, Universe, VerdictId, Verdicts};
+use crate::field::{Field, Scope};
+use crate::history::{ColumnId, Plan};
+use crate::policy::{
+    AllOf, Comparison, Condition, Mode, Policy, PolicySet, Predicate, Test, Threshold,
+};
+
+/// A policy with what it needs at each poll.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) policy: usize,
+    pub(super) when: Vec<Table>,
+    pub(super) unless: Vec<Table>,
+    pub(super) holds: Holds,
+    /// Whether it looks at nothing but `rpc_down`, so that it can be judged while no poll succeeds.
+    pub(super) is_blind: bool,
+}
+
+/// A table of tests, cheap ones first.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) probes: Vec<Probe>,
+}
+
+/// A test as it is carried out.
+#[derive(Debug)]
+pub(super) struct Probe {
+    /// Its place in the policy's table.
+    pub(super) test: usize,
+    pub(super) how: How,
+}
+
+/// The ways to carry out a test.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum How {
+    /// A number.
+    Compare {
+        column: ColumnId,
+        comparison: Comparison,
+        threshold: Threshold,
+    },
+    /// A flag.
+    Is { column: ColumnId, wanted: bool },
+    /// A text or address with a slot of its own.
+    Verdict {
+        field: Field,
+        verdict: VerdictId,
+        negated: bool,
+    },
+    /// A text of which a server has few: no verdict is kept.
+    Direct {
+        field: Field,
+        question: DirectId,
+        negated: bool,
+    },
+}
+
+impl How {
+    /// The column that it reads.
+    pub(super) const fn column(self) -> Option<ColumnId> {
+        match self {
+            Self::Compare { column, .. } | Self::Is { column, .. } => Some(column),
+            Self::Verdict { .. } | Self::Direct { .. } => None,
+        }
+    }
+
+    const fn cost(self) -> u8 {
+        match self {
+            Self::Compare { .. } | Self::Is { .. } => 0,
+            Self::Verdict { .. } => 1,
+            Self::Direct { .. } => 2,
+        }
+    }
+}
+
+pub(super) fn compile(set: &PolicySet, plan: &Plan, verdicts: &mut Verdicts) -> Vec<Compiled> {
+    let active = set
+        .policies
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.mode != Mode::Off);
+    active
+        .map(|(index, policy)| {
+            let mut tables = |condition: &Condition| {
+                condition
+                    .any
+                    .iter()
+                    .map(|all| table(policy, all, plan, verdicts))
+                    .collect()
+            };
+            Compiled {
+                policy: index,
+                when: tables(&policy.when),
+                unless: policy.unless.as_ref().map(&mut tables).unwrap_or_default(),
+                holds: Holds::default(),
+                is_blind: is_blind(policy),
+            }
+        })
+        .collect()
+}
+
+fn is_blind(policy: &Policy) -> bool {
+    let conditions = std::iter::once(&policy.when).chain(&policy.unless);
+    conditions
+        .flat_map(|condition| &condition.any)
+        .flat_map(|all| &all.tests)
+        .all(|test| test.field == Field::RpcDown)
+}
+
+fn table(policy: &Policy, all: &AllOf, plan: &Plan, verdicts: &mut Verdicts) -> Table {
+    let mut probes: Vec<Probe> = all
+        .tests
+        .iter()
+        .enumerate()
+        .map(|(test, written)| Probe {
+            test,
+            how: how(policy, written, plan, verdicts),
+        })
+        .collect();
+    probes.sort_by_key(|probe| probe.how.cost());
+    Table { probes }
+}
+
+fn how(policy: &Policy, test: &Test, plan: &Plan, verdicts: &mut Verdicts) -> How {
+    let column = || plan.column(policy, test);
+    let (question, negated) = match &test.predicate {
+        Predicate::Compare(comparison, threshold) => {
+            let (comparison, threshold) = (*comparison, *threshold);
+            return How::Compare {
+                column: column(),
+                comparison,
+                threshold,
+            };
+        }
+        Predicate::Is(wanted) => {
+            return How::Is {
+                column: column(),
+                wanted: *wanted,
+            };
+        }
+        Predicate::Equals { text, negated } => (Question::Equals((**text).into()), *negated),
+        Predicate::Matches { regex, negated } => (Question::Matches(regex.clone()), *negated),
+        Predicate::In { list, negated } => (Question::InList(*list), *negated),
+    };
+    let field = test.field;
+    let universe = match (policy.scope, field) {
+        (Scope::Session, Field::Address) => Universe::Session,
+        (Scope::Address, Field::Address) => Universe::Address,
+        (Scope::Subnet, Field::Address) => Universe::Subnet,
+        (Scope::Session | Scope::Client, Field::Client) => Universe::Client,
+        (Scope::Group, Field::Group) => Universe::Group,
+        _ => {
+            return How::Direct {
+                field,
+                question: verdicts.register_direct(question),
+                negated,
+            };
+        }
+    };
+    How::Verdict {
+        field,
+        verdict: verdicts.register(universe, question),
+        negated,
+    }
+}

@@ -1,0 +1,297 @@
+//! Policies judged on a history: who is due for what, with the evidence.
+//!
+//! Pure: no clock, no I/O, no randomness. The same snapshots give the same decisions. Whether a
+//! decision is carried out is for the limits and the modes to say, not for the engine.
+
+mod compile;
+mod decide;
+mod hold;
+mod population;
+mod protection;
+mod select;
+mod verdicts;
+
+use std::time::Duration;
+
+use crate::decision::{Decision, Epoch, Evidence, Suppression, Target};
+use crate::history::{History, Plan};
+use crate::policy::{AllOf, Policy, PolicySet};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+use compile::{Compiled, compile};
+use population::Population;
+pub use protection::Protection;
+use select::{Facts, Unknown};
+use verdicts::Verdicts;
+
+/// Of one policy at one poll at most so many targets come to a decision, the worst first.
+pub const DECISIONS_MAX: usize = 1_000;
+
+/// Of one policy at most so many targets are named whose hold time has not passed.
+const PENDING_MAX: usize = 20;
+
+/// A decision, and what bars it already before the limits are asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    /// The decision.
+    pub decision: Decision,
+    /// Why it cannot be carried out.
+    pub barred: Option<Suppression>,
+}
+
+/// A target for which a policy holds, but not yet for long enough.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pending {
+    /// The policy's name.
+    pub policy: std::sync::Arc<str>,
+    /// The target.
+    pub target: Target,
+    /// For how long it has held.
+    pub held: Duration,
+    /// For how long it must.
+    pub hold: Duration,
+    /// The tests that hold.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What the engine made of a poll.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Worst offenders first; of equals, the policy that stands first, then the lower target.
+    pub proposals: Vec<Proposal>,
+    /// Targets beyond [`DECISIONS_MAX`] a policy.
+    pub crowded: u64,
+}
+
+/// The policies, with what they remember between polls.
+#[derive(Debug)]
+pub struct Engine {
+    set: PolicySet,
+    plan: Plan,
+    protection: Protection,
+    compiled: Vec<Compiled>,
+    verdicts: Verdicts,
+    population: Population,
+    /// When the last poll was tried, whether it succeeded or not.
+    tried: Option<Timestamp>,
+    /// When the last poll succeeded.
+    succeeded: Option<Timestamp>,
+    slots: Vec<u32>,
+    exempt: Vec<u32>,
+    holding: Vec<(u32, usize)>,
+}
+
+impl Engine {
+    /// Makes the policies ready.
+    pub fn new(set: PolicySet, protection: Protection) -> Self {
+        let plan = Plan::new(&set.policies);
+        let mut verdicts = Verdicts::default();
+        let compiled = compile(&set, &plan, &mut verdicts);
+        Self {
+            set,
+            plan,
+            protection,
+            compiled,
+            verdicts,
+            population: Population::default(),
+            tried: None,
+            succeeded: None,
+            slots: Vec::new(),
+            exempt: Vec::new(),
+            holding: Vec::new(),
+        }
+    }
+
+    /// What the history must keep for these policies.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The policies.
+    pub fn set(&self) -> &PolicySet {
+        &self.set
+    }
+
+    /// The policies, for reading a list again.
+    pub fn set_mut(&mut self) -> &mut PolicySet {
+        &mut self.set
+    }
+
+    /// How often a text or address was really looked at, since the start.
+    pub fn verdicts_asked(&self) -> u64 {
+        self.verdicts.asked
+    }
+
+    /// Forgets for how long anything has held: the evidence has a gap that is too long.
+    pub fn forget(&mut self) {
+        for compiled in &mut self.compiled {
+            compiled.holds.clear();
+        }
+    }
+
+    /// Judges a snapshot that the history has taken in.
+    pub fn evaluate(&mut self, history: &History, snapshot: &Snapshot) -> Evaluation {
+        let at = snapshot.at();
+        let elapsed = self.tried.map_or(Duration::ZERO, |tried| at.since(tried));
+        (self.tried, self.succeeded) = (Some(at), Some(at));
+        self.verdicts.begin(&self.set);
+        self.population.clear();
+        let mut evaluation = Evaluation::default();
+        for index in 0..self.compiled.len() {
+            self.update_holds(index, history, snapshot, elapsed);
+            self.decide(index, history, snapshot, &mut evaluation);
+        }
+        sort_worst_first(&mut evaluation.proposals, &self.set);
+        evaluation
+    }
+
+    /// Takes in a poll that failed: hold times stand still. Only policies that look at nothing but
+    /// `rpc_down` are judged.
+    pub fn missed(&mut self, at: Timestamp, epoch: Epoch) -> Evaluation {
+        let elapsed = self.tried.map_or(Duration::ZERO, |tried| at.since(tried));
+        self.tried = Some(at);
+        let down_since = *self.succeeded.get_or_insert(at);
+        let down_s = at.since(down_since).as_secs_f64();
+        let mut proposals = Vec::new();
+        for index in 0..self.compiled.len() {
+            if self.compiled[index].is_blind {
+                proposals.extend(self.decide_blind(index, down_s, at, epoch, elapsed));
+            }
+        }
+        Evaluation {
+            proposals,
+            crowded: 0,
+        }
+    }
+
+    /// The targets whose hold time has not passed, of each policy the first few by target.
+    pub fn pending(&mut self, history: &History, snapshot: &Snapshot) -> Vec<Pending> {
+        let mut pending = Vec::new();
+        for index in 0..self.compiled.len() {
+            let policy = &self.set.policies[self.compiled[index].policy];
+            let due: Vec<_> = self.compiled[index]
+                .holds
+                .iter()
+                .filter(|held| held.duration < policy.hold)
+                .take(PENDING_MAX)
+                .copied()
+                .collect();
+            for held in due {
+                let evidence = self.evidence(index, &held, history, snapshot);
+                let policy = &self.set.policies[self.compiled[index].policy];
+                pending.push(Pending {
+                    policy: policy.name.clone(),
+                    target: history.target(policy.scope, held.slot),
+                    held: held.duration,
+                    hold: policy.hold,
+                    evidence,
+                });
+            }
+        }
+        pending
+    }
+
+    /// The policies that test a number which is unknown for every target, each with the field: the
+    /// window is not covered yet, or the release does not tell.
+    pub fn unjudged(&self, history: &History) -> Vec<(&Policy, &str)> {
+        let mut unjudged = Vec::new();
+        for compiled in &self.compiled {
+            let policy = &self.set.policies[compiled.policy];
+            let tables = policy.when.any.iter().zip(&compiled.when);
+            let blocked: Option<Vec<&str>> = tables
+                .map(|(all, table)| blocked_by(history, policy, all, table))
+                .collect();
+            let field = blocked.and_then(|fields| fields.first().copied());
+            unjudged.extend(field.map(|field| (policy, field)));
+        }
+        unjudged
+    }
+
+    fn update_holds(
+        &mut self,
+        index: usize,
+        history: &History,
+        snapshot: &Snapshot,
+        elapsed: Duration,
+    ) {
+        let Self {
+            set,
+            compiled,
+            verdicts,
+            population,
+            slots,
+            exempt,
+            holding,
+            ..
+        } = self;
+        let compiled = &mut compiled[index];
+        let policy = &set.policies[compiled.policy];
+        let facts = Facts {
+            set,
+            history,
+            snapshot,
+            scope: policy.scope,
+            include_private: policy.include_private,
+        };
+        let live = history.live(policy.scope, policy.include_private);
+        holding.clear();
+        for (number, table) in compiled.when.iter().enumerate() {
+            slots.clear();
+            slots.extend_from_slice(live);
+            facts.narrow(table, Unknown::Fails, slots, verdicts, population);
+            merge(holding, slots, number);
+        }
+        for table in &compiled.unless {
+            exempt.clear();
+            exempt.extend(holding.iter().map(|&(slot, _)| slot));
+            facts.narrow(table, Unknown::Holds, exempt, verdicts, population);
+            let mut exempt = exempt.iter().peekable();
+            holding.retain(|&(slot, _)| exempt.next_if(|&&exempt| exempt == slot).is_none());
+        }
+        compiled.holds.update(holding, elapsed, |slot| {
+            history.generation(policy.scope, slot)
+        });
+    }
+}
+
+/// Adds ascending `slots` to ascending `holding`; who holds by an earlier table keeps it.
+fn merge(holding: &mut Vec<(u32, usize)>, slots: &[u32], table: usize) {
+    if holding.is_empty() {
+        holding.extend(slots.iter().map(|&slot| (slot, table)));
+        return;
+    }
+    holding.extend(slots.iter().map(|&slot| (slot, table)));
+    holding.sort_unstable();
+    holding.dedup_by_key(|&mut (slot, _)| slot);
+}
+
+fn sort_worst_first(proposals: &mut [Proposal], set: &PolicySet) {
+    let place = |name: &str| set.policies.iter().position(|policy| *policy.name == *name);
+    proposals.sort_by(|a, b| {
+        let (a, b) = (&a.decision, &b.decision);
+        b.severity
+            .total_cmp(&a.severity)
+            .then_with(|| place(&a.policy).cmp(&place(&b.policy)))
+            .then_with(|| a.target.cmp(&b.target))
+    });
+}
+
+/// The first field of a table that is unknown for every target, if there are targets.
+fn blocked_by<'a>(
+    history: &History,
+    policy: &Policy,
+    all: &'a AllOf,
+    table: &compile::Table,
+) -> Option<&'a str> {
+    let live = history.live(policy.scope, policy.include_private);
+    let is_unknown = |column| {
+        let values = history.column(column);
+        !live.is_empty() && live.iter().all(|&slot| values[slot as usize].is_nan())
+    };
+    let probe = table
+        .probes
+        .iter()
+        .find(|probe| probe.how.column().is_some_and(is_unknown))?;
+    Some(&all.tests[probe.test].field_written)
+}

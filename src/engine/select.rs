@@ -1,0 +1,240 @@
+//! Which targets a table of tests holds for.
+
+use std::net::IpAddr;
+
+use super::compile::{How, Probe, Table};
+use super::population::Population;
+use super::verdicts::{Question, Subject, Verdicts};
+use crate::field::{Field, Scope};
+use crate::history::{History, transport_name};
+use crate::policy::{Comparison, PolicySet, Predicate, Test, Threshold};
+use crate::snapshot::Snapshot;
+
+/// What a test that cannot be told counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// In `when`: as failed. Nobody is judged by what is not known.
+    Fails,
+    /// In `unless`: as held. Who may be exempt is.
+    Holds,
+}
+
+/// Everything that a test can look at.
+pub(super) struct Facts<'a> {
+    pub(super) set: &'a PolicySet,
+    pub(super) history: &'a History,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) scope: Scope,
+    pub(super) include_private: bool,
+}
+
+impl Facts<'_> {
+    /// Leaves in `slots` those for which all tests of the table hold.
+    pub(super) fn narrow(
+        &self,
+        table: &Table,
+        unknown: Unknown,
+        slots: &mut Vec<u32>,
+        verdicts: &mut Verdicts,
+        population: &mut Population,
+    ) {
+        for probe in &table.probes {
+            if slots.is_empty() {
+                return;
+            }
+            self.narrow_by(probe, unknown, slots, verdicts, population);
+        }
+    }
+
+    fn narrow_by(
+        &self,
+        probe: &Probe,
+        unknown: Unknown,
+        slots: &mut Vec<u32>,
+        verdicts: &mut Verdicts,
+        population: &mut Population,
+    ) {
+        let if_unknown = unknown == Unknown::Holds;
+        match probe.how {
+            How::Compare {
+                column,
+                comparison,
+                threshold,
+            } => {
+                let threshold = self.threshold(column, threshold, population);
+                if threshold.is_nan() {
+                    if !if_unknown {
+                        slots.clear();
+                    }
+                    return;
+                }
+                let values = self.history.column(column);
+                keep_compared(slots, values, comparison, threshold, if_unknown);
+            }
+            How::Is { column, wanted } => {
+                let values = self.history.column(column);
+                let wanted = f64::from(u8::from(wanted));
+                keep_compared(slots, values, Comparison::Equal, wanted, if_unknown);
+            }
+            How::Verdict { .. } | How::Direct { .. } => {
+                slots.retain(|&slot| {
+                    self.text_holds(probe.how, slot, verdicts)
+                        .unwrap_or(if_unknown)
+                });
+            }
+        }
+    }
+
+    /// The number that a test compares with; NaN if too few targets say what is normal.
+    pub(super) fn threshold(
+        &self,
+        column: crate::history::ColumnId,
+        threshold: Threshold,
+        population: &mut Population,
+    ) -> f64 {
+        match threshold {
+            Threshold::Fixed(value) => value,
+            Threshold::Population { times, quantile } => {
+                let live = self.history.live(self.scope, self.include_private);
+                let private = self.include_private;
+                times * population.quantile(self.history, column, live, private, quantile)
+            }
+        }
+    }
+
+    /// `None` if it cannot be told.
+    pub(super) fn text_holds(&self, how: How, slot: u32, verdicts: &mut Verdicts) -> Option<bool> {
+        let (history, set) = (self.history, self.set);
+        let (holds, negated) = match how {
+            How::Verdict {
+                field: Field::Client,
+                verdict,
+                negated,
+            } => {
+                let client = history.client(self.scope, slot)?;
+                let generation = history.generation(Scope::Client, client.0);
+                let text = || Subject::Text(history.client_name(client));
+                (
+                    verdicts.get(verdict, set, client.0, generation, text),
+                    negated,
+                )
+            }
+            How::Verdict {
+                field: Field::Group,
+                verdict,
+                negated,
+            } => {
+                let generation = history.generation(Scope::Group, slot);
+                let text = || Subject::Text(history.group_name(slot));
+                (verdicts.get(verdict, set, slot, generation, text), negated)
+            }
+            How::Verdict {
+                verdict, negated, ..
+            } => {
+                let generation = history.generation(self.scope, slot);
+                let subject = match self.scope {
+                    Scope::Session => Subject::Address(history.session(slot).peer.0?.ip()),
+                    scope => Subject::Net(history.network(scope, slot)?),
+                };
+                (
+                    verdicts.get(verdict, set, slot, generation, || subject),
+                    negated,
+                )
+            }
+            How::Direct {
+                field,
+                question,
+                negated,
+            } => (
+                verdicts.ask(question, set, self.text(field, slot)?),
+                negated,
+            ),
+            How::Compare { .. } | How::Is { .. } => return None,
+        };
+        Some(holds != negated)
+    }
+
+    /// Whether a test of an address or a name holds for one session of a target; what cannot be
+    /// told exempts, as it does for a target.
+    pub(super) fn member_holds(&self, test: &Test, address: Option<IpAddr>, name: &str) -> bool {
+        let subject = match test.field {
+            Field::Address => match address {
+                Some(address) => Subject::Address(address),
+                None => return true,
+            },
+            _ => Subject::Text(name),
+        };
+        match &test.predicate {
+            Predicate::In { list, negated } => {
+                Question::InList(*list).ask(self.set, subject) != *negated
+            }
+            Predicate::Matches { regex, negated } => regex.is_match(name) != *negated,
+            Predicate::Equals { text, negated } => (**text == *name) != *negated,
+            Predicate::Compare(..) | Predicate::Is(_) => false,
+        }
+    }
+
+    /// The text of a field; `None` if the server does not tell.
+    pub(super) fn text(&self, field: Field, slot: u32) -> Option<&str> {
+        let (history, snapshot) = (self.history, self.snapshot);
+        match field {
+            Field::Client => Some(history.client_name(history.client(self.scope, slot)?)),
+            Field::Group => Some(history.group_name(slot)),
+            Field::Protocol => {
+                let sessions = &snapshot.sessions;
+                let text = sessions.names.get(sessions.protocol[history.row(slot)]);
+                (!text.is_empty()).then_some(text)
+            }
+            Field::Transport => Some(transport_name(
+                snapshot.sessions.flags[history.row(slot)].transport,
+            )),
+            Field::Coin => snapshot.server.coin.as_deref(),
+            Field::Version => snapshot.server.version.as_deref(),
+            Field::Daemon => snapshot.server.daemon.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+fn keep_compared(
+    slots: &mut Vec<u32>,
+    values: &[f64],
+    comparison: Comparison,
+    threshold: f64,
+    if_unknown: bool,
+) {
+    // One loop a comparison, so that each is tight.
+    let mut keep = |holds: fn(f64, f64) -> bool| {
+        slots.retain(|&slot| {
+            let value = values[slot as usize];
+            if value.is_nan() {
+                if_unknown
+            } else {
+                holds(value, threshold)
+            }
+        });
+    };
+    keep(comparison.function());
+}
+
+impl Comparison {
+    /// The comparison of a value with a threshold.
+    pub(super) fn function(self) -> fn(f64, f64) -> bool {
+        match self {
+            Self::Greater => |value, threshold| value > threshold,
+            Self::GreaterOrEqual => |value, threshold| value >= threshold,
+            Self::Less => |value, threshold| value < threshold,
+            Self::LessOrEqual => |value, threshold| value <= threshold,
+            Self::Equal => |value, threshold| value.total_cmp(&threshold).is_eq(),
+            Self::NotEqual => |value, threshold| value.total_cmp(&threshold).is_ne(),
+        }
+    }
+}
+
+impl Test {
+    /// Whether it is about an address or a name, so that it can be asked of a member of a target as
+    /// well as of the target.
+    pub(super) const fn is_about_identity(&self) -> bool {
+        matches!(self.field, Field::Address | Field::Client)
+    }
+}

@@ -1,0 +1,163 @@
+//! Verdicts on texts and addresses, each found once: a name is matched against a pattern when it
+//! is first seen, not at every poll and not for every session that bears it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use regex::Regex;
+
+use crate::policy::{List, ListId, PolicySet};
+
+/// A question about a text or an address; the same question of several policies is asked once.
+#[derive(Debug)]
+pub(super) enum Question {
+    Matches(Regex),
+    InList(ListId),
+    Equals(Box<str>),
+}
+
+/// The thing in question.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Subject<'a> {
+    Text(&'a str),
+    Address(IpAddr),
+    Net(&'a IpNet),
+}
+
+impl Question {
+    /// The answer, without `!` or `not`.
+    pub(super) fn ask(&self, set: &PolicySet, subject: Subject<'_>) -> bool {
+        match (self, subject) {
+            (Self::Matches(regex), Subject::Text(text)) => regex.is_match(text),
+            (Self::Equals(wanted), Subject::Text(text)) => **wanted == *text,
+            (Self::InList(id), subject) => in_list(set.list(*id), subject),
+            (_, Subject::Address(_) | Subject::Net(_)) => false,
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Matches(a), Self::Matches(b)) => a.as_str() == b.as_str(),
+            (Self::InList(a), Self::InList(b)) => a == b,
+            (Self::Equals(a), Self::Equals(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+fn in_list(list: &List, subject: Subject<'_>) -> bool {
+    match subject {
+        Subject::Text(text) => list.contains_text(text),
+        Subject::Address(address) => list.contains_addr(address),
+        Subject::Net(net) => list.contains_net(net),
+    }
+}
+
+/// Whose slots the verdicts go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Universe {
+    /// Sessions, by their exact address.
+    Session,
+    /// Addresses.
+    Address,
+    /// Subnets.
+    Subnet,
+    /// Client names.
+    Client,
+    /// Groups.
+    Group,
+}
+
+/// A question's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct VerdictId(usize);
+
+/// The number of a question whose verdicts are not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DirectId(usize);
+
+/// All questions with their verdicts.
+#[derive(Debug, Default)]
+pub(super) struct Verdicts {
+    by: Vec<Verdict>,
+    direct: Vec<Question>,
+    /// How often a question was really asked.
+    pub(super) asked: u64,
+}
+
+#[derive(Debug)]
+struct Verdict {
+    universe: Universe,
+    question: Question,
+    list_version: u64,
+    /// By slot: the generation asked about, and in the lowest bit the answer. 0: not asked yet.
+    known: Vec<u32>,
+}
+
+impl Verdicts {
+    /// Registers a question, or finds it.
+    pub(super) fn register(&mut self, universe: Universe, question: Question) -> VerdictId {
+        let known = self.by.iter().position(|verdict| {
+            verdict.universe == universe && verdict.question.is_same(&question)
+        });
+        VerdictId(known.unwrap_or_else(|| {
+            self.by.push(Verdict {
+                universe,
+                question,
+                list_version: 0,
+                known: Vec::new(),
+            });
+            self.by.len() - 1
+        }))
+    }
+
+    /// Registers a question whose verdicts are not kept.
+    pub(super) fn register_direct(&mut self, question: Question) -> DirectId {
+        self.direct.push(question);
+        DirectId(self.direct.len() - 1)
+    }
+
+    /// The verdict on a text, found anew.
+    pub(super) fn ask(&self, id: DirectId, set: &PolicySet, text: &str) -> bool {
+        self.direct[id.0].ask(set, Subject::Text(text))
+    }
+
+    /// Drops what was found by lists that have been read again since.
+    pub(super) fn begin(&mut self, set: &PolicySet) {
+        for verdict in &mut self.by {
+            if let Question::InList(id) = verdict.question {
+                let version = set.list(id).version();
+                if verdict.list_version != version {
+                    verdict.list_version = version;
+                    verdict.known.clear();
+                }
+            }
+        }
+    }
+
+    /// The verdict on what is in `slot`.
+    pub(super) fn get<'a>(
+        &mut self,
+        id: VerdictId,
+        set: &PolicySet,
+        slot: u32,
+        generation: u32,
+        subject: impl FnOnce() -> Subject<'a>,
+    ) -> bool {
+        let verdict = &mut self.by[id.0];
+        let slot = slot as usize;
+        if slot >= verdict.known.len() {
+            verdict.known.resize(slot + 1, 0);
+        }
+        // Generations begin at 1, and 31 bits of them last for as long as any server runs.
+        let stamp = generation << 1;
+        let known = verdict.known[slot];
+        if known & !1 == stamp && known != 0 {
+            return known & 1 == 1;
+        }
+        let answer = verdict.question.ask(set, subject());
+        verdict.known[slot] = stamp | u32::from(answer);
+        self.asked += 1;
+        answer
+    }
+}

@@ -1,0 +1,63 @@
+//! One agent a journal: an advisory lock on a file beside it, held as long as the journal is open.
+//!
+//! The kernel drops the lock with the process, however that ends, so a lock file that a kill left
+//! behind locks nothing and is never deleted: deleting it would let two agents lock two files of
+//! one name. The database file itself is not locked, because closing a second descriptor of it
+//! would drop `SQLite`'s own locks. Readers take no lock.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::error::JournalError;
+
+/// Held until dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of the journal at `journal`, a path without symbolic links.
+    pub(super) fn take(journal: &Path) -> Result<Self, JournalError> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(super::schema::FILE_MODE)
+            .open(beside(journal))
+            .map_err(|error| JournalError::from_io(journal, &error))?;
+        match file.try_lock() {
+            Ok(()) => {
+                sign(&mut file);
+                Ok(Self { _file: file })
+            }
+            Err(TryLockError::WouldBlock) => Err(JournalError::InUse {
+                path: journal.to_owned(),
+                holder: signature(&file),
+            }),
+            Err(TryLockError::Error(error)) => Err(JournalError::from_io(journal, &error)),
+        }
+    }
+}
+
+fn beside(journal: &Path) -> PathBuf {
+    let mut path = journal.as_os_str().to_owned();
+    path.push("-lock");
+    path.into()
+}
+
+/// Leaves the process ID for the message of whoever comes second; a full disk is no obstacle.
+fn sign(file: &mut File) {
+    let _ = file
+        .set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
+}
+
+fn signature(file: &File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}

@@ -1,0 +1,142 @@
+//! How much the journal keeps, and the upkeep that holds it there: pruning, giving pages back to
+//! the file system, cutting the write-ahead log back. A bounded amount of work at a time.
+//!
+//! Only decisions whose outcome is settled are pruned, and cooldowns that have run out.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use crate::time::Timestamp;
+
+/// What is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Decisions older than this go.
+    pub age_max: Duration,
+    /// While the rows and the state take more bytes than this, the oldest decisions go. The
+    /// write-ahead log comes on top, with a few MiB.
+    pub size_max_bytes: u64,
+}
+
+impl Default for Retention {
+    /// 90 days, 256 MiB.
+    fn default() -> Self {
+        Self {
+            age_max: Duration::from_hours(90 * 24),
+            size_max_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// What a round of upkeep did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Decisions that went.
+    pub pruned: u64,
+    /// There is more to do; the next round goes on.
+    pub more: bool,
+}
+
+/// Decisions a round removes, at least.
+const BATCH_ROWS: u64 = 1_000;
+
+/// Decisions that go before the size is looked at again.
+const STEP_ROWS: u64 = 100;
+
+/// Pages a round gives back: 4 MiB.
+const BATCH_PAGES: i64 = 1_024;
+
+/// One round. `written` is how many decisions came in since the last: twice as many may go, so
+/// that no rate of decisions outruns the pruning.
+pub(super) fn maintain(
+    connection: &mut Connection,
+    now: Timestamp,
+    retention: &Retention,
+    written: u64,
+) -> rusqlite::Result<Upkeep> {
+    let rows_max = BATCH_ROWS.max(written.saturating_mul(2));
+    let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+    transaction.execute(
+        "DELETE FROM cooldown WHERE until_ms <= ?1",
+        [now.as_millis()],
+    )?;
+    let aged = prune_aged(&transaction, now - retention.age_max, rows_max)?;
+    let pruned = aged + prune_oldest(&transaction, retention.size_max_bytes, rows_max - aged)?;
+    transaction.commit()?;
+    if pruned > 0 || Pages::of(connection)?.free > 0 {
+        give_back(connection)?;
+        checkpoint(connection)?;
+    }
+    Ok(Upkeep {
+        pruned,
+        more: pruned >= rows_max || Pages::of(connection)?.free > 0,
+    })
+}
+
+fn prune_aged(connection: &Connection, oldest: Timestamp, rows_max: u64) -> rusqlite::Result<u64> {
+    let gone = connection.execute(
+        "DELETE FROM decision WHERE id IN (SELECT id FROM decision
+         WHERE at_ms < ?1 AND outcome <> 'intended' ORDER BY at_ms LIMIT ?2)",
+        params![oldest.as_millis(), rows_max.cast_signed()],
+    )?;
+    Ok(gone as u64)
+}
+
+/// In small steps, so that no more goes than has to.
+fn prune_oldest(
+    connection: &Connection,
+    size_max_bytes: u64,
+    rows_max: u64,
+) -> rusqlite::Result<u64> {
+    let mut pruned = 0;
+    while pruned < rows_max && Pages::of(connection)?.used_bytes() > size_max_bytes {
+        let step = STEP_ROWS.min(rows_max - pruned);
+        let gone = connection.execute(
+            "DELETE FROM decision WHERE id IN (SELECT id FROM decision
+             WHERE outcome <> 'intended' ORDER BY id LIMIT ?1)",
+            [step.cast_signed()],
+        )?;
+        if gone == 0 {
+            break;
+        }
+        pruned += gone as u64;
+    }
+    Ok(pruned)
+}
+
+fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    // The pragma frees one page a step.
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({BATCH_PAGES})"))?;
+    let mut steps = statement.query([])?;
+    while steps.next()?.is_some() {}
+    Ok(())
+}
+
+/// Copies the log into the file as far as readers let it, which is when the file shrinks. Commits
+/// do so by themselves whenever the log is 4 MiB long; it then starts over.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+/// How the file is used.
+struct Pages {
+    bytes: i64,
+    all: i64,
+    free: i64,
+}
+
+impl Pages {
+    fn of(connection: &Connection) -> rusqlite::Result<Self> {
+        let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
+        Ok(Self {
+            bytes: number("page_size")?,
+            all: number("page_count")?,
+            free: number("freelist_count")?,
+        })
+    }
+
+    const fn used_bytes(&self) -> u64 {
+        ((self.all - self.free) * self.bytes).cast_unsigned()
+    }
+}

@@ -1,0 +1,235 @@
+//! The file: its tables, its format's number, how it is made, checked and opened.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
+
+use super::error::JournalError;
+
+/// Client addresses are nobody else's business; a group may be let in to read.
+pub(super) const FILE_MODE: u32 = 0o640;
+
+/// In the file's header, so that `file` and we know a journal: `EXWj`.
+const APPLICATION_ID: i64 = 0x4558_576a;
+
+/// The step from each format to the next; how many there are is the current format's number.
+const MIGRATIONS: [&str; 1] = [V1];
+
+#[expect(clippy::cast_possible_wrap, reason = "a handful")]
+const FORMAT: i64 = MIGRATIONS.len() as i64;
+
+/// Where `target`, `action` and `outcome` are for searching, `*_json` is the value itself.
+const V1: &str = "
+    CREATE TABLE decision (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        policy TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        action TEXT NOT NULL,
+        action_json TEXT NOT NULL,
+        target TEXT NOT NULL,
+        target_json TEXT NOT NULL,
+        evidence_json TEXT NOT NULL,
+        evidence_left_out INTEGER NOT NULL,
+        held_ns INTEGER NOT NULL,
+        severity REAL,
+        sessions_json TEXT NOT NULL,
+        sessions_left_out INTEGER NOT NULL,
+        spared INTEGER NOT NULL,
+        outcome TEXT NOT NULL,
+        outcome_json TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX decision_at ON decision (at_ms);
+    CREATE INDEX decision_intended ON decision (id) WHERE outcome = 'intended';
+    CREATE TABLE cooldown (
+        policy TEXT NOT NULL,
+        target_json TEXT NOT NULL,
+        until_ms INTEGER NOT NULL,
+        PRIMARY KEY (policy, target_json)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE log_run (
+        session INTEGER NOT NULL,
+        peer TEXT NOT NULL,
+        since_ms INTEGER NOT NULL,
+        until_ms INTEGER NOT NULL,
+        policy TEXT NOT NULL,
+        decision INTEGER NOT NULL,
+        stage TEXT NOT NULL,
+        PRIMARY KEY (session, peer, since_ms)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE limits (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        json TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE probe (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        room BLOB NOT NULL
+    ) STRICT;
+";
+
+/// `synchronous = FULL`: in WAL mode each commit is on the disk when it returns, so that an intent
+/// outlives a power cut right after the act. A poll commits twice at most; `NORMAL` would only
+/// sync at checkpoints. The log is cut back to the size limit after each checkpoint.
+const WRITER_PRAGMAS: &str = "
+    PRAGMA synchronous = FULL;
+    PRAGMA journal_size_limit = 4194304;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA cell_size_check = ON;
+";
+
+/// Longer than any commit of ours; somebody at an `sqlite3` prompt holds the agent up no longer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The path without symbolic links; makes an empty file if there is none.
+pub(super) fn place(path: &Path) -> Result<PathBuf, JournalError> {
+    let directory = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(JournalError::NotAFile(path.to_owned())),
+    };
+    if !directory.is_dir() {
+        return Err(JournalError::NoDirectory(directory.to_owned()));
+    }
+    // `create_new` never opens a file that is there: see the lock for what closing it would do.
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path);
+    match made {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(JournalError::from_io(path, &error)),
+    }
+    real_file(path)
+}
+
+/// The path without symbolic links, of a regular file.
+pub(super) fn real_file(path: &Path) -> Result<PathBuf, JournalError> {
+    let io_error = |error| JournalError::from_io(path, &error);
+    let real = path.canonicalize().map_err(io_error)?;
+    if real.metadata().map_err(io_error)?.is_file() {
+        Ok(real)
+    } else {
+        Err(JournalError::NotAFile(real))
+    }
+}
+
+/// For the one agent, which holds the lock.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
+    let sql = |error| JournalError::from_sqlite(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
+    let found = format(&connection, path)?;
+    if connection.is_readonly(MAIN_DB).map_err(sql)? {
+        return Err(JournalError::Denied {
+            path: path.to_owned(),
+            reason: "it is read-only".to_owned(),
+        });
+    }
+    if found.is_none() {
+        // Only an empty file can still choose.
+        connection
+            .pragma_update(None, "auto_vacuum", "INCREMENTAL")
+            .map_err(sql)?;
+    }
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(sql)?;
+    if mode != "wal" {
+        return Err(JournalError::NoWal(path.to_owned()));
+    }
+    connection.execute_batch(WRITER_PRAGMAS).map_err(sql)?;
+    keep_wal(&connection).map_err(sql)?;
+    migrate(&mut connection, found.unwrap_or(0)).map_err(sql)?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+/// For reading beside the agent, or without it.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
+    let sql = |error| JournalError::from_sqlite(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
+    match format(&connection, path)? {
+        None => Err(JournalError::Missing(path.to_owned())),
+        Some(found) if found < FORMAT => Err(JournalError::Older {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+        }),
+        Some(_) => Ok(connection),
+    }
+}
+
+/// The format of a journal, `None` of an empty file; everything else is refused.
+fn format(connection: &Connection, path: &Path) -> Result<Option<i64>, JournalError> {
+    let sql = |error| JournalError::from_sqlite(path, error);
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let application_id = number("application_id").map_err(sql)?;
+    let format = number("user_version").map_err(sql)?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(sql)?;
+    match (application_id, format) {
+        (APPLICATION_ID, found) if found > FORMAT => Err(JournalError::Newer {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+        }),
+        (APPLICATION_ID, found) if found > 0 => Ok(Some(found)),
+        (0, 0) if tables == 0 => Ok(None),
+        _ => Err(JournalError::NotOurs(path.to_owned())),
+    }
+}
+
+/// One transaction, so that a kill leaves the old format or the new.
+fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    let steps = MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0));
+    if steps.len() == 0 {
+        return Ok(());
+    }
+    let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+    for step in steps {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
+/// Leaves the log's files when the agent ends: a reader without the right to write in the
+/// directory could not make them.
+fn keep_wal(connection: &Connection) -> rusqlite::Result<()> {
+    connection.file_control(None::<&str>, rusqlite::FileControl::PersistWal(&mut 1))
+}
+
+/// Finds damage before anything relies on the state.
+fn check(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| JournalError::from_sqlite(path, error))?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(JournalError::Corrupt {
+            path: path.to_owned(),
+            reason: verdict,
+        })
+    }
+}
+
+/// Whether the file was renamed or deleted since it was opened.
+pub(super) fn has_moved(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut moved = 0;
+    connection.file_control(None::<&str>, rusqlite::FileControl::HasMoved(&mut moved))?;
+    Ok(moved != 0)
+}

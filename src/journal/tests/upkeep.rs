@@ -1,0 +1,115 @@
+use super::*;
+use crate::limits::Cooldown;
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn rows(journal: &Journal) -> usize {
+    all(journal).len()
+}
+
+fn until_done(journal: &mut Journal, now: Timestamp, retention: &Retention) -> usize {
+    (1..1_000)
+        .find(|_| !journal.maintain(now, retention).unwrap().more)
+        .expect("an end")
+}
+
+fn past(millis: i64, count: usize, outcome: &Outcome) -> Vec<Entry> {
+    let entry = Entry::new(decision("p", client("a"), millis), outcome.clone());
+    vec![entry; count]
+}
+
+#[test]
+fn prunes_by_age_but_never_what_awaits_its_outcome() {
+    let home = Home::new();
+    let mut journal = home.open();
+    journal.intend(&past(0, 10, &Outcome::DryRun), &[]).unwrap();
+    journal
+        .intend(&past(0, 1, &Outcome::Intended), &[])
+        .unwrap();
+    journal.intend(&past(5_000, 3, &executed()), &[]).unwrap();
+    let retention = Retention {
+        age_max: DAY,
+        ..Retention::default()
+    };
+    let at_age = |millis| at(millis) + DAY;
+    assert_eq!(journal.maintain(at_age(0), &retention).unwrap().pruned, 0);
+    assert_eq!(
+        journal.maintain(at_age(1), &retention).unwrap(),
+        Upkeep {
+            pruned: 10,
+            more: false
+        }
+    );
+    assert_eq!(rows(&journal), 4);
+    let ids = journal.intend(&[intent("new")], &[]).unwrap();
+    assert_eq!(ids, [DecisionId(15)]);
+}
+
+#[test]
+fn prunes_by_size_oldest_first_and_shrinks_the_file() {
+    let home = Home::new();
+    let mut journal = home.open();
+    for millis in 0..20 {
+        journal
+            .intend(&past(millis, 500, &Outcome::DryRun), &[])
+            .unwrap();
+    }
+    let retention = Retention {
+        size_max_bytes: 1 << 20,
+        ..Retention::default()
+    };
+    let first = journal.maintain(at(0), &retention).unwrap();
+    assert!(first.pruned > 5_000, "{first:?}");
+    for millis in 0..20 {
+        journal
+            .intend(&past(millis, 500, &Outcome::DryRun), &[])
+            .unwrap();
+        journal.maintain(at(0), &retention).unwrap();
+    }
+    let rounds = until_done(&mut journal, at(0), &retention);
+    assert!(rounds < 20, "{rounds}");
+    let kept = all(&journal);
+    assert!((1_000..3_000).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept.last().unwrap().id, DecisionId(20_000));
+    drop(journal);
+    let bytes = home.path().metadata().unwrap().len();
+    assert!(bytes <= retention.size_max_bytes, "{bytes}");
+}
+
+#[test]
+fn cooldowns_go_when_they_have_run_out() {
+    let home = Home::new();
+    let mut journal = home.open();
+    let cooldown = |until| {
+        StateChange::Cooldown(Cooldown {
+            policy: format!("p{until}").into(),
+            target: Target::Server,
+            until: at(until),
+        })
+    };
+    journal.save(&[cooldown(1_000), cooldown(1_001)]).unwrap();
+    journal.maintain(at(1_000), &Retention::default()).unwrap();
+    let cooldowns = journal.load_state().unwrap().cooldowns;
+    assert_eq!(cooldowns.len(), 1);
+    assert_eq!(cooldowns[0].until, at(1_001));
+}
+
+#[test]
+fn the_log_stays_small_beside_a_reader() {
+    let home = Home::new();
+    let mut journal = home.open();
+    let reader = Journal::open_read_only(&home.path()).unwrap();
+    for _ in 0..40 {
+        journal
+            .intend(&past(0, 500, &Outcome::DryRun), &[])
+            .unwrap();
+        reader.query(&Filter::default()).unwrap();
+        journal.maintain(at(0), &Retention::default()).unwrap();
+    }
+    let wal = home.directory.path().join("journal.db-wal");
+    let bytes = wal.metadata().unwrap().len();
+    assert!(bytes < 8 << 20, "{bytes}");
+    drop(reader);
+    drop(journal);
+    assert_eq!(wal.metadata().unwrap().len(), 0);
+}

@@ -1,0 +1,214 @@
+//! Decisions against limits: which may be carried out, and what holds the others back.
+//!
+//! Pure: time is the decisions'. Enforced and dry-run decisions have ledgers of their own, so that
+//! a policy on trial neither uses up the budget of those at work nor opens the breaker for them.
+
+mod breaker;
+mod bucket;
+mod ledger;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Decision, Suppression, Target};
+use crate::engine::Proposal;
+use crate::policy::{Mode, PolicySet, Quota};
+use crate::time::Timestamp;
+
+use ledger::Ledger;
+
+/// A budget: a rate, and how much of it may be saved up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The rate.
+    pub rate: Quota,
+    /// As many at once, after a time of rest.
+    pub burst: u32,
+}
+
+/// When too much has been done for it to be right.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Breaker {
+    /// The share of all sessions that may be disconnected within the window, from 0 to 1.
+    pub share: f64,
+    /// The window.
+    pub window: Duration,
+    /// Fewer disconnected sessions than this never open it, whatever their share.
+    pub sessions_min: u32,
+    /// For how long it stays open.
+    pub reset: Duration,
+}
+
+/// The limits of the agent's configuration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LimitsConfig {
+    /// Sessions disconnected.
+    pub disconnect: Budget,
+    /// Sessions whose logging is switched on.
+    pub log: Budget,
+    /// Changes of the daemon.
+    pub daemon_url: Budget,
+    /// Alerts.
+    pub alert: Budget,
+    /// The breaker.
+    pub breaker: Breaker,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let budget = |count, per_s, burst| Budget {
+            rate: Quota {
+                count,
+                per: Duration::from_secs(per_s),
+            },
+            burst,
+        };
+        Self {
+            disconnect: budget(300, 60, 500),
+            log: budget(60, 60, 100),
+            daemon_url: budget(3, 86_400, 1),
+            alert: budget(60, 3_600, 20),
+            breaker: Breaker {
+                share: 0.25,
+                window: Duration::from_secs(600),
+                sessions_min: 50,
+                reset: Duration::from_secs(1_800),
+            },
+        }
+    }
+}
+
+/// A policy leaves a target alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cooldown {
+    /// The policy's name.
+    pub policy: Arc<str>,
+    /// The target.
+    pub target: Target,
+    /// It may be acted on again from here on.
+    pub until: Timestamp,
+}
+
+/// What the limits make of a decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// The decision. If permitted, with those sessions alone that the budget allows.
+    pub decision: Decision,
+    /// The weaker of the agent's mode and the policy's.
+    pub mode: Mode,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// Whether a decision may be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It may, but for so many sessions for which the budget did not suffice.
+    Permitted {
+        /// Left for the next poll.
+        withheld: usize,
+    },
+    /// It may not.
+    Suppressed {
+        /// Why.
+        by: Suppression,
+        /// Whether it was so at the last poll too: worth no second entry in the journal.
+        is_repeat: bool,
+    },
+}
+
+/// The limits, with what they remember.
+#[derive(Debug)]
+pub struct Limits {
+    config: LimitsConfig,
+    mode: Mode,
+    enforced: Ledger,
+    shadow: Ledger,
+}
+
+/// What of the limits outlives the agent, besides cooldowns. Dry-run decisions change nothing, so
+/// their ledger is not kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedLimits {
+    ledger: ledger::SavedLedger,
+}
+
+impl Limits {
+    /// Fresh limits under the agent's mode.
+    pub fn new(config: LimitsConfig, mode: Mode) -> Self {
+        Self {
+            config,
+            mode,
+            enforced: Ledger::default(),
+            shadow: Ledger::default(),
+        }
+    }
+
+    /// Changes the agent's mode.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    /// Takes up what an earlier run left.
+    pub fn restore(&mut self, saved: SavedLimits, cooldowns: impl IntoIterator<Item = Cooldown>) {
+        self.enforced.restore(saved.ledger, cooldowns);
+    }
+
+    /// What the next run needs.
+    pub fn save(&self) -> SavedLimits {
+        SavedLimits {
+            ledger: self.enforced.save(),
+        }
+    }
+
+    /// Rules on the proposals of one poll, in their order. `sessions` are the server's clients.
+    pub fn rule(
+        &mut self,
+        proposals: Vec<Proposal>,
+        set: &PolicySet,
+        at: Timestamp,
+        sessions: usize,
+    ) -> Vec<Ruling> {
+        self.enforced.begin(at);
+        self.shadow.begin(at);
+        let rulings = proposals
+            .into_iter()
+            .map(|proposal| {
+                let mode = proposal.decision.mode.min(self.mode);
+                let ledger = if mode == Mode::Enforce {
+                    &mut self.enforced
+                } else {
+                    &mut self.shadow
+                };
+                ledger.rule(proposal, mode, &self.config, set, at, sessions)
+            })
+            .collect();
+        self.enforced.end();
+        self.shadow.end();
+        rulings
+    }
+
+    /// The cooldowns of enforced decisions that began with the last poll.
+    pub fn started_cooldowns(&self) -> &[Cooldown] {
+        self.enforced.started()
+    }
+
+    /// Until when the breaker of the enforced decisions is open.
+    pub fn breaker_open_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.enforced.breaker_open_until(at)
+    }
+
+    /// Until when a policy leaves a target alone, if it does.
+    pub fn cooldown(&self, policy: &str, target: &Target, mode: Mode) -> Option<Timestamp> {
+        let ledger = if mode.min(self.mode) == Mode::Enforce {
+            &self.enforced
+        } else {
+            &self.shadow
+        };
+        ledger.cooldown(policy, target)
+    }
+}

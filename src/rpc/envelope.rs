@@ -1,0 +1,402 @@
+//! The JSON-RPC envelope of requests and replies.
+//!
+//! Replies are read in one pass: the caller's decoder gets `result` where it stands, wherever the release puts `id`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::error::{RpcError, words};
+
+#[derive(Serialize)]
+struct Request<'a, P: ?Sized> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'static str,
+    params: &'a P,
+}
+
+/// Writes a request as one line into `line`.
+pub(super) fn write<P>(
+    line: &mut Vec<u8>,
+    id: u64,
+    method: &'static str,
+    params: &P,
+) -> Result<(), RpcError>
+where
+    P: Serialize + ?Sized,
+{
+    line.clear();
+    serde_json::to_writer(
+        &mut *line,
+        &Request {
+            jsonrpc: "2.0",
+            id,
+            method,
+            params,
+        },
+    )
+    .map_err(|error| RpcError::Params {
+        method,
+        reason: words(&error.to_string()),
+    })?;
+    line.push(b'\n');
+    Ok(())
+}
+
+/// Reads the reply to the request `id`, its result by `seed`.
+///
+/// A result is only returned if all of the line is a good reply to that very request. After an error `seed` may have been
+/// fed with anything.
+pub(super) fn read<'de, S>(
+    line: &'de [u8],
+    id: u64,
+    method: &'static str,
+    seed: S,
+) -> Result<S::Value, RpcError>
+where
+    S: DeserializeSeed<'de>,
+{
+    let fault = match parse(line, seed) {
+        Ok(envelope) => return envelope.open(id, method),
+        Err(fault) => fault,
+    };
+    // Something is wrong, either with the reply or with its result alone; a pass that ignores the result tells.
+    match parse(line, PhantomData::<IgnoredAny>) {
+        Ok(envelope) => {
+            envelope.open(id, method)?;
+            Err(RpcError::Content {
+                method,
+                reason: words(&fault.to_string()),
+            })
+        }
+        Err(fault) => match serde_json::from_slice::<IgnoredAny>(line) {
+            Ok(_) => Err(RpcError::not_rpc(method, &fault.to_string(), line)),
+            Err(fault) => Err(RpcError::not_json(method, &fault.to_string(), line)),
+        },
+    }
+}
+
+/// The id of a reply, if it can be had without reading the result. It is a hint: only [`read`] is sure.
+///
+/// Releases write it before or after the result. At the end of a line of good JSON, `"id": 7}` cannot lie within a string
+/// or an inner object, whatever a client calls itself.
+pub(super) fn peek_id(line: &[u8]) -> Option<u64> {
+    trailing_id(line).or_else(|| leading_id(line))
+}
+
+fn trailing_id(line: &[u8]) -> Option<u64> {
+    let body = line.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end();
+    let digits = body.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let (body, digits) = body.split_at(body.len() - digits);
+    let body = body.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
+    let body = body.strip_suffix(b"\"id\"")?.trim_ascii_end();
+    if !matches!(body.last(), Some(b',' | b'{')) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn leading_id(line: &[u8]) -> Option<u64> {
+    struct Head<'a>(&'a mut Option<u64>);
+
+    impl<'de> Visitor<'de> for Head<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON-RPC reply")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some(key) = map.next_key()? {
+                match key {
+                    Key::Id => {
+                        *self.0 = map.next_value()?;
+                        break;
+                    }
+                    Key::Result | Key::Error => break,
+                    Key::Other => _ = map.next_value::<IgnoredAny>()?,
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let mut id = None;
+    // The map is left in the middle, which is an error to serde and all that was wanted here.
+    _ = serde_json::Deserializer::from_slice(line).deserialize_map(Head(&mut id));
+    id
+}
+
+fn parse<'de, S: DeserializeSeed<'de>>(
+    line: &'de [u8],
+    seed: S,
+) -> Result<Envelope<'de, S::Value>, serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_slice(line);
+    let envelope = json.deserialize_map(EnvelopeVisitor(seed))?;
+    json.end()?;
+    Ok(envelope)
+}
+
+struct Envelope<'de, T> {
+    /// Null in an answer to a request that the server could not read.
+    id: Option<u64>,
+    outcome: Result<T, Refusal<'de>>,
+}
+
+#[derive(Deserialize)]
+struct Refusal<'a> {
+    #[serde(default)]
+    code: i64,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+}
+
+impl<T> Envelope<'_, T> {
+    fn open(self, sent: u64, method: &'static str) -> Result<T, RpcError> {
+        let wrong_id = |received| {
+            Err(RpcError::WrongId {
+                method,
+                sent,
+                received,
+            })
+        };
+        match (self.id, self.outcome) {
+            (Some(id), _) if id != sent => wrong_id(id.to_string()),
+            (None, Ok(_)) => wrong_id("null".to_owned()),
+            (Some(_), Ok(result)) => Ok(result),
+            // Without an id it can only be about the one request in flight.
+            (_, Err(Refusal { code, message })) => Err(RpcError::Server {
+                method,
+                code,
+                message: words(&message),
+            }),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Key {
+    Id,
+    Result,
+    Error,
+    #[serde(other)]
+    Other,
+}
+
+struct EnvelopeVisitor<S>(S);
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for EnvelopeVisitor<S> {
+    type Value = Envelope<'de, S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `id`, and `result` or `error`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut seed = Some(self.0);
+        let mut id = None;
+        let mut result = None;
+        let mut refusal: Option<Refusal<'de>> = None;
+        while let Some(key) = map.next_key()? {
+            match key {
+                Key::Id => {
+                    if id.replace(map.next_value()?).is_some() {
+                        return Err(A::Error::duplicate_field("id"));
+                    }
+                }
+                // A null beside an error, as old dialects of JSON-RPC have it.
+                Key::Result if refusal.is_some() => _ = map.next_value::<IgnoredAny>()?,
+                Key::Result => {
+                    let seed = seed
+                        .take()
+                        .ok_or_else(|| A::Error::duplicate_field("result"))?;
+                    result = Some(map.next_value_seed(seed)?);
+                }
+                Key::Error => refusal = map.next_value()?,
+                Key::Other => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        let id = id.ok_or_else(|| A::Error::missing_field("id"))?;
+        let outcome = match (refusal, result) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(result)) => Ok(result),
+            (None, None) => return Err(A::Error::custom("neither `result` nor `error`")),
+        };
+        Ok(Envelope { id, outcome })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read_value(line: &str) -> Result<Value, RpcError> {
+        read(line.as_bytes(), 7, "sessions", PhantomData)
+    }
+
+    /// A reply with its members in the order of each release, and in those that none has.
+    fn orders(id: u64, result: &str) -> [String; 4] {
+        [
+            format!(r#"{{"jsonrpc": "2.0", "result": {result}, "id": {id}}}"#),
+            format!(r#"{{"jsonrpc": "2.0", "id": {id}, "result": {result}}}"#),
+            format!(r#"{{"result":{result},"id":{id},"jsonrpc":"2.0"}}"#),
+            format!(r#" {{ "id" : {id} , "new": {{"id": 9, "error": 1}}, "result" : {result} }} "#),
+        ]
+    }
+
+    #[test]
+    fn the_order_of_members_does_not_matter() {
+        for line in orders(7, r#"["x"]"#) {
+            assert_eq!(read_value(&line).unwrap(), json!(["x"]), "{line}");
+        }
+        for line in [
+            r#"{"jsonrpc":"2.0","error":{"message":"no","code":-1},"id":7}"#,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"message":"no","code":-1}}"#,
+            r#"{"id":7,"error":{"message":"no","code":-1,"data":[1]},"result":null}"#,
+            r#"{"id":7,"result":null,"error":{"message":"no","code":-1}}"#,
+            r#"{"id":null,"error":{"message":"no","code":-1}}"#,
+        ] {
+            let error = read_value(line).unwrap_err();
+            assert!(
+                matches!(&error, RpcError::Server { code: -1, message, .. } if message == "no"),
+                "{error:?}"
+            );
+        }
+        assert_eq!(
+            read_value(r#"{"id":7,"result":1,"error":null}"#).unwrap(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_null_result_beside_an_error_is_no_content() {
+        let line = br#"{"result":null,"error":{"message":"no","code":-1},"id":7}"#;
+        let error = read(line, 7, "sessions", PhantomData::<Vec<u64>>).unwrap_err();
+        assert!(matches!(error, RpcError::Server { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_no_reply_is_refused() {
+        for line in [
+            "[1]",
+            "7",
+            "{}",
+            r#"{"id":7}"#,
+            r#"{"result":1}"#,
+            r#"{"id":"7","result":1}"#,
+            r#"{"id":-7,"result":1}"#,
+            r#"{"id":7,"id":7,"result":1}"#,
+            r#"{"id":7,"result":1,"result":1}"#,
+            r#"{"id":7,"error":"no"}"#,
+            r#"{"id":7,"method":"notify","params":[]}"#,
+        ] {
+            let error = read_value(line).unwrap_err();
+            assert!(
+                matches!(error, RpcError::NotRpc { .. }),
+                "{line}: {error:?}"
+            );
+        }
+        for line in [
+            "",
+            "no",
+            r#"{"id":7,"result":[1,2"#,
+            r#"{"id":7,"result":NaN}"#,
+            r#"{"id":7,"result":1} x"#,
+        ] {
+            let error = read_value(line).unwrap_err();
+            assert!(
+                matches!(error, RpcError::NotJson { .. }),
+                "{line}: {error:?}"
+            );
+        }
+        for line in orders(8, "1")
+            .into_iter()
+            .chain([r#"{"id":null,"result":1}"#.to_owned()])
+        {
+            let error = read_value(&line).unwrap_err();
+            assert!(
+                matches!(error, RpcError::WrongId { sent: 7, .. }),
+                "{line}: {error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_id_weighs_more_than_unreadable_content() {
+        let read =
+            |line: &str| read(line.as_bytes(), 7, "sessions", PhantomData::<u64>).unwrap_err();
+        for line in orders(8, r#""text""#) {
+            assert!(matches!(read(&line), RpcError::WrongId { .. }), "{line}");
+        }
+        for line in orders(7, r#""text""#) {
+            assert!(matches!(read(&line), RpcError::Content { .. }), "{line}");
+        }
+    }
+
+    /// Python writes what is no Unicode as an escape of its own, and a client may call itself so.
+    #[test]
+    fn a_lone_surrogate_spoils_the_content_not_the_connection() {
+        let error = read_value(r#"{"jsonrpc": "2.0", "result": ["\ud800"], "id": 7}"#).unwrap_err();
+        assert!(matches!(error, RpcError::Content { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn the_id_is_found_at_either_end_or_not_at_all() {
+        for line in orders(7, r#"[{"id": 9}, "\"id\": 9}"]"#) {
+            let expected = if line.starts_with(r#"{"result""#) {
+                None
+            } else {
+                Some(7)
+            };
+            assert_eq!(peek_id(line.as_bytes()), expected, "{line}");
+        }
+        for line in [
+            "",
+            "}",
+            ":1}",
+            "\"id\":1}",
+            r#"{"result":{"id":1}}"#,
+            r#"{"result":1,"x\"id":1}"#,
+            r#"{"result":1,"id":-1}"#,
+            r#"{"result":1,"id":1.5}"#,
+            r#"{"result":1,"id":99999999999999999999}"#,
+        ] {
+            assert_eq!(peek_id(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_passes_for_an_envelope(
+            texts in prop::collection::vec(
+                prop_oneof![
+                    any::<String>(),
+                    r#"[\\]{0,2}"?[,{}\]]{0,2} ?"(id|error|result)"? ?: ?[0-9]{0,2}[}\]]{0,2}"#,
+                ],
+                0..4,
+            ),
+            id in any::<u64>(),
+        ) {
+            let result = json!([texts, {"id": 1, "error": texts, "result": texts}]);
+            for line in orders(id, &result.to_string()) {
+                let read: Value = read(line.as_bytes(), id, "sessions", PhantomData).unwrap();
+                prop_assert_eq!(&read, &result);
+                prop_assert!(peek_id(line.as_bytes()).is_none_or(|peeked| peeked == id));
+            }
+        }
+
+        #[test]
+        fn any_bytes_at_all_are_taken(line in prop::collection::vec(any::<u8>(), 0..200)) {
+            _ = peek_id(&line);
+            _ = read(&line, 7, "sessions", PhantomData::<IgnoredAny>);
+        }
+    }
+}
