@@ -6,7 +6,7 @@ use std::fmt;
 
 use miette::{Diagnostic as _, LabeledSpan, Severity, SourceCode};
 
-use super::source::Place;
+use super::source::{Place, harmless};
 use crate::units;
 
 /// One finding about policies or their lists.
@@ -322,12 +322,11 @@ impl Diagnostic {
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.0.help = Some(help.into());
-        self
+        self.help_maybe(Some(help.into()))
     }
 
     pub(super) fn help_maybe(mut self, help: Option<String>) -> Self {
-        self.0.help = help;
+        self.0.help = help.map(|help| harmless(&help));
         self
     }
 
@@ -353,7 +352,7 @@ impl Diagnostic {
         })
     }
 
-    /// What is wrong.
+    /// What is wrong; texts in it may be as hostile as the file.
     pub fn problem(&self) -> &Problem {
         &self.0.problem
     }
@@ -403,9 +402,11 @@ impl Diagnostic {
     }
 }
 
+/// On one line, without control characters or credentials, whatever the files hold.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.problem.fmt(f)
+        let told = harmless(&self.0.problem.to_string());
+        f.write_str(&told.replace(['\n', '\t'], " "))
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) fn word(text: &str) -> String {
 }
 
 /// The text with control characters and the credentials of URLs blotted out, of the same length.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

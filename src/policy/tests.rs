@@ -279,6 +279,7 @@ fn numbers() {
         ("session", "subs = 'many'"),
         ("session", "subs = '> many'"),
         ("session", "subs = '>'"),
+        ("session", "subs = '>\u{9b}5'"),
         ("session", "subs = '= 5'"),
         ("session", "subs = '=> 5'"),
         ("session", "subs = '>>> 5'"),
