@@ -321,7 +321,7 @@ impl Diagnostic {
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(self, help: impl Into<String>) -> Self {
         self.help_maybe(Some(help.into()))
     }
 
