@@ -124,16 +124,11 @@ impl Warden {
     pub fn judge(&mut self, snapshot: &Snapshot) -> Judgement {
         self.history.finish(snapshot);
         let evaluation = self.engine.evaluate(&self.history, snapshot);
-        let clients = snapshot
-            .sessions
-            .flags
-            .iter()
-            .filter(|flags| !flags.is_rpc())
-            .count();
+        let parties = self.history.parties();
         let set = self.engine.set();
         let rulings = self
             .limits
-            .rule(evaluation.proposals, set, snapshot.at(), clients);
+            .rule(evaluation.proposals, set, snapshot.at(), parties);
         self.judgement(rulings, evaluation.crowded)
     }
 

@@ -79,15 +79,17 @@ fn show_sessions(s: &Sessions) -> String {
 }
 
 fn show_groups(g: &Groups) -> String {
-    (0..g.len())
-        .map(|i| {
-            let name = g.names.get(g.name[i]);
-            format!(
-                "{name:?} sessions {} cost {:.1} retained {:.1}\n",
-                g.sessions[i], g.cost[i], g.retained_cost[i]
-            )
-        })
-        .collect()
+    let mut text = String::new();
+    for i in 0..g.len() {
+        let name = g.names.get(g.name[i]);
+        let (sessions, cost, retained) = (g.sessions[i], g.cost[i], g.retained_cost[i]);
+        writeln!(
+            text,
+            "{name:?} sessions {sessions} cost {cost:.1} retained {retained:.1}"
+        )
+        .unwrap();
+    }
+    text
 }
 
 #[test]

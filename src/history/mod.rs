@@ -35,8 +35,8 @@ use keys::NONE;
 use members::Members;
 pub(crate) use plan::ColumnId;
 pub use plan::Plan;
-pub use private::SubnetWidths;
 use private::is_private;
+pub use private::{Party, SubnetWidths};
 use sessions::{GONE, Seen, SessionTable, Slot};
 use table::Table;
 use tally::{Counter, Deltas, Tallies};
@@ -246,6 +246,23 @@ impl History {
         self.groups.fold(&self.timelines);
         self.fill_live(snapshot);
         self.fill_columns(snapshot);
+    }
+
+    /// How many clients are connected, by [`Party`].
+    pub fn parties(&self) -> usize {
+        let addresses = &self.addresses.keys;
+        let is_here = |&slot: &usize| {
+            addresses.present(slot) > 0
+                && addresses
+                    .key(slot)
+                    .is_some_and(|net| !is_private(net.addr()))
+        };
+        let private = self
+            .sessions
+            .connected()
+            .filter(|(_, slot)| slot.is_private)
+            .count();
+        addresses.used().filter(is_here).count() + private
     }
 
     /// How often something was not tracked because a table was full.

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::decision::SessionRef;
+
 /// Whether an address says nothing of who is behind it.
 pub(super) fn is_private(address: IpAddr) -> bool {
     match address {
@@ -49,6 +51,31 @@ impl SubnetWidths {
         match address {
             IpAddr::V4(v4) => Ipv4Net::new_assert(v4, self.v4.min(32)).trunc().into(),
             IpAddr::V6(v6) => Ipv6Net::new_assert(v6, self.v6.min(128)).trunc().into(),
+        }
+    }
+}
+
+/// Who a session belongs to, as far as that can be told: its address, or where that stands for
+/// many people, the session itself.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Party {
+    /// An IPv4 address or an IPv6 /64.
+    Address(IpNet),
+    /// The ID of a session from a private or unknown peer.
+    Session(u64),
+}
+
+impl Party {
+    /// The session's party.
+    pub fn of(session: &SessionRef) -> Self {
+        match session.peer.0.map(|peer| peer.ip()) {
+            Some(address) if !is_private(address) => {
+                Self::Address(SubnetWidths::ADDRESS.network(address))
+            }
+            _ => Self::Session(session.id),
         }
     }
 }

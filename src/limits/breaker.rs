@@ -1,18 +1,29 @@
-//! The breaker: when a large share of all sessions was disconnected within a window, the policies
-//! are more likely wrong than so many clients are. It opens before the share is passed, not after.
+//! The breaker: when a large share of all clients is to be disconnected within a window, the
+//! policies are more likely wrong than so many clients are. It opens before the share is passed,
+//! not after.
+//!
+//! Clients are counted by address, so that a few who come back over and over cannot open it.
 
-use std::collections::VecDeque;
-
+use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::Breaker;
+use crate::decision::SessionRef;
+use crate::history::Party;
 use crate::time::Timestamp;
 
 /// What the breaker remembers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub(super) struct BreakerState {
     open_until: Option<Timestamp>,
-    disconnected: VecDeque<(Timestamp, usize)>,
+    disconnected: HashMap<Party, Timestamp>,
+}
+
+/// The same as kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedBreaker {
+    open_until: Option<Timestamp>,
+    disconnected: Vec<(Party, Timestamp)>,
 }
 
 impl BreakerState {
@@ -21,45 +32,57 @@ impl BreakerState {
         self.open_until.filter(|&until| until > at)
     }
 
-    /// Asks to disconnect `count` sessions of a server that has `sessions` now. `Err` says until
+    /// Asks to disconnect `sessions` of a server that has `parties` connected. `Err` says until
     /// when the breaker is open.
     pub(super) fn pass(
         &mut self,
         breaker: Breaker,
         at: Timestamp,
-        count: usize,
-        sessions: usize,
+        sessions: &[SessionRef],
+        parties: usize,
     ) -> Result<(), Timestamp> {
         if let Some(until) = self.open_until(at) {
             return Err(until);
         }
-        while self
-            .disconnected
-            .front()
-            .is_some_and(|&(then, _)| at.since(then) > breaker.window)
-        {
-            self.disconnected.pop_front();
-        }
-        let before: usize = self.disconnected.iter().map(|&(_, count)| count).sum();
-        let disconnected = before + count;
-        // Those of earlier polls are gone from `sessions`; those of this poll are still in it.
-        let gone: usize = self
-            .disconnected
+        self.disconnected
+            .retain(|_, then| at.since(*then) <= breaker.window);
+        let wanted: HashSet<Party> = sessions.iter().map(Party::of).collect();
+        let fresh = wanted
             .iter()
-            .filter(|&&(then, _)| then != at)
-            .map(|&(_, count)| count)
-            .sum();
-        let share = disconnected as f64 / (sessions + gone).max(1) as f64;
-        if disconnected >= breaker.sessions_min as usize && share > breaker.share {
+            .filter(|party| !self.disconnected.contains_key(*party))
+            .count();
+        let disconnected = self.disconnected.len() + fresh;
+        // Those of earlier polls are gone from `parties`; those of this poll are still among them.
+        let gone = self
+            .disconnected
+            .values()
+            .filter(|&&then| then != at)
+            .count();
+        let share = disconnected as f64 / (parties + gone).max(1) as f64;
+        if disconnected >= breaker.clients_min as usize && share > breaker.share {
             let until = at + breaker.reset;
             self.open_until = Some(until);
             self.disconnected.clear();
             return Err(until);
         }
-        match self.disconnected.back_mut() {
-            Some((then, sum)) if *then == at => *sum += count,
-            _ => self.disconnected.push_back((at, count)),
-        }
+        self.disconnected
+            .extend(wanted.into_iter().map(|party| (party, at)));
         Ok(())
+    }
+
+    pub(super) fn save(&self) -> SavedBreaker {
+        let mut disconnected: Vec<_> = self.disconnected.iter().map(|(p, t)| (*p, *t)).collect();
+        disconnected.sort_unstable();
+        SavedBreaker {
+            open_until: self.open_until,
+            disconnected,
+        }
+    }
+
+    pub(super) fn restore(saved: SavedBreaker) -> Self {
+        Self {
+            open_until: saved.open_until,
+            disconnected: saved.disconnected.into_iter().collect(),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::breaker::BreakerState;
+use super::breaker::{BreakerState, SavedBreaker};
 use super::bucket::Bucket;
 use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
 use crate::decision::{Decision, Suppression, Target};
@@ -38,7 +38,7 @@ pub(super) struct Ledger {
 pub(super) struct SavedLedger {
     actions: Vec<(ActionKind, Bucket)>,
     policies: Vec<(Arc<str>, Bucket)>,
-    breaker: BreakerState,
+    breaker: SavedBreaker,
 }
 
 impl Ledger {
@@ -49,7 +49,7 @@ impl Ledger {
     ) {
         self.actions = saved.actions.into_iter().collect();
         self.policies = saved.policies.into_iter().collect();
-        self.breaker = saved.breaker;
+        self.breaker = BreakerState::restore(saved.breaker);
         self.cooldowns = cooldowns
             .into_iter()
             .map(|c| ((c.policy, c.target), c.until))
@@ -64,7 +64,7 @@ impl Ledger {
         SavedLedger {
             actions,
             policies,
-            breaker: self.breaker.clone(),
+            breaker: self.breaker.save(),
         }
     }
 
@@ -107,7 +107,7 @@ impl Ledger {
         config: &LimitsConfig,
         set: &PolicySet,
         at: Timestamp,
-        sessions: usize,
+        parties: usize,
     ) -> Ruling {
         let Proposal {
             mut decision,
@@ -115,7 +115,7 @@ impl Ledger {
         } = proposal;
         let verdict = match barred {
             Some(by) => Err(by),
-            None => self.permit(&mut decision, config, set, at, sessions),
+            None => self.permit(&mut decision, config, set, at, parties),
         };
         let verdict = match verdict {
             Ok(withheld) => Verdict::Permitted { withheld },
@@ -141,7 +141,7 @@ impl Ledger {
         config: &LimitsConfig,
         set: &PolicySet,
         at: Timestamp,
-        sessions: usize,
+        parties: usize,
     ) -> Result<usize, Suppression> {
         let policy = set
             .policies
@@ -181,7 +181,7 @@ impl Ledger {
         }
         if kind == ActionKind::Disconnect {
             self.breaker
-                .pass(config.breaker, at, granted, sessions)
+                .pass(config.breaker, at, &decision.sessions[..granted], parties)
                 .map_err(|until| Suppression::Breaker { until })?;
         }
         bucket(&mut self.actions, &kind, budget, at).take(granted);

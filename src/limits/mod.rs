@@ -33,12 +33,13 @@ pub struct Budget {
 /// When too much has been done for it to be right.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Breaker {
-    /// The share of all sessions that may be disconnected within the window, from 0 to 1.
+    /// The share of all clients that may be disconnected within the window, from 0 to 1. Clients
+    /// are counted by address; private and unknown peers by session.
     pub share: f64,
     /// The window.
     pub window: Duration,
-    /// Fewer disconnected sessions than this never open it, whatever their share.
-    pub sessions_min: u32,
+    /// Fewer disconnected clients than this never open it, whatever their share.
+    pub clients_min: u32,
     /// For how long it stays open.
     pub reset: Duration,
 }
@@ -73,9 +74,9 @@ impl Default for LimitsConfig {
             daemon_url: budget(3, 86_400, 1),
             alert: budget(60, 3_600, 20),
             breaker: Breaker {
-                share: 0.25,
-                window: Duration::from_secs(600),
-                sessions_min: 50,
+                share: 1.0 / 3.0,
+                window: Duration::from_secs(300),
+                clients_min: 50,
                 reset: Duration::from_secs(1_800),
             },
         }
@@ -165,13 +166,14 @@ impl Limits {
         }
     }
 
-    /// Rules on the proposals of one poll, in their order. `sessions` are the server's clients.
+    /// Rules on the proposals of one poll, in their order. `parties` are the server's clients, by
+    /// address.
     pub fn rule(
         &mut self,
         proposals: Vec<Proposal>,
         set: &PolicySet,
         at: Timestamp,
-        sessions: usize,
+        parties: usize,
     ) -> Vec<Ruling> {
         self.enforced.begin(at);
         self.shadow.begin(at);
@@ -184,7 +186,7 @@ impl Limits {
                 } else {
                     &mut self.shadow
                 };
-                ledger.rule(proposal, mode, &self.config, set, at, sessions)
+                ledger.rule(proposal, mode, &self.config, set, at, parties)
             })
             .collect();
         self.enforced.end();

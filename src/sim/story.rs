@@ -13,12 +13,12 @@ pub const STORY: Duration = Duration::from_mins(10);
 
 /// Honest people: here from the beginning, and coming later.
 const HONEST: [(Kind, u32, u32); 6] = [
-    (Kind::LightWallet, 45, 15),
-    (Kind::HeavyWallet, 12, 8),
-    (Kind::Merchant, 25, 0),
-    (Kind::TorUser, 14, 6),
-    (Kind::NatWallet, 11, 4),
-    (Kind::MobileWallet, 7, 3),
+    (Kind::LightWallet, 120, 40),
+    (Kind::HeavyWallet, 20, 10),
+    (Kind::Merchant, 60, 0),
+    (Kind::TorUser, 40, 15),
+    (Kind::NatWallet, 25, 8),
+    (Kind::MobileWallet, 20, 12),
 ];
 
 /// Abusers, and the second at which each first connects. The first minute is quiet, so that
@@ -31,12 +31,13 @@ const ABUSIVE: [(Kind, &[u64]); 5] = [
     (Kind::SubscriptionHoarder, &[105, 175, 285, 380]),
 ];
 
-/// The server's index stands still for the first of these, its first daemon for the second.
-const STALLS: [(Stall, u64, u64); 2] = [(Stall::Index, 60, 280), (Stall::Daemon, 330, 600)];
+/// The server's index stands still from one second until another. A daemon's stall has no place in
+/// minutes: a chain that is healthy stands still for longer.
+const STALLS: [(Stall, u64, u64); 1] = [(Stall::Index, 60, 380)];
 
 impl World {
-    /// The demo's story, of length [`STORY`]: about 150 honest people, 25 abusers of every kind,
-    /// an index that stands still and a daemon that does.
+    /// The demo's story, of length [`STORY`]: 370 honest people, 25 abusers of every kind,
+    /// and an index that stands still.
     pub fn story(release: Release, seed: u64) -> Self {
         let mut world = Self::honest(release, seed);
         for (kind, times) in ABUSIVE {

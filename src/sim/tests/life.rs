@@ -37,7 +37,7 @@ fn the_story_has_everyone_in_it() {
     let mut world = World::story(Release::V2_0_0, 1);
     world.advance(STORY);
     let score = world.score();
-    assert_eq!((score.honest, score.abusers), (150, 25));
+    assert_eq!((score.honest, score.abusers), (370, 25));
     assert_eq!(
         (score.honest_disconnected, score.abusers_disconnected),
         (0, 0)

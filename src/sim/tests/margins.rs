@@ -179,7 +179,7 @@ fn a_plain_judge_catches_all_and_nobody_else() {
         );
         assert_eq!(
             (score.honest, score.honest_disconnected),
-            (150, 0),
+            (370, 0),
             "{score:#?}"
         );
     }

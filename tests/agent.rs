@@ -1,0 +1,127 @@
+//! The agent as a whole against the simulated server, poll by poll in simulated time.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use electrumx_warden::agent::{Agent, AgentOptions, Tick};
+use electrumx_warden::decision::Outcome;
+use electrumx_warden::journal::{Journal, Retention};
+use electrumx_warden::policy::{Mode, PolicySet};
+use electrumx_warden::poll::Clock;
+use electrumx_warden::rpc::{Client, ClientOptions};
+use electrumx_warden::sim::{Pace, Release, STORY, Server, World};
+use electrumx_warden::time::Timestamp;
+use electrumx_warden::warden::{Settings, Warden};
+
+const INTERVAL: Duration = Duration::from_secs(10);
+
+struct SimClock(Arc<Server>);
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_767_225_600_000) + self.0.now()
+    }
+}
+
+fn policies() -> PolicySet {
+    PolicySet::load(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")])
+        .set
+        .unwrap()
+}
+
+fn agent(server: &Arc<Server>, set: PolicySet, mode: Mode, journal: &Path) -> Agent {
+    let settings = Settings {
+        mode,
+        ..Settings::default()
+    };
+    Agent::new(
+        Warden::new(set, settings),
+        Client::new(ClientOptions::new(server.addr().to_string())),
+        Journal::open(journal).unwrap(),
+        Box::new(SimClock(Arc::clone(server))),
+        AgentOptions {
+            interval: INTERVAL,
+            inspect_max: 20,
+            retention: Retention::default(),
+        },
+    )
+    .unwrap()
+}
+
+async fn play(world: World, mode: Mode, mut each: impl FnMut(&Tick)) -> Arc<Server> {
+    let server = Arc::new(Server::start(world, Pace::Manual).await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent = agent(
+        &server,
+        policies(),
+        mode,
+        &folder.path().join("journal.sqlite"),
+    );
+    while server.now() < STORY {
+        let tick = agent.tick().await;
+        assert!(tick.failure.is_none(), "{:?}", tick.failure);
+        each(&tick);
+        for _ in 0..INTERVAL.as_secs() {
+            server.advance(Duration::from_secs(1));
+        }
+    }
+    server
+}
+
+#[tokio::test]
+async fn the_story_ends_well_on_releases_that_reckon_costs() {
+    for release in [Release::V1_13_0, Release::V1_20_0, Release::V2_0_0] {
+        for seed in 1..=3 {
+            let server = play(World::story(release, seed), Mode::Enforce, |tick| {
+                for carried in &tick.carried {
+                    if std::env::var_os("SHOW").is_some() {
+                        println!(
+                            "{} {} {} {:?}",
+                            carried.decision.at,
+                            carried.decision.policy,
+                            carried.decision.target,
+                            carried.outcome
+                        );
+                    }
+                }
+            })
+            .await;
+            let score = server.world().score();
+            assert_eq!(
+                score.abusers_disconnected, score.abusers,
+                "{release:?} {seed} {score:#?}"
+            );
+            assert_eq!(
+                score.honest_disconnected, 0,
+                "{release:?} {seed} {score:#?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_dry_run_nothing_changes_on_the_server() {
+    let mut dry = 0;
+    let server = play(World::story(Release::V1_20_0, 1), Mode::DryRun, |tick| {
+        assert!(
+            !tick
+                .carried
+                .iter()
+                .any(|c| matches!(c.outcome, Outcome::Executed { .. } | Outcome::Failed { .. }))
+        );
+        dry += tick
+            .carried
+            .iter()
+            .filter(|c| c.outcome == Outcome::DryRun)
+            .count();
+    })
+    .await;
+    let score = server.world().score();
+    assert_eq!(
+        (score.abusers_disconnected, score.honest_disconnected),
+        (0, 0)
+    );
+    assert!(dry > 20, "{dry}");
+}
