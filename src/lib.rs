@@ -2,6 +2,8 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod cli;
+pub mod config;
 pub mod decision;
 pub mod engine;
 pub mod escape;

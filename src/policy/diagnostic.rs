@@ -12,6 +12,8 @@ use crate::units;
 /// One finding about policies or their lists.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
+    /// What it is about, the first part of its code.
+    area: &'static str,
     problem: Problem,
     place: Option<Place>,
     label: Option<String>,
@@ -51,6 +53,13 @@ pub enum Problem {
         what: String,
         /// The bound.
         max: String,
+    },
+    /// A value of the right kind that makes no sense.
+    #[error("{complaint}")]
+    #[diagnostic(code(policy::bad_value))]
+    BadValue {
+        /// What is wrong.
+        complaint: String,
     },
     /// Findings beyond the first thousand.
     #[error("{count} more findings are not shown")]
@@ -133,7 +142,7 @@ pub enum Problem {
     #[diagnostic(code(policy::out_of_bounds))]
     OutOfBounds {
         /// The key.
-        what: &'static str,
+        what: String,
         /// The value.
         value: String,
     },
@@ -296,8 +305,9 @@ pub enum Problem {
 }
 
 impl Diagnostic {
-    pub(super) fn new(problem: Problem) -> Self {
+    pub(crate) fn new(problem: Problem) -> Self {
         Self {
+            area: "policy",
             problem,
             place: None,
             label: None,
@@ -307,28 +317,39 @@ impl Diagnostic {
         }
     }
 
-    pub(super) fn at(mut self, place: Place) -> Self {
+    /// A value that makes no sense.
+    pub(crate) fn complaint(complaint: String) -> Self {
+        Self::new(Problem::BadValue { complaint })
+    }
+
+    /// Its code is then `config::...`: the agent's configuration is read by the same means.
+    pub(crate) fn of_config(mut self) -> Self {
+        self.area = "config";
+        self
+    }
+
+    pub(crate) fn at(mut self, place: Place) -> Self {
         self.place = Some(place);
         self
     }
 
-    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    pub(super) fn help_maybe(mut self, help: Option<String>) -> Self {
+    pub(crate) fn help_maybe(mut self, help: Option<String>) -> Self {
         self.help = help;
         self
     }
 
     /// A further place; in another file it becomes a finding of its own below this one.
-    pub(super) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+    pub(crate) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
         let label = label.into();
         let here = self.place.as_ref();
         if here.is_some_and(|here| std::sync::Arc::ptr_eq(&here.text, &place.text)) {
@@ -341,7 +362,7 @@ impl Diagnostic {
     }
 
     /// Whether its place is within `place`.
-    pub(super) fn stands_in(&self, place: &Place) -> bool {
+    pub(crate) fn stands_in(&self, place: &Place) -> bool {
         self.place.as_ref().is_some_and(|own| {
             std::sync::Arc::ptr_eq(&own.text, &place.text)
                 && place.span.start <= own.span.start
@@ -361,10 +382,12 @@ impl Diagnostic {
 
     /// The stable code: `policy::unknown_field`.
     pub fn code(&self) -> String {
-        self.problem
-            .code()
-            .map(|code| code.to_string())
-            .unwrap_or_default()
+        let code = self.problem.code().map(|code| code.to_string());
+        let code = code.unwrap_or_default();
+        match code.split_once("::") {
+            Some((_, name)) => format!("{}::{name}", self.area),
+            None => code,
+        }
     }
 
     /// The file that it is about, if it has been read.
@@ -390,7 +413,7 @@ impl Diagnostic {
     }
 
     /// For sorting within a file.
-    pub(super) fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.place.as_ref().map_or(0, |place| place.span.start)
     }
 }
@@ -405,7 +428,7 @@ impl std::error::Error for Diagnostic {}
 
 impl miette::Diagnostic for Diagnostic {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.problem.code()
+        Some(Box::new(Diagnostic::code(self)))
     }
 
     fn severity(&self) -> Option<Severity> {
@@ -443,7 +466,7 @@ impl miette::Diagnostic for Diagnostic {
 
 /// The findings of a run, bounded: a broken file must not bury its reader.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     found: Vec<Diagnostic>,
     more: usize,
 }
@@ -451,7 +474,7 @@ pub(super) struct Findings {
 impl Findings {
     const MAX: usize = 1_000;
 
-    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         if self.found.len() < Self::MAX {
             self.found.push(diagnostic);
         } else {
@@ -460,16 +483,21 @@ impl Findings {
     }
 
     /// The value, or its finding noted.
-    pub(super) fn accept<T>(&mut self, read: Result<T, Diagnostic>) -> Option<T> {
+    pub(crate) fn accept<T>(&mut self, read: Result<T, Diagnostic>) -> Option<T> {
         read.map_err(|finding| self.push(finding)).ok()
     }
 
-    pub(super) fn has_errors(&self) -> bool {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.found.len() + self.more
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
         self.more > 0 || self.found.iter().any(Diagnostic::is_error)
     }
 
     /// In the order of `files`, and within a file from top to bottom.
-    pub(super) fn into_sorted(mut self, files: &[&str]) -> Vec<Diagnostic> {
+    pub(crate) fn into_sorted(mut self, files: &[&str]) -> Vec<Diagnostic> {
         self.found.sort_by_key(|finding| {
             let file = finding.file();
             let rank = files.iter().position(|&name| Some(name) == file);
@@ -484,7 +512,7 @@ impl Findings {
 }
 
 /// The candidate that `word` is most likely meant to be.
-pub(super) fn closest<'c>(
+pub(crate) fn closest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
@@ -507,7 +535,7 @@ pub(super) fn closest<'c>(
 }
 
 /// `did you mean ...?`, if there is a likely candidate.
-pub(super) fn did_you_mean<'c>(
+pub(crate) fn did_you_mean<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<String> {
