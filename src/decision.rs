@@ -15,12 +15,19 @@ use crate::field::{Dimension, Scope};
 use crate::policy::{Action, Mode};
 use crate::time::Timestamp;
 
-/// The RPC connection that evidence was read over; counts up within one run of the agent.
+/// The RPC connection that evidence was read over: what was read in one epoch may only be acted on
+/// in the same. Counts up within one run of the agent.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The peer as the server names it; `unknown` where the server does not know it either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,6 +2,8 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod act;
+pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod decision;
@@ -13,9 +15,12 @@ pub mod journal;
 pub mod limits;
 pub mod names;
 pub mod policy;
+pub mod poll;
 pub mod redact;
 pub mod rpc;
+pub mod sim;
 pub mod snapshot;
 pub mod time;
 pub mod units;
+pub mod warden;
 pub mod wire;

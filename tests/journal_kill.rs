@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use electrumx_warden::decision::{Decision, Epoch, Outcome, Peer, SessionRef, Target};
 use electrumx_warden::journal::{
-    Cooldown, DecisionId, Entry, Filter, INTERRUPTED, Journal, LogStart, Retention, Row,
-    StateChange,
+    DecisionId, Entry, Filter, INTERRUPTED, Journal, LogStart, Retention, Row, StateChange,
 };
+use electrumx_warden::limits::Cooldown;
 use electrumx_warden::policy::{Action, Mode};
 use electrumx_warden::time::Timestamp;
 

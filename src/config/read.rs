@@ -151,27 +151,16 @@ impl<'t> File<'t> {
 
     /// Also where the interval stands.
     fn server(&mut self, root: &mut Table<'t>) -> (Server, Option<Place>) {
-        const HELP: &str = "say where the server's LocalRPC listens: `rpc = \"127.0.0.1:8000\"`";
+        const SERVER: &str = "say where the server's LocalRPC listens: write `[server]`, and below \
+                              it `rpc = \"127.0.0.1:8000\"`";
         let options = ClientOptions::new("");
-        let is_sound = self.document.broken_at.is_empty();
-        let start = root.place();
-        let is_there = root.entries().iter().any(|entry| entry.name == "server");
+        root.require_as("server", Some(SERVER));
         let mut section = self.section(root, "server");
-        let mut rpc = String::new();
-        match section.take("rpc") {
-            Some(node) => rpc = section.accept(endpoint(node, "rpc")).unwrap_or_default(),
-            None => {
-                let lack = match &section.table {
-                    Some(table) => Some(("rpc", "`[server]`", table.place())),
-                    None if is_there => None,
-                    None => Some(("server", "the configuration", start)),
-                };
-                if let Some((key, place, at)) = lack.filter(|_| is_sound) {
-                    let finding = Diagnostic::new(Problem::MissingKey { key, place });
-                    section.findings.push(finding.at(at).help(HELP));
-                }
-            }
-        }
+        let rpc = section
+            .table
+            .as_mut()
+            .and_then(|table| table.require_as("rpc", Some(SERVER)));
+        let rpc = rpc.and_then(|entry| section.accept(endpoint(entry.node, "rpc")));
         let (interval, place) = section.placed(
             "interval",
             Duration::from_secs(10),
@@ -188,7 +177,7 @@ impl<'t> File<'t> {
         let inspect_max = section.value("inspect_max", 20, count(0..=200));
         section.finish();
         let server = Server {
-            rpc,
+            rpc: rpc.unwrap_or_default(),
             interval,
             connect_timeout,
             reply_timeout,

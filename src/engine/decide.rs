@@ -13,7 +13,7 @@ use super::{DECISIONS_MAX, Engine, Evaluation, Proposal};
 use crate::decision::{Decision, Epoch, Evidence, Seen, SessionRef, Suppression, Target};
 use crate::field::{Dimension, Field, Kind, Scope};
 use crate::history::History;
-use crate::policy::{Action, Comparison, Policy, Predicate};
+use crate::policy::{Action, Comparison, Policy, Predicate, Test, Threshold};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -40,7 +40,7 @@ impl Engine {
         let due: Vec<Held> = self.compiled[index]
             .holds
             .iter()
-            .filter(|h| h.held >= hold)
+            .filter(|h| h.duration >= hold)
             .copied()
             .collect();
         if due.is_empty() {
@@ -76,7 +76,7 @@ impl Engine {
                 mode: policy.mode,
                 action: policy.action.clone(),
                 target,
-                held: held.held,
+                held: held.duration,
                 severity,
                 sessions: members.sessions,
                 spared: members.spared + members.ambiguous,
@@ -99,7 +99,7 @@ impl Engine {
         let policy = &self.set.policies[compiled.policy];
         let table = policy.when.any.iter().position(|all| {
             all.tests.iter().all(|test| match test.predicate {
-                Predicate::Compare(comparison, crate::policy::Threshold::Fixed(threshold)) => {
+                Predicate::Compare(comparison, Threshold::Fixed(threshold)) => {
                     comparison.function()(down_s, threshold)
                 }
                 _ => false,
@@ -110,11 +110,11 @@ impl Engine {
         let held = *compiled
             .holds
             .iter()
-            .find(|held| held.held >= policy.hold)?;
+            .find(|held| held.duration >= policy.hold)?;
         let tests = &policy.when.any[held.table].tests;
         let evidence = tests.iter().map(|test| {
             let threshold = match test.predicate {
-                Predicate::Compare(_, crate::policy::Threshold::Fixed(value)) => Some(value),
+                Predicate::Compare(_, Threshold::Fixed(value)) => Some(value),
                 _ => None,
             };
             Evidence {
@@ -137,7 +137,7 @@ impl Engine {
                 mode: policy.mode,
                 action: policy.action.clone(),
                 target: Target::Server,
-                held: held.held,
+                held: held.duration,
                 severity: ratios.fold(1.0, f64::max),
                 sessions: Vec::new(),
                 spared: 0,
@@ -301,7 +301,7 @@ impl Engine {
         let facts = facts(&self.set, &self.compiled[index], history, snapshot);
         let unless = policy.unless.iter().flat_map(|unless| &unless.any);
         unless
-            .filter(|all| all.tests.iter().all(|test| test.is_about_identity()))
+            .filter(|all| all.tests.iter().all(Test::is_about_identity))
             .any(|all| {
                 all.tests
                     .iter()

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(super) struct Held {
     pub(super) slot: u32,
     generation: u32,
-    pub(super) held: Duration,
+    pub(super) duration: Duration,
     /// Which of the policy's tables holds.
     pub(super) table: usize,
 }
@@ -37,14 +37,14 @@ impl Holds {
         for &(slot, table) in holding {
             while before.next_if(|held| held.slot < slot).is_some() {}
             let generation = generation(slot);
-            let held = before
+            let duration = before
                 .next_if(|held| held.slot == slot)
                 .filter(|held| held.generation == generation)
-                .map_or(Duration::ZERO, |held| held.held + elapsed);
+                .map_or(Duration::ZERO, |held| held.duration + elapsed);
             self.now.push(Held {
                 slot,
                 generation,
-                held,
+                duration,
                 table,
             });
         }
@@ -68,7 +68,7 @@ mod tests {
     fn held_s(holds: &Holds) -> Vec<(u32, u64)> {
         holds
             .iter()
-            .map(|held| (held.slot, held.held.as_secs()))
+            .map(|held| (held.slot, held.duration.as_secs()))
             .collect()
     }
 

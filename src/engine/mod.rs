@@ -173,7 +173,7 @@ impl Engine {
             let due: Vec<_> = self.compiled[index]
                 .holds
                 .iter()
-                .filter(|held| held.held < policy.hold)
+                .filter(|held| held.duration < policy.hold)
                 .take(PENDING_MAX)
                 .copied()
                 .collect();
@@ -183,7 +183,7 @@ impl Engine {
                 pending.push(Pending {
                     policy: policy.name.clone(),
                     target: history.target(policy.scope, held.slot),
-                    held: held.held,
+                    held: held.duration,
                     hold: policy.hold,
                     evidence,
                 });

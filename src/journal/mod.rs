@@ -30,7 +30,7 @@ pub use self::error::JournalError;
 pub use self::query::{Filter, OutcomeKind};
 pub use self::retention::{Retention, Upkeep};
 pub use self::row::{EVIDENCE_MAX, NAME_CHARS_MAX, Row, SESSIONS_MAX, TEXT_CHARS_MAX};
-pub use self::state::{Cooldown, LogRun, LogStage, SavedState, StateChange};
+pub use self::state::{LogRun, LogStage, SavedState, StateChange};
 
 use self::lock::Lock;
 use crate::decision::{Decision, Outcome, SessionRef};

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::DecisionId;
 use super::row::{Json, Word, bounded_name, bounded_target};
-use crate::decision::{SessionRef, Target};
+use crate::decision::SessionRef;
+use crate::limits::Cooldown;
 use crate::time::Timestamp;
 
 /// All of it, as it was committed last. Cooldowns may have run out already.
@@ -22,17 +23,6 @@ pub struct SavedState {
     pub log_runs: Vec<LogRun>,
     /// The limits' own: breaker and budgets; null if never written.
     pub limits: serde_json::Value,
-}
-
-/// A policy leaves a target alone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cooldown {
-    /// The policy's name.
-    pub policy: Arc<str>,
-    /// The target; names beyond [`NAME_CHARS_MAX`](super::NAME_CHARS_MAX) come back cut.
-    pub target: Target,
-    /// It may be acted on again from here on.
-    pub until: Timestamp,
 }
 
 /// A session that the agent has logged, or is about to.

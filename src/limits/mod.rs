@@ -3,9 +3,23 @@
 //! Pure: time is the decisions'. Enforced and dry-run decisions have ledgers of their own, so that
 //! a policy on trial neither uses up the budget of those at work nor opens the breaker for them.
 
+mod breaker;
+mod bucket;
+mod ledger;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::Quota;
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Decision, Suppression, Target};
+use crate::engine::Proposal;
+use crate::policy::{Mode, PolicySet, Quota};
+use crate::time::Timestamp;
+
+use ledger::Ledger;
 
 /// A budget: a rate, and how much of it may be saved up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,5 +79,136 @@ impl Default for LimitsConfig {
                 reset: Duration::from_secs(1_800),
             },
         }
+    }
+}
+
+/// A policy leaves a target alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cooldown {
+    /// The policy's name.
+    pub policy: Arc<str>,
+    /// The target.
+    pub target: Target,
+    /// It may be acted on again from here on.
+    pub until: Timestamp,
+}
+
+/// What the limits make of a decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// The decision. If permitted, with those sessions alone that the budget allows.
+    pub decision: Decision,
+    /// The weaker of the agent's mode and the policy's.
+    pub mode: Mode,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// Whether a decision may be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It may, but for so many sessions for which the budget did not suffice.
+    Permitted {
+        /// Left for the next poll.
+        withheld: usize,
+    },
+    /// It may not.
+    Suppressed {
+        /// Why.
+        by: Suppression,
+        /// Whether it was so at the last poll too: worth no second entry in the journal.
+        is_repeat: bool,
+    },
+}
+
+/// The limits, with what they remember.
+#[derive(Debug)]
+pub struct Limits {
+    config: LimitsConfig,
+    mode: Mode,
+    enforced: Ledger,
+    shadow: Ledger,
+}
+
+/// What of the limits outlives the agent, besides cooldowns. Dry-run decisions change nothing, so
+/// their ledger is not kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedLimits {
+    ledger: ledger::SavedLedger,
+}
+
+impl Limits {
+    /// Fresh limits under the agent's mode.
+    pub fn new(config: LimitsConfig, mode: Mode) -> Self {
+        Self {
+            config,
+            mode,
+            enforced: Ledger::default(),
+            shadow: Ledger::default(),
+        }
+    }
+
+    /// Changes the agent's mode.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    /// Takes up what an earlier run left.
+    pub fn restore(&mut self, saved: SavedLimits, cooldowns: impl IntoIterator<Item = Cooldown>) {
+        self.enforced.restore(saved.ledger, cooldowns);
+    }
+
+    /// What the next run needs.
+    pub fn save(&self) -> SavedLimits {
+        SavedLimits {
+            ledger: self.enforced.save(),
+        }
+    }
+
+    /// Rules on the proposals of one poll, in their order. `sessions` are the server's clients.
+    pub fn rule(
+        &mut self,
+        proposals: Vec<Proposal>,
+        set: &PolicySet,
+        at: Timestamp,
+        sessions: usize,
+    ) -> Vec<Ruling> {
+        self.enforced.begin(at);
+        self.shadow.begin(at);
+        let rulings = proposals
+            .into_iter()
+            .map(|proposal| {
+                let mode = proposal.decision.mode.min(self.mode);
+                let ledger = if mode == Mode::Enforce {
+                    &mut self.enforced
+                } else {
+                    &mut self.shadow
+                };
+                ledger.rule(proposal, mode, &self.config, set, at, sessions)
+            })
+            .collect();
+        self.enforced.end();
+        self.shadow.end();
+        rulings
+    }
+
+    /// The cooldowns of enforced decisions that began with the last poll.
+    pub fn started_cooldowns(&self) -> &[Cooldown] {
+        self.enforced.started()
+    }
+
+    /// Until when the breaker of the enforced decisions is open.
+    pub fn breaker_open_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.enforced.breaker_open_until(at)
+    }
+
+    /// Until when a policy leaves a target alone, if it does.
+    pub fn cooldown(&self, policy: &str, target: &Target, mode: Mode) -> Option<Timestamp> {
+        let ledger = if mode.min(self.mode) == Mode::Enforce {
+            &self.enforced
+        } else {
+            &self.shadow
+        };
+        ledger.cooldown(policy, target)
     }
 }

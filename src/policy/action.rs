@@ -93,13 +93,17 @@ fn with_settings(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
         },
     ] = &table.entries()[..]
     else {
-        let found = "a table of none or several";
+        let (found, help) = if node.is_empty_table() {
+            ("none", FORMS)
+        } else {
+            ("several", "write a policy for each, with the same `when`")
+        };
         let problem = Problem::WrongType {
             what: "`action`".to_owned(),
             wanted: "one action",
             found,
         };
-        findings.push(Diagnostic::new(problem).at(node.place()).help(FORMS));
+        findings.push(Diagnostic::new(problem).at(node.place()).help(help));
         return None;
     };
     match *name {
@@ -108,8 +112,8 @@ fn with_settings(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
         kind @ ("disconnect" | "alert") => {
             let problem = Problem::WrongType {
                 what: format!("`{kind}`"),
-                wanted: "an action without settings",
-                found: "a key",
+                wanted: "written as a word",
+                found: "as a key with settings",
             };
             findings.push(
                 Diagnostic::new(problem)
@@ -128,7 +132,7 @@ fn with_settings(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
 fn log(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
     let table = Table::of(node, "log", "`log`").map_err(|finding| finding.help(LOG_FORM));
     let mut table = findings.accept(table)?;
-    let span = table.require("for", findings);
+    let span = table.require("for");
     table.finish(&[("duration", "for"), ("time", "for")], findings);
     let duration = findings.accept(duration(span?.node, "for", &LOG_FOR))?;
     Some(Action::Log { duration })
@@ -153,7 +157,7 @@ fn daemon_url(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
     }
     let table = Table::of(node, "daemon_url", "`daemon_url`");
     let mut table = findings.accept(table.map_err(|finding| finding.help(DAEMON_URL_FORM)))?;
-    let to = table.require("to", findings);
+    let to = table.require("to");
     table.finish(&[("url", "to"), ("urls", "to"), ("target", "to")], findings);
     let to = target(to?.node, findings)?;
     Some(Action::DaemonUrl { to })
@@ -190,6 +194,7 @@ fn target(node: Node<'_>, findings: &mut Findings) -> Option<DaemonTarget> {
     let env = table.take("env");
     let file = table.take("file");
     let place = table.place();
+    let both = env.is_some() && file.is_some();
     table.finish(
         &[("path", "file"), ("environment", "env"), ("var", "env")],
         findings,
@@ -206,14 +211,16 @@ fn target(node: Node<'_>, findings: &mut Findings) -> Option<DaemonTarget> {
             Some(DaemonTarget::File(Arc::from(path.to_string_lossy())))
         }
         _ => {
+            let found = match (both, node.is_empty_table()) {
+                (true, _) => "both",
+                (false, true) => "neither",
+                // Of another key there is a finding already.
+                (false, false) => return None,
+            };
             let problem = Problem::WrongType {
                 what: "`to`".to_owned(),
                 wanted: "either `env` or `file`",
-                found: if node.is_empty_table() {
-                    "empty"
-                } else {
-                    "both or neither"
-                },
+                found,
             };
             findings.push(Diagnostic::new(problem).at(place).help(DAEMON_URL_FORM));
             None

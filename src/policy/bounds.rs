@@ -78,8 +78,15 @@ pub(crate) fn quota(node: Node<'_>, what: &'static str) -> Result<Quota, Diagnos
         };
         return Err(bad_quantity(&error, written.part(error.at.clone())).help(help));
     };
-    let number = units::parse(count, Dimension::Count)
-        .map_err(|error| bad_quantity(&error, written.part(error.at.clone())))?;
+    let number = units::parse(count, Dimension::Count).map_err(|error| {
+        let help = "write how many in what time, as in `30/min`";
+        bad_quantity(&error, written.part(error.at.clone())).help(help)
+    })?;
+    if !per.trim_start().starts_with(|c: char| c.is_ascii_digit())
+        && let Err(error) = units::parse(written.text, Dimension::Rate)
+    {
+        return Err(bad_quantity(&error, written.part(error.at.clone())));
+    }
     let per = units::parse_per(per).map_err(|error| {
         let start = count.len() + 1;
         let at = start + error.at.start..start + error.at.end;

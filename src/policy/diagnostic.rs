@@ -20,8 +20,16 @@ pub struct Diagnostic {
     /// Further places, in the same file.
     others: Vec<(Place, String)>,
     /// Further places in other files.
-    elsewhere: Vec<Diagnostic>,
+    elsewhere: Vec<Note>,
     help: Option<String>,
+}
+
+/// A further place, in another file.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+struct Note {
+    message: String,
+    place: Place,
 }
 
 /// What is wrong.
@@ -46,10 +54,10 @@ pub enum Problem {
         path: String,
     },
     /// A bound on size or number.
-    #[error("{what}, more than the {max} allowed")]
+    #[error("{what}: at most {max} are allowed")]
     #[diagnostic(code(policy::too_many))]
     TooMany {
-        /// So many of what.
+        /// What there is too much of.
         what: String,
         /// The bound.
         max: String,
@@ -96,7 +104,7 @@ pub enum Problem {
         place: &'static str,
     },
     /// A value of another kind.
-    #[error("{what} is {wanted}, not {found}")]
+    #[error("{what} must be {wanted}, not {found}")]
     #[diagnostic(code(policy::wrong_type))]
     WrongType {
         /// The key, or what the value stands for.
@@ -156,7 +164,7 @@ pub enum Problem {
 
     // Conditions.
     /// A condition without a test.
-    #[error("{what} has no test")]
+    #[error("{what} is empty")]
     #[diagnostic(code(policy::empty_condition))]
     EmptyCondition {
         /// Which.
@@ -197,7 +205,7 @@ pub enum Problem {
         complaint: String,
     },
     /// Not a regular expression.
-    #[error("the pattern is not a regular expression: {complaint}")]
+    #[error("the pattern is {complaint}")]
     #[diagnostic(code(policy::bad_regex))]
     BadRegex {
         /// What the regex parser says.
@@ -355,8 +363,8 @@ impl Diagnostic {
         if here.is_some_and(|here| std::sync::Arc::ptr_eq(&here.text, &place.text)) {
             self.others.push((place, label));
         } else {
-            let other = Self::new(self.problem.clone()).at(place).label(label);
-            self.elsewhere.push(other);
+            let message = label;
+            self.elsewhere.push(Note { message, place });
         }
         self
     }
@@ -464,6 +472,22 @@ impl miette::Diagnostic for Diagnostic {
     }
 }
 
+impl miette::Diagnostic for Note {
+    fn severity(&self) -> Option<Severity> {
+        Some(Severity::Advice)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.place.text.shown)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.place.span.clone();
+        let label = LabeledSpan::new_primary_with_span(None, span);
+        Some(Box::new(std::iter::once(label)))
+    }
+}
+
 /// The findings of a run, bounded: a broken file must not bury its reader.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -500,8 +524,11 @@ impl Findings {
     pub(crate) fn into_sorted(mut self, files: &[&str]) -> Vec<Diagnostic> {
         self.found.sort_by_key(|finding| {
             let file = finding.file();
-            let rank = files.iter().position(|&name| Some(name) == file);
-            (rank.unwrap_or(usize::MAX), finding.offset())
+            match files.iter().position(|&name| Some(name) == file) {
+                Some(rank) => (rank, finding.offset()),
+                // What is not in a policy file stays in the order found.
+                None => (usize::MAX, 0),
+            }
         });
         if self.more > 0 {
             let count = self.more;

@@ -1,6 +1,321 @@
-//! Policies that are valid and yet not what anyone means.
+//! Policies that are valid and yet not what anyone means, as warnings.
 
-use super::diagnostic::Findings;
-use super::set::PolicySet;
+use super::diagnostic::{Diagnostic, Findings, Problem};
+use super::implication::Logic;
+use super::set::{Origin, PolicySet};
+use super::source::{Place, word};
+use super::{Action, AllOf, Mode, Policy, Predicate, Test};
+use crate::field::{Dimension, Field, Kind, Scope, Source};
+use crate::units;
 
-pub(super) fn all(_set: &PolicySet, _findings: &mut Findings) {}
+/// Tests of a table, and tables of a condition, that are compared with each other: enough for
+/// any policy that a person wrote, and a bound on the time that others take.
+const COMPARED_MAX: usize = 16;
+
+/// Which fields a connected server gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Protocol versions, from 1.1 on.
+    pub protocol: bool,
+    /// Costs, from 1.10.1 on.
+    pub cost: bool,
+    /// `inspect_session`, from 2.0 on.
+    pub inspection: bool,
+}
+
+impl Capabilities {
+    const fn gives(self, field: Field) -> bool {
+        match field.info().source {
+            Source::Protocol => self.protocol,
+            Source::Cost => self.cost,
+            Source::Inspection => self.inspection,
+            Source::Always | Source::Getinfo | Source::Agent => true,
+        }
+    }
+}
+
+impl PolicySet {
+    /// Warns of the fields that the connected server does not give.
+    pub fn lint_for(&self, capabilities: Capabilities) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        let on = |policy: &&(&Policy, &Origin)| policy.0.mode != Mode::Off;
+        for (policy, origin) in self.located().filter(|pair| on(&pair)) {
+            let mut warn = |tests: Located<'_>, consequence: &str| {
+                for (test, place) in tests.filter(|(test, _)| !capabilities.gives(test.field)) {
+                    let since = test.field.info().source.doc();
+                    let field = word(&test.field_written);
+                    found.push(
+                        Diagnostic::new(Problem::UnavailableField { field })
+                            .at(place.clone())
+                            .help(format!("servers give it {since}; {consequence}")),
+                    );
+                }
+            };
+            warn(when(policy, origin), "on this one the test never holds");
+            warn(
+                unless(policy, origin),
+                "on this one the exception applies to everybody",
+            );
+        }
+        found
+    }
+
+    fn located(&self) -> impl Iterator<Item = (&Policy, &Origin)> {
+        self.policies.iter().zip(&self.origins)
+    }
+
+    fn logic(&self, policy: &Policy) -> Logic<'_> {
+        let leaves_out =
+            matches!(policy.scope, Scope::Address | Scope::Subnet) && !policy.include_private;
+        Logic {
+            set: self,
+            private: leaves_out.then_some(false),
+        }
+    }
+}
+
+type Located<'p> = Box<dyn Iterator<Item = (&'p Test, &'p Place)> + 'p>;
+
+fn when<'p>(policy: &'p Policy, origin: &'p Origin) -> Located<'p> {
+    located(&policy.when.any, &origin.when)
+}
+
+fn unless<'p>(policy: &'p Policy, origin: &'p Origin) -> Located<'p> {
+    let tables = policy.unless.as_ref().map_or(&[][..], |unless| &unless.any);
+    located(tables, &origin.unless)
+}
+
+fn located<'p>(tables: &'p [AllOf], places: &'p [Vec<Place>]) -> Located<'p> {
+    let tables = tables.iter().zip(places);
+    Box::new(tables.flat_map(|(table, places)| table.tests.iter().zip(places)))
+}
+
+/// Warns of all that can be told without a server.
+pub(super) fn all(set: &PolicySet, findings: &mut Findings) {
+    for (policy, origin) in set.located() {
+        let logic = set.logic(policy);
+        let hopeless = conditions(logic, policy, origin, findings);
+        if !hopeless {
+            exceptions(logic, policy, origin, findings);
+        }
+        window(policy, origin, findings);
+    }
+    shadows(set, findings);
+}
+
+/// Warns of tests that hold never or always; whether one of `when` never does.
+fn conditions(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &mut Findings) -> bool {
+    for (test, place) in when(policy, origin).chain(unless(policy, origin)) {
+        let what = written(test);
+        if logic.never(test) {
+            let help = reason(logic, policy, test);
+            let finding = Diagnostic::new(Problem::NeverHolds { what });
+            findings.push(finding.at(place.clone()).help(help));
+        } else if logic.always(test) {
+            let help = reason(logic, policy, test);
+            let finding = Diagnostic::new(Problem::AlwaysHolds { what });
+            findings.push(finding.at(place.clone()).help(help));
+        }
+    }
+    let unless = policy.unless.iter().flat_map(|unless| &unless.any);
+    let tables = policy.when.any.iter().chain(unless);
+    let places = origin.when.iter().chain(&origin.unless);
+    for (table, places) in tables.zip(places) {
+        if let Some((first, second)) = within(logic, table) {
+            let what = format!(
+                "{} together with {}",
+                written(&table.tests[second]),
+                written(&table.tests[first])
+            );
+            findings.push(
+                Diagnostic::new(Problem::NeverHolds { what })
+                    .at(places[second].clone())
+                    .also(places[first].clone(), "no value passes this one as well")
+                    .help("for one or the other, write an array of tables: `[{ ... }, { ... }]`"),
+            );
+        }
+    }
+    policy.when.any.iter().all(|table| {
+        within(logic, table).is_some() || table.tests.iter().any(|test| logic.never(test))
+    })
+}
+
+fn written(test: &Test) -> String {
+    let bare = match &test.predicate {
+        Predicate::Is(_) => true,
+        Predicate::Equals { negated, .. } => !negated && !test.written.starts_with("=="),
+        _ => false,
+    };
+    let sign = if bare { " = " } else { " " };
+    format!(
+        "`{}{sign}{}`",
+        word(&test.field_written),
+        word(&test.written)
+    )
+}
+
+/// Why a test holds never or always.
+fn reason(logic: Logic<'_>, policy: &Policy, test: &Test) -> String {
+    let field = word(&test.field_written);
+    match test.field.info().kind {
+        Kind::Number(Dimension::Share) => format!("`{field}` goes from 0% to 100%"),
+        Kind::Number(dimension) => {
+            format!(
+                "`{field}` never goes below {}",
+                units::format(0.0, dimension)
+            )
+        }
+        Kind::Flag => {
+            let scope = policy.scope;
+            format!("scope `{scope}` leaves private peers out; see `include_private`")
+        }
+        _ if test.field == Field::Transport && !logic.on_empty_list(test) => {
+            "a transport is `tcp`, `ssl` or `websocket`".to_owned()
+        }
+        _ => "the list is empty".to_owned(),
+    }
+}
+
+/// Two tests of a table that no value passes together, though one could pass either.
+fn within(logic: Logic<'_>, table: &AllOf) -> Option<(usize, usize)> {
+    let tests = &table.tests[..table.tests.len().min(COMPARED_MAX)];
+    let pairs = (0..tests.len()).flat_map(|second| (0..second).map(move |first| (first, second)));
+    pairs.into_iter().find(|&(first, second)| {
+        let (first, second) = (&tests[first], &tests[second]);
+        !logic.never(first) && !logic.never(second) && logic.exclude(first, second)
+    })
+}
+
+/// Two tests, one of each side, that no value passes together.
+fn contradiction(logic: Logic<'_>, left: &[Test], right: &[Test]) -> Option<(usize, usize)> {
+    let left = left.iter().enumerate().take(COMPARED_MAX);
+    left.flat_map(|(i, left)| {
+        let right = right.iter().enumerate().take(COMPARED_MAX);
+        right.map(move |(j, right)| (i, left, j, right))
+    })
+    .find(|(_, left, _, right)| logic.exclude(left, right))
+    .map(|(i, _, j, _)| (i, j))
+}
+
+/// Warns of an `unless` that takes all, or nothing.
+fn exceptions(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &mut Findings) {
+    let Some(unless) = &policy.unless else {
+        return;
+    };
+    let exceptions = || unless.any.iter().take(COMPARED_MAX);
+    let all_excepted = policy
+        .when
+        .any
+        .iter()
+        .all(|when| exceptions().any(|unless| logic.all_implied(&when.tests, &unless.tests)));
+    if all_excepted && policy.when.any.len() <= COMPARED_MAX {
+        let policy = policy.name.to_string();
+        let place = origin.unless[0][0].clone();
+        findings.push(
+            Diagnostic::new(Problem::NeverActs { policy })
+                .at(place)
+                .also(origin.when[0][0].clone(), "this is what acts")
+                .help("narrow the exception down"),
+        );
+        return;
+    }
+    for (table, places) in exceptions().zip(&origin.unless) {
+        let conflicts: Option<Vec<_>> = policy
+            .when
+            .any
+            .iter()
+            .map(|when| contradiction(logic, &table.tests, &when.tests))
+            .collect();
+        if let Some((exception, condition)) = conflicts.as_ref().and_then(|found| found.first()) {
+            findings.push(
+                Diagnostic::new(Problem::IdleException)
+                    .at(places[*exception].clone())
+                    .also(
+                        origin.when[0][*condition].clone(),
+                        "no value passes this one as well",
+                    )
+                    .help("remove it, or widen `when`"),
+            );
+        }
+    }
+}
+
+fn window(policy: &Policy, origin: &Origin, findings: &mut Findings) {
+    let windowed = when(policy, origin)
+        .chain(unless(policy, origin))
+        .any(|(test, _)| test.field.info().windowed);
+    if let Some(place) = origin.window.clone().filter(|_| !windowed) {
+        findings.push(
+            Diagnostic::new(Problem::UnusedWindow)
+                .at(place)
+                .help("no test is of a rate or another field taken over the window: remove it"),
+        );
+    }
+}
+
+/// Warns of policies that do nothing which another one would not do first.
+fn shadows(set: &PolicySet, findings: &mut Findings) {
+    let located: Vec<_> = set.located().collect();
+    for (i, (policy, origin)) in located.iter().enumerate() {
+        let by = located.iter().enumerate().find(|(j, (other, _))| {
+            // Of two that are alike the later one is told of.
+            *j != i && shadow(set, other, policy) && (*j < i || !shadow(set, policy, other))
+        });
+        if let Some((_, (other, other_origin))) = by {
+            let problem = Problem::Shadowed {
+                policy: policy.name.to_string(),
+                by: other.name.to_string(),
+            };
+            findings.push(
+                Diagnostic::new(problem)
+                    .at(origin.name.clone())
+                    .also(
+                        other_origin.name.clone(),
+                        format!("`{}` acts whenever `{}` would", other.name, policy.name),
+                    )
+                    .help(format!(
+                        "remove one of them, or have `{}` act sooner: by a lower mark, or a \
+                         shorter `for`",
+                        policy.name
+                    )),
+            );
+        }
+    }
+}
+
+/// Whether `other` acts on every target that `policy` would act on, no later.
+fn shadow(set: &PolicySet, other: &Policy, policy: &Policy) -> bool {
+    let same_action = match (&other.action, &policy.action) {
+        // Two alerts say different things.
+        (Action::Alert, _) => false,
+        (Action::Log { duration: longer }, Action::Log { duration }) => longer >= duration,
+        (other, policy) => other == policy,
+    };
+    let windowed = |policy: &Policy| {
+        let tables = policy.when.any.iter();
+        tables
+            .flat_map(|table| &table.tests)
+            .any(|test| test.field.info().windowed)
+    };
+    let small = |policy: &Policy| {
+        let tables = &policy.when.any;
+        tables.len() <= COMPARED_MAX && tables.iter().all(|t| t.tests.len() <= COMPARED_MAX)
+    };
+    other.scope == policy.scope
+        && same_action
+        && other.mode == Mode::Enforce
+        && policy.mode != Mode::Off
+        && other.unless.is_none()
+        && other.limit.is_none()
+        && other.hold <= policy.hold
+        && other.cooldown <= policy.cooldown
+        && (other.include_private || !policy.include_private)
+        && (other.window == policy.window || !windowed(other))
+        && small(other)
+        && small(policy)
+        && policy.when.any.iter().all(|given| {
+            let logic = set.logic(policy);
+            let mut tables = other.when.any.iter();
+            tables.any(|table| logic.all_implied(&given.tests, &table.tests))
+        })
+}

@@ -9,7 +9,7 @@ use super::bounds::{
     LIST_ENTRIES_DEFAULT, LIST_FILE_SIZE_MAX, POLICY_FILE_SIZE_MAX, POLICY_FILES_MAX,
 };
 use super::diagnostic::{Diagnostic, Problem};
-use super::registry::unreadable;
+use super::registry::{count, unreadable};
 use super::set::{Checked, PolicySet, check_within};
 use super::source::{Source, word};
 
@@ -85,8 +85,8 @@ fn policy_files<P: AsRef<Path>>(paths: &[P], diagnostics: &mut Vec<Diagnostic>) 
     files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
     if files.len() > POLICY_FILES_MAX {
         diagnostics.push(Diagnostic::new(Problem::TooMany {
-            what: format!("there are {} policy files", files.len()),
-            max: POLICY_FILES_MAX.to_string(),
+            what: "there are too many policy files".to_owned(),
+            max: count(POLICY_FILES_MAX),
         }));
         files.truncate(POLICY_FILES_MAX);
     }

@@ -6,6 +6,7 @@ mod action;
 pub mod bounds;
 mod condition;
 mod diagnostic;
+mod implication;
 mod lint;
 mod list;
 mod load;
@@ -40,6 +41,7 @@ pub(crate) mod reading {
 }
 
 pub use diagnostic::{Diagnostic, Problem};
+pub use lint::Capabilities;
 pub use list::{AddressSet, List, ListFile};
 pub use load::read_list;
 pub use set::{Checked, PolicySet, ReadList, check, check_within};

@@ -14,6 +14,8 @@ use super::diagnostic::{Diagnostic, Findings, Problem};
 use super::list::{AddressSet, List, ListFile, canonical, lines, parse_net};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table};
+use crate::field::Dimension;
+use crate::units;
 
 pub(super) const ADDRESS_FORMS: &str =
     "addresses are written as `203.0.113.7`, `203.0.113.0/24` or `2001:db8::/32`";
@@ -73,13 +75,14 @@ impl Lists {
             }
             if let Some(&ListId(first)) = self.by_name.get(name) {
                 let first = self.definitions[first].place.clone();
-                let what = "list";
-                let name = word(name);
+                let problem = Problem::Duplicate {
+                    what: "list",
+                    name: word(name),
+                };
                 findings.push(
-                    Diagnostic::new(Problem::Duplicate { what, name })
+                    Diagnostic::new(problem)
                         .at(key)
-                        .label("again here")
-                        .also(first, "first here")
+                        .also(first, format!("`{}` is defined here first", word(name)))
                         .help("lists serve all files of a set: rename one"),
                 );
                 continue;
@@ -186,7 +189,11 @@ impl Lists {
                     }
                 }
                 Content::File { path, place } => {
-                    let text = read(&path).map_err(|error| unreadable(&path, &error).at(place));
+                    let text = read(&path).map_err(|error| {
+                        unreadable(&path, &error)
+                            .at(place)
+                            .help("the path is relative to the policy file's folder")
+                    });
                     if let Some(text) = findings.accept(text) {
                         let used = definition.as_addresses.as_ref();
                         fill_from_file(&mut list, &path, text, used, findings);
@@ -198,7 +205,8 @@ impl Lists {
             match left.checked_sub(list.entries) {
                 Some(rest) => left = rest,
                 None => {
-                    findings.push(too_many_entries(entries_max).at(definition.place));
+                    let total = entries_max.min(LIST_ENTRIES_MAX) - left + list.entries;
+                    findings.push(too_many_entries(total, entries_max).at(definition.place));
                     left = usize::MAX;
                 }
             }
@@ -208,10 +216,20 @@ impl Lists {
     }
 }
 
-pub(super) fn too_many_entries(max: usize) -> Diagnostic {
+/// A number of things, for messages.
+pub(super) fn count(number: usize) -> String {
+    units::format(number as f64, Dimension::Count)
+}
+
+/// A number of bytes, for messages.
+pub(super) fn size(bytes: usize) -> String {
+    units::format(bytes as f64, Dimension::Size)
+}
+
+pub(super) fn too_many_entries(total: usize, max: usize) -> Diagnostic {
     Diagnostic::new(Problem::TooMany {
-        what: "the lists have too many entries together".to_owned(),
-        max: max.to_string(),
+        what: format!("with this one the lists have {} entries", count(total)),
+        max: count(max),
     })
 }
 
@@ -225,12 +243,8 @@ pub(super) fn fill_from_file(
 ) {
     if text.len() > LIST_FILE_SIZE_MAX {
         findings.push(Diagnostic::new(Problem::TooMany {
-            what: format!(
-                "`{}` has {} bytes",
-                word(&path.to_string_lossy()),
-                text.len()
-            ),
-            max: LIST_FILE_SIZE_MAX.to_string(),
+            what: format!("`{}` is too large", word(&path.to_string_lossy())),
+            max: size(LIST_FILE_SIZE_MAX),
         }));
         return;
     }
@@ -309,7 +323,7 @@ pub(crate) fn bad_entry(text: &str, place: Place) -> Diagnostic {
 fn for_use(finding: Diagnostic, used: Option<&Place>) -> Diagnostic {
     match used {
         Some(used) if !finding.stands_in(used) => {
-            finding.also(used.clone(), "this test takes it for addresses")
+            finding.also(used.clone(), "this test wants addresses")
         }
         _ => finding,
     }
@@ -357,7 +371,7 @@ fn content(name: &str, node: Node<'_>, findings: &mut Findings) -> Option<Conten
         }
         DeValue::Table(_) => {
             let mut table = findings.accept(Table::of(node, name, "a list"))?;
-            let file = table.require("file", findings);
+            let file = table.require("file");
             table.finish(&[("path", "file")], findings);
             let file = file?.node;
             let written = findings.accept(file.string("file", "write a path"))?;

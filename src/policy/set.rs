@@ -16,7 +16,7 @@ use super::bounds::{
 use super::condition::{self, Context, Places};
 use super::diagnostic::{Diagnostic, Findings, Problem, closest};
 use super::list::{List, ListFile};
-use super::registry::{Lists, bad_name, fill_from_file, is_name};
+use super::registry::{Lists, bad_name, count, fill_from_file, is_name, size, too_many_entries};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table, listed};
 use super::{ListId, Mode, Policy, action, lint};
@@ -89,7 +89,8 @@ impl PolicySet {
         fill_from_file(&mut new, &file.path, text, None, &mut findings);
         let others: usize = self.lists.iter().map(List::entries).sum::<usize>() - old.entries;
         if others + new.entries > self.entries_max {
-            findings.push(super::registry::too_many_entries(self.entries_max));
+            let total = others + new.entries;
+            findings.push(too_many_entries(total, self.entries_max));
         }
         if findings.has_errors() {
             return Err(findings.into_sorted(&[]));
@@ -145,8 +146,8 @@ fn read_all(
     if let Some(node) = tables.get(POLICIES_MAX) {
         findings.push(
             Diagnostic::new(Problem::TooMany {
-                what: format!("the set has {} policies", tables.len()),
-                max: POLICIES_MAX.to_string(),
+                what: format!("the set has {} policies", count(tables.len())),
+                max: count(POLICIES_MAX),
             })
             .at(node.place()),
         );
@@ -181,8 +182,8 @@ impl<'t> Document<'t> {
     pub(crate) fn parse(text: &'t Arc<Text>, findings: &mut Findings) -> Option<Self> {
         if text.text.len() > POLICY_FILE_SIZE_MAX {
             findings.push(Diagnostic::new(Problem::TooMany {
-                what: format!("`{}` has {} bytes", word(&text.name), text.text.len()),
-                max: POLICY_FILE_SIZE_MAX.to_string(),
+                what: format!("`{}` is too large", word(&text.name)),
+                max: size(POLICY_FILE_SIZE_MAX),
             }));
             return None;
         }
@@ -191,8 +192,8 @@ impl<'t> Document<'t> {
         for error in errors {
             let span = visible(&text.text, error.span().unwrap_or(0..0));
             broken_at.push(span.start);
-            let message = error.message().to_owned();
-            let finding = Diagnostic::new(Problem::Syntax { message });
+            let (message, help) = syntax(error.message());
+            let finding = Diagnostic::new(Problem::Syntax { message }).help_maybe(help);
             let text = Arc::clone(text);
             findings.push(finding.at(Place { text, span }));
         }
@@ -272,6 +273,26 @@ impl<'t> Document<'t> {
     }
 }
 
+/// The parser's words, and what they come to in a policy file.
+fn syntax(message: &str) -> (String, Option<String>) {
+    let (message, help) = match message {
+        m if m.starts_with("string values must be quoted") => (
+            "text must be quoted",
+            Some("every value but `true`, `false`, arrays and tables is written in quotes"),
+        ),
+        m if m.starts_with("duplicate key") => (
+            m,
+            Some("each key stands once in a table; an array holds several tests of a field"),
+        ),
+        m if m.contains("escape") => (
+            m,
+            Some("write patterns with `\\` in single quotes: `'=~ ^bot\\d'`"),
+        ),
+        m => (m, None),
+    };
+    (message.to_owned(), help.map(str::to_owned))
+}
+
 /// An empty span underlines nothing: widen it to a character.
 fn visible(text: &str, span: std::ops::Range<usize>) -> std::ops::Range<usize> {
     if !span.is_empty() {
@@ -309,11 +330,11 @@ fn policy(
 ) -> Option<(Policy, Origin)> {
     let mut table = findings.accept(Table::of(node, "policy", "a policy"))?;
     let name = table
-        .require("name", findings)
+        .require("name")
         .and_then(|entry| policy_name(&entry, names, findings));
     let about = table.take("about").map(|entry| about(&entry, findings));
     let scope = table
-        .require("scope", findings)
+        .require("scope")
         .and_then(|entry| scope(&entry, findings));
     let mut times = |key, default, bounds| match table.take(key) {
         None => Some((default, None)),
@@ -336,10 +357,10 @@ fn policy(
         None => Some(false),
         Some(entry) => include_private(&entry, scope, findings),
     };
-    let when = table.require("when", findings);
+    let when = table.require("when");
     let unless = table.take("unless");
     let action = table
-        .require("action", findings)
+        .require("action")
         .and_then(|entry| action::read(entry.node, scope, findings));
     table.finish(SYNONYMS, findings);
 
@@ -399,8 +420,10 @@ fn policy_name(
         findings.push(
             Diagnostic::new(Problem::Duplicate { what, name })
                 .at(place)
-                .label("again here")
-                .also(first.clone(), "first here")
+                .also(
+                    first.clone(),
+                    format!("`{}` is defined here first", written.text),
+                )
                 .help("the journal tells policies by their names: rename one"),
         );
         return None;
@@ -487,7 +510,7 @@ fn include_private(
     {
         let help = match scope {
             Scope::Session => {
-                "only `address` and `subnet` leave private peers out; test the field `private`"
+                "only `address` and `subnet` leave private peers out: test the field `private`"
             }
             _ => "only `address` and `subnet` leave private peers out: remove it",
         };

@@ -88,6 +88,8 @@ pub(crate) struct Table<'t> {
     /// What the table is, for messages: `a policy`.
     what: &'static str,
     known: Vec<&'static str>,
+    /// With how to write them, where that needs saying.
+    missing: Vec<(&'static str, Option<&'static str>)>,
 }
 
 impl<'t> Table<'t> {
@@ -97,13 +99,14 @@ impl<'t> Table<'t> {
         place: Place,
         what: &'static str,
     ) -> Self {
-        let known = Vec::new();
+        let (known, missing) = (Vec::new(), Vec::new());
         Self {
             text,
             table,
             place,
             what,
             known,
+            missing,
         }
     }
 
@@ -126,19 +129,20 @@ impl<'t> Table<'t> {
         Some(self.entry(key, value))
     }
 
-    pub(crate) fn require(
+    /// Takes a key that must be there; [`Table::finish`] tells if it is not.
+    pub(crate) fn require(&mut self, key: &'static str) -> Option<Entry<'t>> {
+        self.require_as(key, None)
+    }
+
+    /// As [`Table::require`], with the help for who left it out.
+    pub(crate) fn require_as(
         &mut self,
         key: &'static str,
-        findings: &mut Findings,
+        help: Option<&'static str>,
     ) -> Option<Entry<'t>> {
         let entry = self.take(key);
         if entry.is_none() {
-            let place = self.what;
-            findings.push(
-                Diagnostic::new(Problem::MissingKey { key, place })
-                    .at(self.place.clone())
-                    .label("here"),
-            );
+            self.missing.push((key, help));
         }
         entry
     }
@@ -154,8 +158,9 @@ impl<'t> Table<'t> {
         entries
     }
 
-    /// Reports the keys that nothing asked for; `synonyms` are words that others use.
-    pub(crate) fn finish(self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
+    /// Reports the keys that nothing asked for, and those that are missing; `synonyms` are words
+    /// that others use.
+    pub(crate) fn finish(mut self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
         for (key, value) in self.table {
             let name = key.get_ref().as_ref();
             if self.known.contains(&name) {
@@ -167,8 +172,11 @@ impl<'t> Table<'t> {
             let close = synonym
                 .map(|&(_, key)| key)
                 .or_else(|| closest(name, self.known.iter().copied()));
+            // What is there under another name is not missing as well.
+            self.missing.retain(|&(missing, _)| Some(missing) != close);
             let help = match close {
                 Some(close) => format!("did you mean `{close}`?"),
+                None if self.known.len() == 1 => format!("the only key is {}", listed(&self.known)),
                 None => format!("the keys are {}", listed(&self.known)),
             };
             let problem = Problem::UnknownKey {
@@ -177,6 +185,12 @@ impl<'t> Table<'t> {
             };
             let place = self.entry(key, value).key;
             findings.push(Diagnostic::new(problem).at(place).help(help));
+        }
+        for (key, help) in self.missing {
+            let place = self.what;
+            let problem = Problem::MissingKey { key, place };
+            let finding = Diagnostic::new(problem).at(self.place.clone());
+            findings.push(finding.help_maybe(help.map(str::to_owned)));
         }
     }
 

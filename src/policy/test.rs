@@ -86,7 +86,7 @@ pub(super) fn read(
     written: &Written<'_>,
     lists: &mut Lists,
 ) -> Result<Predicate, Diagnostic> {
-    let (operator, sign, operand) = split(written)?;
+    let (operator, sign, operand) = split(subject, written)?;
     match subject.field.info().kind {
         Kind::Number(dimension) => match operator {
             Operator::Compare(comparison) => {
@@ -125,16 +125,23 @@ pub(super) fn read(
 type Span = std::ops::Range<usize>;
 
 /// The operator, its place in the text, and that of what follows.
-fn split(written: &Written<'_>) -> Result<(Operator, Span, Span), Diagnostic> {
+fn split(
+    subject: Subject<'_>,
+    written: &Written<'_>,
+) -> Result<(Operator, Span, Span), Diagnostic> {
     let text = written.text;
     let start = text.len() - text.trim_start().len();
     let end = text.trim_end().len().max(start);
     let body = &text[start..end];
     if body.is_empty() {
-        let what = "this".to_owned();
+        let what = format!("the test of `{}`", word(subject.name));
+        let help = match subject.field.info().kind {
+            Kind::Text => "write `== \"\"` for empty text".to_owned(),
+            kind => format!("write `{}`, for example", example(kind)),
+        };
         return Err(Diagnostic::new(Problem::EmptyCondition { what })
             .at(written.whole())
-            .help("write `== \"\"` for empty text"));
+            .help(help));
     }
     let from = |length: usize| {
         let after = start + length;
@@ -192,7 +199,7 @@ fn unfit(subject: Subject<'_>, written: &Written<'_>, sign: Span) -> Diagnostic 
         }
         Kind::Number(_) => format!("`{operator}` does not match numbers"),
         Kind::Text => format!("`{operator}` does not compare text"),
-        _ => format!("`{operator}` does not test it"),
+        _ => format!("`{operator}` does not go with addresses"),
     };
     let operand = written.text[sign.end..].trim();
     let help = match kind {
@@ -289,6 +296,12 @@ fn threshold(
             );
         }
     };
+    if quantile.is_empty() {
+        return fail(
+            format!("`{}` does not say of what", word(text)),
+            "multiples are of the `median` or a percentile: `20x median`, `3x p90`".to_owned(),
+        );
+    }
     if quantile == "median" {
         return Ok(Threshold::Population {
             times,
@@ -332,7 +345,7 @@ fn population(text: &str) -> Option<(Option<&str>, &str)> {
                 .chars()
                 .all(|c| c.is_ascii_digit() || "._-".contains(c))
     };
-    if let Some((times, quantile)) = text.split_once(['x', '×', '*'])
+    if let Some((times, quantile)) = text.split_once('x')
         && number(times)
     {
         return Some((Some(times.trim()), quantile.trim()));
@@ -395,7 +408,7 @@ fn unquote(text: &str) -> Option<(String, &str)> {
 
 fn pattern(written: &Written<'_>, operand: Span) -> Result<Regex, Diagnostic> {
     if operand.is_empty() {
-        let complaint = "it is empty".to_owned();
+        let complaint = "empty".to_owned();
         let help = "write one after the operator: `=~ ^electrum`; an empty one matches all";
         return Err(Diagnostic::new(Problem::BadRegex { complaint })
             .at(written.part(operand))
@@ -424,10 +437,10 @@ pub(crate) fn regex(written: &Written<'_>, operand: Span) -> Result<Regex, Diagn
                 operand.start + caret.start..operand.start + caret.end
             });
             let help = regex_help(text, &complaint);
-            fail(complaint, at, help)
+            fail(format!("wrong: {complaint}"), at, help)
         }
         Err(_) => fail(
-            "it is too large when compiled".to_owned(),
+            "too large when compiled".to_owned(),
             operand,
             Some("make its repetitions shorter, or split it into several tests".to_owned()),
         ),

@@ -29,11 +29,15 @@ fn checked(files: &[(&str, &str)]) -> Checked {
 
 /// The report as `check` prints it, without colours.
 fn report(files: &[(&str, &str)]) -> String {
+    drawn(&checked(files).diagnostics)
+}
+
+fn drawn(diagnostics: &[Diagnostic]) -> String {
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
         .with_width(100)
         .with_links(false);
     let mut out = String::new();
-    for diagnostic in &checked(files).diagnostics {
+    for diagnostic in diagnostics {
         handler.render_report(&mut out, diagnostic).unwrap();
         out.push('\n');
     }
@@ -202,6 +206,7 @@ fn syntax() {
         "[[policy]]\nname = p\nscope = \"session\"\n",
         "[[policy]]\nname = \"p\nscope = \"session\"\n",
         "[[policy]]\nname = \"p\"\nname = \"q\"\n",
+        "[[policy]]\nname = 'p'\nscope = 'session'\nwhen = { client = \"=~ \\d\" }\n",
         "# a raw escape\nname = \"\u{1b}[31m\"\n",
         // The first policy's text is broken; the second one is checked all the same.
         "[[policy]]\nname = \n[[policy]]\nname = 'q'\nscope = 'session'\nwhen = { agee = '> 5s', client = 'in @lost' }\naction = 'alert'\n",
@@ -426,4 +431,489 @@ fn actions() {
     let told = reports(&texts);
     assert!(!told.contains("secret"));
     insta::assert_snapshot!(told);
+}
+
+/// A policy of scope `subnet` that disconnects.
+fn disconnect(name: &str, rest: &str) -> String {
+    format!("[[policy]]\nname = '{name}'\nscope = 'subnet'\naction = 'disconnect'\n{rest}\n")
+}
+
+#[test]
+fn tests_that_hold_never_or_always() {
+    insta::assert_snapshot!(whens(&[
+        ("subnet", "sent_share = '> 200%'"),
+        ("subnet", "sessions = '< 0'"),
+        ("subnet", "sessions = '>= 0'"),
+        ("subnet", "sent_share = ['<= 100%', '> 5%']"),
+        ("subnet", "sessions = ['> 5', '< 3']"),
+        ("subnet", "sessions = ['== 5', '!= 5']"),
+        ("subnet", "private = true"),
+        ("subnet", "private = false, sessions = '> 1'"),
+        ("session", "private = [true, false]"),
+        ("session", "transport = 'tls'"),
+        ("session", "transport = '!= tls'"),
+        ("session", "transport = '=~ ^TCP$'"),
+        ("session", "client = ['evil', 'bad']"),
+        ("session", "client = ['evil', '=~ ^bad']"),
+        (
+            "session",
+            "client = ['in [\"evil\", \"bad\"]', 'not in [bad, evil, worse]']"
+        ),
+        ("session", "client = 'in []'"),
+        (
+            "session",
+            "address = ['in 10.0.0.0/8', 'in 192.168.0.0/16']"
+        ),
+        (
+            "session",
+            "address = ['in 10.1.0.0/16', 'not in 10.0.0.0/8']"
+        ),
+    ]));
+}
+
+#[test]
+fn exceptions_and_windows() {
+    let texts = [
+        disconnect(
+            "p",
+            "when = { sessions = '> 50' }\nunless = { sessions = '> 10' }",
+        ),
+        disconnect(
+            "p",
+            "when = { sessions = '> 50' }\nunless = { sessions = '< 10', sent_rate = '< 1 MiB/s' }",
+        ),
+        disconnect(
+            "p",
+            "when = { sessions = '> 50' }\nunless = { sent_share = '>= 0%' }",
+        ),
+        disconnect("p", "when = { sessions = '> 50' }\nwindow = '5m'"),
+    ];
+    insta::assert_snapshot!(reports(&texts.each_ref().map(String::as_str)));
+}
+
+#[test]
+fn shadowed_policies() {
+    let broad = disconnect("broad", "when = { sessions = '> 50' }\n");
+    let cases = [
+        disconnect(
+            "narrow",
+            "when = { sessions = '>= 60', sent_rate = '> 1 MiB/s' }",
+        ),
+        disconnect("twin", "when = { sessions = '> 50' }"),
+        disconnect(
+            "slow",
+            "when = { sessions = '> 50' }\nunless = { address = 'in 10.0.0.0/8' }\nfor = '1m'",
+        ),
+    ];
+    let texts = cases.map(|case| format!("{broad}\n{case}"));
+    insta::assert_snapshot!(reports(&texts.each_ref().map(String::as_str)));
+    let two = report(&[
+        ("a.toml", &disconnect("n", "when = { sessions = '> 90' }")),
+        ("b.toml", &broad),
+    ]);
+    insta::assert_snapshot!(two);
+}
+
+#[test]
+fn policies_that_only_look_shadowed() {
+    let broad =
+        |rest: &str| disconnect("broad", &format!("when = {{ sessions = '> 50' }}\n{rest}"));
+    let narrow =
+        |rest: &str| disconnect("narrow", &format!("when = {{ sessions = '> 60' }}\n{rest}"));
+    for (broad, narrow) in [
+        (broad("mode = 'dry-run'"), narrow("")),
+        (broad("limit = '1/min'"), narrow("")),
+        (broad("for = '1m'"), narrow("")),
+        (broad("cooldown = '1h'"), narrow("")),
+        (broad("unless = { address = 'in 10.0.0.0/8' }"), narrow("")),
+        (broad(""), narrow("include_private = true")),
+        (broad(""), narrow("mode = 'off'")),
+        (
+            broad(""),
+            narrow("").replace("'disconnect'", "{ log = { for = '1m' } }"),
+        ),
+        (
+            broad(""),
+            disconnect("narrow", "when = { addresses = '> 60' }"),
+        ),
+        (
+            broad(""),
+            disconnect(
+                "narrow",
+                "when = [{ sessions = '> 60' }, { addresses = '> 60' }]",
+            ),
+        ),
+        (
+            broad("").replace("'disconnect'", "'alert'"),
+            narrow("").replace("'disconnect'", "'alert'"),
+        ),
+    ] {
+        assert_eq!(report(&[("p.toml", &format!("{broad}\n{narrow}"))]), "");
+    }
+    let windows = ["1m", "2m"].map(|window| {
+        disconnect(
+            &format!("p{window}"),
+            &format!("when = {{ sent_rate = '> 1 MiB/s' }}\nwindow = '{window}'"),
+        )
+    });
+    assert_eq!(report(&[("p.toml", &windows.join("\n"))]), "");
+}
+
+#[test]
+fn unused_lists() {
+    insta::assert_snapshot!(report(&[("p.toml", "[lists]\nspare = [\"x\"]\n")]));
+}
+
+#[test]
+fn fields_that_the_server_does_not_give() {
+    let text = r#"
+[[policy]]
+name = "p"
+scope = "session"
+when = { cost = "> 5_000", "requests.server.ping" = "> 100", subs = "> 1" }
+unless = { protocol = "== 1.4" }
+action = "disconnect"
+
+[[policy]]
+name = "q"
+scope = "session"
+when = { cost = "> 1" }
+action = "alert"
+mode = "off"
+"#;
+    let set = set(&[("p.toml", text)]);
+    let old = Capabilities {
+        protocol: false,
+        cost: false,
+        inspection: false,
+    };
+    insta::assert_snapshot!(drawn(&set.lint_for(old)));
+    let new = Capabilities {
+        protocol: true,
+        cost: true,
+        inspection: true,
+    };
+    assert!(set.lint_for(new).is_empty());
+}
+
+/// The only test of a policy of this scope.
+fn one_test(scope: &str, when: &str) -> (PolicySet, Test) {
+    let text = format!(
+        "[[policy]]\nname = 'p'\nscope = '{scope}'\naction = 'alert'\nwhen = {{ {when} }}\n"
+    );
+    let set = set(&[("p.toml", &text)]);
+    let test = set.policies[0].when.any[0].tests[0].clone();
+    (set, test)
+}
+
+#[test]
+fn every_form_of_test_is_read() {
+    let fixed = |when, comparison, value| {
+        let (_, test) = one_test("session", when);
+        let Predicate::Compare(c, Threshold::Fixed(v)) = test.predicate else {
+            panic!("{when}");
+        };
+        assert_eq!((c, v), (comparison, value), "{when}");
+    };
+    fixed("subs = '> 1_000'", Comparison::Greater, 1_000.0);
+    fixed("subs = '>=5'", Comparison::GreaterOrEqual, 5.0);
+    fixed("age = '< 1m30s'", Comparison::Less, 90.0);
+    fixed(
+        "sent_size = '<= 2 MiB'",
+        Comparison::LessOrEqual,
+        2_097_152.0,
+    );
+    fixed("subs = '== 5'", Comparison::Equal, 5.0);
+    fixed("subs = '!=  5 '", Comparison::NotEqual, 5.0);
+    fixed("request_rate = '> 30/min'", Comparison::Greater, 0.5);
+
+    for (when, times, quantile) in [
+        ("subs = '> 20x median'", 20.0, 0.5),
+        ("subs = '> 0.5 x median'", 0.5, 0.5),
+        ("subs = '> median'", 1.0, 0.5),
+        ("subs = '> p99'", 1.0, 0.99),
+        ("subs = '> 3x p99.9'", 3.0, 0.999),
+        ("subs = '> 20 median'", 20.0, 0.5),
+    ] {
+        let (_, test) = one_test("session", when);
+        let Predicate::Compare(
+            _,
+            Threshold::Population {
+                times: t,
+                quantile: q,
+            },
+        ) = test.predicate
+        else {
+            panic!("{when}");
+        };
+        assert!(
+            (t - times).abs() < 1e-9 && (q - quantile).abs() < 1e-9,
+            "{when}"
+        );
+    }
+
+    for (when, text, negated) in [
+        ("client = 'electrum/4.5'", "electrum/4.5", false),
+        ("client = '== in the club'", "in the club", false),
+        ("client = 'inside'", "inside", false),
+        ("client = 'nothing'", "nothing", false),
+        (r#"client = '!= " a\" "'"#, " a\" ", true),
+        (r#"client = '== ""'"#, "", false),
+    ] {
+        let (_, test) = one_test("session", when);
+        let Predicate::Equals {
+            text: t,
+            negated: n,
+        } = test.predicate
+        else {
+            panic!("{when}");
+        };
+        assert_eq!((&*t, n), (text, negated), "{when}");
+    }
+
+    let (_, test) = one_test("session", "client = '!~ (?i)^ELECTRUM'");
+    assert!(matches!(
+        test.predicate,
+        Predicate::Matches { regex, negated: true } if regex.is_match("electrum")
+    ));
+    let (_, test) = one_test("session", "logged = true");
+    assert!(matches!(test.predicate, Predicate::Is(true)));
+    assert_eq!(&*test.written, "true");
+}
+
+#[test]
+fn arrays_within_a_test_are_lists() {
+    let list = |when| {
+        let (set, test) = one_test("session", when);
+        let Predicate::In { list, negated } = test.predicate else {
+            panic!("{when}");
+        };
+        (set, list, negated)
+    };
+    let (set, id, negated) = list(r#"client = '''in ["a, b", 'c', d e ,]'''"#);
+    assert!(!negated);
+    for text in ["a, b", "c", "d e"] {
+        assert!(set.list(id).contains_text(text), "{text}");
+    }
+    assert_eq!(set.list(id).entries(), 3);
+    let (set, id, negated) = list(r#"address = 'not in [10.0.0.0/8, "::1"]'"#);
+    assert!(negated);
+    assert!(set.list(id).contains_addr("10.2.3.4".parse().unwrap()));
+    assert!(set.list(id).contains_addr("::1".parse().unwrap()));
+    let (set, id, _) = list("address = 'in 2001:db8::/32'");
+    assert!(set.list(id).contains_addr("2001:db8::7".parse().unwrap()));
+    assert_eq!(set.list(id).name(), None);
+}
+
+#[test]
+fn methods_are_written_dotted_or_quoted() {
+    for when in [
+        "requests.server.ping = '> 5'",
+        "\"requests.server.ping\" = '> 5'",
+        "requests.\"server.ping\" = '> 5'",
+        "requests = { server = { ping = '> 5' } }",
+    ] {
+        let (_, test) = one_test("session", when);
+        assert_eq!(test.field, Field::MethodRequests, "{when}");
+        assert_eq!(test.method.as_deref(), Some("server.ping"));
+        assert_eq!(&*test.field_written, "requests.server.ping");
+    }
+    let (_, test) = one_test("session", "requests = '> 5'");
+    assert_eq!((test.field, test.method), (Field::Requests, None));
+}
+
+#[test]
+fn every_action_is_read() {
+    let action = |scope: &str, action: &str| {
+        let text = format!(
+            "[[policy]]\nname = 'p'\nscope = '{scope}'\naction = {action}\nwhen = {{ subs = '> 5' }}\n"
+        );
+        set(&[("dir/p.toml", &text)]).policies[0].action.clone()
+    };
+    assert_eq!(action("session", "'disconnect'"), Action::Disconnect);
+    assert_eq!(action("server", "'alert'"), Action::Alert);
+    let url = |to: &str| action("server", &format!("{{ daemon_url = {{ to = {to} }} }}"));
+    let to = |to| Action::DaemonUrl { to };
+    assert_eq!(url("'default'"), to(DaemonTarget::Default));
+    assert_eq!(
+        url("{ env = 'URLS_2' }"),
+        to(DaemonTarget::Env("URLS_2".into()))
+    );
+    assert_eq!(
+        url("{ file = 'urls' }"),
+        to(DaemonTarget::File("dir/urls".into()))
+    );
+}
+
+/// A policy that takes a list file for addresses.
+const BLOCK: &str = "[lists]
+l = { file = 'l.txt' }
+[[policy]]
+name = 'p'
+scope = 'subnet'
+action = 'alert'
+when = { address = 'in @l' }
+";
+
+#[test]
+fn numbers_of_things_are_bounded() {
+    let policies: String = (0..=bounds::POLICIES_MAX)
+        .map(|i| {
+            disconnect(
+                &format!("p{i}"),
+                &format!("when = {{ sessions = '== {i}' }}"),
+            )
+        })
+        .collect();
+    let source = || {
+        vec![Source {
+            name: "p.toml".into(),
+            text: BLOCK.into(),
+        }]
+    };
+    let few = check_within(source(), &mut |_| Ok("1.2.3.4\n".repeat(11)), 10);
+    let bad = check(source(), &mut |_| Ok("x\n".repeat(2_000)));
+    assert_eq!(bad.diagnostics.len(), 21);
+    let big = "#".repeat(bounds::POLICY_FILE_SIZE_MAX + 1);
+    insta::assert_snapshot!(
+        [
+            report(&[("p.toml", &policies)]),
+            drawn(&few.diagnostics),
+            drawn(&bad.diagnostics[19..]),
+            report(&[("big.toml", &big)]),
+        ]
+        .join("\n\n")
+    );
+    let keys: String = (0..1_500).map(|i| format!("k{i} = 1\n")).collect();
+    let many = checked(&[("p.toml", &keys)]).diagnostics;
+    assert_eq!(many.len(), 1_001);
+    assert_eq!(many[1_000].to_string(), "500 more findings are not shown");
+}
+
+#[test]
+fn lists_are_read_again() {
+    let mut set = set(&[("p.toml", BLOCK), ("l.txt", "10.0.0.0/8\n")]);
+    let id = set.list_files()[0].id;
+    let ten = "10.0.0.1".parse().unwrap();
+    assert!(set.list(id).contains_addr(ten));
+    assert_eq!(set.list(id).version(), 0);
+    set.reload_list(id, "192.168.0.0/16 # home\n".into())
+        .unwrap();
+    assert!(!set.list(id).contains_addr(ten));
+    assert_eq!(set.list(id).version(), 1);
+    // With a bad entry the list stays as it was.
+    let told = set
+        .reload_list(id, "10.0.0.0/8\nhome\n".into())
+        .unwrap_err();
+    assert!(!set.list(id).contains_addr(ten));
+    assert_eq!(set.list(id).version(), 1);
+    insta::assert_snapshot!(drawn(&told));
+}
+
+#[test]
+fn folders_are_walked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::create_dir_all(path("sub/deep")).unwrap();
+    let policy = |name: &str| {
+        format!(
+            "[[policy]]\nname = '{name}'\nscope = 'session'\naction = 'alert'\nwhen = {{ client = 'in @l' }}\n"
+        )
+    };
+    std::fs::write(path("b.toml"), policy("b")).unwrap();
+    std::fs::write(path("a.toml"), "[lists]\nl = { file = 'sub/l.txt' }\n").unwrap();
+    std::fs::write(path("sub/l.txt"), "evil\n").unwrap();
+    std::fs::write(path("sub/deep/c.toml"), policy("c")).unwrap();
+    for left_out in ["b.test.toml", ".hidden.toml", "notes.md"] {
+        std::fs::write(path(left_out), "not = [a policy").unwrap();
+    }
+    // A file named beside its folder is read once.
+    let checked = PolicySet::load(&[path("b.toml"), dir.path().to_owned()]);
+    assert_eq!(drawn(&checked.diagnostics), "");
+    let set = checked.set.unwrap();
+    let names: Vec<_> = set.policies.iter().map(|policy| &*policy.name).collect();
+    assert_eq!(names, ["b", "c"]);
+    assert_eq!(set.list_files()[0].path, path("sub/l.txt"));
+
+    std::fs::create_dir(path("empty")).unwrap();
+    std::fs::write(path("binary.toml"), b"\xff\xfe").unwrap();
+    let checked = PolicySet::load(&[path("empty"), path("none.toml"), path("binary.toml")]);
+    assert!(checked.set.is_none());
+    let told: Vec<_> = checked
+        .diagnostics
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let told = told
+        .join("\n")
+        .replace(&*dir.path().to_string_lossy(), "DIR");
+    insta::assert_snapshot!(told);
+}
+
+mod any_text {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DOCS: &str = include_str!("../../docs/policies.md");
+    const JUNK: [&str; 13] = [
+        "\"", "'", "]]", "{", "}", "=", "\u{1b}", "日本", "in [\"", "'''", "\\u00e9", ".", "> 5x",
+    ];
+
+    /// Lines of real policies, cut up and put together at random.
+    fn mutated() -> impl Strategy<Value = String> {
+        let pieces: Vec<_> = DOCS.lines().chain(EXAMPLE.lines()).chain(JUNK).collect();
+        let piece = prop::sample::select(pieces);
+        let end = prop::sample::select(&["\n", "\n", "", " "][..]);
+        prop::collection::vec((piece, 0_usize..160, end), 0..20).prop_map(|pieces| {
+            let cut = |(piece, cut, end): (&'static str, usize, &'static str)| {
+                [&piece[..piece.floor_char_boundary(cut)], end]
+            };
+            pieces.into_iter().flat_map(cut).collect()
+        })
+    }
+
+    /// The example with a few characters changed.
+    fn misspelt() -> impl Strategy<Value = String> {
+        let edit = (any::<prop::sample::Index>(), any::<char>(), 0..3_u8);
+        prop::collection::vec(edit, 1..6).prop_map(|edits| {
+            let mut chars: Vec<char> = EXAMPLE.chars().collect();
+            for (at, c, kind) in edits {
+                let at = at.index(chars.len());
+                match kind {
+                    0 => chars[at] = c,
+                    1 => chars.insert(at, c),
+                    _ => drop(chars.remove(at)),
+                }
+            }
+            chars.into_iter().collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn ends_in_a_set_or_in_errors_that_can_be_drawn(text in prop_oneof![mutated(), misspelt()]) {
+            let checked = checked(&[("p.toml", &text), ("bad-clients.txt", "evil\n")]);
+            let errors = checked.diagnostics.iter().filter(|d| d.is_error()).count();
+            prop_assert_eq!(checked.set.is_some(), errors == 0);
+            let told = drawn(&checked.diagnostics);
+            prop_assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
+            for diagnostic in &checked.diagnostics {
+                prop_assert!(diagnostic.code().starts_with("policy::"));
+                prop_assert!(diagnostic.file().is_none() || diagnostic.underlined().is_some());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_documents_policies_are_valid() {
+    let docs = include_str!("../../docs/policies.md");
+    let blocks: Vec<_> = docs.split("```toml\n").skip(1).collect();
+    assert!(blocks.len() >= 5);
+    for block in blocks {
+        let block = block.split("```").next().unwrap();
+        let told = report(&[("policies.md.toml", block), ("bad-clients.txt", "")]);
+        assert_eq!(told, "", "{block}");
+    }
 }

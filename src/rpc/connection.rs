@@ -1,6 +1,5 @@
 //! One TCP connection to the server: a line out, a line in, by a deadline and within a size.
 
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,27 +13,15 @@ use super::envelope;
 use super::error::RpcError;
 use super::toll::Toll;
 use super::words::Style;
+use crate::decision::Epoch;
 
 /// Replies are megabytes, so they are read in chunks of this many bytes.
 const CHUNK: usize = 64 * 1_024;
 
-/// The life of one connection. What was read in one epoch may only be acted on in the same.
-///
-/// Epochs grow strictly within the process, over all clients, and none comes twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Epoch(u64);
-
-impl Epoch {
-    fn next() -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-}
-
-impl fmt::Display for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
+/// Grows strictly within the process, over all clients; none comes twice.
+fn next_epoch() -> Epoch {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    Epoch(LAST.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
 /// What is known of an open connection. Dropping it closes it and ends its epoch.
@@ -75,7 +62,7 @@ impl Connection {
         // Requests are small and wait for their replies. Without the option all works, only later.
         _ = stream.set_nodelay(true);
         Ok(Self {
-            epoch: Epoch::next(),
+            epoch: next_epoch(),
             toll: Toll::default(),
             style: Style::Named,
             stream: BufReader::with_capacity(CHUNK, stream),

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::Epoch;
+use crate::decision::Epoch;
 use crate::escape;
 use crate::redact::redact;
 

@@ -32,13 +32,13 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use tokio::time::{Instant, sleep_until};
 
-pub use self::connection::Epoch;
 pub use self::error::RpcError;
 pub use self::words::{Disconnected, Failure, Logging, Said, Word};
 
 use self::connection::{Connection, Outgoing};
 use self::retry::Retry;
 use self::words::{SessionIds, Style};
+use crate::decision::Epoch;
 use crate::redact::SecretUrls;
 
 /// The parameters of a request that has none.

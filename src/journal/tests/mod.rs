@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::decision::{Epoch, Evidence, Peer, Seen, Suppression, Target};
 use crate::field::Dimension;
+use crate::limits::Cooldown;
 use crate::policy::{Action, ActionKind, Mode};
 
 struct Home {

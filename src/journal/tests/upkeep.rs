@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::Cooldown;
 
 const DAY: Duration = Duration::from_hours(24);
 

@@ -1,0 +1,245 @@
+//! The account of what was permitted: cooldowns, budgets, the breaker.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use super::breaker::BreakerState;
+use super::bucket::Bucket;
+use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
+use crate::decision::{Decision, Suppression, Target};
+use crate::engine::Proposal;
+use crate::policy::{ActionKind, Mode, PolicySet};
+use crate::time::Timestamp;
+
+/// Beyond so many targets the cooldowns that end first are forgotten first.
+const COOLDOWNS_MAX: usize = 100_000;
+
+type Key = (Arc<str>, Target);
+
+/// One ledger.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    cooldowns: HashMap<Key, Timestamp>,
+    actions: HashMap<ActionKind, Bucket>,
+    policies: HashMap<Arc<str>, Bucket>,
+    breaker: BreakerState,
+    /// The cooldowns that began with this poll.
+    started: Vec<Cooldown>,
+    /// Which policy has a session already, in this poll.
+    taken: HashMap<(ActionKind, u64), Arc<str>>,
+    suppressed: HashMap<Key, std::mem::Discriminant<Suppression>>,
+    suppressed_before: HashMap<Key, std::mem::Discriminant<Suppression>>,
+}
+
+/// A ledger as kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedLedger {
+    actions: Vec<(ActionKind, Bucket)>,
+    policies: Vec<(Arc<str>, Bucket)>,
+    breaker: BreakerState,
+}
+
+impl Ledger {
+    pub(super) fn restore(
+        &mut self,
+        saved: SavedLedger,
+        cooldowns: impl IntoIterator<Item = Cooldown>,
+    ) {
+        self.actions = saved.actions.into_iter().collect();
+        self.policies = saved.policies.into_iter().collect();
+        self.breaker = saved.breaker;
+        self.cooldowns = cooldowns
+            .into_iter()
+            .map(|c| ((c.policy, c.target), c.until))
+            .collect();
+    }
+
+    pub(super) fn save(&self) -> SavedLedger {
+        let mut actions: Vec<_> = self.actions.iter().map(|(&kind, &b)| (kind, b)).collect();
+        actions.sort_by_key(|&(kind, _)| kind);
+        let mut policies: Vec<_> = self.policies.iter().map(|(p, &b)| (p.clone(), b)).collect();
+        policies.sort_by(|(a, _), (b, _)| a.cmp(b));
+        SavedLedger {
+            actions,
+            policies,
+            breaker: self.breaker.clone(),
+        }
+    }
+
+    pub(super) fn begin(&mut self, at: Timestamp) {
+        self.taken.clear();
+        self.started.clear();
+        self.cooldowns.retain(|_, until| *until > at);
+        if self.cooldowns.len() > COOLDOWNS_MAX {
+            let mut ends: Vec<Timestamp> = self.cooldowns.values().copied().collect();
+            let excess = ends.len() - COOLDOWNS_MAX;
+            let last = *ends.select_nth_unstable(excess).1;
+            self.cooldowns.retain(|_, until| *until >= last);
+        }
+        std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
+        self.suppressed.clear();
+    }
+
+    pub(super) fn end(&mut self) {
+        self.suppressed_before.clear();
+    }
+
+    pub(super) fn started(&self) -> &[Cooldown] {
+        &self.started
+    }
+
+    pub(super) fn breaker_open_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.breaker.open_until(at)
+    }
+
+    pub(super) fn cooldown(&self, policy: &str, target: &Target) -> Option<Timestamp> {
+        self.cooldowns
+            .get(&(Arc::from(policy), target.clone()))
+            .copied()
+    }
+
+    pub(super) fn rule(
+        &mut self,
+        proposal: Proposal,
+        mode: Mode,
+        config: &LimitsConfig,
+        set: &PolicySet,
+        at: Timestamp,
+        sessions: usize,
+    ) -> Ruling {
+        let Proposal {
+            mut decision,
+            barred,
+        } = proposal;
+        let verdict = match barred {
+            Some(by) => Err(by),
+            None => self.permit(&mut decision, config, set, at, sessions),
+        };
+        let verdict = match verdict {
+            Ok(withheld) => Verdict::Permitted { withheld },
+            Err(by) => {
+                let key = (decision.policy.clone(), decision.target.clone());
+                let kind = std::mem::discriminant(&by);
+                let is_repeat = self.suppressed_before.get(&key) == Some(&kind);
+                self.suppressed.insert(key, kind);
+                Verdict::Suppressed { by, is_repeat }
+            }
+        };
+        Ruling {
+            decision,
+            mode,
+            verdict,
+        }
+    }
+
+    /// How many of its sessions the decision loses to the budget, or what holds it back as a whole.
+    fn permit(
+        &mut self,
+        decision: &mut Decision,
+        config: &LimitsConfig,
+        set: &PolicySet,
+        at: Timestamp,
+        sessions: usize,
+    ) -> Result<usize, Suppression> {
+        let policy = set
+            .policies
+            .iter()
+            .find(|policy| policy.name == decision.policy);
+        let key = (decision.policy.clone(), decision.target.clone());
+        if let Some(&until) = self.cooldowns.get(&key).filter(|&&until| until > at) {
+            return Err(Suppression::Cooldown { until });
+        }
+        let kind = decision.action.kind();
+        self.leave_taken(decision, kind)?;
+        // An alert changes nothing, so no breaker need hold it.
+        if let Some(until) = self
+            .breaker
+            .open_until(at)
+            .filter(|_| kind != ActionKind::Alert)
+        {
+            return Err(Suppression::Breaker { until });
+        }
+        let quota = policy.and_then(|policy| policy.limit);
+        let own = quota.map(|rate| Budget {
+            rate,
+            burst: rate.count,
+        });
+        if let Some(own) = own
+            && bucket(&mut self.policies, &decision.policy, own, at).available(own, at) == 0
+        {
+            return Err(Suppression::PolicyLimit);
+        }
+        let budget = budget(config, kind);
+        let wanted = decision.sessions.len().max(1);
+        let granted = bucket(&mut self.actions, &kind, budget, at)
+            .available(budget, at)
+            .min(wanted);
+        if granted == 0 {
+            return Err(Suppression::ActionLimit);
+        }
+        if kind == ActionKind::Disconnect {
+            self.breaker
+                .pass(config.breaker, at, granted, sessions)
+                .map_err(|until| Suppression::Breaker { until })?;
+        }
+        bucket(&mut self.actions, &kind, budget, at).take(granted);
+        if let Some(own) = own {
+            bucket(&mut self.policies, &decision.policy, own, at).take(1);
+        }
+        let withheld = wanted - granted;
+        decision.sessions.truncate(granted);
+        for session in &decision.sessions {
+            self.taken
+                .insert((kind, session.id), decision.policy.clone());
+        }
+        // Who got away for want of budget is due again at the next poll.
+        if let Some(policy) = policy.filter(|_| withheld == 0) {
+            let until = at + policy.cooldown;
+            self.started.push(Cooldown {
+                policy: key.0.clone(),
+                target: key.1.clone(),
+                until,
+            });
+            self.cooldowns.insert(key, until);
+        }
+        Ok(withheld)
+    }
+
+    /// Leaves out sessions that an earlier decision of this poll has already.
+    fn leave_taken(&self, decision: &mut Decision, kind: ActionKind) -> Result<(), Suppression> {
+        let Some(first) = decision.sessions.first().map(|session| session.id) else {
+            return Ok(());
+        };
+        decision
+            .sessions
+            .retain(|session| !self.taken.contains_key(&(kind, session.id)));
+        match self.taken.get(&(kind, first)) {
+            Some(policy) if decision.sessions.is_empty() => Err(Suppression::Covered {
+                policy: policy.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn budget(config: &LimitsConfig, kind: ActionKind) -> Budget {
+    match kind {
+        ActionKind::Disconnect => config.disconnect,
+        ActionKind::Log => config.log,
+        ActionKind::DaemonUrl => config.daemon_url,
+        ActionKind::Alert => config.alert,
+    }
+}
+
+fn bucket<'a, K: Clone + Eq + std::hash::Hash>(
+    buckets: &'a mut HashMap<K, Bucket>,
+    key: &K,
+    budget: Budget,
+    at: Timestamp,
+) -> &'a mut Bucket {
+    buckets
+        .entry_ref(key)
+        .or_insert_with(|| Bucket::full(budget, at))
+}

@@ -1,0 +1,312 @@
+//! Each limit on its own, and together at random.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Budget, Cooldown, Limits, LimitsConfig, Ruling, Verdict};
+use crate::decision::{Decision, Epoch, Peer, SessionRef, Suppression, Target};
+use crate::engine::Proposal;
+use crate::policy::{self, Action, Mode, PolicySet, Quota};
+use crate::time::Timestamp;
+
+const SESSIONS: usize = 1_000;
+
+fn at(s: i64) -> Timestamp {
+    Timestamp::from_millis(s * 1_000)
+}
+
+fn session(id: u64) -> SessionRef {
+    SessionRef {
+        id,
+        peer: Peer("9.9.9.9:1".parse().ok()),
+        since: at(0),
+    }
+}
+
+fn set() -> PolicySet {
+    let policy = |name: &str, more: &str| {
+        format!(
+            "[[policy]]\nname = \"{name}\"\nabout = \"x\"\nscope = \"subnet\"\n\
+             when = {{ sessions = \"> 1\" }}\naction = \"disconnect\"\ncooldown = \"1m\"\n{more}\n"
+        )
+    };
+    let text = policy("free", "")
+        + &policy("limited", "limit = \"2/min\"")
+        + &policy("trial", "mode = \"dry-run\"");
+    let source = policy::Source {
+        name: "p.toml".into(),
+        text,
+    };
+    let checked = policy::check(vec![source], &mut |_| unreachable!());
+    checked.set.unwrap()
+}
+
+fn proposal(name: &str, net: u8, ids: std::ops::Range<u64>) -> Proposal {
+    let mode = if name == "trial" {
+        Mode::DryRun
+    } else {
+        Mode::Enforce
+    };
+    Proposal {
+        decision: Decision {
+            at: at(0),
+            epoch: Epoch(1),
+            policy: Arc::from(name),
+            mode,
+            action: Action::Disconnect,
+            target: Target::Subnet(format!("9.9.{net}.0/24").parse().unwrap()),
+            evidence: Vec::new(),
+            held: Duration::ZERO,
+            severity: 1.0,
+            sessions: ids.map(session).collect(),
+            spared: 0,
+        },
+        barred: None,
+    }
+}
+
+fn rule(limits: &mut Limits, s: i64, proposals: Vec<Proposal>) -> Vec<Ruling> {
+    limits.rule(proposals, &set(), at(s), SESSIONS)
+}
+
+fn suppression(ruling: &Ruling) -> Option<&Suppression> {
+    match &ruling.verdict {
+        Verdict::Permitted { .. } => None,
+        Verdict::Suppressed { by, .. } => Some(by),
+    }
+}
+
+fn limits() -> Limits {
+    Limits::new(LimitsConfig::default(), Mode::Enforce)
+}
+
+#[test]
+fn the_cooldown_is_per_policy_and_target() {
+    let mut limits = limits();
+    let ask = |limits: &mut Limits, s, name, net| {
+        suppression(&rule(limits, s, vec![proposal(name, net, 0..2)])[0]).cloned()
+    };
+    assert_eq!(ask(&mut limits, 0, "free", 1), None);
+    assert_eq!(
+        ask(&mut limits, 59, "free", 1),
+        Some(Suppression::Cooldown { until: at(60) })
+    );
+    assert_eq!(ask(&mut limits, 59, "free", 2), None);
+    assert_eq!(ask(&mut limits, 59, "limited", 1), None);
+    assert_eq!(ask(&mut limits, 60, "free", 1), None);
+}
+
+#[test]
+fn the_same_suppression_at_the_next_poll_is_a_repeat() {
+    let mut limits = limits();
+    rule(&mut limits, 0, vec![proposal("free", 1, 0..2)]);
+    let is_repeat = |limits: &mut Limits, s| match rule(limits, s, vec![proposal("free", 1, 0..2)])
+        [0]
+    .verdict
+    {
+        Verdict::Suppressed { is_repeat, .. } => is_repeat,
+        Verdict::Permitted { .. } => panic!("in cooldown"),
+    };
+    assert!(!is_repeat(&mut limits, 10));
+    assert!(is_repeat(&mut limits, 20));
+    rule(&mut limits, 30, Vec::new());
+    assert!(!is_repeat(&mut limits, 40));
+}
+
+#[test]
+fn a_policys_own_limit() {
+    let mut limits = limits();
+    let proposals = || (1..=3).map(|net| proposal("limited", net, 0..0)).collect();
+    let by: Vec<_> = rule(&mut limits, 0, proposals())
+        .iter()
+        .map(|r| suppression(r).cloned())
+        .collect();
+    assert_eq!(by, [None, None, Some(Suppression::PolicyLimit)]);
+    let third = rule(&mut limits, 30, vec![proposal("limited", 3, 0..0)]);
+    assert_eq!(suppression(&third[0]), None);
+}
+
+#[test]
+fn a_budget_counts_sessions_and_serves_in_part() {
+    let mut config = LimitsConfig::default();
+    config.disconnect = Budget {
+        rate: Quota {
+            count: 6,
+            per: Duration::from_secs(60),
+        },
+        burst: 5,
+    };
+    let mut limits = Limits::new(config, Mode::Enforce);
+    let rulings = rule(
+        &mut limits,
+        0,
+        vec![
+            proposal("free", 1, 0..3),
+            proposal("free", 2, 10..14),
+            proposal("free", 3, 20..21),
+        ],
+    );
+    assert_eq!(rulings[0].verdict, Verdict::Permitted { withheld: 0 });
+    assert_eq!(rulings[1].verdict, Verdict::Permitted { withheld: 2 });
+    assert_eq!(rulings[1].decision.sessions, [session(10), session(11)]);
+    assert_eq!(suppression(&rulings[2]), Some(&Suppression::ActionLimit));
+    // No cooldown holds back the rest.
+    let rest = rule(&mut limits, 20, vec![proposal("free", 2, 12..14)]);
+    assert_eq!(rest[0].verdict, Verdict::Permitted { withheld: 0 });
+}
+
+#[test]
+fn a_session_is_taken_once_a_poll() {
+    let mut limits = limits();
+    let rulings = rule(
+        &mut limits,
+        0,
+        vec![
+            proposal("free", 1, 0..3),
+            proposal("limited", 1, 0..2),
+            proposal("limited", 2, 2..4),
+        ],
+    );
+    assert_eq!(
+        suppression(&rulings[1]),
+        Some(&Suppression::Covered {
+            policy: "free".into()
+        })
+    );
+    assert_eq!(rulings[2].decision.sessions, [session(3)]);
+}
+
+#[test]
+fn the_breaker_opens_before_the_share_is_passed() {
+    let mut limits = limits();
+    let first = rule(&mut limits, 0, vec![proposal("free", 1, 0..250)]);
+    assert_eq!(suppression(&first[0]), None, "a quarter of 1,000");
+    let one_more = rule(&mut limits, 0, vec![proposal("free", 2, 300..301)]);
+    let open = Suppression::Breaker { until: at(1_800) };
+    assert_eq!(suppression(&one_more[0]), Some(&open));
+    assert_eq!(limits.breaker_open_until(at(1_799)), Some(at(1_800)));
+    let later = rule(&mut limits, 1_799, vec![proposal("free", 3, 400..401)]);
+    assert_eq!(suppression(&later[0]), Some(&open));
+    let closed = rule(&mut limits, 1_800, vec![proposal("free", 3, 400..401)]);
+    assert_eq!(suppression(&closed[0]), None);
+}
+
+#[test]
+fn few_sessions_never_open_the_breaker() {
+    let mut limits = limits();
+    let rulings = limits.rule(vec![proposal("free", 1, 0..49)], &set(), at(0), 50);
+    assert_eq!(suppression(&rulings[0]), None);
+}
+
+#[test]
+fn a_trial_neither_uses_budgets_nor_opens_the_breaker() {
+    let mut limits = limits();
+    let trial = rule(&mut limits, 0, vec![proposal("trial", 1, 0..400)]);
+    assert_eq!(trial[0].mode, Mode::DryRun);
+    assert!(matches!(
+        suppression(&trial[0]),
+        Some(Suppression::Breaker { .. })
+    ));
+    assert_eq!(limits.breaker_open_until(at(1)), None);
+    assert_eq!(
+        suppression(&rule(&mut limits, 1, vec![proposal("free", 1, 0..200)])[0]),
+        None
+    );
+}
+
+#[test]
+fn the_weaker_mode_wins() {
+    let mut limits = Limits::new(LimitsConfig::default(), Mode::DryRun);
+    assert_eq!(
+        rule(&mut limits, 0, vec![proposal("free", 1, 0..1)])[0].mode,
+        Mode::DryRun
+    );
+}
+
+#[test]
+fn what_bars_a_decision_is_not_charged() {
+    let mut limits = limits();
+    let mut barred = proposal("limited", 1, 0..0);
+    barred.barred = Some(Suppression::Protection);
+    for s in 0..5 {
+        let ruling = rule(&mut limits, s, vec![barred.clone()]);
+        assert_eq!(suppression(&ruling[0]), Some(&Suppression::Protection));
+    }
+    assert_eq!(
+        suppression(&rule(&mut limits, 5, vec![proposal("limited", 1, 0..1)])[0]),
+        None
+    );
+}
+
+#[test]
+fn a_restart_changes_nothing() {
+    let mut limits = limits();
+    rule(
+        &mut limits,
+        0,
+        vec![
+            proposal("limited", 1, 0..200),
+            proposal("limited", 2, 200..250),
+        ],
+    );
+    let json = serde_json::to_string(&limits.save()).unwrap();
+    let until = limits.cooldown(
+        "limited",
+        &proposal("limited", 1, 0..0).decision.target,
+        Mode::Enforce,
+    );
+    let mut again = Limits::new(LimitsConfig::default(), Mode::Enforce);
+    again.restore(
+        serde_json::from_str(&json).unwrap(),
+        [Cooldown {
+            policy: "limited".into(),
+            target: proposal("limited", 1, 0..0).decision.target,
+            until: until.unwrap(),
+        }],
+    );
+    let ask = |limits: &mut Limits| {
+        let proposals = vec![
+            proposal("limited", 1, 0..1),
+            proposal("limited", 3, 5..6),
+            proposal("free", 4, 300..301),
+        ];
+        rule(limits, 1, proposals)
+    };
+    assert_eq!(ask(&mut again), ask(&mut limits));
+}
+
+proptest! {
+    /// Whatever is asked for, no window of time sees more sessions disconnected than the budget's
+    /// burst and rate allow, nor more than the breaker's share.
+    #[test]
+    fn nothing_exceeds_the_limits(
+        asks in proptest::collection::vec((0_i64..30, 0_u8..8, 1_u64..80), 1..60)
+    ) {
+        let config = LimitsConfig::default();
+        let mut limits = limits();
+        let (mut s, mut id) = (0, 0);
+        let mut done: Vec<(i64, usize)> = Vec::new();
+        for (wait, net, count) in asks {
+            s += wait;
+            let rulings = rule(&mut limits, s, vec![proposal("free", net, id..id + count)]);
+            id += count;
+            if let Verdict::Permitted { .. } = rulings[0].verdict {
+                done.push((s, rulings[0].decision.sessions.len()));
+            }
+        }
+        for (i, &(start, _)) in done.iter().enumerate() {
+            let mut sum = 0;
+            for &(end, count) in &done[i..] {
+                sum += count;
+                let allowed = f64::from(config.disconnect.burst) + (end - start) as f64 * 5.0;
+                prop_assert!(sum as f64 <= allowed + 1.0);
+                if end - start <= 600 {
+                    // At most a quarter of those connected and of those already gone.
+                    prop_assert!(sum as f64 <= 0.25 * (SESSIONS + sum) as f64 + 1.0, "{sum}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The pure core in one piece: snapshot to history to decisions to rulings.
+//!
+//! The live agent, the demo and the tests run this very code; time is the snapshots'. There is no
+//! clock, no I/O and no randomness in it or below it.
+
+use crate::decision::Epoch;
+use crate::engine::{Engine, Pending, Protection};
+use crate::history::{Bounds, Continuity, History, SubnetWidths};
+use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
+use crate::policy::{Mode, Policy, PolicySet};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::wire::Inspection;
+
+/// What the core is configured with, beside the policies.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The agent's mode.
+    pub mode: Mode,
+    /// How much the history may remember.
+    pub bounds: Bounds,
+    /// How wide a subnet is.
+    pub widths: SubnetWidths,
+    /// Who is never a target.
+    pub protection: Protection,
+    /// Budgets and breaker.
+    pub limits: LimitsConfig,
+}
+
+/// What the core made of a poll.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// Worst offenders first.
+    pub rulings: Vec<Ruling>,
+    /// The cooldowns that begin with what is permitted and enforced.
+    pub cooldowns: Vec<Cooldown>,
+    /// Targets that were due but beyond [`crate::engine::DECISIONS_MAX`] of their policy.
+    pub crowded: u64,
+}
+
+/// The core.
+#[derive(Debug)]
+pub struct Warden {
+    engine: Engine,
+    history: History,
+    limits: Limits,
+    settings: Settings,
+    mode: Mode,
+}
+
+impl Warden {
+    /// With nothing seen yet.
+    pub fn new(set: PolicySet, settings: Settings) -> Self {
+        let engine = Engine::new(set, settings.protection.clone());
+        let history = History::new(engine.plan().clone(), settings.bounds, settings.widths);
+        let limits = Limits::new(settings.limits, settings.mode);
+        Self {
+            engine,
+            history,
+            limits,
+            mode: settings.mode,
+            settings,
+        }
+    }
+
+    /// Takes up what an earlier run left.
+    pub fn restore(&mut self, limits: SavedLimits, cooldowns: Vec<Cooldown>) {
+        self.limits.restore(limits, cooldowns);
+    }
+
+    /// Of the limits, what the next run needs.
+    pub fn saved_limits(&self) -> SavedLimits {
+        self.limits.save()
+    }
+
+    /// The mode in force.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Holds everything back to dry-run, or lifts that again. What the configuration says stays the
+    /// most that is done.
+    pub fn restrict(&mut self, mode: Mode) {
+        self.mode = mode.min(self.settings.mode);
+        self.limits.set_mode(self.mode);
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> &PolicySet {
+        self.engine.set()
+    }
+
+    /// The policies, for reading a list again.
+    pub fn policies_mut(&mut self) -> &mut PolicySet {
+        self.engine.set_mut()
+    }
+
+    /// Whether any policy looks at the server's groups.
+    pub fn needs_groups(&self) -> bool {
+        self.engine.plan().needs_groups(&self.engine.set().policies)
+    }
+
+    /// Takes in a snapshot. [`Warden::judge`] must follow with the same one; in between
+    /// [`Warden::inspect_next`] and [`Warden::inspected`] may add to it.
+    pub fn observe(&mut self, snapshot: &Snapshot) -> Continuity {
+        let continuity = self.history.begin(snapshot);
+        if continuity == Continuity::Gap {
+            self.engine.forget();
+        }
+        continuity
+    }
+
+    /// The IDs of at most `max` sessions worth a look by `inspect_session`.
+    pub fn inspect_next(&self, max: usize) -> Vec<u64> {
+        self.history.inspect_next(max)
+    }
+
+    /// Takes in what the server said of one session.
+    pub fn inspected(&mut self, id: u64, inspection: &Inspection) {
+        self.history.inspected(id, inspection);
+    }
+
+    /// Judges the snapshot that was observed last.
+    pub fn judge(&mut self, snapshot: &Snapshot) -> Judgement {
+        self.history.finish(snapshot);
+        let evaluation = self.engine.evaluate(&self.history, snapshot);
+        let clients = snapshot
+            .sessions
+            .flags
+            .iter()
+            .filter(|flags| !flags.is_rpc())
+            .count();
+        let set = self.engine.set();
+        let rulings = self
+            .limits
+            .rule(evaluation.proposals, set, snapshot.at(), clients);
+        self.judgement(rulings, evaluation.crowded)
+    }
+
+    /// Takes in that a poll failed: what is not known is missing, not zero.
+    pub fn missed(&mut self, at: Timestamp, epoch: Epoch) -> Judgement {
+        let evaluation = self.engine.missed(at, epoch);
+        let rulings = self
+            .limits
+            .rule(evaluation.proposals, self.engine.set(), at, 0);
+        self.judgement(rulings, 0)
+    }
+
+    fn judgement(&self, rulings: Vec<Ruling>, crowded: u64) -> Judgement {
+        let cooldowns = self.limits.started_cooldowns().to_vec();
+        Judgement {
+            rulings,
+            cooldowns,
+            crowded,
+        }
+    }
+
+    /// The targets for which a policy holds, but not yet for long enough.
+    pub fn pending(&mut self, snapshot: &Snapshot) -> Vec<Pending> {
+        self.engine.pending(&self.history, snapshot)
+    }
+
+    /// The policies that cannot be judged yet or on this release, each with the field that is
+    /// unknown.
+    pub fn unjudged(&self) -> Vec<(&Policy, &str)> {
+        self.engine.unjudged(&self.history)
+    }
+
+    /// How often something was not watched because a table was full.
+    pub fn untracked(&self) -> u64 {
+        self.history.untracked()
+    }
+
+    /// Until when the breaker holds back what would be enforced.
+    pub fn breaker_open_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.limits.breaker_open_until(at)
+    }
+}
