@@ -1,8 +1,9 @@
 //! Counts, sizes, rates, durations and shares: how people write them, and how they are shown.
 //!
-//! What [`format`] prints, [`parse`] reads again. Which unit belongs where is the business of
+//! What [`format()`] prints, [`parse`] reads again. Which unit belongs where is the business of
 //! [`crate::field`]; nothing here knows of policies.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -144,7 +145,6 @@ impl UnitError {
     /// What to do, as a clause: `write ...`, `did you mean ...`.
     pub fn help(&self) -> String {
         match &self.reason {
-            Reason::Missing(wanted) | Reason::TooLong(wanted) => usage(*wanted),
             Reason::NotANumber { .. } => "numbers are written as `5`, `1.5` or `1_000`".to_owned(),
             Reason::Negative { .. } => "no quantity goes below 0".to_owned(),
             Reason::NoUnit { number, wanted } => match (wanted, number.parse::<f64>()) {
@@ -171,7 +171,9 @@ impl UnitError {
                 found: Dimension::Count,
                 wanted: Dimension::Rate,
             } => format!("write `{text}/s` for so much a second"),
-            Reason::OtherDimension { wanted, .. } => usage(*wanted),
+            Reason::Missing(wanted)
+            | Reason::TooLong(wanted)
+            | Reason::OtherDimension { wanted, .. } => usage(*wanted),
             Reason::Order { .. } => {
                 "write a duration from its largest unit to its smallest, each once: `1m30s`"
                     .to_owned()
@@ -561,7 +563,7 @@ fn format_seconds(seconds: f64) -> String {
     for &(unit, scale) in TIMES {
         let count = (left / scale).floor();
         if count > 0.0 {
-            text += &format!("{count:.0}{unit}");
+            let _ = write!(text, "{count:.0}{unit}");
             left -= count * scale;
         }
     }
@@ -658,8 +660,9 @@ mod tests {
             (&"9".repeat(65), Share),
         ] {
             let error = parse(text, dimension).unwrap_err();
-            told += &format!(
-                "{text:?} as {}: {error} [{}]; {}\n",
+            let _ = writeln!(
+                told,
+                "{text:?} as {}: {error} [{}]; {}",
                 phrase(dimension),
                 &text[error.at.clone()],
                 error.help()

@@ -15,7 +15,7 @@ use crate::journal::Retention;
 use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
 use crate::policy::reading::{Document, Findings, Node, Place, Table, Text, mode, out_of_bounds};
-use crate::policy::{Diagnostic, Problem, Source};
+use crate::policy::{Diagnostic, Source};
 use crate::rpc::ClientOptions;
 use crate::units::format_duration;
 

@@ -65,18 +65,10 @@ pub(crate) fn quota(node: Node<'_>, what: &'static str) -> Result<Quota, Diagnos
     let written = node.string(what, "write it as `\"30/min\"`")?;
     let Some((count, per)) = written.text.split_once('/') else {
         let help = "write how many in what time, as in `30/min`";
-        let error = match units::parse(written.text, Dimension::Rate) {
-            Err(error) => error,
-            Ok(_) => {
-                return Err(out_of_bounds(
-                    what,
-                    written.text,
-                    written.whole(),
-                    help.into(),
-                ));
-            }
-        };
-        return Err(bad_quantity(&error, written.part(error.at.clone())).help(help));
+        return Err(match units::parse(written.text, Dimension::Rate) {
+            Err(error) => bad_quantity(&error, written.part(error.at.clone())).help(help),
+            Ok(_) => out_of_bounds(what, written.text, written.whole(), help.to_owned()),
+        });
     };
     let number = units::parse(count, Dimension::Count).map_err(|error| {
         let help = "write how many in what time, as in `30/min`";

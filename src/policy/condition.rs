@@ -70,7 +70,7 @@ fn all_of(what: &str, node: Node<'_>, context: &mut Context<'_>) -> Option<(AllO
     let table = Table::of(node, what, "a condition");
     let table = context.findings.accept(table)?;
     let mut fields = Vec::new();
-    flatten("", None, table.entries(), &mut fields, context);
+    flatten("", None, table.entries(), &mut fields);
     if node.is_empty_table() {
         context.findings.push(empty(what, node));
     }
@@ -96,7 +96,6 @@ fn flatten<'t>(
     outer: Option<&Place>,
     entries: Vec<Entry<'t>>,
     fields: &mut Vec<Named<'t>>,
-    context: &mut Context<'_>,
 ) {
     for entry in entries {
         let name = format!("{prefix}{}", entry.name);
@@ -104,13 +103,7 @@ fn flatten<'t>(
         match entry.node.get() {
             DeValue::Table(table) if !table.is_empty() => {
                 let inner = Table::new(entry.node.text, table, key.clone(), "a condition");
-                flatten(
-                    &format!("{name}."),
-                    Some(&key),
-                    inner.entries(),
-                    fields,
-                    context,
-                );
+                flatten(&format!("{name}."), Some(&key), inner.entries(), fields);
             }
             _ => fields.push(Named {
                 name,
@@ -126,7 +119,7 @@ fn joined(outer: &Place, inner: &Place) -> Place {
     let span = outer.span.start..inner.span.end;
     let together = outer
         .text
-        .text
+        .body
         .get(span.clone())
         .is_some_and(|between| !between.contains(['\n', '{', '=']));
     let text = Arc::clone(&inner.text);

@@ -6,17 +6,19 @@ use std::fmt;
 
 use miette::{Diagnostic as _, LabeledSpan, Severity, SourceCode};
 
-use super::source::Place;
+use super::source::{Place, harmless};
 use crate::units;
 
 /// One finding about policies or their lists.
 #[derive(Clone, Debug)]
-pub struct Diagnostic {
+pub struct Diagnostic(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     /// What it is about, the first part of its code.
     area: &'static str,
     problem: Problem,
     place: Option<Place>,
-    label: Option<String>,
     /// Further places, in the same file.
     others: Vec<(Place, String)>,
     /// Further places in other files.
@@ -314,15 +316,14 @@ pub enum Problem {
 
 impl Diagnostic {
     pub(crate) fn new(problem: Problem) -> Self {
-        Self {
+        Self(Box::new(Parts {
             area: "policy",
             problem,
             place: None,
-            label: None,
             others: Vec::new(),
             elsewhere: Vec::new(),
             help: None,
-        }
+        }))
     }
 
     /// A value that makes no sense.
@@ -332,103 +333,106 @@ impl Diagnostic {
 
     /// Its code is then `config::...`: the agent's configuration is read by the same means.
     pub(crate) fn of_config(mut self) -> Self {
-        self.area = "config";
+        self.0.area = "config";
+        if matches!(self.0.problem, Problem::Syntax { .. }) {
+            // It speaks of how policies are written.
+            self.0.help = None;
+        }
         self
     }
 
     pub(crate) fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+        self.0.place = Some(place);
         self
     }
 
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
-        self
-    }
-
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        self.help_maybe(Some(help.into()))
     }
 
     pub(crate) fn help_maybe(mut self, help: Option<String>) -> Self {
-        self.help = help;
+        self.0.help = help.map(|help| harmless(&help));
         self
     }
 
     /// A further place; in another file it becomes a finding of its own below this one.
     pub(crate) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
         let label = label.into();
-        let here = self.place.as_ref();
+        let here = self.0.place.as_ref();
         if here.is_some_and(|here| std::sync::Arc::ptr_eq(&here.text, &place.text)) {
-            self.others.push((place, label));
+            self.0.others.push((place, label));
         } else {
             let message = label;
-            self.elsewhere.push(Note { message, place });
+            self.0.elsewhere.push(Note { message, place });
         }
         self
     }
 
     /// Whether its place is within `place`.
     pub(crate) fn stands_in(&self, place: &Place) -> bool {
-        self.place.as_ref().is_some_and(|own| {
+        self.0.place.as_ref().is_some_and(|own| {
             std::sync::Arc::ptr_eq(&own.text, &place.text)
                 && place.span.start <= own.span.start
                 && own.span.end <= place.span.end
         })
     }
 
-    /// What is wrong.
+    /// What is wrong; texts in it may be as hostile as the file.
     pub fn problem(&self) -> &Problem {
-        &self.problem
+        &self.0.problem
     }
 
     /// Whether it is an error; if not, it is a warning.
     pub fn is_error(&self) -> bool {
-        self.problem.severity().is_none_or(|s| s == Severity::Error)
+        self.0
+            .problem
+            .severity()
+            .is_none_or(|s| s == Severity::Error)
     }
 
     /// The stable code: `policy::unknown_field`.
     pub fn code(&self) -> String {
-        let code = self.problem.code().map(|code| code.to_string());
+        let code = self.0.problem.code().map(|code| code.to_string());
         let code = code.unwrap_or_default();
         match code.split_once("::") {
-            Some((_, name)) => format!("{}::{name}", self.area),
+            Some((_, name)) => format!("{}::{name}", self.0.area),
             None => code,
         }
     }
 
     /// The file that it is about, if it has been read.
     pub fn file(&self) -> Option<&str> {
-        self.place.as_ref().map(|place| place.text.name.as_str())
+        self.0.place.as_ref().map(|place| place.text.name.as_str())
     }
 
     /// Line and column in that file, from 1; columns count characters.
     pub fn line_column(&self) -> Option<(usize, usize)> {
-        let place = self.place.as_ref()?;
+        let place = self.0.place.as_ref()?;
         Some(place.text.line_column(place.span.start))
     }
 
     /// What to do about it.
     pub fn advice(&self) -> Option<&str> {
-        self.help.as_deref()
+        self.0.help.as_deref()
     }
 
     /// The text underlined.
     pub fn underlined(&self) -> Option<&str> {
-        let place = self.place.as_ref()?;
+        let place = self.0.place.as_ref()?;
         place.text.shown.inner().get(place.span.clone())
     }
 
     /// For sorting within a file.
     pub(crate) fn offset(&self) -> usize {
-        self.place.as_ref().map_or(0, |place| place.span.start)
+        self.0.place.as_ref().map_or(0, |place| place.span.start)
     }
 }
 
+/// On one line, without control characters or credentials, whatever the files hold.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problem.fmt(f)
+        let told = harmless(&self.0.problem.to_string());
+        f.write_str(&told.replace(['\n', '\t'], " "))
     }
 }
 
@@ -440,34 +444,38 @@ impl miette::Diagnostic for Diagnostic {
     }
 
     fn severity(&self) -> Option<Severity> {
-        self.problem.severity()
+        self.0.problem.severity()
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as _)
+        self.0.help.as_ref().map(|help| Box::new(help) as _)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place
+        self.0
+            .place
             .as_ref()
             .map(|place| &place.text.shown as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let place = self.place.as_ref()?;
-        let first = LabeledSpan::new_primary_with_span(self.label.clone(), place.span.clone());
-        let others = self.others.iter().map(|(place, label)| {
+        let place = self.0.place.as_ref()?;
+        let first = LabeledSpan::new_primary_with_span(None, place.span.clone());
+        let others = self.0.others.iter().map(|(place, label)| {
             LabeledSpan::new_with_span(Some(label.clone()), place.span.clone())
         });
         Some(Box::new(std::iter::once(first).chain(others)))
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
-        if self.elsewhere.is_empty() {
+        if self.0.elsewhere.is_empty() {
             return None;
         }
         Some(Box::new(
-            self.elsewhere.iter().map(|d| d as &dyn miette::Diagnostic),
+            self.0
+                .elsewhere
+                .iter()
+                .map(|d| d as &dyn miette::Diagnostic),
         ))
     }
 }

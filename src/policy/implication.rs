@@ -124,7 +124,7 @@ impl<'s> Logic<'s> {
                 match (Interval::of(*c, *v), Interval::of(*d, *w)) {
                     (Some(given), Some(test)) => given.within(test),
                     (Some(given), None) => !given.contains(*w),
-                    (None, None) => v == w,
+                    (None, None) => v.total_cmp(w).is_eq(),
                     (None, Some(_)) => false,
                 }
             }

@@ -94,7 +94,7 @@ fn policy_files<P: AsRef<Path>>(paths: &[P], diagnostics: &mut Vec<Diagnostic>) 
 }
 
 fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, diagnostics: &mut Vec<Diagnostic>) {
-    let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut paths: Vec<_> = match entries {
         Ok(entries) => entries.iter().map(fs::DirEntry::path).collect(),
         Err(error) => return diagnostics.push(unreadable(folder, &error)),

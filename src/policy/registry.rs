@@ -153,7 +153,8 @@ impl Lists {
     ) -> (Vec<List>, Vec<ListFile>) {
         let mut lists = Vec::with_capacity(self.definitions.len());
         let mut files = Vec::new();
-        let mut left = entries_max.min(LIST_ENTRIES_MAX);
+        let entries_max = entries_max.min(LIST_ENTRIES_MAX);
+        let mut total = 0;
         // A use may stand in a policy that could not be read.
         let all_read = !findings.has_errors();
         for (id, definition) in self.definitions.into_iter().enumerate() {
@@ -202,13 +203,10 @@ impl Lists {
                     files.push(ListFile { id, path });
                 }
             }
-            match left.checked_sub(list.entries) {
-                Some(rest) => left = rest,
-                None => {
-                    let total = entries_max.min(LIST_ENTRIES_MAX) - left + list.entries;
-                    findings.push(too_many_entries(total, entries_max).at(definition.place));
-                    left = usize::MAX;
-                }
+            let before = total;
+            total += list.entries;
+            if total > entries_max && before <= entries_max {
+                findings.push(too_many_entries(total, entries_max).at(definition.place));
             }
             lists.push(list);
         }
@@ -259,7 +257,7 @@ pub(super) fn fill_from_file(
     let name = path.to_string_lossy().into_owned();
     let text = Text::new(Source { name, text });
     for span in spans {
-        let entry = text.text[span.clone()].to_owned();
+        let entry = text.body[span.clone()].to_owned();
         let text = Arc::clone(&text);
         let finding = bad_entry(&entry, Place { text, span });
         findings.push(for_use(finding, used));
@@ -412,10 +410,12 @@ pub(super) fn bad_name(name: &str, what: &'static str, place: Place) -> Diagnost
         .take(64)
         .collect();
     let better = better.trim_matches('-');
-    let mut help = "names have 1 to 64 of the characters `a` to `z`, `0` to `9` and `-`".to_owned();
-    if is_name(better) {
-        help += &format!(": `{better}`, for example");
-    }
+    let rule = "names have 1 to 64 of the characters `a` to `z`, `0` to `9` and `-`";
+    let help = if is_name(better) {
+        format!("{rule}: `{better}`, for example")
+    } else {
+        rule.to_owned()
+    };
     let name = word(name);
     Diagnostic::new(Problem::BadName { name, what })
         .at(place)

@@ -2,7 +2,7 @@
 //!
 //! [`check`] is pure; only [`super::load`] reads files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use super::bounds::{
-    COOLDOWN, COOLDOWN_DEFAULT, HOLD, LIST_ENTRIES_DEFAULT, POLICIES_MAX, POLICY_FILE_SIZE_MAX,
-    WINDOW, WINDOW_DEFAULT, duration, quota,
+    COOLDOWN, COOLDOWN_DEFAULT, HOLD, LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX, POLICIES_MAX,
+    POLICY_FILE_SIZE_MAX, WINDOW, WINDOW_DEFAULT, duration, quota,
 };
 use super::condition::{self, Context, Places};
 use super::diagnostic::{Diagnostic, Findings, Problem, closest};
-use super::list::{List, ListFile};
+use super::list::{AddressSet, List, ListFile};
 use super::registry::{Lists, bad_name, count, fill_from_file, is_name, size, too_many_entries};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table, listed};
@@ -81,8 +81,8 @@ impl PolicySet {
         let old = &self.lists[id.0];
         let mut new = List {
             name: old.name.clone(),
-            texts: old.texts.as_ref().map(|_| Default::default()),
-            addresses: old.addresses.as_ref().map(|_| Default::default()),
+            texts: old.texts.as_ref().map(|_| HashSet::default()),
+            addresses: old.addresses.as_ref().map(|_| AddressSet::default()),
             entries: 0,
             version: old.version + 1,
         };
@@ -164,7 +164,7 @@ fn read_all(
         lists,
         files,
         origins,
-        entries_max,
+        entries_max: entries_max.min(LIST_ENTRIES_MAX),
     };
     lint::all(&set, findings);
     set
@@ -180,17 +180,17 @@ pub(crate) struct Document<'t> {
 
 impl<'t> Document<'t> {
     pub(crate) fn parse(text: &'t Arc<Text>, findings: &mut Findings) -> Option<Self> {
-        if text.text.len() > POLICY_FILE_SIZE_MAX {
+        if text.body.len() > POLICY_FILE_SIZE_MAX {
             findings.push(Diagnostic::new(Problem::TooMany {
                 what: format!("`{}` is too large", word(&text.name)),
                 max: size(POLICY_FILE_SIZE_MAX),
             }));
             return None;
         }
-        let (root, errors) = DeTable::parse_recoverable(&text.text);
+        let (root, errors) = DeTable::parse_recoverable(&text.body);
         let mut broken_at = Vec::new();
         for error in errors {
-            let span = visible(&text.text, error.span().unwrap_or(0..0));
+            let span = visible(&text.body, error.span().unwrap_or(0..0));
             broken_at.push(span.start);
             let (message, help) = syntax(error.message());
             let finding = Diagnostic::new(Problem::Syntax { message }).help_maybe(help);
@@ -267,7 +267,7 @@ impl<'t> Document<'t> {
     /// Whether the syntax is wrong between a table's header and the next one's: what the parser
     /// made of it is then not what was meant.
     pub(crate) fn broken_within(&self, node: &Node<'_>, next: Option<usize>) -> bool {
-        let end = next.unwrap_or(self.text.text.len());
+        let end = next.unwrap_or(self.text.body.len());
         let start = node.value.span().start;
         self.broken_at.iter().any(|at| (start..=end).contains(at))
     }

@@ -22,8 +22,8 @@ pub struct Source {
 #[derive(Debug)]
 pub(crate) struct Text {
     pub(crate) name: String,
-    pub(crate) text: String,
-    /// Byte for byte as long as `text`, so that spans fit both.
+    pub(crate) body: String,
+    /// Byte for byte as long as `body`, so that spans fit both.
     pub(crate) shown: NamedSource<String>,
 }
 
@@ -32,7 +32,7 @@ impl Text {
         let shown = NamedSource::new(harmless(&source.name), harmless(&source.text));
         Arc::new(Self {
             name: source.name,
-            text: source.text,
+            body: source.text,
             shown,
         })
     }
@@ -45,7 +45,7 @@ impl Text {
 
     /// Line and column, from 1, of an offset; columns count characters.
     pub(crate) fn line_column(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let before = self.body.get(..offset).unwrap_or(&self.body);
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
         let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
         (line, before[line_start..].chars().count() + 1)
@@ -71,7 +71,7 @@ pub(crate) struct Written<'t> {
 impl<'t> Written<'t> {
     /// `text` is the value of the TOML string at `place`.
     pub(crate) fn new(text: &'t str, place: Place) -> Self {
-        let raw = &place.text.text[place.span.clone()];
+        let raw = &place.text.body[place.span.clone()];
         let quote = match raw.get(..3) {
             Some("\"\"\"" | "'''") => 3,
             _ => 1,
@@ -118,7 +118,7 @@ pub(crate) fn word(text: &str) -> String {
 }
 
 /// The text with control characters and the credentials of URLs blotted out, of the same length.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -183,7 +183,7 @@ mod tests {
             });
             let span = 4..4 + raw.len();
             let place = Written::new(value, Place { text, span }).part(range);
-            place.text.text[place.span].to_owned()
+            place.text.body[place.span].to_owned()
         };
         assert_eq!(part("'> 5 MB'", "> 5 MB", 4..6), "MB");
         assert_eq!(part("'''> 5 MB'''", "> 5 MB", 4..6), "MB");

@@ -83,7 +83,7 @@ impl<'t> Node<'t> {
 /// A table whose keys are taken one by one.
 pub(crate) struct Table<'t> {
     text: &'t Arc<Text>,
-    table: &'t DeTable<'t>,
+    keys: &'t DeTable<'t>,
     place: Place,
     /// What the table is, for messages: `a policy`.
     what: &'static str,
@@ -102,7 +102,7 @@ impl<'t> Table<'t> {
         let (known, missing) = (Vec::new(), Vec::new());
         Self {
             text,
-            table,
+            keys: table,
             place,
             what,
             known,
@@ -125,7 +125,7 @@ impl<'t> Table<'t> {
 
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Entry<'t>> {
         self.known.push(key);
-        let (key, value) = self.table.iter().find(|(k, _)| k.get_ref() == key)?;
+        let (key, value) = self.keys.iter().find(|(k, _)| k.get_ref() == key)?;
         Some(self.entry(key, value))
     }
 
@@ -150,7 +150,7 @@ impl<'t> Table<'t> {
     /// All entries, whatever their keys, in the order written.
     pub(crate) fn entries(&self) -> Vec<Entry<'t>> {
         let mut entries: Vec<_> = self
-            .table
+            .keys
             .iter()
             .map(|(key, value)| self.entry(key, value))
             .collect();
@@ -161,7 +161,7 @@ impl<'t> Table<'t> {
     /// Reports the keys that nothing asked for, and those that are missing; `synonyms` are words
     /// that others use.
     pub(crate) fn finish(mut self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
-        for (key, value) in self.table {
+        for (key, value) in self.keys {
             let name = key.get_ref().as_ref();
             if self.known.contains(&name) {
                 continue;

@@ -172,7 +172,7 @@ fn split(
         let rest = text.strip_prefix(keyword)?;
         let ends =
             rest.is_empty() || rest.starts_with(|c: char| c.is_whitespace() || "@[".contains(c));
-        ends.then(|| keyword.len())
+        ends.then_some(keyword.len())
     };
     if let Some(length) = keyword(body, "in") {
         let (place, operand) = from(length);
@@ -283,6 +283,14 @@ fn threshold(
                 word(text)
             ),
             "compare it with `>`, `>=`, `<` or `<=`".to_owned(),
+        );
+    }
+    if let Some(times) = times
+        && !text.contains('x')
+    {
+        return fail(
+            format!("`{}` lacks an `x`", word(text)),
+            format!("write `{}x {}`", word(times), word(quantile)),
         );
     }
     let times = match times.map(|times| units::parse(times, Dimension::Count)) {
