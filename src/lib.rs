@@ -4,6 +4,8 @@
 
 pub mod act;
 pub mod agent;
+pub mod cli;
+pub mod config;
 pub mod decision;
 pub mod engine;
 pub mod escape;

@@ -1,2 +1,7 @@
 //! The command line of `electrumx-warden`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    electrumx_warden::cli::main()
+}

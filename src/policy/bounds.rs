@@ -42,7 +42,7 @@ pub(super) const WINDOW_DEFAULT: Duration = minutes(1);
 pub(super) const COOLDOWN_DEFAULT: Duration = minutes(5);
 
 /// Reads a duration and holds it to its bounds.
-pub(super) fn duration(
+pub(crate) fn duration(
     node: Node<'_>,
     what: &'static str,
     bounds: &RangeInclusive<Duration>,
@@ -61,8 +61,7 @@ pub(super) fn duration(
 }
 
 /// Reads `30/min` or `5/10m`.
-pub(super) fn quota(node: Node<'_>) -> Result<Quota, Diagnostic> {
-    let what = "limit";
+pub(crate) fn quota(node: Node<'_>, what: &'static str) -> Result<Quota, Diagnostic> {
     let written = node.string(what, "write it as `\"30/min\"`")?;
     let Some((count, per)) = written.text.split_once('/') else {
         let help = "write how many in what time, as in `30/min`";
@@ -89,8 +88,8 @@ pub(super) fn quota(node: Node<'_>) -> Result<Quota, Diagnostic> {
         .filter(|count| QUOTA_COUNT.contains(count))
         .ok_or_else(|| {
             let help = format!(
-                "a limit is a whole number from 1 to 1_000_000 in a span of time{}",
-                if number == 0.0 {
+                "a {what} is a whole number from 1 to 1_000_000 in a span of time{}",
+                if number == 0.0 && what == "limit" {
                     "; `mode = \"dry-run\"` keeps a policy from acting"
                 } else {
                     ""
@@ -124,20 +123,23 @@ fn within(value: Duration, bounds: &RangeInclusive<Duration>) -> Result<Duration
     ))
 }
 
-fn out_of_bounds(what: &'static str, value: &str, place: Place, help: String) -> Diagnostic {
+pub(crate) fn out_of_bounds(
+    what: &'static str,
+    value: &str,
+    place: Place,
+    help: String,
+) -> Diagnostic {
     let value = word(value);
     let what = match what {
-        "window" => "a `window`",
-        "for" => "a `for`",
-        "cooldown" => "a `cooldown`",
-        _ => "a `limit`",
+        "window" | "for" | "cooldown" | "limit" => format!("a `{what}`"),
+        _ => format!("`{what}`"),
     };
     Diagnostic::new(Problem::OutOfBounds { what, value })
         .at(place)
         .help(help)
 }
 
-pub(super) fn bad_quantity(error: &UnitError, place: Place) -> Diagnostic {
+pub(crate) fn bad_quantity(error: &UnitError, place: Place) -> Diagnostic {
     Diagnostic::new(Problem::BadQuantity(error.reason.clone()))
         .at(place)
         .help(error.help())

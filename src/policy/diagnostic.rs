@@ -15,6 +15,8 @@ pub struct Diagnostic(Box<Parts>);
 
 #[derive(Clone, Debug)]
 struct Parts {
+    /// What it is about, the first part of its code.
+    area: &'static str,
     problem: Problem,
     place: Option<Place>,
     /// Further places, in the same file.
@@ -61,6 +63,13 @@ pub enum Problem {
         what: String,
         /// The bound.
         max: String,
+    },
+    /// A value of the right kind that makes no sense.
+    #[error("{complaint}")]
+    #[diagnostic(code(policy::bad_value))]
+    BadValue {
+        /// What is wrong.
+        complaint: String,
     },
     /// Findings beyond the first thousand.
     #[error("{count} more findings are not shown")]
@@ -143,7 +152,7 @@ pub enum Problem {
     #[diagnostic(code(policy::out_of_bounds))]
     OutOfBounds {
         /// The key.
-        what: &'static str,
+        what: String,
         /// The value.
         value: String,
     },
@@ -306,8 +315,9 @@ pub enum Problem {
 }
 
 impl Diagnostic {
-    pub(super) fn new(problem: Problem) -> Self {
+    pub(crate) fn new(problem: Problem) -> Self {
         Self(Box::new(Parts {
+            area: "policy",
             problem,
             place: None,
             others: Vec::new(),
@@ -316,22 +326,37 @@ impl Diagnostic {
         }))
     }
 
-    pub(super) fn at(mut self, place: Place) -> Self {
+    /// A value that makes no sense.
+    pub(crate) fn complaint(complaint: String) -> Self {
+        Self::new(Problem::BadValue { complaint })
+    }
+
+    /// Its code is then `config::...`: the agent's configuration is read by the same means.
+    pub(crate) fn of_config(mut self) -> Self {
+        self.0.area = "config";
+        if matches!(self.0.problem, Problem::Syntax { .. }) {
+            // It speaks of how policies are written.
+            self.0.help = None;
+        }
+        self
+    }
+
+    pub(crate) fn at(mut self, place: Place) -> Self {
         self.0.place = Some(place);
         self
     }
 
-    pub(super) fn help(self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
         self.help_maybe(Some(help.into()))
     }
 
-    pub(super) fn help_maybe(mut self, help: Option<String>) -> Self {
+    pub(crate) fn help_maybe(mut self, help: Option<String>) -> Self {
         self.0.help = help.map(|help| harmless(&help));
         self
     }
 
     /// A further place; in another file it becomes a finding of its own below this one.
-    pub(super) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+    pub(crate) fn also(mut self, place: Place, label: impl Into<String>) -> Self {
         let label = label.into();
         let here = self.0.place.as_ref();
         if here.is_some_and(|here| std::sync::Arc::ptr_eq(&here.text, &place.text)) {
@@ -344,7 +369,7 @@ impl Diagnostic {
     }
 
     /// Whether its place is within `place`.
-    pub(super) fn stands_in(&self, place: &Place) -> bool {
+    pub(crate) fn stands_in(&self, place: &Place) -> bool {
         self.0.place.as_ref().is_some_and(|own| {
             std::sync::Arc::ptr_eq(&own.text, &place.text)
                 && place.span.start <= own.span.start
@@ -367,11 +392,12 @@ impl Diagnostic {
 
     /// The stable code: `policy::unknown_field`.
     pub fn code(&self) -> String {
-        self.0
-            .problem
-            .code()
-            .map(|code| code.to_string())
-            .unwrap_or_default()
+        let code = self.0.problem.code().map(|code| code.to_string());
+        let code = code.unwrap_or_default();
+        match code.split_once("::") {
+            Some((_, name)) => format!("{}::{name}", self.0.area),
+            None => code,
+        }
     }
 
     /// The file that it is about, if it has been read.
@@ -397,7 +423,7 @@ impl Diagnostic {
     }
 
     /// For sorting within a file.
-    pub(super) fn offset(&self) -> usize {
+    pub(crate) fn offset(&self) -> usize {
         self.0.place.as_ref().map_or(0, |place| place.span.start)
     }
 }
@@ -414,7 +440,7 @@ impl std::error::Error for Diagnostic {}
 
 impl miette::Diagnostic for Diagnostic {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.0.problem.code()
+        Some(Box::new(Diagnostic::code(self)))
     }
 
     fn severity(&self) -> Option<Severity> {
@@ -472,7 +498,7 @@ impl miette::Diagnostic for Note {
 
 /// The findings of a run, bounded: a broken file must not bury its reader.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     found: Vec<Diagnostic>,
     more: usize,
 }
@@ -480,7 +506,7 @@ pub(super) struct Findings {
 impl Findings {
     const MAX: usize = 1_000;
 
-    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         if self.found.len() < Self::MAX {
             self.found.push(diagnostic);
         } else {
@@ -489,16 +515,21 @@ impl Findings {
     }
 
     /// The value, or its finding noted.
-    pub(super) fn accept<T>(&mut self, read: Result<T, Diagnostic>) -> Option<T> {
+    pub(crate) fn accept<T>(&mut self, read: Result<T, Diagnostic>) -> Option<T> {
         read.map_err(|finding| self.push(finding)).ok()
     }
 
-    pub(super) fn has_errors(&self) -> bool {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.found.len() + self.more
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
         self.more > 0 || self.found.iter().any(Diagnostic::is_error)
     }
 
     /// In the order of `files`, and within a file from top to bottom.
-    pub(super) fn into_sorted(mut self, files: &[&str]) -> Vec<Diagnostic> {
+    pub(crate) fn into_sorted(mut self, files: &[&str]) -> Vec<Diagnostic> {
         self.found.sort_by_key(|finding| {
             let file = finding.file();
             match files.iter().position(|&name| Some(name) == file) {
@@ -516,7 +547,7 @@ impl Findings {
 }
 
 /// The candidate that `word` is most likely meant to be.
-pub(super) fn closest<'c>(
+pub(crate) fn closest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
@@ -539,7 +570,7 @@ pub(super) fn closest<'c>(
 }
 
 /// `did you mean ...?`, if there is a likely candidate.
-pub(super) fn did_you_mean<'c>(
+pub(crate) fn did_you_mean<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<String> {

@@ -171,7 +171,7 @@ fn merge<T: Copy + Ord>(ranges: &mut Vec<(T, T)>, next: impl Fn(T) -> Option<T>)
 }
 
 /// Reads an address or subnet: `203.0.113.7`, `2001:db8::/32`. Bits beyond the prefix are kept.
-pub(super) fn parse_net(text: &str) -> Option<IpNet> {
+pub(crate) fn parse_net(text: &str) -> Option<IpNet> {
     match text.parse::<IpNet>() {
         Ok(net) => Some(net),
         Err(_) => text.parse::<IpAddr>().ok().map(IpNet::from),
@@ -198,7 +198,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
 }
 
 /// `::ffff:10.0.0.0/104` and the like, as the IPv4 subnet that it is.
-pub(super) fn canonical(net: IpNet) -> IpNet {
+pub(crate) fn canonical(net: IpNet) -> IpNet {
     match (Span::of(&net), net) {
         (Span::V4(first, _), IpNet::V6(net)) => {
             Ipv4Net::new(first.into(), net.prefix_len().saturating_sub(96))

@@ -54,7 +54,7 @@ pub fn read_list(path: &Path) -> io::Result<String> {
 }
 
 /// One byte more than allowed is read, so that the check can tell.
-fn read_bounded(path: &Path, size_max: usize) -> io::Result<String> {
+pub(crate) fn read_bounded(path: &Path, size_max: usize) -> io::Result<String> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));

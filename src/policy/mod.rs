@@ -27,6 +27,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::field::{Field, Scope};
 
+/// What the agent's configuration is read with too.
+pub(crate) mod reading {
+    pub(crate) use super::bounds::{bad_quantity, duration, out_of_bounds, quota};
+    pub(crate) use super::diagnostic::{Findings, closest};
+    pub(crate) use super::list::{canonical, parse_net};
+    pub(crate) use super::load::read_bounded;
+    pub(crate) use super::registry::{bad_entry, host_bits, unreadable};
+    pub(crate) use super::set::{Document, mode, unknown_word};
+    pub(crate) use super::source::{Place, Text, Written, word};
+    pub(crate) use super::table::{Node, Table, listed};
+    pub(crate) use super::test::regex;
+}
+
 pub use diagnostic::{Diagnostic, Problem};
 pub use lint::Capabilities;
 pub use list::{AddressSet, List, ListFile};

@@ -310,7 +310,7 @@ fn fill<'e, P>(list: &mut List, entries: impl Iterator<Item = (&'e str, P)>) -> 
     bad
 }
 
-fn bad_entry(text: &str, place: Place) -> Diagnostic {
+pub(crate) fn bad_entry(text: &str, place: Place) -> Diagnostic {
     let text = word(text);
     Diagnostic::new(Problem::BadAddress { text })
         .at(place)
@@ -327,7 +327,7 @@ fn for_use(finding: Diagnostic, used: Option<&Place>) -> Diagnostic {
     }
 }
 
-fn host_bits(text: &str, net: IpNet, place: Place) -> Diagnostic {
+pub(crate) fn host_bits(text: &str, net: IpNet, place: Place) -> Diagnostic {
     let text = word(text);
     let net = net.to_string();
     let help = format!("write `{net}`, or the address without a prefix");
@@ -336,7 +336,7 @@ fn host_bits(text: &str, net: IpNet, place: Place) -> Diagnostic {
         .help(help)
 }
 
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     let path = word(&path.to_string_lossy());
     let reason = match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),

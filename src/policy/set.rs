@@ -50,6 +50,8 @@ pub struct Checked {
     pub set: Option<PolicySet>,
     /// Errors and warnings, file by file from top to bottom.
     pub diagnostics: Vec<Diagnostic>,
+    /// How many policy files were read.
+    pub files: usize,
 }
 
 /// Reads a list file, whose path is resolved against its policy file's folder.
@@ -112,6 +114,7 @@ pub fn check_within(sources: Vec<Source>, read: &mut ReadList<'_>, entries_max: 
     let set = (!findings.has_errors()).then_some(set);
     let names: Vec<_> = texts.iter().map(|text| text.name.as_str()).collect();
     Checked {
+        files: texts.len(),
         set,
         diagnostics: findings.into_sorted(&names),
     }
@@ -168,15 +171,15 @@ fn read_all(
 }
 
 /// A parsed file.
-struct Document<'t> {
-    text: &'t Arc<Text>,
-    root: toml::Spanned<DeTable<'t>>,
+pub(crate) struct Document<'t> {
+    pub(crate) text: &'t Arc<Text>,
+    pub(crate) root: toml::Spanned<DeTable<'t>>,
     /// Where the syntax is wrong.
-    broken_at: Vec<usize>,
+    pub(crate) broken_at: Vec<usize>,
 }
 
 impl<'t> Document<'t> {
-    fn parse(text: &'t Arc<Text>, findings: &mut Findings) -> Option<Self> {
+    pub(crate) fn parse(text: &'t Arc<Text>, findings: &mut Findings) -> Option<Self> {
         if text.body.len() > POLICY_FILE_SIZE_MAX {
             findings.push(Diagnostic::new(Problem::TooMany {
                 what: format!("`{}` is too large", word(&text.name)),
@@ -263,7 +266,7 @@ impl<'t> Document<'t> {
 
     /// Whether the syntax is wrong between a table's header and the next one's: what the parser
     /// made of it is then not what was meant.
-    fn broken_within(&self, node: &Node<'_>, next: Option<usize>) -> bool {
+    pub(crate) fn broken_within(&self, node: &Node<'_>, next: Option<usize>) -> bool {
         let end = next.unwrap_or(self.text.body.len());
         let start = node.value.span().start;
         self.broken_at.iter().any(|at| (start..=end).contains(at))
@@ -344,7 +347,7 @@ fn policy(
     let cooldown = times("cooldown", COOLDOWN_DEFAULT, &COOLDOWN);
     let limit = match table.take("limit") {
         None => Some(None),
-        Some(entry) => findings.accept(quota(entry.node)).map(Some),
+        Some(entry) => findings.accept(quota(entry.node, "limit")).map(Some),
     };
     let mode = match table.take("mode") {
         None => Some(Mode::Enforce),
@@ -465,7 +468,7 @@ fn scope(entry: &Entry<'_>, findings: &mut Findings) -> Option<Scope> {
     close.and_then(found)
 }
 
-fn mode(entry: &Entry<'_>, findings: &mut Findings) -> Option<Mode> {
+pub(crate) fn mode(entry: &Entry<'_>, findings: &mut Findings) -> Option<Mode> {
     const HELP: &str = "the modes are `\"enforce\"`, `\"dry-run\"` and `\"off\"`";
     let written = findings.accept(entry.node.string("mode", HELP))?;
     let modes = [Mode::Enforce, Mode::DryRun, Mode::Off];
@@ -485,7 +488,7 @@ fn mode(entry: &Entry<'_>, findings: &mut Findings) -> Option<Mode> {
     mode
 }
 
-fn unknown_word(what: &'static str, text: &str, place: Place) -> Diagnostic {
+pub(crate) fn unknown_word(what: &'static str, text: &str, place: Place) -> Diagnostic {
     let word = word(text);
     Diagnostic::new(Problem::UnknownWord { what, word }).at(place)
 }

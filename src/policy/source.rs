@@ -20,15 +20,15 @@ pub struct Source {
 
 /// A source that places refer to.
 #[derive(Debug)]
-pub(super) struct Text {
-    pub(super) name: String,
-    pub(super) body: String,
+pub(crate) struct Text {
+    pub(crate) name: String,
+    pub(crate) body: String,
     /// Byte for byte as long as `body`, so that spans fit both.
-    pub(super) shown: NamedSource<String>,
+    pub(crate) shown: NamedSource<String>,
 }
 
 impl Text {
-    pub(super) fn new(source: Source) -> Arc<Self> {
+    pub(crate) fn new(source: Source) -> Arc<Self> {
         let shown = NamedSource::new(harmless(&source.name), harmless(&source.text));
         Arc::new(Self {
             name: source.name,
@@ -38,13 +38,13 @@ impl Text {
     }
 
     /// Resolves a path written in this file.
-    pub(super) fn path(&self, written: &str) -> PathBuf {
+    pub(crate) fn path(&self, written: &str) -> PathBuf {
         let folder = Path::new(&self.name).parent();
         folder.unwrap_or(Path::new("")).join(written)
     }
 
     /// Line and column, from 1, of an offset; columns count characters.
-    pub(super) fn line_column(&self, offset: usize) -> (usize, usize) {
+    pub(crate) fn line_column(&self, offset: usize) -> (usize, usize) {
         let before = self.body.get(..offset).unwrap_or(&self.body);
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
         let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
@@ -54,15 +54,15 @@ impl Text {
 
 /// A part of a source.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) text: Arc<Text>,
-    pub(super) span: Range<usize>,
+pub(crate) struct Place {
+    pub(crate) text: Arc<Text>,
+    pub(crate) span: Range<usize>,
 }
 
 /// A string value: what it says, and where each part of that stands in the source.
 #[derive(Clone, Debug)]
-pub(super) struct Written<'t> {
-    pub(super) text: &'t str,
+pub(crate) struct Written<'t> {
+    pub(crate) text: &'t str,
     place: Place,
     /// Where `text` begins, if the source has it without escapes.
     verbatim_at: Option<usize>,
@@ -70,7 +70,7 @@ pub(super) struct Written<'t> {
 
 impl<'t> Written<'t> {
     /// `text` is the value of the TOML string at `place`.
-    pub(super) fn new(text: &'t str, place: Place) -> Self {
+    pub(crate) fn new(text: &'t str, place: Place) -> Self {
         let raw = &place.text.body[place.span.clone()];
         let quote = match raw.get(..3) {
             Some("\"\"\"" | "'''") => 3,
@@ -86,12 +86,12 @@ impl<'t> Written<'t> {
     }
 
     /// The whole value.
-    pub(super) fn whole(&self) -> Place {
+    pub(crate) fn whole(&self) -> Place {
         self.place.clone()
     }
 
     /// A part of the value; all of it where escapes forbid a closer look.
-    pub(super) fn part(&self, range: Range<usize>) -> Place {
+    pub(crate) fn part(&self, range: Range<usize>) -> Place {
         let span = match self.verbatim_at {
             Some(start) if range.is_empty() => {
                 // An empty underline says little: point at the closing quote.
@@ -108,7 +108,7 @@ impl<'t> Written<'t> {
 }
 
 /// A word of the user's for a message: short, without control characters or credentials.
-pub(super) fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     const LONGEST: usize = 60;
     let text = harmless(text).replace(['\n', '\t'], " ");
     match text.char_indices().nth(LONGEST) {
@@ -118,7 +118,7 @@ pub(super) fn word(text: &str) -> String {
 }
 
 /// The text with control characters and the credentials of URLs blotted out, of the same length.
-pub(super) fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

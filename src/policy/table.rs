@@ -10,36 +10,36 @@ use super::source::{Place, Text, Written, word};
 
 /// A value and its place.
 #[derive(Clone, Copy)]
-pub(super) struct Node<'t> {
-    pub(super) text: &'t Arc<Text>,
-    pub(super) value: &'t Spanned<DeValue<'t>>,
+pub(crate) struct Node<'t> {
+    pub(crate) text: &'t Arc<Text>,
+    pub(crate) value: &'t Spanned<DeValue<'t>>,
 }
 
 /// A key's value together with the key's own place.
-pub(super) struct Entry<'t> {
-    pub(super) name: &'t str,
-    pub(super) key: Place,
-    pub(super) node: Node<'t>,
+pub(crate) struct Entry<'t> {
+    pub(crate) name: &'t str,
+    pub(crate) key: Place,
+    pub(crate) node: Node<'t>,
 }
 
 impl<'t> Node<'t> {
-    pub(super) fn get(&self) -> &'t DeValue<'t> {
+    pub(crate) fn get(&self) -> &'t DeValue<'t> {
         self.value.get_ref()
     }
 
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         Place {
             text: Arc::clone(self.text),
             span: self.value.span(),
         }
     }
 
-    pub(super) fn with(&self, value: &'t Spanned<DeValue<'t>>) -> Self {
+    pub(crate) fn with(&self, value: &'t Spanned<DeValue<'t>>) -> Self {
         Self { value, ..*self }
     }
 
     /// The kind of value, with its article.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self.get() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -51,11 +51,11 @@ impl<'t> Node<'t> {
         }
     }
 
-    pub(super) fn is_empty_table(&self) -> bool {
+    pub(crate) fn is_empty_table(&self) -> bool {
         matches!(self.get(), DeValue::Table(table) if table.is_empty())
     }
 
-    pub(super) fn wrong_type(&self, what: &str, wanted: &'static str) -> Diagnostic {
+    pub(crate) fn wrong_type(&self, what: &str, wanted: &'static str) -> Diagnostic {
         let what = what.to_owned();
         let found = self.kind();
         Diagnostic::new(Problem::WrongType {
@@ -66,7 +66,7 @@ impl<'t> Node<'t> {
         .at(self.place())
     }
 
-    pub(super) fn as_written(&self) -> Option<Written<'t>> {
+    pub(crate) fn as_written(&self) -> Option<Written<'t>> {
         self.value
             .get_ref()
             .as_str()
@@ -74,25 +74,26 @@ impl<'t> Node<'t> {
     }
 
     /// The string that must be here; `help` says how to write it.
-    pub(super) fn string(&self, what: &str, help: &str) -> Result<Written<'t>, Diagnostic> {
+    pub(crate) fn string(&self, what: &str, help: &str) -> Result<Written<'t>, Diagnostic> {
         self.as_written()
             .ok_or_else(|| self.wrong_type(&format!("`{what}`"), "a string").help(help))
     }
 }
 
 /// A table whose keys are taken one by one.
-pub(super) struct Table<'t> {
+pub(crate) struct Table<'t> {
     text: &'t Arc<Text>,
     keys: &'t DeTable<'t>,
     place: Place,
     /// What the table is, for messages: `a policy`.
     what: &'static str,
     known: Vec<&'static str>,
-    missing: Vec<&'static str>,
+    /// With how to write them, where that needs saying.
+    missing: Vec<(&'static str, Option<&'static str>)>,
 }
 
 impl<'t> Table<'t> {
-    pub(super) fn new(
+    pub(crate) fn new(
         text: &'t Arc<Text>,
         table: &'t DeTable<'t>,
         place: Place,
@@ -110,7 +111,7 @@ impl<'t> Table<'t> {
     }
 
     /// The table that `node` must be.
-    pub(super) fn of(node: Node<'t>, key: &str, what: &'static str) -> Result<Self, Diagnostic> {
+    pub(crate) fn of(node: Node<'t>, key: &str, what: &'static str) -> Result<Self, Diagnostic> {
         match node.get() {
             DeValue::Table(table) => Ok(Self::new(node.text, table, node.place(), what)),
             _ => Err(node.wrong_type(&format!("`{key}`"), "a table")),
@@ -118,27 +119,36 @@ impl<'t> Table<'t> {
     }
 
     /// Where the table begins.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         self.place.clone()
     }
 
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Entry<'t>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<Entry<'t>> {
         self.known.push(key);
         let (key, value) = self.keys.iter().find(|(k, _)| k.get_ref() == key)?;
         Some(self.entry(key, value))
     }
 
     /// Takes a key that must be there; [`Table::finish`] tells if it is not.
-    pub(super) fn require(&mut self, key: &'static str) -> Option<Entry<'t>> {
+    pub(crate) fn require(&mut self, key: &'static str) -> Option<Entry<'t>> {
+        self.require_as(key, None)
+    }
+
+    /// As [`Table::require`], with the help for who left it out.
+    pub(crate) fn require_as(
+        &mut self,
+        key: &'static str,
+        help: Option<&'static str>,
+    ) -> Option<Entry<'t>> {
         let entry = self.take(key);
         if entry.is_none() {
-            self.missing.push(key);
+            self.missing.push((key, help));
         }
         entry
     }
 
     /// All entries, whatever their keys, in the order written.
-    pub(super) fn entries(&self) -> Vec<Entry<'t>> {
+    pub(crate) fn entries(&self) -> Vec<Entry<'t>> {
         let mut entries: Vec<_> = self
             .keys
             .iter()
@@ -150,18 +160,20 @@ impl<'t> Table<'t> {
 
     /// Reports the keys that nothing asked for, and those that are missing; `synonyms` are words
     /// that others use.
-    pub(super) fn finish(mut self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
+    pub(crate) fn finish(mut self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
         for (key, value) in self.keys {
             let name = key.get_ref().as_ref();
             if self.known.contains(&name) {
                 continue;
             }
-            let synonym = synonyms.iter().find(|(other, _)| *other == name);
+            let synonym = synonyms
+                .iter()
+                .find(|(other, key)| *other == name && self.known.contains(key));
             let close = synonym
                 .map(|&(_, key)| key)
                 .or_else(|| closest(name, self.known.iter().copied()));
             // What is there under another name is not missing as well.
-            self.missing.retain(|&missing| Some(missing) != close);
+            self.missing.retain(|&(missing, _)| Some(missing) != close);
             let help = match close {
                 Some(close) => format!("did you mean `{close}`?"),
                 None if self.known.len() == 1 => format!("the only key is {}", listed(&self.known)),
@@ -174,10 +186,11 @@ impl<'t> Table<'t> {
             let place = self.entry(key, value).key;
             findings.push(Diagnostic::new(problem).at(place).help(help));
         }
-        for key in self.missing {
+        for (key, help) in self.missing {
             let place = self.what;
             let problem = Problem::MissingKey { key, place };
-            findings.push(Diagnostic::new(problem).at(self.place.clone()));
+            let finding = Diagnostic::new(problem).at(self.place.clone());
+            findings.push(finding.help_maybe(help.map(str::to_owned)));
         }
     }
 
@@ -195,7 +208,7 @@ impl<'t> Table<'t> {
 }
 
 /// `a`, `b` and `c`.
-pub(super) fn listed(words: &[&str]) -> String {
+pub(crate) fn listed(words: &[&str]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.as_slice() {
         [] => String::new(),

@@ -415,16 +415,24 @@ fn unquote(text: &str) -> Option<(String, &str)> {
 }
 
 fn pattern(written: &Written<'_>, operand: Span) -> Result<Regex, Diagnostic> {
+    if operand.is_empty() {
+        let complaint = "empty".to_owned();
+        let help = "write one after the operator: `=~ ^electrum`; an empty one matches all";
+        return Err(Diagnostic::new(Problem::BadRegex { complaint })
+            .at(written.part(operand))
+            .help(help));
+    }
+    regex(written, operand)
+}
+
+/// Compiles a part of what is written.
+pub(crate) fn regex(written: &Written<'_>, operand: Span) -> Result<Regex, Diagnostic> {
     let text = &written.text[operand.clone()];
     let fail = |complaint: String, at: Span, help: Option<String>| {
         Err(Diagnostic::new(Problem::BadRegex { complaint })
             .at(written.part(at))
             .help_maybe(help))
     };
-    if text.is_empty() {
-        let help = "write one after the operator: `=~ ^electrum`; an empty one matches all";
-        return fail("empty".to_owned(), operand, Some(help.to_owned()));
-    }
     match RegexBuilder::new(text).size_limit(REGEX_SIZE_MAX).build() {
         Ok(regex) => Ok(regex),
         Err(regex::Error::Syntax(told)) => {

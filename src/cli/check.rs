@@ -1,0 +1,187 @@
+//! `check`: what the agent would say of its configuration and policies, without a server.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::ArgGroup;
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::show::{BAD, Format, GOOD, Screen, WARN, counted};
+use crate::config::{Config, Policies};
+use crate::policy::Diagnostic;
+
+/// Check a configuration and policies, and tell all their mistakes at once.
+///
+/// Reads them as the agent does. Needs no server, and changes nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden check policies
+  electrumx-warden check --config electrumx-warden.toml --deny-warnings
+  electrumx-warden check --format json policies | jq .message")]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["config", "paths"]))]
+pub(super) struct Args {
+    /// The agent's configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Policy files, and folders of them; without any, those that the configuration names
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Fail on warnings too
+    #[arg(long)]
+    deny_warnings: bool,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let mut report = Report {
+        has_config: args.config.is_some(),
+        ..Report::default()
+    };
+    let mut policies = None;
+    if let Some(path) = &args.config {
+        let checked = Config::load(path);
+        policies = checked.policies;
+        report.diagnostics = checked.diagnostics;
+    }
+    if !args.paths.is_empty() {
+        let entries_max = policies.map(|policies| policies.list_entries_max);
+        let mut own = Policies::of(args.paths.clone());
+        own.list_entries_max = entries_max.unwrap_or(own.list_entries_max);
+        policies = Some(own);
+    }
+    if let Some(policies) = policies {
+        let checked = policies.load();
+        report.files = checked.files;
+        report.policies = checked.set.map(|set| set.policies.len());
+        report.diagnostics.extend(checked.diagnostics);
+    }
+    match args.format {
+        Format::Text => report.show(args.deny_warnings, screen)?,
+        Format::Json => report.write(args.deny_warnings, screen)?,
+    }
+    Ok(if report.is_ok(args.deny_warnings) {
+        Exit::Ok
+    } else {
+        Exit::Failed
+    })
+}
+
+/// What was found.
+#[derive(Default)]
+struct Report {
+    has_config: bool,
+    /// Policy files that could be read.
+    files: usize,
+    /// Policies, if their files have no error.
+    policies: Option<usize>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.is_error()).count()
+    }
+
+    fn warnings(&self) -> usize {
+        self.diagnostics.len() - self.errors()
+    }
+
+    fn is_ok(&self, deny_warnings: bool) -> bool {
+        self.errors() == 0 && (self.warnings() == 0 || !deny_warnings)
+    }
+
+    fn show(&self, deny_warnings: bool, screen: &mut Screen) -> io::Result<()> {
+        screen.diagnostics(&self.diagnostics)?;
+        screen.line(format!("{}: {}", self.what(), self.verdict(deny_warnings)))
+    }
+
+    /// `the configuration and 12 policies in 5 files`
+    fn what(&self) -> String {
+        let files = counted(self.files, "file", "files");
+        let policies = match self.policies {
+            Some(policies) => format!("{} in {files}", counted(policies, "policy", "policies")),
+            None => counted(self.files, "policy file", "policy files"),
+        };
+        match (self.has_config, self.files) {
+            (false, _) => policies,
+            (true, 0) => "the configuration".to_owned(),
+            (true, _) => format!("the configuration and {policies}"),
+        }
+    }
+
+    /// `ok, 2 warnings`
+    fn verdict(&self, deny_warnings: bool) -> String {
+        let warnings = counted(self.warnings(), "warning", "warnings");
+        let errors = counted(self.errors(), "error", "errors");
+        match (self.errors(), self.warnings()) {
+            (0, 0) => format!("{GOOD}ok{GOOD:#}"),
+            (0, _) if deny_warnings => format!("{BAD}{warnings}{BAD:#}, which is not allowed"),
+            (0, _) => format!("{GOOD}ok{GOOD:#}, {WARN}{warnings}{WARN:#}"),
+            (_, 0) => format!("{BAD}{errors}{BAD:#}"),
+            _ => format!("{BAD}{errors}{BAD:#}, {WARN}{warnings}{WARN:#}"),
+        }
+    }
+
+    fn write(&self, deny_warnings: bool, screen: &mut Screen) -> io::Result<()> {
+        for diagnostic in &self.diagnostics {
+            screen.json("diagnostic", &Finding::of(diagnostic))?;
+        }
+        let summary = Summary {
+            ok: self.is_ok(deny_warnings),
+            files: self.files,
+            policies: self.policies,
+            errors: self.errors(),
+            warnings: self.warnings(),
+        };
+        screen.json("summary", &summary)
+    }
+}
+
+/// A diagnostic as JSON.
+#[derive(Serialize)]
+struct Finding<'a> {
+    severity: &'static str,
+    code: String,
+    message: String,
+    file: Option<&'a str>,
+    line: Option<usize>,
+    column: Option<usize>,
+    underlined: Option<&'a str>,
+    help: Option<&'a str>,
+}
+
+impl<'a> Finding<'a> {
+    fn of(diagnostic: &'a Diagnostic) -> Self {
+        let (line, column) = diagnostic.line_column().unzip();
+        Self {
+            severity: if diagnostic.is_error() {
+                "error"
+            } else {
+                "warning"
+            },
+            code: diagnostic.code(),
+            message: diagnostic.to_string(),
+            file: diagnostic.file(),
+            line,
+            column,
+            underlined: diagnostic.underlined(),
+            help: diagnostic.advice(),
+        }
+    }
+}
+
+/// The end of it.
+#[derive(Serialize)]
+struct Summary {
+    ok: bool,
+    files: usize,
+    policies: Option<usize>,
+    errors: usize,
+    warnings: usize,
+}

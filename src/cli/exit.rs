@@ -1,0 +1,103 @@
+//! How a command ends.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::cli::show;
+use crate::journal::JournalError;
+
+/// The exit codes, each with the meaning that `--help` gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All is well.
+    Ok = 0,
+    /// What was asked for did not come about: `check` found errors, the server cannot be reached,
+    /// there is no such decision.
+    Failed = 1,
+    /// The command line makes no sense. Clap uses this code as well.
+    Usage = 2,
+    /// The command did not start, because configuration, policies or journal forbid it. Starting
+    /// it again changes nothing.
+    Setup = 3,
+}
+
+impl Exit {
+    /// Every code.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Failed, Self::Usage, Self::Setup];
+
+    /// What it means, in a line.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::Ok => "all is well",
+            Self::Failed => "what was asked for failed: errors found, no server, no such decision",
+            Self::Usage => "the command line makes no sense",
+            Self::Setup => "not started: configuration, policies or journal must be mended first",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The codes for the end of `--help`.
+pub(super) fn help() -> String {
+    let mut text = "Exit codes:".to_owned();
+    for exit in Exit::ALL {
+        text += &format!("\n  {}  {}", exit as u8, exit.doc());
+    }
+    text
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The output cannot be written.
+    Output(io::Error),
+    /// Anything else, with what to do about it.
+    Told {
+        /// The code to end with.
+        exit: Exit,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::Told { exit, message }
+    }
+
+    /// Says it on standard error.
+    pub(super) fn tell(self) -> Exit {
+        match self {
+            // Whoever reads the output has seen enough: `| head`.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
+            Self::Output(error) => {
+                show::error(&format!("the output cannot be written: {error}"));
+                Exit::Failed
+            }
+            Self::Told { exit, message } => {
+                show::error(&message);
+                exit
+            }
+        }
+    }
+}
+
+/// Only output is written by bare `io` calls in the subcommands.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}

@@ -1,0 +1,53 @@
+//! The command line: one file a subcommand.
+//!
+//! Subcommands hold no rules of their own. They call the library, show what it says, and end with
+//! an [`Exit`] code.
+
+mod check;
+mod exit;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+use exit::Failure;
+use show::Screen;
+
+/// Moderates a running ElectrumX by policies: watches it through its LocalRPC, and disconnects or
+/// logs abusive sessions, changes its daemon or alerts. Changes nothing unless told to enforce.
+#[derive(Debug, Parser)]
+#[command(
+    name = "electrumx-warden",
+    version,
+    after_help = exit::help(),
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// In the order in which one meets them.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+}
+
+impl Command {
+    fn run(&self, screen: &mut Screen) -> Result<Exit, Failure> {
+        match self {
+            Self::Check(args) => check::run(args, screen),
+        }
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = cli.command.run(&mut Screen::stdout());
+    ended.unwrap_or_else(Failure::tell).into()
+}

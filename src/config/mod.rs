@@ -1,0 +1,170 @@
+//! The agent's configuration: from TOML as written to what each part of the agent takes.
+//!
+//! As strict as the policies are: an unknown key, a missing unit or a value out of bounds is an
+//! error that shows its place, and all errors are told at once. Nothing secret belongs in it, and
+//! nothing in it is carried out here.
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing::Level;
+
+use crate::engine::Protection;
+use crate::history::{Bounds, SubnetWidths};
+use crate::journal::Retention;
+use crate::limits::LimitsConfig;
+use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, POLICY_FILE_SIZE_MAX};
+use crate::policy::reading::{read_bounded, unreadable};
+use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Source};
+use crate::rpc::ClientOptions;
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The agent's own mode; of it and a policy's mode the weaker wins.
+    pub mode: Mode,
+    /// The server.
+    pub server: Server,
+    /// The policies.
+    pub policies: Policies,
+    /// How wide a subnet is.
+    pub subnet: SubnetWidths,
+    /// How much is remembered.
+    pub history: Bounds,
+    /// Who is never a target.
+    pub protection: Protection,
+    /// How much may be done.
+    pub limits: LimitsConfig,
+    /// The journal.
+    pub journal: Journal,
+    /// What the agent says while it runs.
+    pub log: Log,
+}
+
+/// The server, and how it is polled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// `HOST:PORT` of its `LocalRPC`.
+    pub rpc: String,
+    /// From the start of one poll to the start of the next.
+    pub interval: Duration,
+    /// Deadline for a connection to be made.
+    pub connect_timeout: Duration,
+    /// Deadline for a reply to be there in full.
+    pub reply_timeout: Duration,
+    /// The longest reply.
+    pub reply_bytes_max: usize,
+    /// Sessions that are inspected at a poll, at the most.
+    pub inspect_max: usize,
+}
+
+impl Server {
+    /// The client for this server.
+    pub fn client_options(&self) -> ClientOptions {
+        ClientOptions {
+            connect_timeout: self.connect_timeout,
+            reply_timeout: self.reply_timeout,
+            reply_bytes_max: self.reply_bytes_max,
+            ..ClientOptions::new(&self.rpc)
+        }
+    }
+}
+
+/// Where the policies are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// Files and folders; relative ones are resolved against the configuration's folder.
+    pub paths: Vec<PathBuf>,
+    /// Entries of all lists together, at the most.
+    pub list_entries_max: usize,
+}
+
+impl Policies {
+    /// The policies of these files and folders.
+    pub fn of(paths: Vec<PathBuf>) -> Self {
+        Self {
+            paths,
+            list_entries_max: LIST_ENTRIES_DEFAULT,
+        }
+    }
+
+    /// Reads and checks them.
+    pub fn load(&self) -> CheckedPolicies {
+        PolicySet::load_within(&self.paths, self.list_entries_max)
+    }
+}
+
+/// The journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// Its file.
+    pub path: PathBuf,
+    /// What is kept.
+    pub retention: Retention,
+}
+
+/// What the agent says while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// What is too unimportant to be said.
+    pub level: Level,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: Level::INFO,
+        }
+    }
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What came of checking a configuration.
+#[derive(Debug)]
+pub struct Checked {
+    /// The configuration, if there is no error.
+    pub config: Option<Config>,
+    /// Where the policies are, as far as that can be told in spite of errors.
+    pub policies: Option<Policies>,
+    /// Errors and warnings, from top to bottom.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// Reads a configuration file and checks it. The policies are not looked at.
+    pub fn load(path: &Path) -> Checked {
+        match read_bounded(path, POLICY_FILE_SIZE_MAX) {
+            Ok(text) => Self::check(Source {
+                name: path.to_string_lossy().into_owned(),
+                text,
+            }),
+            Err(error) => Checked {
+                config: None,
+                policies: None,
+                diagnostics: vec![unreadable(path, &error).of_config()],
+            },
+        }
+    }
+
+    /// Checks a configuration; reads no file.
+    pub fn check(source: Source) -> Checked {
+        read::check(source)
+    }
+}

@@ -1,0 +1,398 @@
+//! The tables of the configuration, in the order in which they are documented.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::value::{
+    Read, addresses, budget, choice, count, each, endpoint, path, patterns, share, size, time,
+};
+use super::{Checked, Config, Journal, Log, LogFormat, Policies, Server};
+use crate::engine::Protection;
+use crate::history::{Bounds, SubnetWidths};
+use crate::journal::Retention;
+use crate::limits::LimitsConfig;
+use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
+use crate::policy::reading::{Document, Findings, Node, Place, Table, Text, mode, out_of_bounds};
+use crate::policy::{Diagnostic, Source};
+use crate::rpc::ClientOptions;
+use crate::units::format_duration;
+
+const fn seconds(from: u64, to: u64) -> RangeInclusive<Duration> {
+    Duration::from_secs(from)..=Duration::from_secs(to)
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const MIB: u64 = 1 << 20;
+
+/// Words that others use for our keys.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("address", "rpc"),
+    ("host", "rpc"),
+    ("url", "rpc"),
+    ("poll", "interval"),
+    ("every", "interval"),
+    ("timeout", "reply_timeout"),
+    ("path", "paths"),
+    ("files", "paths"),
+    ("ipv4", "v4"),
+    ("ipv6", "v6"),
+    ("file", "path"),
+    ("policy", "policies"),
+    ("logging", "log"),
+    ("protected", "protect"),
+];
+
+pub(super) fn check(source: Source) -> Checked {
+    let text = Text::new(source);
+    let mut findings = Findings::default();
+    let config = Document::parse(&text, &mut findings).map(|document| {
+        let mut file = File {
+            document: &document,
+            findings: &mut findings,
+        };
+        file.read()
+    });
+    let policies = config.as_ref().map(|config| config.policies.clone());
+    let config = config.filter(|_| !findings.has_errors());
+    let diagnostics = findings.into_sorted(&[&text.name]);
+    Checked {
+        policies: policies.filter(|policies| !policies.paths.is_empty()),
+        config,
+        diagnostics: diagnostics.into_iter().map(Diagnostic::of_config).collect(),
+    }
+}
+
+/// The file, and what is wrong with it so far.
+struct File<'t> {
+    document: &'t Document<'t>,
+    findings: &'t mut Findings,
+}
+
+/// A table of the file. What is not there, or wrong, is as by default; what is wrong is noted.
+struct Section<'t, 'f> {
+    /// Nothing where the table is left out or its syntax is broken.
+    table: Option<Table<'t>>,
+    findings: &'f mut Findings,
+}
+
+impl<'t> File<'t> {
+    fn read(&mut self) -> Config {
+        let is_sound = self.document.broken_at.is_empty();
+        let start = Place {
+            text: self.document.text.clone(),
+            span: 0..0,
+        };
+        let table = self.document.root.get_ref();
+        let mut root = Table::new(self.document.text, table, start, "the configuration");
+
+        let mode = root
+            .take("mode")
+            .and_then(|entry| mode(&entry, self.findings))
+            .unwrap_or_default();
+        let (server, interval) = self.server(&mut root);
+        let policies = self.policies(&mut root);
+        let subnet = self.subnet(&mut root);
+        let history = self.history(&mut root, server.interval, interval);
+        let protection = self.protection(&mut root);
+        let limits = self.limits(&mut root);
+        let journal = self.journal(&mut root);
+        let log = self.log(&mut root);
+        if is_sound {
+            root.finish(SYNONYMS, self.findings);
+        }
+        Config {
+            mode,
+            server,
+            policies,
+            subnet,
+            history,
+            protection,
+            limits,
+            journal,
+            log,
+        }
+    }
+
+    fn section(&mut self, root: &mut Table<'t>, key: &'static str) -> Section<'t, '_> {
+        let entry = root.take(key);
+        let what = match key {
+            "server" => "`[server]`",
+            "policies" => "`[policies]`",
+            "subnet" => "`[subnet]`",
+            "history" => "`[history]`",
+            "protect" => "`[protect]`",
+            "limits" => "`[limits]`",
+            "breaker" => "`[breaker]`",
+            "journal" => "`[journal]`",
+            _ => "`[log]`",
+        };
+        let table = entry
+            .filter(|entry| {
+                let start = entry.node.value.span().start;
+                let starts = root.entries().into_iter();
+                let next = starts.map(|other| other.node.value.span().start);
+                let next = next.filter(|&other| other > start).min();
+                !self.document.broken_within(&entry.node, next)
+            })
+            .and_then(|entry| {
+                let help = format!("write `[{key}]`, then its keys below");
+                let table = Table::of(entry.node, key, what).map_err(|told| told.help(help));
+                self.findings.accept(table)
+            });
+        Section {
+            table,
+            findings: self.findings,
+        }
+    }
+
+    /// Also where the interval stands.
+    fn server(&mut self, root: &mut Table<'t>) -> (Server, Option<Place>) {
+        const SERVER: &str = "say where the server's LocalRPC listens: write `[server]`, and below \
+                              it `rpc = \"127.0.0.1:8000\"`";
+        let options = ClientOptions::new("");
+        root.require_as("server", Some(SERVER));
+        let mut section = self.section(root, "server");
+        let rpc = section
+            .table
+            .as_mut()
+            .and_then(|table| table.require_as("rpc", Some(SERVER)));
+        let rpc = rpc.and_then(|entry| section.accept(endpoint(entry.node, "rpc")));
+        let (interval, place) = section.placed(
+            "interval",
+            Duration::from_secs(10),
+            time(seconds(1, 10 * MINUTE)),
+        );
+        let timeouts = || time(seconds(1, 10 * MINUTE));
+        let connect_timeout = section.value("connect_timeout", options.connect_timeout, timeouts());
+        let reply_timeout = section.value("reply_timeout", options.reply_timeout, timeouts());
+        let reply_bytes_max = section.value(
+            "reply_size_max",
+            options.reply_bytes_max as u64,
+            size(MIB..=1_024 * MIB),
+        );
+        let inspect_max = section.value("inspect_max", 20, count(0..=200));
+        section.finish();
+        let server = Server {
+            rpc: rpc.unwrap_or_default(),
+            interval,
+            connect_timeout,
+            reply_timeout,
+            reply_bytes_max: in_memory(reply_bytes_max),
+            inspect_max: in_memory(inspect_max),
+        };
+        (server, place)
+    }
+
+    fn policies(&mut self, root: &mut Table<'t>) -> Policies {
+        let text = self.document.text;
+        let mut section = self.section(root, "policies");
+        let paths = match section.take("paths") {
+            None => vec![text.path("policies")],
+            Some(node) => {
+                let before = section.findings.len();
+                let paths = each(
+                    node,
+                    "paths",
+                    "\"policies\"",
+                    section.findings,
+                    |_, node, _| path(node, "paths"),
+                );
+                if paths.is_empty() && section.findings.len() == before {
+                    let finding = Diagnostic::complaint("`paths` names no policies".to_owned());
+                    section.findings.push(
+                        finding
+                            .at(node.place())
+                            .help("name at least one file or folder: `paths = [\"policies\"]`"),
+                    );
+                }
+                paths
+            }
+        };
+        let list_entries_max = section.value(
+            "list_entries_max",
+            LIST_ENTRIES_DEFAULT as u64,
+            count(0..=LIST_ENTRIES_MAX as u64),
+        );
+        section.finish();
+        Policies {
+            paths,
+            list_entries_max: in_memory(list_entries_max),
+        }
+    }
+
+    fn subnet(&mut self, root: &mut Table<'t>) -> SubnetWidths {
+        let default = SubnetWidths::default();
+        let mut section = self.section(root, "subnet");
+        let mut width = |key, default, bounds| {
+            let width = section.value(key, u64::from(default), count(bounds));
+            u8::try_from(width).unwrap_or(default)
+        };
+        let v4 = width("v4", default.v4, 8..=32);
+        let v6 = width("v6", default.v6, 16..=64);
+        section.finish();
+        SubnetWidths { v4, v6 }
+    }
+
+    fn history(
+        &mut self,
+        root: &mut Table<'t>,
+        interval: Duration,
+        interval_place: Option<Place>,
+    ) -> Bounds {
+        let default = Bounds::default();
+        let tables = || count(1_000..=10_000_000);
+        let mut section = self.section(root, "history");
+        let sessions_max = section.value("sessions_max", default.sessions_max as u64, tables());
+        let targets_max = section.value("targets_max", default.targets_max as u64, tables());
+        let (gap_max, place) = section.placed("gap_max", default.gap_max, time(seconds(2, DAY)));
+        if gap_max < interval * 2
+            && let Some(place) = place.or(interval_place)
+        {
+            let help = format!(
+                "it is at least twice the interval of {}, or one missed poll would drop everything",
+                format_duration(interval)
+            );
+            let value = format_duration(gap_max);
+            section
+                .findings
+                .push(out_of_bounds("gap_max", &value, place, help));
+        }
+        section.finish();
+        Bounds {
+            sessions_max: in_memory(sessions_max),
+            targets_max: in_memory(targets_max),
+            gap_max,
+        }
+    }
+
+    fn protection(&mut self, root: &mut Table<'t>) -> Protection {
+        let mut section = self.section(root, "protect");
+        let mut protection = Protection::default();
+        if let Some(node) = section.take("addresses") {
+            protection.addresses = addresses(node, "addresses", section.findings);
+        }
+        if let Some(node) = section.take("clients") {
+            protection.clients = patterns(node, "clients", section.findings);
+        }
+        section.finish();
+        protection
+    }
+
+    fn limits(&mut self, root: &mut Table<'t>) -> LimitsConfig {
+        let mut limits = LimitsConfig::default();
+        let mut section = self.section(root, "limits");
+        for (key, limit) in [
+            ("disconnect", &mut limits.disconnect),
+            ("log", &mut limits.log),
+            ("daemon_url", &mut limits.daemon_url),
+            ("alert", &mut limits.alert),
+        ] {
+            if let Some(node) = section.take(key) {
+                *limit = budget(node, key, *limit, section.findings);
+            }
+        }
+        section.finish();
+
+        let breaker = &mut limits.breaker;
+        let mut section = self.section(root, "breaker");
+        breaker.share = section.value("share", breaker.share, share);
+        breaker.window = section.value("window", breaker.window, time(seconds(10, DAY)));
+        let sessions_min = count(1..=1_000_000);
+        let sessions_min = section.value(
+            "sessions_min",
+            u64::from(breaker.sessions_min),
+            sessions_min,
+        );
+        breaker.sessions_min = u32::try_from(sessions_min).unwrap_or(breaker.sessions_min);
+        breaker.reset = section.value("reset", breaker.reset, time(seconds(MINUTE, 30 * DAY)));
+        section.finish();
+        limits
+    }
+
+    fn journal(&mut self, root: &mut Table<'t>) -> Journal {
+        let default = Retention::default();
+        let text = self.document.text;
+        let mut section = self.section(root, "journal");
+        let path = section.value("path", text.path("electrumx-warden.sqlite"), path);
+        let age_max = section.value("age_max", default.age_max, time(seconds(HOUR, 3_650 * DAY)));
+        let size_max_bytes =
+            section.value("size_max", default.size_max_bytes, size(MIB..=MIB << 20));
+        section.finish();
+        Journal {
+            path,
+            retention: Retention {
+                age_max,
+                size_max_bytes,
+            },
+        }
+    }
+
+    fn log(&mut self, root: &mut Table<'t>) -> Log {
+        const FORMATS: &[(&str, LogFormat)] =
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+        const LEVELS: &[(&str, Level)] = &[
+            ("error", Level::ERROR),
+            ("warn", Level::WARN),
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+            ("trace", Level::TRACE),
+        ];
+        let default = Log::default();
+        let mut section = self.section(root, "log");
+        let format = section.value("format", default.format, choice(FORMATS));
+        let level = section.value("level", default.level, choice(LEVELS));
+        section.finish();
+        Log { format, level }
+    }
+}
+
+impl<'t> Section<'t, '_> {
+    fn take(&mut self, key: &'static str) -> Option<Node<'t>> {
+        let entry = self.table.as_mut()?.take(key)?;
+        Some(entry.node)
+    }
+
+    fn accept<T>(&mut self, read: Read<T>) -> Option<T> {
+        self.findings.accept(read)
+    }
+
+    fn value<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl Fn(Node<'_>, &'static str) -> Read<T>,
+    ) -> T {
+        self.placed(key, default, read).0
+    }
+
+    /// The value, and where it stands if it is written.
+    fn placed<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl Fn(Node<'_>, &'static str) -> Read<T>,
+    ) -> (T, Option<Place>) {
+        let Some(node) = self.take(key) else {
+            return (default, None);
+        };
+        match self.accept(read(node, key)) {
+            Some(value) => (value, Some(node.place())),
+            None => (default, None),
+        }
+    }
+
+    fn finish(self) {
+        if let Some(table) = self.table {
+            table.finish(SYNONYMS, self.findings);
+        }
+    }
+}
+
+/// The bounds of what is counted here are far below what memory holds.
+fn in_memory(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

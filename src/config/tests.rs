@@ -1,0 +1,263 @@
+//! What is accepted, and every message.
+
+use std::path::Path;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
+use super::*;
+
+fn checked(text: &str) -> Checked {
+    Config::check(Source {
+        name: "dir/warden.toml".to_owned(),
+        text: text.to_owned(),
+    })
+}
+
+/// The configuration, which must be without findings.
+fn config(text: &str) -> Config {
+    let told = report(text);
+    assert_eq!(told, "");
+    checked(text).config.unwrap()
+}
+
+/// The report as `check` prints it, without colours.
+fn report(text: &str) -> String {
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+        .with_width(100)
+        .with_links(false);
+    let mut out = String::new();
+    for diagnostic in &checked(text).diagnostics {
+        handler.render_report(&mut out, diagnostic).unwrap();
+        out.push('\n');
+    }
+    let lines: Vec<_> = out.lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+/// The reports on several files, each of which must be refused.
+fn reports(texts: &[&str]) -> String {
+    let told = texts.iter().map(|text| {
+        assert!(checked(text).config.is_none(), "{text}");
+        report(text)
+    });
+    told.collect::<Vec<_>>().join("\n\n")
+}
+
+const LEAST: &str = "[server]\nrpc = '127.0.0.1:8000'\n";
+
+#[test]
+fn only_the_server_must_be_given() {
+    let config = config(LEAST);
+    assert_eq!(config.mode, Mode::DryRun);
+    let server = &config.server;
+    assert_eq!(server.rpc, "127.0.0.1:8000");
+    assert_eq!(server.interval, Duration::from_secs(10));
+    assert_eq!(server.inspect_max, 20);
+    let (ours, own) = (
+        server.client_options(),
+        ClientOptions::new("127.0.0.1:8000"),
+    );
+    assert_eq!(format!("{ours:?}"), format!("{own:?}"));
+    assert_eq!(config.policies.paths, [Path::new("dir/policies")]);
+    assert_eq!(config.policies.list_entries_max, LIST_ENTRIES_DEFAULT);
+    assert_eq!(config.subnet, SubnetWidths::default());
+    assert_eq!(config.history, Bounds::default());
+    assert!(!config.protection.covers("127.0.0.1".parse().ok(), ""));
+    assert_eq!(config.limits, LimitsConfig::default());
+    assert_eq!(
+        config.journal.path,
+        Path::new("dir/electrumx-warden.sqlite")
+    );
+    assert_eq!(config.journal.retention, Retention::default());
+    assert_eq!(config.log, Log::default());
+}
+
+/// A configuration that shows the defaults shows them right.
+fn shows_the_defaults(text: &str) {
+    let (mut shown, mut default) = (config(text), config(LEAST));
+    shown.policies.paths.clear();
+    default.policies.paths.clear();
+    assert_eq!(format!("{shown:#?}"), format!("{default:#?}"));
+}
+
+#[test]
+fn the_example_shows_every_key_with_its_default() {
+    let example = include_str!("../../examples/electrumx-warden.toml");
+    shows_the_defaults(example);
+    for key in KEYS {
+        let is_key = |line: &str| line.split(['=', ' ']).next() == Some(key);
+        assert!(example.lines().any(is_key), "{key}");
+    }
+}
+
+const KEYS: &[&str] = &[
+    "mode",
+    "rpc",
+    "interval",
+    "connect_timeout",
+    "reply_timeout",
+    "reply_size_max",
+    "inspect_max",
+    "paths",
+    "list_entries_max",
+    "v4",
+    "v6",
+    "sessions_max",
+    "targets_max",
+    "gap_max",
+    "addresses",
+    "clients",
+    "disconnect",
+    "log",
+    "daemon_url",
+    "alert",
+    "share",
+    "window",
+    "sessions_min",
+    "reset",
+    "path",
+    "age_max",
+    "size_max",
+    "format",
+    "level",
+];
+
+#[test]
+fn every_value_arrives() {
+    let config = config(
+        r#"
+        mode = "enforce"
+        [server]
+        rpc = "[::1]:8001"
+        interval = "1m"
+        connect_timeout = "1s"
+        reply_timeout = "1m30s"
+        reply_size_max = "1 MiB"
+        inspect_max = 0
+        [policies]
+        paths = ["a.toml", "/etc/b"]
+        list_entries_max = 0x10
+        [subnet]
+        v4 = 16
+        v6 = 64
+        [history]
+        sessions_max = 1_000
+        targets_max = 2_000
+        gap_max = "2m"
+        [protect]
+        addresses = ["10.0.0.0/8", "2001:db8::7"]
+        clients = ["^my-monitor/"]
+        [limits]
+        disconnect = { rate = "5/10m" }
+        log = { burst = 7 }
+        daemon_url = { rate = "1/h", burst = 2 }
+        alert = {}
+        [breaker]
+        share = "12.5%"
+        window = "1h"
+        sessions_min = 9
+        reset = "1d"
+        [journal]
+        path = "/var/lib/w.sqlite"
+        age_max = "7d"
+        size_max = "1 GiB"
+        [log]
+        format = "json"
+        level = "debug"
+        "#,
+    );
+    insta::assert_debug_snapshot!(config);
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    insta::assert_snapshot!(report(
+        r#"
+mode = "on"
+[server]
+url = "127.0.0.1"
+interval = "1m30"
+connect_timeout = 5
+reply_timeout = "11m"
+reply_size_max = 64
+inspect_max = "many"
+[policies]
+paths = []
+[subnet]
+v4 = 33
+v6 = 4.8
+[history]
+gap_max = "5s"
+session_max = 5
+[protect]
+address = []
+addresses = ["10.0.0.1/8", "x", 5]
+clients = ["(", ""]
+[limits]
+disconnect = { rate = "300", burst = 0, max = 1 }
+log = { rate = "0/min" }
+alert = 5
+[breaker]
+share = "150%"
+[journal]
+path = ""
+size_max = "2 TiB"
+age_max = "90"
+[log]
+level = "warning"
+format = "xml"
+[journals]
+"#
+    ));
+}
+
+#[test]
+fn where_the_server_is() {
+    let servers = [
+        "127.0.0.1",
+        "rpc://127.0.0.1:8000",
+        "::1",
+        "[::1]",
+        ":8000",
+        "h:0",
+        "h:99999",
+        "h:+1",
+        "user:secret@h:8000",
+        "two words:8000",
+        "",
+    ]
+    .map(|rpc| format!("[server]\nrpc = '{rpc}'\n"));
+    let mut texts: Vec<_> = servers.iter().map(String::as_str).collect();
+    texts.extend(["", "[server]\n", "server = 5\n", "[server]\nrpc = 8000\n"]);
+    let told = reports(&texts);
+    assert!(!told.contains("secret"));
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn broken_syntax_hides_no_mistake_elsewhere() {
+    insta::assert_snapshot!(reports(&[
+        "[server]\nrpc = 127.0.0.1:8000\n[log]\nlevel = 'loud'\n",
+        "[server]\nrpc = '127.0.0.1:8000'\n[log\nlevel = 'loud'\n",
+        "[server]\nrpc = '127.0.0.1:8000'\ninterval = '1s'\ninterval = '2s'\n",
+    ]));
+}
+
+#[test]
+fn a_long_interval_needs_a_longer_gap() {
+    let told = report(&format!("{LEAST}interval = '5m'\n"));
+    assert!(
+        told.contains("it is at least twice the interval of 5m"),
+        "{told}"
+    );
+    config(&format!(
+        "{LEAST}interval = '5m'\n[history]\ngap_max = '10m'\n"
+    ));
+}
+
+#[test]
+fn policies_are_found_in_spite_of_errors_elsewhere() {
+    let checked = checked("[policies]\npaths = ['p']\n");
+    assert!(checked.config.is_none());
+    assert_eq!(checked.policies.unwrap().paths, [Path::new("dir/p")]);
+}
