@@ -22,7 +22,7 @@ fn session(id: u64) -> SessionRef {
     SessionRef {
         id,
         peer: Peer(Some(SocketAddr::new(
-            Ipv4Addr::from_bits(0x0909_0000 + id as u32).into(),
+            Ipv4Addr::from_bits(0x0909_0000 + u32::try_from(id).unwrap()).into(),
             1,
         ))),
         since: at(0),
