@@ -301,13 +301,13 @@ impl<'t> File<'t> {
         let mut section = self.section(root, "breaker");
         breaker.share = section.value("share", breaker.share, share);
         breaker.window = section.value("window", breaker.window, time(seconds(10, DAY)));
-        let sessions_min = count(1..=1_000_000);
-        let sessions_min = section.value(
-            "sessions_min",
-            u64::from(breaker.sessions_min),
-            sessions_min,
+        let clients_min = count(1..=1_000_000);
+        let clients_min = section.value(
+            "clients_min",
+            u64::from(breaker.clients_min),
+            clients_min,
         );
-        breaker.sessions_min = u32::try_from(sessions_min).unwrap_or(breaker.sessions_min);
+        breaker.clients_min = u32::try_from(clients_min).unwrap_or(breaker.clients_min);
         breaker.reset = section.value("reset", breaker.reset, time(seconds(MINUTE, 30 * DAY)));
         section.finish();
         limits

@@ -113,7 +113,7 @@ const KEYS: &[&str] = &[
     "alert",
     "share",
     "window",
-    "sessions_min",
+    "clients_min",
     "reset",
     "path",
     "age_max",
@@ -155,7 +155,7 @@ fn every_value_arrives() {
         [breaker]
         share = "12.5%"
         window = "1h"
-        sessions_min = 9
+        clients_min = 9
         reset = "1d"
         [journal]
         path = "/var/lib/w.sqlite"

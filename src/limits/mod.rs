@@ -74,7 +74,7 @@ impl Default for LimitsConfig {
             daemon_url: budget(3, 86_400, 1),
             alert: budget(60, 3_600, 20),
             breaker: Breaker {
-                share: 1.0 / 3.0,
+                share: 0.33,
                 window: Duration::from_secs(300),
                 clients_min: 50,
                 reset: Duration::from_secs(1_800),

@@ -187,9 +187,9 @@ fn a_session_is_taken_once_a_poll() {
 #[test]
 fn the_breaker_opens_before_the_share_is_passed() {
     let mut limits = limits();
-    let first = rule(&mut limits, 0, vec![proposal("free", 1, 0..333)]);
+    let first = rule(&mut limits, 0, vec![proposal("free", 1, 0..330)]);
     assert_eq!(suppression(&first[0]), None, "a third of 1,000");
-    let one_more = rule(&mut limits, 0, vec![proposal("free", 2, 333..334)]);
+    let one_more = rule(&mut limits, 0, vec![proposal("free", 2, 330..331)]);
     let open = Suppression::Breaker { until: at(1_800) };
     assert_eq!(suppression(&one_more[0]), Some(&open));
     assert_eq!(limits.breaker_open_until(at(1_799)), Some(at(1_800)));
