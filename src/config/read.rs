@@ -302,11 +302,7 @@ impl<'t> File<'t> {
         breaker.share = section.value("share", breaker.share, share);
         breaker.window = section.value("window", breaker.window, time(seconds(10, DAY)));
         let clients_min = count(1..=1_000_000);
-        let clients_min = section.value(
-            "clients_min",
-            u64::from(breaker.clients_min),
-            clients_min,
-        );
+        let clients_min = section.value("clients_min", u64::from(breaker.clients_min), clients_min);
         breaker.clients_min = u32::try_from(clients_min).unwrap_or(breaker.clients_min);
         breaker.reset = section.value("reset", breaker.reset, time(seconds(MINUTE, 30 * DAY)));
         section.finish();

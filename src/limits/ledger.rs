@@ -181,7 +181,12 @@ impl Ledger {
         }
         if kind == ActionKind::Disconnect {
             self.breaker
-                .pass(config.breaker, at, &decision.sessions[..granted], parties)
+                .pass(
+                    config.breaker,
+                    at,
+                    &decision.sessions[..granted.min(decision.sessions.len())],
+                    parties,
+                )
                 .map_err(|until| Suppression::Breaker { until })?;
         }
         bucket(&mut self.actions, &kind, budget, at).take(granted);
