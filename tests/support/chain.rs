@@ -29,7 +29,12 @@ impl Block {
         header.extend(time.to_le_bytes());
         header.extend(BITS.to_le_bytes());
         let (hash, nonce) = (first_nonce..)
-            .map(|nonce| (double_sha256(&[&header[..], &nonce.to_le_bytes()].concat()), nonce))
+            .map(|nonce| {
+                (
+                    double_sha256(&[&header[..], &nonce.to_le_bytes()].concat()),
+                    nonce,
+                )
+            })
             .find(|(hash, _)| hash[31] < 0x80)
             .expect("every second nonce will do");
         let raw = [&header[..], &nonce.to_le_bytes(), &[1], coinbase].concat();
@@ -51,7 +56,12 @@ pub(crate) struct Chain(Vec<Block>);
 impl Chain {
     /// The genesis block and `height` blocks on top.
     pub(crate) fn of_height(height: u32) -> Self {
-        let genesis = Block::mine([0; 32], GENESIS_TIME, &unhex(GENESIS_COINBASE), GENESIS_NONCE);
+        let genesis = Block::mine(
+            [0; 32],
+            GENESIS_TIME,
+            &unhex(GENESIS_COINBASE),
+            GENESIS_NONCE,
+        );
         let mut chain = Self(vec![genesis]);
         chain.mine(height, 0);
         chain
@@ -66,7 +76,12 @@ impl Chain {
         for _ in 0..count {
             let height = self.height() + 1;
             let prev = self.0.last().expect("genesis").hash;
-            self.0.push(Block::mine(prev, GENESIS_TIME + 600 * height, &coinbase(height, branch), 0));
+            self.0.push(Block::mine(
+                prev,
+                GENESIS_TIME + 600 * height,
+                &coinbase(height, branch),
+                0,
+            ));
         }
     }
 
@@ -108,14 +123,21 @@ fn double_sha256(bytes: &[u8]) -> [u8; 32] {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    let nibbles: Vec<u8> =
-        text.chars().map(|c| u8::try_from(c.to_digit(16).expect("a hex digit")).expect("below 16")).collect();
-    nibbles.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    let nibbles: Vec<u8> = text
+        .chars()
+        .map(|c| u8::try_from(c.to_digit(16).expect("a hex digit")).expect("below 16"))
+        .collect();
+    nibbles
+        .chunks_exact(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect()
 }

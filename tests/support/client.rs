@@ -18,16 +18,24 @@ pub(crate) struct Client {
 impl Client {
     /// Connects and says nothing.
     pub(crate) fn silent(server: SocketAddr) -> io::Result<Self> {
-        Ok(Self { lines: Lines::new(TcpStream::connect(server)?) })
+        Ok(Self {
+            lines: Lines::new(TcpStream::connect(server)?),
+        })
     }
 
     /// Connects from one of this host's addresses (in a network namespace, any that was added there).
     pub(crate) fn silent_from(source: SocketAddr, server: SocketAddr) -> io::Result<Self> {
-        let family = if source.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let family = if source.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
         let fd = socket(family, SocketType::STREAM, None)?;
         bind(&fd, &source)?;
         connect(&fd, &server)?;
-        Ok(Self { lines: Lines::new(TcpStream::from(fd)) })
+        Ok(Self {
+            lines: Lines::new(TcpStream::from(fd)),
+        })
     }
 
     /// Connects and introduces itself as `name`.
@@ -39,7 +47,10 @@ impl Client {
 
     /// Sends `server.version` with a name written as JSON, so that it may be what no string can be. Gives the reply.
     pub(crate) fn introduce(&mut self, name_json: &str) -> io::Result<Vec<u8>> {
-        self.lines.exchange("server.version", &format!(r#"[{name_json}, ["1.4", "1.6"]]"#))
+        self.lines.exchange(
+            "server.version",
+            &format!(r#"[{name_json}, ["1.4", "1.6"]]"#),
+        )
     }
 
     /// The port at this end, by which `sessions` tells the session.
@@ -53,13 +64,18 @@ impl Client {
 
     /// An honest client's request: the tip, and notice of later ones.
     pub(crate) fn subscribe_headers(&mut self) -> Value {
-        self.lines.call("blockchain.headers.subscribe", &json!([])).expect("a header")
+        self.lines
+            .call("blockchain.headers.subscribe", &json!([]))
+            .expect("a header")
     }
 
     /// Subscribes to `count` script hashes that nobody uses.
     pub(crate) fn subscribe_scripts(&mut self, count: u32) -> io::Result<()> {
         for n in 0..count {
-            self.lines.exchange("blockchain.scripthash.subscribe", &format!(r#"["{n:064x}"]"#))?;
+            self.lines.exchange(
+                "blockchain.scripthash.subscribe",
+                &format!(r#"["{n:064x}"]"#),
+            )?;
         }
         Ok(())
     }
@@ -73,7 +89,10 @@ impl Client {
     /// Asks `count` times for a transaction, whose size `Daemon::set_tx_size` sets; gives the bytes received.
     pub(crate) fn draw(&mut self, count: u32) -> usize {
         let tx = format!(r#"["{:064x}"]"#, 1);
-        (0..count).map_while(|_| self.lines.exchange("blockchain.transaction.get", &tx).ok()).map(|l| l.len() + 1).sum()
+        (0..count)
+            .map_while(|_| self.lines.exchange("blockchain.transaction.get", &tx).ok())
+            .map(|l| l.len() + 1)
+            .sum()
     }
 
     /// Whether the server has closed the connection, waiting for that at most `limit`. What it sent is read away.
@@ -82,13 +101,22 @@ impl Client {
         let mut stream = self.lines.stream();
         let mut heap = [0; 65_536];
         loop {
-            let left = deadline.saturating_duration_since(std::time::Instant::now()).max(Duration::from_millis(1));
+            let left = deadline
+                .saturating_duration_since(std::time::Instant::now())
+                .max(Duration::from_millis(1));
             stream.set_read_timeout(Some(left)).expect("set a deadline");
             match stream.read(&mut heap) {
                 Ok(0) => return true,
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set a deadline");
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    ) =>
+                {
+                    stream
+                        .set_read_timeout(Some(Duration::from_secs(30)))
+                        .expect("set a deadline");
                     return false;
                 }
                 Err(_) => return true,

@@ -26,6 +26,8 @@ pub(crate) enum Mood {
     Refusing,
     /// Answers every call with this JSON-RPC error code.
     Failing(i64),
+    /// Answers, but gives no blocks: a server that starts now cannot catch up.
+    Withholding,
     /// Nobody listens: connections are refused, those that stood are closed.
     Down,
 }
@@ -64,7 +66,10 @@ impl Daemon {
             listener: 0,
             over: false,
         };
-        let daemon = Self { port: Port::take(), state: Arc::new(Mutex::new(state)) };
+        let daemon = Self {
+            port: Port::take(),
+            state: Arc::new(Mutex::new(state)),
+        };
         daemon.set(Mood::Serving);
         daemon
     }
@@ -123,8 +128,12 @@ impl Daemon {
 
     fn listen(&self) {
         let address = ("127.0.0.1", self.port.number());
-        let listener = super::wait::until("the daemon's own port", Duration::from_secs(5), || TcpListener::bind(address).ok());
-        listener.set_nonblocking(true).expect("a listener that can be stopped");
+        let listener = super::wait::until("the daemon's own port", Duration::from_secs(5), || {
+            TcpListener::bind(address).ok()
+        });
+        listener
+            .set_nonblocking(true)
+            .expect("a listener that can be stopped");
         let mine = self.lock().listener;
         let state = Arc::clone(&self.state);
         thread::spawn(move || accept(&listener, mine, &state));
@@ -179,9 +188,18 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut writer = stream.try_clone().expect("clone a socket");
     let mut reader = BufReader::new(stream);
     while let Some(body) = read_request(&mut reader) {
-        let Some((status, kind, text)) = answer(&body, state) else { return };
-        let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", text.len());
-        if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(text.as_bytes())).is_err() {
+        let Some((status, kind, text)) = answer(&body, state) else {
+            return;
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            text.len()
+        );
+        if writer
+            .write_all(head.as_bytes())
+            .and_then(|()| writer.write_all(text.as_bytes()))
+            .is_err()
+        {
             return;
         }
     }
@@ -221,7 +239,11 @@ fn answer(body: &[u8], state: &Mutex<State>) -> Option<(&'static str, &'static s
         return None;
     }
     if state.mood == Mood::Refusing {
-        return Some(("503 Service Unavailable", "text/plain", "Work queue depth exceeded".to_owned()));
+        return Some((
+            "503 Service Unavailable",
+            "text/plain",
+            "Work queue depth exceeded".to_owned(),
+        ));
     }
     let request: Value = serde_json::from_slice(body).ok()?;
     let reply = match request {
@@ -244,14 +266,22 @@ impl State {
         match self.mood {
             Mood::WarmingUp => return Err((-28, "Verifying blocks")),
             Mood::Failing(code) => return Err((code, "the test wants it so")),
-            Mood::Serving | Mood::Hanging | Mood::Refusing | Mood::Down => {}
+            Mood::Withholding if call["method"] == "getblock" => {
+                return Err((-1, "Block not available"));
+            }
+            Mood::Serving | Mood::Withholding | Mood::Hanging | Mood::Refusing | Mood::Down => {}
         }
         let index = |name: &str| json!({ name: { "synced": true, "best_block_height": self.chain.height() } });
         match call["method"].as_str().unwrap_or_default() {
             "getblockcount" => Ok(json!(self.chain.height())),
             "getblockhash" => {
-                let height = call["params"][0].as_u64().ok_or((-1, "height is not a number"))?;
-                let block = self.chain.at(height).ok_or((-8, "Block height out of range"))?;
+                let height = call["params"][0]
+                    .as_u64()
+                    .ok_or((-1, "height is not a number"))?;
+                let block = self
+                    .chain
+                    .at(height)
+                    .ok_or((-8, "Block height out of range"))?;
                 Ok(json!(block.hash()))
             }
             "getblock" => {

@@ -23,18 +23,31 @@ pub(crate) struct Setup {
     release: Release,
     daemons: Vec<String>,
     env: Vec<(String, String)>,
+    interfaces: &'static str,
 }
 
 impl Setup {
     /// A server of `release` over the daemons with these URLs, in order of preference.
     pub(crate) fn new(release: Release, daemons: &[String]) -> Self {
-        Self { release, daemons: daemons.to_vec(), env: Vec::new() }
+        Self {
+            release,
+            daemons: daemons.to_vec(),
+            env: Vec::new(),
+            interfaces: "127.0.0.1",
+        }
     }
 
     /// Sets an environment variable of the server.
     #[must_use]
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Takes clients at every address, which only a network namespace should be given.
+    #[must_use]
+    pub(crate) fn everywhere(mut self) -> Self {
+        self.interfaces = "";
         self
     }
 
@@ -53,12 +66,23 @@ impl Setup {
 
     /// Starts the server and waits until its RPC answers; it may never catch up.
     pub(crate) fn start_unready(self) -> ElectrumX {
+        let mut server = self.spawn_only();
+        server.wait_for_rpc();
+        server
+    }
+
+    /// Starts the server and waits for nothing.
+    pub(crate) fn spawn_only(self) -> ElectrumX {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let (rpc, tcp) = (Port::take(), Port::take());
         let process = self.spawn(&dir, &rpc, &tcp);
-        let mut server = ElectrumX { setup: self, process, rpc, tcp, dir };
-        server.wait_for_rpc();
-        server
+        ElectrumX {
+            setup: self,
+            process,
+            rpc,
+            tcp,
+            dir,
+        }
     }
 
     fn spawn(&self, dir: &TempDir, rpc: &Port, tcp: &Port) -> Tied {
@@ -66,7 +90,10 @@ impl Setup {
         let database = dir.path().join("db");
         std::fs::create_dir_all(&database).expect("make the database folder");
         // 1.16.0 installs its script without the permission to run it.
-        let (python, script) = (environment.join("bin/python"), environment.join("bin/electrumx_server"));
+        let (python, script) = (
+            environment.join("bin/python"),
+            environment.join("bin/electrumx_server"),
+        );
         Tied::start(&python, [script], &log_path(dir), |command| {
             command
                 .env_clear()
@@ -76,7 +103,15 @@ impl Setup {
                 .env("DB_ENGINE", "leveldb")
                 .env("DB_DIRECTORY", database)
                 .env("DAEMON_URL", self.daemons.join(","))
-                .env("SERVICES", format!("tcp://:{},rpc://127.0.0.1:{}", tcp.number(), rpc.number()))
+                .env(
+                    "SERVICES",
+                    format!(
+                        "tcp://{}:{},rpc://127.0.0.1:{}",
+                        self.interfaces,
+                        tcp.number(),
+                        rpc.number()
+                    ),
+                )
                 .env("ALLOW_ROOT", "1")
                 .env("PEER_DISCOVERY", "")
                 .env("PEER_ANNOUNCE", "")
@@ -134,9 +169,11 @@ impl ElectrumX {
     /// Waits until getinfo's number at `key` is `value`.
     pub(crate) fn wait_for(&self, key: &str, value: u32) {
         let mut rpc = self.rpc();
-        wait::until(&format!("`{key}` to be {value}"), Duration::from_secs(20), || {
-            (rpc.ask("getinfo")[key] == Value::from(value)).then_some(())
-        });
+        wait::until(
+            &format!("`{key}` to be {value}"),
+            Duration::from_secs(20),
+            || (rpc.ask("getinfo")[key] == Value::from(value)).then_some(()),
+        );
     }
 
     /// Kills the server as `kill -9` does, which leaves its ports and database for `start_again`.
@@ -154,14 +191,22 @@ impl ElectrumX {
 
     fn wait_for_rpc(&mut self) {
         wait::until("the LocalRPC", START, || {
-            assert!(!self.process.ended(), "ElectrumX ended:\n{}", self.process.log());
+            assert!(
+                !self.process.ended(),
+                "ElectrumX ended:\n{}",
+                self.process.log()
+            );
             Rpc::connect(self.rpc.number()).ok()
         });
     }
 
     pub(crate) fn wait_until_serving(&mut self) {
         wait::until("ElectrumX to serve clients", START, || {
-            assert!(!self.process.ended(), "ElectrumX ended:\n{}", self.process.log());
+            assert!(
+                !self.process.ended(),
+                "ElectrumX ended:\n{}",
+                self.process.log()
+            );
             Client::silent(self.address()).ok()
         });
     }

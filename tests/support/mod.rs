@@ -4,10 +4,12 @@
 //! Nothing here knows the crate under test.
 #![allow(dead_code, reason = "each test binary uses its own part of this tree")]
 
+pub(crate) mod bitcoind;
 pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod electrumx;
+pub(crate) mod netns;
 pub(crate) mod place;
 pub(crate) mod port;
 pub(crate) mod process;
@@ -24,12 +26,18 @@ pub(crate) const SKIP: &str = "ELECTRUMX_WARDEN_SKIP_REAL";
 ///
 /// # Panics
 /// If `CI` is set: there these tests are never left out.
-pub(crate) fn skipped(test: &str) -> bool {
+pub(crate) fn skipped() -> bool {
     if !std::env::var(SKIP).is_ok_and(|v| v == "1") {
         return false;
     }
     let ci = std::env::var("CI").is_ok_and(|v| !v.is_empty() && v != "false" && v != "0");
-    assert!(!ci, "`{SKIP}=1` is refused in CI: tests against real servers are never left out there");
+    assert!(
+        !ci,
+        "`{SKIP}=1` is refused in CI: tests against real servers are never left out there"
+    );
+    // The test harness names a test's thread after it.
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
     let _ = writeln!(
         std::io::stderr().lock(),
         "\n*** LEFT OUT: `{test}` needs a real server and {SKIP}=1 is set ***\n"

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 /// The folder of everything put in place by tests, inside the target directory; it outlives a test run.
 pub(crate) fn root() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    tmp.parent().expect("the target directory").join("real-servers")
+    tmp.parent()
+        .expect("the target directory")
+        .join("real-servers")
 }
 
 /// Makes `root()/name` by `make`, unless an earlier run completed it from the same `recipe`.
@@ -16,7 +18,11 @@ pub(crate) fn made_once(name: &str, recipe: &str, make: impl FnOnce(&Path)) -> P
     let dir = root().join(name);
     let parent = dir.parent().expect("a parent").to_path_buf();
     fs::create_dir_all(&parent).expect("make the folder of real servers");
-    let leaf = dir.file_name().expect("a name").to_string_lossy().into_owned();
+    let leaf = dir
+        .file_name()
+        .expect("a name")
+        .to_string_lossy()
+        .into_owned();
     let lock = File::create(parent.join(format!("{leaf}.lock"))).expect("make the lock");
     lock.lock().expect("take the lock");
     let marker = dir.join("complete");

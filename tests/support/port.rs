@@ -30,7 +30,10 @@ impl Port {
             let number = FIRST + (start + step % COUNT) % COUNT;
             let lock = File::create(dir.join(number.to_string())).expect("make a port lock");
             if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
-                return Self { number, _lock: lock };
+                return Self {
+                    number,
+                    _lock: lock,
+                };
             }
         }
         panic!("no free port from {FIRST} to {}", FIRST + COUNT);

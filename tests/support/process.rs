@@ -27,23 +27,44 @@ pub(crate) struct Tied {
 
 impl Tied {
     /// Starts `program` with `args`; its output is appended to `log`. `set_up` may change environment and directory.
-    pub(crate) fn start<I, S>(program: &Path, args: I, log: &Path, set_up: impl FnOnce(&mut Command)) -> Self
+    pub(crate) fn start<I, S>(
+        program: &Path,
+        args: I,
+        log: &Path,
+        set_up: impl FnOnce(&mut Command),
+    ) -> Self
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let out = File::options().create(true).append(true).open(log).expect("open the log");
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("open the log");
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", KEEPER, "keeper"]).arg(program).args(args);
-        command.stdin(Stdio::piped()).stdout(out.try_clone().expect("clone the log")).stderr(out);
+        command
+            .args(["-c", KEEPER, "keeper"])
+            .arg(program)
+            .args(args);
+        command
+            .stdin(Stdio::piped())
+            .stdout(out.try_clone().expect("clone the log"))
+            .stderr(out);
         set_up(&mut command);
         let keeper = command.spawn().expect("start /bin/sh");
-        Self { keeper, log: log.to_path_buf() }
+        Self {
+            keeper,
+            log: log.to_path_buf(),
+        }
     }
 
     /// Whether the program has ended.
     pub(crate) fn ended(&mut self) -> bool {
-        self.keeper.try_wait().expect("ask after the child").is_some()
+        self.keeper
+            .try_wait()
+            .expect("ask after the child")
+            .is_some()
     }
 
     /// Everything the program has printed, undecodable bytes replaced.

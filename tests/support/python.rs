@@ -63,7 +63,9 @@ impl Release {
     pub(crate) fn environment(self) -> PathBuf {
         let python = python();
         let recipe = format!("{python}\n{}", self.requirements());
-        place::made_once(&format!("electrumx/{}", self.version()), &recipe, |dir| self.install(dir))
+        place::made_once(&format!("electrumx/{}", self.version()), &recipe, |dir| {
+            self.install(dir)
+        })
     }
 
     fn install(self, dir: &Path) {
@@ -75,7 +77,15 @@ impl Release {
         std::fs::write(&list, self.requirements()).expect("write the requirements");
         run(
             Command::new(dir.join("bin/python"))
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"])
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-deps",
+                    "-r",
+                ])
                 .arg(&list),
             "give pip access to PyPI; where plyvel has no wheel, install libleveldb-dev, python3-dev and g++",
         );
@@ -87,20 +97,34 @@ fn python() -> String {
     let code = "import sys; assert sys.version_info >= (3, 10), sys.version; print(sys.executable, sys.version)";
     let found = Command::new("python3").args(["-c", code]).output();
     match found {
-        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
         Ok(output) => missing(
-            &format!("python3 is too old or broken: {}", String::from_utf8_lossy(&output.stderr).trim()),
+            &format!(
+                "python3 is too old or broken: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            ),
             "install Python 3.10 or newer with python3-venv",
         ),
-        Err(error) => missing(&format!("python3: {error}"), "run .ci/install, or install python3 and python3-venv"),
+        Err(error) => missing(
+            &format!("python3: {error}"),
+            "run .ci/install, or install python3 and python3-venv",
+        ),
     }
 }
 
 /// Runs `command` to its end, or fails with its words and the `remedy`.
 pub(crate) fn run(command: &mut Command, remedy: &str) -> String {
-    let shown = format!("{} {:?}", command.get_program().to_string_lossy(), command.get_args());
+    let shown = format!(
+        "{} {:?}",
+        command.get_program().to_string_lossy(),
+        command.get_args()
+    );
     match command.output() {
-        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
         Ok(output) => missing(
             &format!(
                 "`{shown}` failed with {}:\n{}{}",

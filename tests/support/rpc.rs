@@ -20,10 +20,18 @@ pub(crate) struct Lines {
 impl Lines {
     pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("set nodelay");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set a deadline");
-        stream.set_write_timeout(Some(PATIENCE)).expect("set a deadline");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("set a deadline");
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .expect("set a deadline");
         let reader = BufReader::new(stream.try_clone().expect("clone a socket"));
-        Self { stream, reader, id: 0 }
+        Self {
+            stream,
+            reader,
+            id: 0,
+        }
     }
 
     /// The port at this end, as the server's `sessions` shows it.
@@ -54,7 +62,9 @@ impl Lines {
     pub(crate) fn exchange(&mut self, method: &str, params: &str) -> io::Result<Vec<u8>> {
         self.id += 1;
         let id = self.id;
-        self.send_line(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#))?;
+        self.send_line(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
+        ))?;
         loop {
             let line = self.read_line()?;
             // Notifications bear no ID. Text is enough here: replies may hold what is not strictly JSON.
@@ -70,7 +80,9 @@ impl Lines {
     /// # Panics
     /// If the connection fails or the reply is not JSON.
     pub(crate) fn call(&mut self, method: &str, params: &Value) -> Result<Value, Value> {
-        let line = self.exchange(method, &params.to_string()).unwrap_or_else(|e| panic!("`{method}`: {e}"));
+        let line = self
+            .exchange(method, &params.to_string())
+            .unwrap_or_else(|e| panic!("`{method}`: {e}"));
         let mut reply: Value = serde_json::from_slice(&line)
             .unwrap_or_else(|e| panic!("`{method}`: {e} in {}", String::from_utf8_lossy(&line)));
         match reply.get_mut("error") {
@@ -91,7 +103,9 @@ impl Rpc {
 
     /// The result of a call that must succeed.
     pub(crate) fn ask(&mut self, method: &str) -> Value {
-        self.0.call(method, &json!([])).unwrap_or_else(|e| panic!("`{method}`: {e}"))
+        self.0
+            .call(method, &json!([]))
+            .unwrap_or_else(|e| panic!("`{method}`: {e}"))
     }
 
     /// The rows of `sessions`.
@@ -102,13 +116,23 @@ impl Rpc {
     /// The row whose peer has `port`.
     pub(crate) fn session_of(&mut self, port: u16) -> Option<Value> {
         let ending = format!(":{port}");
-        self.sessions().into_iter().find(|row| row[2].as_str().is_some_and(|peer| peer.ends_with(&ending)))
+        self.sessions()
+            .into_iter()
+            .find(|row| row[2].as_str().is_some_and(|peer| peer.ends_with(&ending)))
     }
 
     /// `disconnect` or `log` with session IDs.
     pub(crate) fn with_ids(&mut self, method: &str, ids: &[u64]) -> Vec<String> {
         let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
-        let reply = self.0.call(method, &json!({ "session_ids": ids })).unwrap_or_else(|e| panic!("`{method}`: {e}"));
-        reply.as_array().expect("lines").iter().map(|line| line.as_str().expect("a line").to_owned()).collect()
+        let reply = self
+            .0
+            .call(method, &json!({ "session_ids": ids }))
+            .unwrap_or_else(|e| panic!("`{method}`: {e}"));
+        reply
+            .as_array()
+            .expect("lines")
+            .iter()
+            .map(|line| line.as_str().expect("a line").to_owned())
+            .collect()
     }
 }

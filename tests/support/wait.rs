@@ -10,7 +10,10 @@ pub(crate) fn until<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> O
         if let Some(value) = ready() {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
+        assert!(
+            Instant::now() < deadline,
+            "waited {limit:?} in vain for {what}"
+        );
         thread::sleep(Duration::from_millis(20));
     }
 }
