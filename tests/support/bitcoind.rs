@@ -234,11 +234,11 @@ struct Mirror {
 
 /// The Debian mirrors that a file of apt sources names, in either of its two formats.
 fn mirrors(text: &str) -> Vec<Mirror> {
-    let text: String = text
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let text = lines.join(
+        "
+",
+    );
     let one_line = text.lines().filter_map(one_line);
     let stanzas = text.split("\n\n").filter_map(stanza);
     one_line.chain(stanzas).collect()

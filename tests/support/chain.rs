@@ -28,15 +28,13 @@ impl Block {
         header.extend(double_sha256(coinbase));
         header.extend(time.to_le_bytes());
         header.extend(BITS.to_le_bytes());
-        let (hash, nonce) = (first_nonce..)
-            .map(|nonce| {
-                (
-                    double_sha256(&[&header[..], &nonce.to_le_bytes()].concat()),
-                    nonce,
-                )
-            })
-            .find(|(hash, _)| hash[31] < 0x80)
-            .expect("every second nonce will do");
+        let hash_with = |nonce: u32| double_sha256(&[&header[..], &nonce.to_le_bytes()].concat());
+        let mut nonce = first_nonce;
+        // Every second hash is below regtest's target.
+        while hash_with(nonce)[31] >= 0x80 {
+            nonce += 1;
+        }
+        let hash = hash_with(nonce);
         let raw = [&header[..], &nonce.to_le_bytes(), &[1], coinbase].concat();
         Self { raw, hash }
     }

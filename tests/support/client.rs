@@ -69,21 +69,21 @@ impl Client {
             .expect("a header")
     }
 
-    /// Subscribes to `count` script hashes that nobody uses.
-    pub(crate) fn subscribe_scripts(&mut self, count: u32) -> io::Result<()> {
-        for n in 0..count {
-            self.lines.exchange(
+    /// Subscribes to `count` script hashes that nobody uses. Gives how many the server granted before it closed.
+    pub(crate) fn subscribe_scripts(&mut self, count: usize) -> usize {
+        let calls = (0..count).map(|n| {
+            (
                 "blockchain.scripthash.subscribe",
-                &format!(r#"["{n:064x}"]"#),
-            )?;
-        }
-        Ok(())
+                format!(r#"["{n:064x}"]"#),
+            )
+        });
+        self.lines.pipeline(calls)
     }
 
-    /// Makes `count` requests that fail. Stops early if the server closes the connection; gives how many were made.
-    pub(crate) fn flood_errors(&mut self, count: u32) -> u32 {
-        let fails = |_: &u32| self.lines.exchange("no.such.method", "[]").is_err();
-        (0..count).find(fails).unwrap_or(count)
+    /// Makes `count` requests that fail. Gives how many were answered before the server closed.
+    pub(crate) fn flood_errors(&mut self, count: usize) -> usize {
+        self.lines
+            .pipeline((0..count).map(|_| ("no.such.method", "[]".to_owned())))
     }
 
     /// Asks `count` times for a transaction, whose size `Daemon::set_tx_size` sets; gives the bytes received.
@@ -99,7 +99,7 @@ impl Client {
     pub(crate) fn closed_within(&mut self, limit: Duration) -> bool {
         let deadline = std::time::Instant::now() + limit;
         let mut stream = self.lines.stream();
-        let mut heap = [0; 65_536];
+        let mut heap = vec![0; 65_536];
         loop {
             let left = deadline
                 .saturating_duration_since(std::time::Instant::now())

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -137,7 +136,7 @@ pub(crate) struct ElectrumX {
 }
 
 impl ElectrumX {
-    /// Where its LocalRPC listens, on 127.0.0.1.
+    /// Where its `LocalRPC` listens, on 127.0.0.1.
     pub(crate) fn rpc_port(&self) -> u16 {
         self.rpc.number()
     }
@@ -151,7 +150,7 @@ impl ElectrumX {
         self.tcp.number()
     }
 
-    /// A new LocalRPC connection.
+    /// A new `LocalRPC` connection.
     pub(crate) fn rpc(&self) -> Rpc {
         Rpc::connect(self.rpc_port()).expect("the LocalRPC takes connections")
     }
@@ -172,7 +171,7 @@ impl ElectrumX {
         wait::until(
             &format!("`{key}` to be {value}"),
             Duration::from_secs(20),
-            || (rpc.ask("getinfo")[key] == Value::from(value)).then_some(()),
+            || (rpc.ask("getinfo")[key] == value).then_some(()),
         );
     }
 

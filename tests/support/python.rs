@@ -1,4 +1,4 @@
-//! `ElectrumX` releases from PyPI, each in a virtual environment of its own inside the target directory.
+//! `ElectrumX` releases from `PyPI`, each in a virtual environment of its own inside the target directory.
 //!
 //! All versions are pinned: a new release of a library would otherwise break a server that nobody maintains.
 
@@ -64,7 +64,7 @@ impl Release {
         let python = python();
         let recipe = format!("{python}\n{}", self.requirements());
         place::made_once(&format!("electrumx/{}", self.version()), &recipe, |dir| {
-            self.install(dir)
+            self.install(dir);
         })
     }
 
