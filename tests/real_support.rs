@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::bitcoind::Bitcoind;
+use support::bitcoind::{Bitcoind, Mirror, mirrors};
 use support::client::Client;
 use support::daemon::{Daemon, Mood};
 use support::electrumx::Setup;
@@ -262,4 +262,19 @@ fn public_addresses_make_groups() {
     );
     let others: Vec<&str> = others.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(others, ["127.0.0", "t0"]);
+}
+
+#[test]
+fn debian_mirrors_are_read_from_both_formats_of_sources() {
+    let debian = |signed_by: Option<&str>| Mirror {
+        uri: "http://mirror.example/debian".to_owned(),
+        signed_by: signed_by.map(str::to_owned),
+    };
+    let stanzas = "Types: deb\n# a comment\nURIs: http://mirror.example/debian\nSuites: stable stable-updates\n\
+         Components: main\nSigned-By: /keys/debian.gpg\n\nTypes: deb\nURIs: http://mirror.example/debian-security\n\
+         Suites: stable-security\nComponents: main\n";
+    assert_eq!(mirrors(stanzas), [debian(Some("/keys/debian.gpg"))]);
+    let lines = "# deb http://old.example/debian stable main\ndeb [arch=amd64 signed-by=/k] http://mirror.example/debian stable main\n\
+         deb http://mirror.example/debian stable main contrib\ndeb http://other.example/tool stable main\n";
+    assert_eq!(mirrors(lines), [debian(Some("/k")), debian(None)]);
 }

@@ -227,13 +227,13 @@ fn sources(etc_apt: &Path) -> String {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Mirror {
-    uri: String,
-    signed_by: Option<String>,
+pub(crate) struct Mirror {
+    pub(crate) uri: String,
+    pub(crate) signed_by: Option<String>,
 }
 
 /// The Debian mirrors that a file of apt sources names, in either of its two formats.
-fn mirrors(text: &str) -> Vec<Mirror> {
+pub(crate) fn mirrors(text: &str) -> Vec<Mirror> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let text = lines.join(
         "
