@@ -250,7 +250,7 @@ fn one_client_makes_costs_infinite_for_its_whole_subnet() {
 
 fn spoil(release: Release, evil: IpAddr, honest: IpAddr) {
     let daemon = Daemon::start(5);
-    let server = Setup::new(release, &[daemon.url()]).everywhere().start();
+    let mut server = Setup::new(release, &[daemon.url()]).everywhere().start();
     let to = SocketAddr::new(honest, server.tcp_port());
     let mut neighbour = Client::silent_from(SocketAddr::new(honest, 0), to).expect("connect");
     neighbour.introduce("\"4.5.8\"").expect("be welcome");
@@ -277,6 +277,12 @@ fn spoil(release: Release, evil: IpAddr, honest: IpAddr) {
         drop(second);
         seen("sessions", "sessions_infinite_later", "Infinity");
         seen("groups", "groups_infinite", "Infinity");
+    } else if release == Release::V1_16_0 {
+        // The new session fails half made, stays in the list, and ends the server at the next notice to clients.
+        wait::until("the server's end", Duration::from_secs(20), || {
+            server.has_ended().then_some(())
+        });
+        return;
     } else {
         // The new session fails half made, stays in the list, and breaks every reply that sums over it.
         for method in ["sessions", "groups", "getinfo"] {

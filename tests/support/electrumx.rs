@@ -175,6 +175,11 @@ impl ElectrumX {
         );
     }
 
+    /// Whether the server's process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.ended()
+    }
+
     /// Kills the server as `kill -9` does, which leaves its ports and database for `start_again`.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
