@@ -1,0 +1,217 @@
+//! A running `ElectrumX` of a real release, with ports, database and log of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::port::Port;
+use super::process::Tied;
+use super::python::Release;
+use super::rpc::Rpc;
+use super::wait;
+
+/// Longest time from the start to serving clients.
+const START: Duration = Duration::from_secs(30);
+
+/// What a server is to be started with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    release: Release,
+    daemons: Vec<String>,
+    env: Vec<(String, String)>,
+    interfaces: &'static str,
+}
+
+impl Setup {
+    /// A server of `release` over the daemons with these URLs, in order of preference.
+    pub(crate) fn new(release: Release, daemons: &[String]) -> Self {
+        Self {
+            release,
+            daemons: daemons.to_vec(),
+            env: Vec::new(),
+            interfaces: "127.0.0.1",
+        }
+    }
+
+    /// Sets an environment variable of the server.
+    #[must_use]
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Takes clients at every address, which only a network namespace should be given.
+    #[must_use]
+    pub(crate) fn everywhere(mut self) -> Self {
+        self.interfaces = "";
+        self
+    }
+
+    /// Switches the server's own throttling off, so that abusers are the agent's alone.
+    #[must_use]
+    pub(crate) fn without_cost_limits(self) -> Self {
+        self.env("COST_SOFT_LIMIT", "0").env("COST_HARD_LIMIT", "0")
+    }
+
+    /// Starts the server and waits until it serves clients.
+    pub(crate) fn start(self) -> ElectrumX {
+        let mut server = self.start_unready();
+        server.wait_until_serving();
+        server
+    }
+
+    /// Starts the server and waits until its RPC answers; it may never catch up.
+    pub(crate) fn start_unready(self) -> ElectrumX {
+        let mut server = self.spawn_only();
+        server.wait_for_rpc();
+        server
+    }
+
+    /// Starts the server and waits for nothing.
+    pub(crate) fn spawn_only(self) -> ElectrumX {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (rpc, tcp) = (Port::take(), Port::take());
+        let process = self.spawn(&dir, &rpc, &tcp);
+        ElectrumX {
+            setup: self,
+            process,
+            rpc,
+            tcp,
+            dir,
+        }
+    }
+
+    fn spawn(&self, dir: &TempDir, rpc: &Port, tcp: &Port) -> Tied {
+        let environment = self.release.environment();
+        let database = dir.path().join("db");
+        std::fs::create_dir_all(&database).expect("make the database folder");
+        // 1.16.0 installs its script without the permission to run it.
+        let (python, script) = (
+            environment.join("bin/python"),
+            environment.join("bin/electrumx_server"),
+        );
+        Tied::start(&python, [script], &log_path(dir), |command| {
+            command
+                .env_clear()
+                .env("PATH", "/usr/bin:/bin")
+                .env("COIN", self.release.coin())
+                .env("NET", "regtest")
+                .env("DB_ENGINE", "leveldb")
+                .env("DB_DIRECTORY", database)
+                .env("DAEMON_URL", self.daemons.join(","))
+                .env(
+                    "SERVICES",
+                    format!(
+                        "tcp://{}:{},rpc://127.0.0.1:{}",
+                        self.interfaces,
+                        tcp.number(),
+                        rpc.number()
+                    ),
+                )
+                .env("ALLOW_ROOT", "1")
+                .env("PEER_DISCOVERY", "")
+                .env("PEER_ANNOUNCE", "")
+                .env("DAEMON_POLL_INTERVAL_BLOCKS", "250")
+                .env("DAEMON_POLL_INTERVAL_MEMPOOL", "250")
+                .envs(self.env.iter().map(|(name, value)| (name, value)));
+        })
+    }
+}
+
+fn log_path(dir: &TempDir) -> PathBuf {
+    dir.path().join("electrumx.log")
+}
+
+/// The server; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct ElectrumX {
+    setup: Setup,
+    process: Tied,
+    rpc: Port,
+    tcp: Port,
+    dir: TempDir,
+}
+
+impl ElectrumX {
+    /// Where its `LocalRPC` listens, on 127.0.0.1.
+    pub(crate) fn rpc_port(&self) -> u16 {
+        self.rpc.number()
+    }
+
+    /// Where clients connect, over loopback.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.tcp.number()))
+    }
+
+    pub(crate) fn tcp_port(&self) -> u16 {
+        self.tcp.number()
+    }
+
+    /// A new `LocalRPC` connection.
+    pub(crate) fn rpc(&self) -> Rpc {
+        Rpc::connect(self.rpc_port()).expect("the LocalRPC takes connections")
+    }
+
+    /// A client that has introduced itself.
+    pub(crate) fn client(&self, name: &str) -> Client {
+        Client::named(self.address(), name).expect("the server takes clients")
+    }
+
+    /// Everything the server has logged, over restarts.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits until getinfo's number at `key` is `value`.
+    pub(crate) fn wait_for(&self, key: &str, value: u32) {
+        let mut rpc = self.rpc();
+        wait::until(
+            &format!("`{key}` to be {value}"),
+            Duration::from_secs(20),
+            || (rpc.ask("getinfo")[key] == value).then_some(()),
+        );
+    }
+
+    /// Whether the server's process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.ended()
+    }
+
+    /// Kills the server as `kill -9` does, which leaves its ports and database for `start_again`.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts the killed server again with the same ports and database.
+    pub(crate) fn start_again(&mut self) {
+        self.process.kill();
+        self.process = self.setup.spawn(&self.dir, &self.rpc, &self.tcp);
+        self.wait_for_rpc();
+        self.wait_until_serving();
+    }
+
+    fn wait_for_rpc(&mut self) {
+        wait::until("the LocalRPC", START, || {
+            assert!(
+                !self.process.ended(),
+                "ElectrumX ended:\n{}",
+                self.process.log()
+            );
+            Rpc::connect(self.rpc.number()).ok()
+        });
+    }
+
+    pub(crate) fn wait_until_serving(&mut self) {
+        wait::until("ElectrumX to serve clients", START, || {
+            assert!(
+                !self.process.ended(),
+                "ElectrumX ended:\n{}",
+                self.process.log()
+            );
+            Client::silent(self.address()).ok()
+        });
+    }
+}

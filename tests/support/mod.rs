@@ -1,0 +1,55 @@
+//! Real servers for the integration tests: what they are made of, and who connects to them.
+//!
+//! Everything here blocks and uses the standard library's threads, so that a test may be sync or async.
+//! Nothing here knows the crate under test.
+#![allow(dead_code, reason = "each test binary uses its own part of this tree")]
+
+pub(crate) mod bitcoind;
+pub(crate) mod chain;
+pub(crate) mod client;
+pub(crate) mod daemon;
+pub(crate) mod electrumx;
+pub(crate) mod netns;
+pub(crate) mod place;
+pub(crate) mod port;
+pub(crate) mod process;
+pub(crate) mod python;
+pub(crate) mod rpc;
+pub(crate) mod wait;
+
+use std::io::Write as _;
+
+/// Set to `1` to leave out the tests that need a real server.
+pub(crate) const SKIP: &str = "ELECTRUMX_WARDEN_SKIP_REAL";
+
+/// Whether the caller, a test that needs a real server, is to be left out. Says so past the test runner's capture.
+///
+/// # Panics
+/// If `CI` is set: there these tests are never left out.
+pub(crate) fn skipped() -> bool {
+    if !std::env::var(SKIP).is_ok_and(|v| v == "1") {
+        return false;
+    }
+    let ci = std::env::var("CI").is_ok_and(|v| !v.is_empty() && v != "false" && v != "0");
+    assert!(
+        !ci,
+        "`{SKIP}=1` is refused in CI: tests against real servers are never left out there"
+    );
+    // The test harness names a test's thread after it.
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(
+        std::io::stderr().lock(),
+        "\n*** LEFT OUT: `{test}` needs a real server and {SKIP}=1 is set ***\n"
+    );
+    true
+}
+
+/// Fails the test because the machine lacks something, and says how to go on without it.
+pub(crate) fn missing(what: &str, remedy: &str) -> ! {
+    panic!(
+        "\nthis machine cannot run the tests against real servers: {what}\n\
+         to fix it: {remedy}\n\
+         to leave these tests out: {SKIP}=1 cargo test\n"
+    );
+}

@@ -1,0 +1,65 @@
+//! A network namespace of the test's own, whose loopback bears public-looking addresses.
+//!
+//! No packet leaves it: there is no other interface. Servers, clients and the daemon are made by closures that run
+//! `within`; sockets and processes made there stay there, and work from any thread afterwards.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::python::run;
+
+const REMEDY: &str = "install iproute2 (`.ci/install` does) and run the tests as root, or where CAP_SYS_ADMIN is granted";
+
+/// The namespace; it goes when this value and every process within have gone.
+#[derive(Debug)]
+pub(crate) struct Netns(File);
+
+impl Netns {
+    /// A namespace whose loopback is up and has `addresses` besides its own.
+    pub(crate) fn with(addresses: &[IpAddr]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "warden-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let ip = |args: &[&str]| run(Command::new("ip").args(args), REMEDY);
+        ip(&["netns", "add", &name]);
+        let file = File::open(format!("/run/netns/{name}"));
+        ip(&["-n", &name, "link", "set", "lo", "up"]);
+        for address in addresses {
+            ip(&[
+                "-n",
+                &name,
+                "address",
+                "add",
+                &address.to_string(),
+                "dev",
+                "lo",
+            ]);
+        }
+        // The open file keeps the namespace; without a name nothing is left behind if the test is killed.
+        ip(&["netns", "delete", &name]);
+        Self(file.expect("open the namespace"))
+    }
+
+    /// Runs `make` in the namespace and gives what it made.
+    pub(crate) fn within<T: Send>(&self, make: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
+                    .expect("enter the namespace");
+                make()
+            });
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
