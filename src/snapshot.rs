@@ -150,9 +150,10 @@ pub struct Sessions {
     pub client: Vec<NameId>,
     /// Protocol versions, in `names`; the empty text where the release does not tell.
     pub protocol: Vec<NameId>,
-    /// Cost; 0 where the release does not tell.
+    /// Cost; 0 where the release does not tell. A client can make its own absurdly large, and that
+    /// of others NaN.
     pub cost: Vec<f64>,
-    /// Extra cost; 0 where the release does not tell.
+    /// Extra cost; 0 where the release does not tell. Others can make it absurdly large or NaN.
     pub extra_cost: Vec<f64>,
     /// Requests not yet answered.
     pub pending_requests: Vec<u64>,
