@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::decision::{Epoch, Peer};
 use crate::names::{NameId, Names};
+use crate::policy::Capabilities;
 use crate::time::Timestamp;
 
 /// One poll.
@@ -31,6 +32,24 @@ impl Snapshot {
     pub const fn at(&self) -> Timestamp {
         self.sessions_read.answered
     }
+}
+
+impl Snapshot {
+    /// What this server's release tells, as its own RPC connection's row and its version show.
+    pub fn capabilities(&self) -> Capabilities {
+        let generation = self.sessions.generation;
+        let major = self.server.version.as_deref().and_then(major);
+        Capabilities {
+            protocol: generation.is_none_or(|generation| generation != Generation::Plain),
+            cost: generation.is_none_or(|generation| generation == Generation::Cost),
+            inspection: major.is_none_or(|major| major >= 2),
+        }
+    }
+}
+
+/// 2 of `ElectrumX 2.0.0`.
+fn major(version: &str) -> Option<u32> {
+    version.rsplit(' ').next()?.split('.').next()?.parse().ok()
 }
 
 /// When a request was sent and when its reply had come.
@@ -150,9 +169,10 @@ pub struct Sessions {
     pub client: Vec<NameId>,
     /// Protocol versions, in `names`; the empty text where the release does not tell.
     pub protocol: Vec<NameId>,
-    /// Cost; 0 where the release does not tell.
+    /// Cost; 0 where the release does not tell. A client can make its own absurdly large, and that
+    /// of others NaN.
     pub cost: Vec<f64>,
-    /// Extra cost; 0 where the release does not tell.
+    /// Extra cost; 0 where the release does not tell. Others can make it absurdly large or NaN.
     pub extra_cost: Vec<f64>,
     /// Requests not yet answered.
     pub pending_requests: Vec<u64>,

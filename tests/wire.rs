@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use electrumx_warden::names::NAME_BYTES_MAX;
 use electrumx_warden::snapshot::{Groups, Server, Sessions};
-use electrumx_warden::wire::{GetinfoSeed, GroupsSeed, Inspection, SessionsSeed};
+use electrumx_warden::wire::{GetinfoSeed, GroupsSeed, Inspection, SessionsSeed, tame};
 use serde::de::DeserializeSeed;
 use serde_json::Value;
 
@@ -226,4 +226,52 @@ fn bad_groups_and_getinfo_are_named() {
     ]
     .join("\n");
     insta::assert_snapshot!(shown);
+}
+
+/// The raw line of a reply that a hostile client brought about, tamed, with the envelope cut off.
+fn quirk(server: &str, file: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/quirks");
+    let mut line = fs::read(root.join(server).join(file)).unwrap();
+    tame(&mut line);
+    let line = String::from_utf8(line).unwrap();
+    let start = line.find("\"result\":").unwrap() + "\"result\":".len();
+    line[start..].to_owned()
+}
+
+#[test]
+fn no_client_makes_a_reply_unreadable() {
+    for server in [
+        "electrumx-1.13.0",
+        "electrumx-spesmilo-1.16.0",
+        "electrumx-spesmilo-1.20.0",
+        "electrumx-spesmilo-2.0.0",
+    ] {
+        let infinite = sessions(&quirk(server, "sessions_infinite.json")).unwrap();
+        let evil = infinite.cost.iter().position(|&cost| cost > 1e308).unwrap();
+        assert!(infinite.extra_cost[evil].is_nan() || infinite.extra_cost[evil].is_sign_positive());
+        let names = sessions(&quirk(server, "sessions_names.json")).unwrap();
+        assert!(
+            names
+                .names
+                .iter()
+                .any(|name| name == "a\u{fffd}\u{fffd}\u{fffd}b"),
+            "{server}"
+        );
+        sessions(&quirk(server, "sessions_line_too_long.json")).unwrap();
+        let mut info = Server::default();
+        decode(
+            GetinfoSeed(&mut info),
+            &quirk(server, "getinfo_before_catch_up.json"),
+        )
+        .unwrap();
+        assert_eq!(info.db_height, None);
+    }
+    let mut groups = Groups::default();
+    decode(
+        GroupsSeed(&mut groups),
+        &quirk("electrumx-1.13.0", "groups_infinite.json"),
+    )
+    .unwrap();
+    let costs = groups.cost.iter().chain(&groups.retained_cost);
+    assert!(costs.copied().any(|cost| cost > 1e308 || cost.is_nan()));
 }

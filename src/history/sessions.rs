@@ -91,6 +91,10 @@ impl Counters {
     }
 }
 
+/// More than any session can have cost in earnest; what a client inflates stops here, so that sums
+/// stay exact.
+const COST_MAX: f64 = 1e12;
+
 /// What a session did between two polls.
 pub(super) type Did = [(Counter, u64); 5];
 
@@ -100,7 +104,7 @@ pub(super) type Did = [(Counter, u64); 5];
     reason = "clamped to 0 and up"
 )]
 pub(super) fn thousandths(cost: f64) -> u64 {
-    (cost.max(0.0) * COST_SCALE).round() as u64
+    (cost.clamp(0.0, COST_MAX) * COST_SCALE).round() as u64
 }
 
 /// What a row turned out to be.

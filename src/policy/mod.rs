@@ -12,6 +12,7 @@ mod list;
 mod load;
 mod registry;
 mod set;
+mod shipped;
 mod source;
 mod table;
 mod test;
@@ -44,6 +45,7 @@ pub use diagnostic::{Diagnostic, Problem};
 pub use lint::Capabilities;
 pub use list::{AddressSet, List, ListFile};
 pub use load::read_list;
+pub use shipped::shipped;
 pub use set::{Checked, PolicySet, ReadList, check, check_within};
 pub use source::Source;
 

@@ -40,6 +40,7 @@ use self::retry::Retry;
 use self::words::{SessionIds, Style};
 use crate::decision::Epoch;
 use crate::redact::SecretUrls;
+use crate::wire;
 
 /// The parameters of a request that has none.
 pub const NO_PARAMS: [(); 0] = [];
@@ -93,7 +94,8 @@ pub struct Reply<'a, T> {
     pub epoch: Epoch,
     /// From the request's first byte to the reply's last; decoding is not in it.
     pub took: Duration,
-    /// The reply as it came, envelope included, without its newline. It stands in a buffer that the next call reuses.
+    /// The reply as it came, envelope included, without its newline; bare `NaN` and `Infinity` are
+    /// replaced. It stands in a buffer that the next call reuses.
     pub line: &'a [u8],
     /// What the decoder made of `result`.
     pub result: T,
@@ -229,6 +231,7 @@ impl Client {
             .exchange(request, &mut self.line, &self.options)
             .await;
         let now = Instant::now();
+        wire::tame(&mut self.line);
         let result = exchanged.and_then(|()| envelope::read(&self.line, id, method, seed));
         let epoch = connection.epoch;
         match &result {

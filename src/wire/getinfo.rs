@@ -30,9 +30,9 @@ struct Getinfo {
     coin: Option<String>,
     daemon: Option<String>,
     #[serde(alias = "daemon height")]
-    daemon_height: Option<u64>,
+    daemon_height: Option<i64>,
     #[serde(alias = "db height")]
-    db_height: Option<u64>,
+    db_height: Option<i64>,
     sessions: Option<SessionCounts>,
     errors: Option<u64>,
     logged: Option<u64>,
@@ -68,8 +68,8 @@ impl Getinfo {
             daemon: self
                 .daemon
                 .map(|daemon| bounded(daemon.trim_end_matches('/').to_owned())),
-            daemon_height: self.daemon_height,
-            db_height: self.db_height,
+            daemon_height: height(self.daemon_height),
+            db_height: height(self.db_height),
             errors: self
                 .errors
                 .or(sessions.errors)
@@ -84,6 +84,11 @@ impl Getinfo {
             uptime,
         })
     }
+}
+
+/// -1 stands for none: nothing is indexed before the server has caught up.
+fn height(height: Option<i64>) -> Option<u64> {
+    height.and_then(|height| u64::try_from(height).ok())
 }
 
 fn cut(text: &str) -> &str {

@@ -4,6 +4,7 @@
 //! decoder takes the `result` of a reply in one pass, without a tree in between. An error names
 //! the row and the column.
 
+mod dialect;
 mod getinfo;
 mod groups;
 mod inspect;
@@ -11,6 +12,7 @@ mod number;
 mod sessions;
 mod text;
 
+pub use dialect::tame;
 pub use getinfo::GetinfoSeed;
 pub use groups::GroupsSeed;
 pub use inspect::Inspection;

@@ -47,7 +47,7 @@ impl<'de> Deserialize<'de> for Number {
 
 struct NumberVisitor;
 
-impl Visitor<'_> for NumberVisitor {
+impl<'de> Visitor<'de> for NumberVisitor {
     type Value = Number;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,6 +64,14 @@ impl Visitor<'_> for NumberVisitor {
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Number, E> {
         Ok(Number::Other(value))
+    }
+
+    /// An empty object stands for Python's bare `NaN`.
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Number, A::Error> {
+        match map.next_key::<de::IgnoredAny>()? {
+            None => Ok(Number::Other(f64::NAN)),
+            Some(_) => Err(de::Error::invalid_type(de::Unexpected::Map, &self)),
+        }
     }
 }
 

@@ -127,8 +127,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         };
         let (cost, extra_cost) = match costs {
             None => (0.0, 0.0),
-            // Extra cost is a sum of rounded differences: a hair below 0 is 0.
-            Some((cost, extra)) => (cost.measure_from_0(cell("cost"))?, extra.measure().max(0.0)),
+            Some((cost, extra)) => (cost.measure_from_0(cell("cost"))?, from_0(extra.measure())),
         };
         let counter = |index: usize, column| counters[index].counter(cell(column));
 
@@ -158,6 +157,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         columns.generation = Some(generation);
         Ok(())
     }
+}
+
+/// Extra cost is a sum of rounded differences: a hair below 0 is 0. NaN stays what it is.
+fn from_0(extra_cost: f64) -> f64 {
+    if extra_cost < 0.0 { 0.0 } else { extra_cost }
 }
 
 /// The fifth column: the protocol version, or where releases have none, the pending requests.

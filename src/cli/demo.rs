@@ -1,0 +1,314 @@
+//! `demo`: the agent against a simulated server full of honest and abusive clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use comfy_table::{Cell, CellAlignment};
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::runtime;
+use super::screen::{Format, Screen};
+use super::show::{self, BAD, DIM, GOOD, HEAD, counted, decision_json, decision_line};
+use crate::act::Carried;
+use crate::agent::{Agent, AgentOptions};
+use crate::decision::Outcome;
+use crate::journal::{Journal, Retention};
+use crate::policy::{Mode, PolicySet, shipped};
+use crate::poll::Clock;
+use crate::rpc::{Client, ClientOptions};
+use crate::sim::{KindScore, Pace, Release, STORY, Score, Server, Spread, World};
+use crate::time::Timestamp;
+use crate::units::{format_duration, parse_duration};
+use crate::warden::{Settings, Warden};
+
+/// Between two polls, in simulated time.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The world moves in steps of this length, so that events come out one after the other.
+const STEP: Duration = Duration::from_secs(1);
+/// The story begins on a new year's morning, so that its times read well.
+const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// Watch the agent at work: a simulated server, honest and abusive clients, the shipped policies.
+///
+/// Nothing real is touched. Ten minutes of a server's life pass in the time you give.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden demo
+  electrumx-warden demo --for 5s --seed 7
+  electrumx-warden demo --format json | tail -n 1")]
+pub(super) struct Args {
+    /// How long it lasts, 5s to 10m; the whole story is played in any case
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = length)]
+    length: Duration,
+
+    /// Draws other clients
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    let length = parse_duration(text).map_err(|error| error.to_string())?;
+    let bounds = Duration::from_secs(5)..=STORY;
+    if bounds.contains(&length) { Ok(length) } else { Err("5s to 10m".to_owned()) }
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let set = shipped()
+        .set
+        .ok_or_else(|| Failure::new(Exit::Setup, "the shipped policies are broken"))?;
+    let folder = tempfile::tempdir()?;
+    let journal = Journal::open(&folder.path().join("journal.sqlite"))?;
+    runtime::block_on(play(args, set, journal, screen))
+}
+
+struct SimulatedClock(Arc<Server>);
+
+impl Clock for SimulatedClock {
+    fn now(&self) -> Timestamp {
+        EPOCH + self.0.now()
+    }
+}
+
+async fn play(
+    args: &Args,
+    set: PolicySet,
+    journal: Journal,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    let world = World::story(Release::V1_20_0, args.seed);
+    let server = Arc::new(Server::start(world, Pace::Manual).await?);
+    let mut agent = Agent::new(
+        Warden::new(set, Settings { mode: Mode::Enforce, ..Settings::default() }),
+        Client::new(ClientOptions::new(server.addr().to_string())),
+        journal,
+        Box::new(SimulatedClock(Arc::clone(&server))),
+        AgentOptions { interval: INTERVAL, inspect_max: 20, retention: Retention::default() },
+    )?;
+    let mut told = Told { format: args.format, sessions: 0, polls: 0 };
+    told.opening(args, &agent, screen)?;
+    let steps = u32::try_from(STORY.as_secs() / STEP.as_secs()).unwrap_or(1);
+    let mut beat = tokio::time::interval(args.length / steps);
+    while server.now() < STORY {
+        if server.now().as_secs().is_multiple_of(INTERVAL.as_secs()) {
+            let tick = agent.tick().await;
+            if let Some(failure) = tick.failure {
+                return Err(Failure::new(Exit::Failed, failure.to_string()));
+            }
+            told.decisions(&server, &tick.carried, screen)?;
+        }
+        beat.tick().await;
+        server.advance(STEP);
+        told.events(&server, screen)?;
+    }
+    let score = server.world().score();
+    told.end(args, &score, screen)?;
+    Ok(Exit::Ok)
+}
+
+/// What has been said so far.
+struct Told {
+    format: Format,
+    /// Sessions that the server disconnected for the agent.
+    sessions: usize,
+    polls: u32,
+}
+
+#[derive(Serialize)]
+struct EventJson<'a> {
+    at_s: f64,
+    text: &'a str,
+}
+
+impl Told {
+    fn opening(&self, args: &Args, agent: &Agent, screen: &mut Screen) -> std::io::Result<()> {
+        if self.format == Format::Json {
+            return Ok(());
+        }
+        screen.line(format!(
+            "{HEAD}A simulated ElectrumX 1.20.0{HEAD:#}: {} of its life in {}, seed {}, {} in force",
+            format_duration(STORY),
+            format_duration(args.length),
+            args.seed,
+            counted(agent.warden().policies().policies.len(), "policy", "policies"),
+        ))?;
+        screen.line(format!("{DIM}Times are the simulation's. What the server's clients do is dim; what the agent does is not.{DIM:#}"))?;
+        screen.line("")
+    }
+
+    fn events(&self, server: &Server, screen: &mut Screen) -> std::io::Result<()> {
+        let events = server.world().events();
+        for event in events {
+            match self.format {
+                Format::Text => {
+                    screen.line(format!("{DIM}{}  {}{DIM:#}", clock(event.at), event.text))?;
+                }
+                Format::Json => {
+                    let at_s = event.at.as_secs_f64();
+                    screen.json("event", &EventJson { at_s, text: &event.text })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn decisions(
+        &mut self,
+        server: &Server,
+        carried: &[Carried],
+        screen: &mut Screen,
+    ) -> std::io::Result<()> {
+        self.polls += 1;
+        for Carried { id, decision, outcome, .. } in carried {
+            if matches!(outcome, Outcome::Executed { .. }) {
+                self.sessions += decision.sessions.len();
+            }
+            match self.format {
+                Format::Json => screen.json("decision", &decision_json(*id, decision, outcome))?,
+                // Every poll holds somebody back; that would drown what happens.
+                Format::Text if matches!(outcome, Outcome::Suppressed(_)) => {}
+                Format::Text => {
+                    let line = decision_line(decision, outcome);
+                    screen.line(format!("{}  {line}", clock(server.now())))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&self, args: &Args, score: &Score, screen: &mut Screen) -> std::io::Result<()> {
+        match self.format {
+            Format::Json => screen.json("summary", &SummaryJson::of(self, args, score)),
+            Format::Text => self.table(score, screen),
+        }
+    }
+
+    fn table(&self, score: &Score, screen: &mut Screen) -> std::io::Result<()> {
+        let mut table = show::table(&["who", "met", "disconnected", "median", "worst"]);
+        for kind in &score.kinds {
+            table.add_row(row(kind));
+        }
+        for column in 1..5 {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        screen.line("")?;
+        screen.table(table)?;
+        screen.line("")?;
+        let times = score.time_to_disconnect.map_or(String::new(), |Spread { p50, max }| {
+            format!(", in {} (median) and {} (worst) of abuse", seconds(p50), seconds(max))
+        });
+        let all = score.abusers_disconnected == score.abusers;
+        let style = if all { GOOD } else { BAD };
+        screen.line(format!(
+            "{style}abusers: {} of {} disconnected{style:#}{times}",
+            score.abusers_disconnected, score.abusers
+        ))?;
+        let style = if score.honest_disconnected == 0 { GOOD } else { BAD };
+        screen.line(format!(
+            "{style}honest:  {} of {} disconnected by mistake{style:#}",
+            score.honest_disconnected, score.honest
+        ))?;
+        screen.line(format!(
+            "{DIM}{}, {} disconnected; abusers come back, and are caught again{DIM:#}",
+            counted(self.polls as usize, "poll", "polls"),
+            counted(self.sessions, "session", "sessions"),
+        ))
+    }
+}
+
+fn row(kind: &KindScore) -> Vec<Cell> {
+    let is_right = if kind.kind.is_honest() {
+        kind.disconnected == 0
+    } else {
+        kind.disconnected == kind.met
+    };
+    let color = if is_right { comfy_table::Color::Green } else { comfy_table::Color::Red };
+    let time = |time: fn(Spread) -> Duration| {
+        // For the honest there is no time that would be good.
+        kind.time_to_disconnect.map_or_else(String::new, |spread| seconds(time(spread)))
+    };
+    vec![
+        Cell::new(kind.kind.label()),
+        Cell::new(kind.met),
+        Cell::new(kind.disconnected).fg(color),
+        Cell::new(time(|spread| spread.p50)),
+        Cell::new(time(|spread| spread.max)),
+    ]
+}
+
+/// `1m05s` of simulated time as `01:05`.
+fn clock(at: Duration) -> String {
+    format!("{:02}:{:02}", at.as_secs() / 60, at.as_secs() % 60)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.0} s", time.as_secs_f64())
+}
+
+#[derive(Serialize)]
+struct SummaryJson {
+    abusers: usize,
+    abusers_disconnected: usize,
+    honest: usize,
+    honest_disconnected: usize,
+    time_to_disconnect_s: Option<SpreadJson>,
+    sessions_disconnected: usize,
+    polls: u32,
+    simulated_s: u64,
+    seed: u64,
+    kinds: Vec<KindJson>,
+}
+
+#[derive(Serialize)]
+struct SpreadJson {
+    p50: f64,
+    max: f64,
+}
+
+#[derive(Serialize)]
+struct KindJson {
+    kind: &'static str,
+    honest: bool,
+    met: usize,
+    disconnected: usize,
+    time_to_disconnect_s: Option<SpreadJson>,
+}
+
+impl SpreadJson {
+    fn of(spread: Spread) -> Self {
+        Self { p50: spread.p50.as_secs_f64(), max: spread.max.as_secs_f64() }
+    }
+}
+
+impl SummaryJson {
+    fn of(told: &Told, args: &Args, score: &Score) -> Self {
+        Self {
+            abusers: score.abusers,
+            abusers_disconnected: score.abusers_disconnected,
+            honest: score.honest,
+            honest_disconnected: score.honest_disconnected,
+            time_to_disconnect_s: score.time_to_disconnect.map(SpreadJson::of),
+            sessions_disconnected: told.sessions,
+            polls: told.polls,
+            simulated_s: STORY.as_secs(),
+            seed: args.seed,
+            kinds: score
+                .kinds
+                .iter()
+                .map(|kind| KindJson {
+                    kind: kind.kind.label(),
+                    honest: kind.kind.is_honest(),
+                    met: kind.met,
+                    disconnected: kind.disconnected,
+                    time_to_disconnect_s: kind.time_to_disconnect.map(SpreadJson::of),
+                })
+                .collect(),
+        }
+    }
+}

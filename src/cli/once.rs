@@ -1,0 +1,345 @@
+//! `once`: a few polls, what the policies make of them, and an end.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::runtime;
+use super::screen::{Format, Screen, complain};
+use super::show::{self, DIM, HEAD, WARN, counted, decision_json, decision_line};
+use crate::agent::{Agent, AgentOptions, Tick};
+use crate::decision::{Evidence, Outcome};
+use crate::engine::Pending;
+use crate::escape;
+use crate::journal::{Journal, Retention};
+use crate::policy::{Action, Mode, PolicySet, shipped};
+use crate::poll::SteadyClock;
+use crate::rpc::{Client, ClientOptions};
+use crate::snapshot::Snapshot;
+use crate::units::{format_duration, parse_duration};
+use crate::warden::{Settings, Warden};
+
+/// Poll a server, print what the policies decide, and end.
+///
+/// Changes nothing without --enforce. Rates need as many samples as their window is long; what
+/// cannot be judged from these samples is told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden once --rpc 127.0.0.1:8000
+  electrumx-warden once --rpc 127.0.0.1:8000 --policies policies --samples 8 --interval 10s
+  electrumx-warden once --rpc 127.0.0.1:8000 --format json | jq 'select(.type == \"decision\")'")]
+pub(super) struct Args {
+    /// The server's LocalRPC, HOST:PORT
+    #[arg(long, value_name = "HOST:PORT")]
+    rpc: String,
+
+    /// Policy files, and folders of them; without any, those that ship with the program
+    #[arg(long, value_name = "PATH")]
+    policies: Vec<PathBuf>,
+
+    /// How many polls
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    samples: u32,
+
+    /// From one poll to the next
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
+    interval: Duration,
+
+    /// Carry out what is decided
+    #[arg(long)]
+    enforce: bool,
+
+    /// Journal decisions in this file; without it they are printed and forgotten
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).map_err(|error| error.to_string())?;
+    let bounds = Duration::from_millis(100)..=Duration::from_secs(3_600);
+    if bounds.contains(&interval) { Ok(interval) } else { Err("100ms to 1h".to_owned()) }
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let set = policies(args)?;
+    let logs = |policy: &&crate::policy::Policy| matches!(policy.action, Action::Log { .. });
+    if let Some(policy) = set.policies.iter().find(logs).filter(|_| args.enforce && args.journal.is_none()) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "policy `{}` has sessions logged for a while: give --journal FILE, so that a later \
+                 run knows what to switch off again",
+                policy.name
+            ),
+        ));
+    }
+    let folder = tempfile::tempdir()?;
+    let path = args.journal.clone().unwrap_or_else(|| folder.path().join("journal.sqlite"));
+    let journal =
+        Journal::open(&path).map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    runtime::block_on(sample(args, set, journal, screen))
+}
+
+fn policies(args: &Args) -> Result<PolicySet, Failure> {
+    let checked = match args.policies.as_slice() {
+        [] => shipped(),
+        paths => PolicySet::load(paths),
+    };
+    complain(&checked.diagnostics);
+    checked.set.ok_or_else(|| Failure::new(Exit::Setup, "the policies must be mended first"))
+}
+
+/// What has come of all samples.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    samples: u32,
+    decisions: usize,
+    executed: usize,
+    dry_run: usize,
+    suppressed: usize,
+    failed: usize,
+    pending: usize,
+    unjudged: usize,
+}
+
+impl Summary {
+    fn count(&mut self, outcome: &Outcome) {
+        self.decisions += 1;
+        *match outcome {
+            Outcome::Executed { .. } => &mut self.executed,
+            Outcome::DryRun => &mut self.dry_run,
+            Outcome::Suppressed(_) => &mut self.suppressed,
+            Outcome::Failed { .. } | Outcome::Intended => &mut self.failed,
+        } += 1;
+    }
+}
+
+async fn sample(
+    args: &Args,
+    set: PolicySet,
+    journal: Journal,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    let mode = if args.enforce { Mode::Enforce } else { Mode::DryRun };
+    let mut agent = Agent::new(
+        Warden::new(set, Settings { mode, ..Settings::default() }),
+        Client::new(ClientOptions::new(&args.rpc)),
+        journal,
+        Box::new(SteadyClock::start()),
+        AgentOptions {
+            interval: args.interval,
+            inspect_max: 20,
+            retention: Retention::default(),
+        },
+    )?;
+    let mut summary = Summary::default();
+    let mut ticks = tokio::time::interval(args.interval);
+    for sample in 0..args.samples {
+        ticks.tick().await;
+        let tick = agent.tick().await;
+        if let Some(failure) = &tick.failure {
+            return Err(Failure::new(Exit::Failed, failure.to_string()));
+        }
+        if sample == 0 {
+            complain(&unavailable(&agent));
+        }
+        tell_decisions(&tick, &mut summary, args.format, screen)?;
+    }
+    summary.samples = args.samples;
+    let pending = agent.pending();
+    let unjudged: Vec<(String, String)> = agent
+        .warden()
+        .unjudged()
+        .into_iter()
+        .map(|(policy, field)| (policy.name.to_string(), field.to_owned()))
+        .collect();
+    (summary.pending, summary.unjudged) = (pending.len(), unjudged.len());
+    if let Some(snapshot) = agent.snapshot() {
+        match args.format {
+            Format::Text => tell_end(args, snapshot, &pending, &unjudged, &summary, screen)?,
+            Format::Json => write_end(snapshot, &pending, &unjudged, &summary, screen)?,
+        }
+    }
+    Ok(if summary.failed > 0 { Exit::Failed } else { Exit::Ok })
+}
+
+/// What policies ask for and this release does not tell.
+fn unavailable(agent: &Agent) -> Vec<crate::policy::Diagnostic> {
+    let lint = |snapshot: &Snapshot| agent.warden().policies().lint_for(snapshot.capabilities());
+    agent.snapshot().map(lint).unwrap_or_default()
+}
+
+fn tell_decisions(
+    tick: &Tick,
+    summary: &mut Summary,
+    format: Format,
+    screen: &mut Screen,
+) -> std::io::Result<()> {
+    for carried in &tick.carried {
+        summary.count(&carried.outcome);
+        match format {
+            Format::Text => screen.line(decision_line(&carried.decision, &carried.outcome))?,
+            Format::Json => {
+                let id = None;
+                screen.json("decision", &decision_json(id, &carried.decision, &carried.outcome))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tell_end(
+    args: &Args,
+    snapshot: &Snapshot,
+    pending: &[Pending],
+    unjudged: &[(String, String)],
+    summary: &Summary,
+    screen: &mut Screen,
+) -> std::io::Result<()> {
+    for pending in pending {
+        let evidence: Vec<String> = pending.evidence.iter().map(show::evidence).collect();
+        screen.line(format!(
+            "{DIM}pending   {DIM:#}  {}  {HEAD}{}{HEAD:#}: {}, for {} of {}",
+            show::target(&pending.target),
+            pending.policy,
+            evidence.join(", "),
+            format_duration(pending.held),
+            format_duration(pending.hold),
+        ))?;
+    }
+    for (policy, field) in unjudged {
+        screen.line(format!(
+            "{WARN}not judged{WARN:#}  {HEAD}{policy}{HEAD:#}: `{field}` cannot be told from these samples"
+        ))?;
+    }
+    if summary.decisions + pending.len() + unjudged.len() > 0 {
+        screen.line("")?;
+    }
+    for line in portrait(&args.rpc, snapshot) {
+        screen.line(line)?;
+    }
+    let what = if args.enforce { "executed" } else { "dry-run" };
+    let done = if args.enforce { summary.executed } else { summary.dry_run };
+    screen.line(format!(
+        "{}: {done} {what}, {} suppressed, {} failed; {} pending; {} not judged",
+        counted(summary.decisions, "decision", "decisions"),
+        summary.suppressed,
+        summary.failed,
+        summary.pending,
+        counted(summary.unjudged, "policy", "policies"),
+    ))
+}
+
+/// The server in three lines.
+fn portrait(rpc: &str, snapshot: &Snapshot) -> [String; 2] {
+    let server = &snapshot.server;
+    let text = |text: &Option<String>, otherwise: &str| {
+        escape::terminal(text.as_deref().unwrap_or(otherwise), 80).into_owned()
+    };
+    let height = |height: Option<u64>| height.map_or("none".to_owned(), |height| height.to_string());
+    let uptime = server.uptime.map_or(String::new(), |uptime| {
+        format!(", up {}", format_duration(uptime.at_least))
+    });
+    let sessions = &snapshot.sessions;
+    let rpcs = sessions.flags.iter().filter(|flags| flags.is_rpc()).count();
+    [
+        format!(
+            "{HEAD}{}{HEAD:#} at {rpc}: {}{uptime}; daemon {}, heights {} (daemon) {} (index)",
+            text(&server.version, "ElectrumX"),
+            text(&server.coin, "coin unknown"),
+            text(&server.daemon, "unknown"),
+            height(server.daemon_height),
+            height(server.db_height),
+        ),
+        format!(
+            "{} and {}, {}, {}",
+            counted(sessions.len() - rpcs, "client session", "client sessions"),
+            counted(rpcs, "RPC connection", "RPC connections"),
+            counted(usize::try_from(server.groups).unwrap_or(0), "group", "groups"),
+            counted(usize::try_from(server.errors).unwrap_or(0), "error", "errors"),
+        ),
+    ]
+}
+
+#[derive(Serialize)]
+struct SnapshotJson<'a> {
+    at: String,
+    version: Option<&'a str>,
+    coin: Option<&'a str>,
+    daemon: Option<&'a str>,
+    daemon_height: Option<u64>,
+    db_height: Option<u64>,
+    uptime_s: Option<u64>,
+    sessions: u64,
+    clients: usize,
+    rpc_connections: usize,
+    groups: u64,
+    errors: u64,
+}
+
+#[derive(Serialize)]
+struct PendingJson<'a> {
+    policy: &'a str,
+    scope: &'static str,
+    target: String,
+    held_s: f64,
+    for_s: f64,
+    evidence: &'a [Evidence],
+}
+
+#[derive(Serialize)]
+struct UnjudgedJson<'a> {
+    policy: &'a str,
+    field: &'a str,
+}
+
+fn write_end(
+    snapshot: &Snapshot,
+    pending: &[Pending],
+    unjudged: &[(String, String)],
+    summary: &Summary,
+    screen: &mut Screen,
+) -> std::io::Result<()> {
+    let server = &snapshot.server;
+    let rpcs = snapshot.sessions.flags.iter().filter(|flags| flags.is_rpc()).count();
+    screen.json(
+        "snapshot",
+        &SnapshotJson {
+            at: snapshot.at().to_string(),
+            version: server.version.as_deref(),
+            coin: server.coin.as_deref(),
+            daemon: server.daemon.as_deref(),
+            daemon_height: server.daemon_height,
+            db_height: server.db_height,
+            uptime_s: server.uptime.map(|uptime| uptime.at_least.as_secs()),
+            sessions: server.sessions,
+            clients: snapshot.sessions.len() - rpcs,
+            rpc_connections: rpcs,
+            groups: server.groups,
+            errors: server.errors,
+        },
+    )?;
+    for pending in pending {
+        screen.json(
+            "pending",
+            &PendingJson {
+                policy: &pending.policy,
+                scope: pending.target.scope().name(),
+                target: pending.target.to_string(),
+                held_s: pending.held.as_secs_f64(),
+                for_s: pending.hold.as_secs_f64(),
+                evidence: &pending.evidence,
+            },
+        )?;
+    }
+    for (policy, field) in unjudged {
+        screen.json("unjudged", &UnjudgedJson { policy, field })?;
+    }
+    screen.json("summary", summary)
+}

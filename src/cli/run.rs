@@ -1,0 +1,97 @@
+//! `run`: the agent, until a signal ends it.
+
+use std::path::PathBuf;
+
+use tracing::{error, info, warn};
+
+use super::exit::{Exit, Failure};
+use super::screen::complain;
+use super::show::{counted, decision_line};
+use super::{logging, runtime};
+use crate::act::Carried;
+use crate::agent::{Agent, AgentOptions, Tick};
+use crate::config::Config;
+use crate::decision::Outcome;
+use crate::journal::Journal;
+use crate::policy::{Mode, PolicySet};
+use crate::poll::SteadyClock;
+use crate::rpc::Client;
+use crate::warden::{Settings, Warden};
+
+/// Watch a server and act by policies, until SIGTERM or SIGINT.
+///
+/// In mode dry-run, which is the default, it decides and journals and changes nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden run --config electrumx-warden.toml
+  ELECTRUMX_WARDEN_LOG=debug electrumx-warden run --config electrumx-warden.toml")]
+pub(super) struct Args {
+    /// The agent's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let (config, set) = load(args)?;
+    logging::start(config.log)?;
+    let journal = Journal::open(&config.journal.path)
+        .map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    runtime::block_on(watch(&config, set, journal))
+}
+
+fn load(args: &Args) -> Result<(Config, PolicySet), Failure> {
+    let checked = Config::load(&args.config);
+    complain(&checked.diagnostics);
+    let broken = |what: &str| {
+        let path = args.config.display();
+        Failure::new(Exit::Setup, format!("not started, for {what} of `{path}` must be mended first"))
+    };
+    let config = checked.config.ok_or_else(|| broken("the configuration"))?;
+    let policies = config.policies.load();
+    complain(&policies.diagnostics);
+    let set = policies.set.ok_or_else(|| broken("the policies"))?;
+    Ok((config, set))
+}
+
+async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit, Failure> {
+    let shutdown = runtime::shutdown()?;
+    let policies = counted(set.policies.len(), "policy", "policies");
+    info!("watching {} every {:?} by {policies}, mode {}", config.server.rpc, config.server.interval, config.mode);
+    if config.mode != Mode::Enforce {
+        warn!("mode {}: nothing on the server will be changed", config.mode);
+    }
+    let settings = Settings {
+        mode: config.mode,
+        bounds: config.history,
+        widths: config.subnet,
+        protection: config.protection.clone(),
+        limits: config.limits,
+    };
+    let options = AgentOptions {
+        interval: config.server.interval,
+        inspect_max: config.server.inspect_max,
+        retention: config.journal.retention,
+    };
+    let mut agent = Agent::new(
+        Warden::new(set, settings),
+        Client::new(config.server.client_options()),
+        journal,
+        Box::new(SteadyClock::start()),
+        options,
+    )?;
+    agent.run(shutdown, |_, tick| tell(tick)).await;
+    Ok(Exit::Ok)
+}
+
+/// Each decision as a line of the log.
+fn tell(tick: &Tick) {
+    for Carried { id, decision, outcome, .. } in &tick.carried {
+        let line = decision_line(decision, outcome);
+        let line = anstream::adapter::strip_str(&line);
+        let id = id.map(|id| id.0);
+        match outcome {
+            Outcome::Failed { .. } => error!(decision = id, "{line}"),
+            _ => info!(decision = id, "{line}"),
+        }
+    }
+}
