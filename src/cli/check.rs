@@ -7,7 +7,8 @@ use clap::ArgGroup;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::show::{BAD, Format, GOOD, Screen, WARN, counted};
+use super::screen::{Format, Screen};
+use super::show::{BAD, GOOD, WARN, counted};
 use crate::config::{Config, Policies};
 use crate::policy::Diagnostic;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::cli::show;
+use crate::cli::screen;
 use crate::journal::JournalError;
 
 /// The exit codes, each with the meaning that `--help` gives it.
@@ -54,7 +54,7 @@ pub(super) fn help() -> String {
 
 /// Why a command ends early.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The output cannot be written.
     Output(io::Error),
     /// Anything else, with what to do about it.
@@ -67,7 +67,8 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+    /// With what is wrong and what to do about it.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         let message = message.into();
         Self::Told { exit, message }
     }
@@ -78,11 +79,11 @@ impl Failure {
             // Whoever reads the output has seen enough: `| head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Output(error) => {
-                show::error(&format!("the output cannot be written: {error}"));
+                screen::error(&format!("the output cannot be written: {error}"));
                 Exit::Failed
             }
             Self::Told { exit, message } => {
-                show::error(&message);
+                screen::error(&message);
                 exit
             }
         }

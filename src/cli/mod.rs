@@ -4,19 +4,24 @@
 //! an [`Exit`] code.
 
 mod check;
+mod completions;
 mod exit;
-mod show;
+mod fields;
+mod journal;
+pub mod logging;
+mod screen;
+pub mod show;
+mod when;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use exit::Exit;
-use exit::Failure;
-use show::Screen;
+pub use exit::{Exit, Failure};
+use screen::Screen;
 
-/// Moderates a running ElectrumX by policies: watches it through its LocalRPC, and disconnects or
-/// logs abusive sessions, changes its daemon or alerts. Changes nothing unless told to enforce.
+/// Watch a running ElectrumX through its LocalRPC, and act on abusive sessions by policies;
+/// changes nothing unless told to enforce
 #[derive(Debug, Parser)]
 #[command(
     name = "electrumx-warden",
@@ -35,12 +40,18 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Journal(journal::Args),
+    Fields(fields::Args),
+    Completions(completions::Args),
 }
 
 impl Command {
     fn run(&self, screen: &mut Screen) -> Result<Exit, Failure> {
         match self {
             Self::Check(args) => check::run(args, screen),
+            Self::Journal(args) => journal::run(args, screen),
+            Self::Fields(args) => fields::run(args, screen),
+            Self::Completions(args) => completions::run(args, screen),
         }
     }
 }
