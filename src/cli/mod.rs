@@ -5,10 +5,14 @@
 
 mod check;
 mod completions;
+mod demo;
 mod exit;
 mod fields;
 mod journal;
 pub mod logging;
+mod once;
+mod run;
+mod runtime;
 mod screen;
 pub mod setup;
 pub mod show;
@@ -44,6 +48,9 @@ struct Cli {
 // In the order in which one meets them.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Once(once::Args),
+    Run(run::Args),
     Check(check::Args),
     Journal(journal::Args),
     Fields(fields::Args),
@@ -53,6 +60,9 @@ enum Command {
 impl Command {
     fn run(&self, screen: &mut Screen) -> Result<Exit, Failure> {
         match self {
+            Self::Demo(args) => demo::run(args, screen),
+            Self::Once(args) => once::run(args, screen),
+            Self::Run(args) => run::run(args),
             Self::Check(args) => check::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
