@@ -110,6 +110,7 @@ impl Report {
             None => counted(self.files, "policy file", "policy files"),
         };
         match (self.has_config, self.files) {
+            (false, 0) => "no policies".to_owned(),
             (false, _) => policies,
             (true, 0) => "the configuration".to_owned(),
             (true, _) => format!("the configuration and {policies}"),

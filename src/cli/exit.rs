@@ -45,11 +45,8 @@ impl From<Exit> for ExitCode {
 
 /// The codes for the end of `--help`.
 pub(super) fn help() -> String {
-    let mut text = "Exit codes:".to_owned();
-    for exit in Exit::ALL {
-        text += &format!("\n  {}  {}", exit as u8, exit.doc());
-    }
-    text
+    let codes = Exit::ALL.map(|exit| format!("  {}  {}", exit as u8, exit.doc()));
+    format!("Exit codes:\n{}", codes.join("\n"))
 }
 
 /// Why a command ends early.

@@ -64,7 +64,9 @@ const COLUMNS: [&str; 5] = ["field", "holds", "window", "servers", "meaning"];
 
 fn show(scopes: &[Scope], screen: &mut Screen) -> io::Result<()> {
     for &scope in scopes {
-        screen.line(format!("{HEAD}{scope}{HEAD:#}: {}\n", scope.doc()))?;
+        screen.line(format!("{HEAD}{scope}{HEAD:#}"))?;
+        screen.paragraph(scope.doc(), DIM)?;
+        screen.line("")?;
         let mut table = show::table(&COLUMNS);
         for field in Field::in_scope(scope) {
             let [name, cells @ ..] = cells(field);

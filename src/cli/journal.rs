@@ -9,15 +9,16 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, Table};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::screen::{self, Format, Screen};
+use super::screen::{Format, Screen};
+use super::setup;
 use super::show::{self, DIM, DecisionJson, HEAD, counted, decision_json};
 use super::when::{When, now};
-use crate::config::Config;
 use crate::decision::Outcome;
 use crate::escape;
 use crate::field::Dimension;
 use crate::journal::{DecisionId, Filter, Journal, OutcomeKind, Reader, Row};
 use crate::policy::ActionKind;
+use crate::time::Timestamp;
 use crate::units::{format, format_duration};
 
 /// The journal is asked for so many rows at a time, so that the agent's upkeep is not held up.
@@ -25,6 +26,9 @@ const PAGE: u32 = 500;
 
 /// So many sessions of one decision are listed.
 const SESSIONS_SHOWN: usize = 20;
+
+/// The server's words are cut to this many columns.
+const DETAIL_COLUMNS: usize = 400;
 
 /// Show what the agent decided, why, and what came of it.
 ///
@@ -125,20 +129,14 @@ fn named<T: Copy + Send + Sync + 'static>(
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let path = match (&args.path, &args.config) {
         (Some(path), _) => path.clone(),
-        (None, Some(config)) => {
-            let checked = Config::load(config);
-            let Some(config) = checked.config else {
-                screen::complain(&checked.diagnostics);
-                return Ok(Exit::Setup);
-            };
-            config.journal.path
-        }
+        (None, Some(config)) => setup::config(config)?.journal.path,
         (None, None) => return Err(Failure::new(Exit::Usage, "name the journal: `--path FILE`")),
     };
+    let filter = args.filter(now())?;
     let reader = Journal::open_read_only(&path)?;
     match args.id {
         Some(id) => show_one(&reader, id, args.format, screen),
-        None => list(&reader, args, screen),
+        None => list(&reader, filter, args, screen),
     }
 }
 
@@ -164,24 +162,34 @@ fn show_one(
     Ok(Exit::Ok)
 }
 
-fn list(reader: &Reader, args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
-    let now = now();
-    let mut filter = Filter {
-        since: args.since.map(|when| when.resolve(now)),
-        until: args.until.map(|when| when.resolve(now)),
-        policy: args.policy.clone(),
-        target_contains: args.target.clone(),
-        outcome: args.outcome,
-        action: args.action,
-        newest_first: args.order == Order::Newest,
-        ..Filter::default()
-    };
-    if let (Some(since), Some(until)) = (filter.since, filter.until)
-        && since >= until
-    {
-        let message = format!("nothing is both since {since} and before {until}");
-        return Err(Failure::new(Exit::Usage, message));
+impl Args {
+    fn filter(&self, now: Timestamp) -> Result<Filter, Failure> {
+        let filter = Filter {
+            since: self.since.map(|when| when.resolve(now)),
+            until: self.until.map(|when| when.resolve(now)),
+            policy: self.policy.clone(),
+            target_contains: self.target.clone(),
+            outcome: self.outcome,
+            action: self.action,
+            newest_first: self.order == Order::Newest,
+            ..Filter::default()
+        };
+        match (filter.since, filter.until) {
+            (Some(since), Some(until)) if since >= until => {
+                let message = format!("nothing is both since {since} and before {until}");
+                Err(Failure::new(Exit::Usage, message))
+            }
+            _ => Ok(filter),
+        }
     }
+}
+
+fn list(
+    reader: &Reader,
+    mut filter: Filter,
+    args: &Args,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
     let layout = Layout::of(screen.width());
     let mut table = show::table(layout.header());
     let mut left = args.limit;
@@ -279,18 +287,18 @@ impl Layout {
 fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
     let decision = &row.decision;
     let style = show::outcome_style(&row.outcome);
-    let mut outcome = format!("{style}{}{style:#}", show::outcome(&row.outcome));
+    let mut outcome = vec![format!("{style}{}{style:#}", show::outcome(&row.outcome))];
     if let Outcome::Executed { detail } = &row.outcome
         && !detail.is_empty()
     {
-        outcome += &format!(": {}", escape::terminal(detail, 400));
+        outcome.push(escape::terminal(detail, DETAIL_COLUMNS).into_owned());
     }
-    let mut deed = show::deed(decision);
+    let mut deed = vec![show::deed(decision)];
     if row.sessions_left_out > 0 {
-        deed += &format!(", and {} more", row.sessions_left_out);
+        deed.push(format!("and {} more", row.sessions_left_out));
     }
     if decision.spared > 0 {
-        deed += &format!(", {} spared", decision.spared);
+        deed.push(format!("{} spared", decision.spared));
     }
     screen.line(format!("{HEAD}Decision {}{HEAD:#}\n", row.id))?;
     for (name, value) in [
@@ -300,8 +308,8 @@ fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
             format!("{} ({})", show::text(&decision.policy), decision.mode),
         ),
         ("target", show::target(&decision.target)),
-        ("action", deed),
-        ("outcome", outcome),
+        ("action", deed.join(", ")),
+        ("outcome", outcome.join(": ")),
         ("held for", format_duration(decision.held)),
         ("severity", severity(decision.severity)),
     ] {

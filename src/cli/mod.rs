@@ -14,6 +14,7 @@ mod once;
 mod run;
 mod runtime;
 mod screen;
+pub mod setup;
 pub mod show;
 mod when;
 
@@ -24,12 +25,16 @@ use clap::{Parser, Subcommand};
 pub use exit::{Exit, Failure};
 use screen::Screen;
 
-/// Watch a running ElectrumX through its LocalRPC, and act on abusive sessions by policies;
-/// changes nothing unless told to enforce
+const ABOUT: &str = "Watch a running ElectrumX through its LocalRPC, and act on abusive sessions by \
+                     policies; changes nothing unless told to enforce";
+
+/// The whole of the command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "electrumx-warden",
     version,
+    about = ABOUT,
+    long_about = None,
     after_help = exit::help(),
     max_term_width = 100,
     arg_required_else_help = true,

@@ -204,7 +204,7 @@ fn quantity(number: f64, dimension: Option<Dimension>) -> String {
     units::format(number, dimension.unwrap_or(Dimension::Count))
 }
 
-/// `sent_rate 3.2 MiB/s (> 1 MiB/s)`; a multiple of the population shows what it came to:
+/// `sent_rate 3.2 MiB/s (> 1 MiB/s)`, `client "evil" (=~ ^e)`; a multiple of the population shows what it came to:
 /// `subs 5_000 (> 20x median = 2_400)`.
 pub fn evidence(evidence: &Evidence) -> String {
     let test = text(&evidence.test);
@@ -214,11 +214,11 @@ pub fn evidence(evidence: &Evidence) -> String {
         threshold if is_relative(&evidence.test) => format!(" = {threshold}"),
         _ => String::new(),
     };
-    format!(
-        "{} {} ({test}{threshold})",
-        text(&evidence.field),
-        seen(evidence)
-    )
+    let seen = match evidence.seen {
+        Seen::Text(_) => format!("\"{}\"", seen(evidence)),
+        _ => seen(evidence),
+    };
+    format!("{} {seen} ({test}{threshold})", text(&evidence.field))
 }
 
 /// Whether a test compares with what is normal.
@@ -256,9 +256,12 @@ pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     };
     let policy = text(&decision.policy);
     let tests: Vec<_> = decision.evidence.iter().map(evidence).collect();
-    let _ = write!(line, "  {HEAD}{policy}{HEAD:#}: {}", tests.join(", "));
+    let _ = write!(line, "  {HEAD}{policy}{HEAD:#}");
+    if !tests.is_empty() {
+        let _ = write!(line, ": {}", tests.join(", "));
+    }
     if !decision.held.is_zero() {
-        let _ = write!(line, ", for {}", format_duration(decision.held));
+        let _ = write!(line, " for {}", format_duration(decision.held));
     }
     let why = match of {
         Outcome::Suppressed(by) => suppression(by),

@@ -307,7 +307,15 @@ fn what_is_no_journal() {
             &["journal", "--config", "bad.toml"],
             &["journal", "--config", "missing.toml"],
             &["journal"],
-            &["journal", "--path", "x", "--since", "1h", "--until", "2h"],
+            &[
+                "journal",
+                "--path",
+                "x",
+                "--since",
+                "2026-01-02",
+                "--until",
+                "2026-01-01 12:00",
+            ],
         ],
     ));
 }
