@@ -45,8 +45,8 @@ pub use diagnostic::{Diagnostic, Problem};
 pub use lint::Capabilities;
 pub use list::{AddressSet, List, ListFile};
 pub use load::read_list;
-pub use shipped::shipped;
 pub use set::{Checked, PolicySet, ReadList, check, check_within};
+pub use shipped::shipped;
 pub use source::Source;
 
 /// Whether decisions are carried out; of two modes the weaker wins.

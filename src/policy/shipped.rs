@@ -45,9 +45,19 @@ mod tests {
             .filter(|name| !name.ends_with(".test.toml"))
             .collect();
         files.sort();
-        assert_eq!(files, SHIPPED.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        assert_eq!(
+            files,
+            SHIPPED.iter().map(|(name, _)| *name).collect::<Vec<_>>()
+        );
         let checked = shipped();
-        assert_eq!(checked.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(), [""; 0]);
+        assert_eq!(
+            checked
+                .diagnostics
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            [""; 0]
+        );
         assert!(checked.set.is_some());
     }
 }
