@@ -18,6 +18,8 @@ pub mod policy;
 pub mod poll;
 pub mod redact;
 pub mod rpc;
+#[cfg(test)]
+mod scene;
 pub mod sim;
 pub mod snapshot;
 pub mod time;

@@ -16,6 +16,8 @@ mod private;
 mod sessions;
 mod table;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::decision::{SessionRef, Target};
+use crate::decision::{Epoch, SessionRef, Target};
 use crate::field::Scope;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
@@ -77,6 +79,9 @@ pub enum Continuity {
     Gap,
 }
 
+/// How far the server's clock and the agent's may drift apart between two polls.
+const CLOCK_SLACK: Duration = Duration::from_secs(30);
+
 /// An error costs 100, from 1.10.1 on.
 const ERROR_COST_THOUSANDTHS: u64 = 100_000;
 
@@ -94,6 +99,7 @@ const GROUP_COUNTERS: [Counter; 6] = [
 #[derive(Debug)]
 struct Last {
     at: Timestamp,
+    epoch: Epoch,
     server: Server,
 }
 
@@ -202,6 +208,7 @@ impl History {
         self.observe_server(&snapshot.server, at, continuity);
         self.last = Some(Last {
             at,
+            epoch: snapshot.epoch,
             server: snapshot.server.clone(),
         });
         continuity
@@ -278,15 +285,14 @@ impl History {
         let Some(last) = &self.last else {
             return Continuity::First;
         };
-        let (server, before) = (&snapshot.server, &last.server);
-        let went_back = match (server.uptime, before.uptime) {
-            (Some(now), Some(then)) => now.at_least + now.resolution < then.at_least,
-            _ => false,
-        };
-        if went_back || (server.pid.is_some() && server.pid != before.pid) {
-            Continuity::Restarted
-        } else if snapshot.at().since(last.at) > self.bounds.gap_max {
+        let elapsed = snapshot.at().since(last.at);
+        if elapsed > self.bounds.gap_max {
             Continuity::Gap
+        // A restart breaks the connection, so over one there is none, whatever its clock says.
+        } else if snapshot.epoch != last.epoch
+            && has_restarted(&last.server, &snapshot.server, elapsed)
+        {
+            Continuity::Restarted
         } else {
             Continuity::Continued
         }
@@ -342,12 +348,10 @@ impl History {
             let (seen, did) = self.sessions.observe(sessions, row, at, snapshot.epoch);
             let (slot, is_new) = match seen {
                 Seen::Known(slot) => (slot, false),
-                Seen::New(slot) => {
-                    self.place(slot, at);
-                    (slot, true)
-                }
+                Seen::New { slot, is_fresh } => (slot, is_fresh),
                 Seen::Untracked => continue,
             };
+            self.place(slot, at);
             self.sessions.get_mut(slot).client = self.client_slots[sessions.client[row].index()];
             self.count_presence(slot, at);
             if is_continued {
@@ -376,18 +380,26 @@ impl History {
         });
     }
 
-    /// Finds the address and the subnet of a new session.
+    /// Finds the address and the subnet of a session that has none yet: it is new, or the tables
+    /// were full until now.
     fn place(&mut self, slot: u32, at: Timestamp) {
         let session = self.sessions.get_mut(slot);
-        match session.session.peer.0 {
-            None => (session.is_private, session.address, session.subnet) = (true, NONE, NONE),
-            Some(peer) => {
-                let address = peer.ip();
-                session.is_private = is_private(address);
-                let network = SubnetWidths::ADDRESS.network(address);
-                session.address = self.addresses.keys.slot(&network, at);
-                session.subnet = self.subnets.keys.slot(&self.widths.network(address), at);
-            }
+        if session.address != NONE && session.subnet != NONE {
+            return;
+        }
+        let Some(peer) = session.session.peer.0 else {
+            return;
+        };
+        let (address, subnet) = (
+            SubnetWidths::ADDRESS.network(peer.ip()),
+            self.widths.network(peer.ip()),
+        );
+        if session.address == NONE {
+            session.address = self.addresses.keys.slot(&address, at);
+        }
+        // A subnet so wide that it is public but for this part of it is not this part's.
+        if session.subnet == NONE && session.is_private == is_private(subnet.addr()) {
+            session.subnet = self.subnets.keys.slot(&subnet, at);
         }
     }
 
@@ -505,6 +517,16 @@ impl History {
         let Table { keys, tallies, .. } = &mut self.groups;
         keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
     }
+}
+
+/// Whether the server `elapsed` after `before` is another process.
+fn has_restarted(before: &Server, now: &Server, elapsed: Duration) -> bool {
+    let is_too_young = before.uptime.zip(now.uptime).is_some_and(|(then, now)| {
+        let at_most = now.at_least + now.resolution;
+        at_most < then.at_least || at_most + CLOCK_SLACK < then.at_least + elapsed
+    });
+    // In a container a pid can come again.
+    is_too_young || (now.pid.is_some() && now.pid != before.pid)
 }
 
 /// What the engine reads.

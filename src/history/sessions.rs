@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::CLOCK_SLACK;
 use super::keys::NONE;
+use super::private::is_private;
 use super::tally::{COST_SCALE, Counter};
 use crate::decision::{Epoch, Peer, SessionRef};
 use crate::snapshot::Sessions;
@@ -14,9 +16,6 @@ use crate::wire::Inspection;
 
 /// No row of the present snapshot.
 pub(super) const GONE: u32 = u32::MAX;
-
-/// How far apart an age may be from what the last one and the clock give, over a reconnection.
-const AGE_SLACK_S: f64 = 30.0;
 
 /// How far the rows go over which a session is looked for before the table is asked: rows keep
 /// their order, and few leave between two polls.
@@ -112,8 +111,14 @@ pub(super) fn thousandths(cost: f64) -> u64 {
 pub(super) enum Seen {
     /// A session known from the last poll.
     Known(u32),
-    /// One that was not there at the last poll.
-    New(u32),
+    /// One that was not known.
+    New {
+        /// Its slot.
+        slot: u32,
+        /// Whether it connected since the last poll. One that was there before and not tracked
+        /// did an unknown part of what it did since then.
+        is_fresh: bool,
+    },
     /// The table is full.
     Untracked,
 }
@@ -205,7 +210,8 @@ impl SessionTable {
     }
 
     /// Finds the session of `row`, or makes a slot for it. `at` and `epoch` are the poll's.
-    /// Gives also what it did since the last poll: a new session all that it ever did.
+    /// Gives also what it did since the last poll, as far as that is known: a fresh session all
+    /// that it ever did.
     pub(super) fn observe(
         &mut self,
         sessions: &Sessions,
@@ -233,13 +239,17 @@ impl SessionTable {
             self.untracked += 1;
             return (Seen::Untracked, now.since(&now));
         };
-        let age_s = sessions.age_s[row];
+        let (age_s, peer) = (sessions.age_s[row], sessions.peer[row]);
+        // An unknown age is not below anything.
+        let is_fresh = age_s <= (at.since(self.polled) + CLOCK_SLACK).as_secs_f64();
         let slot = &mut self.slots[index as usize];
         slot.session = SessionRef {
             id: sessions.id[row],
-            peer: sessions.peer[row],
+            peer,
             since: start(at, age_s),
         };
+        slot.is_private = peer.0.is_none_or(|peer| is_private(peer.ip()));
+        (slot.address, slot.subnet, slot.client) = (NONE, NONE, NONE);
         slot.row = u32::try_from(row).unwrap_or(GONE);
         slot.generation = slot.generation.wrapping_add(1);
         slot.is_used = true;
@@ -253,7 +263,12 @@ impl SessionTable {
             hasher.hash_one(slots[s as usize].session.id)
         });
         self.next_order.push(index);
-        (Seen::New(index), now.since(&Counters::default()))
+        let before = if is_fresh { Counters::default() } else { now };
+        let seen = Seen::New {
+            slot: index,
+            is_fresh,
+        };
+        (seen, now.since(&before))
     }
 
     fn locate(&mut self, id: u64) -> Option<u32> {
@@ -286,7 +301,7 @@ impl SessionTable {
         }
         let expected_s = slot.age_s + at.since(self.polled).as_secs_f64();
         // An unknown age agrees with nothing: better to lose a history than to mix two.
-        epoch == self.epoch || (sessions.age_s[row] - expected_s).abs() <= AGE_SLACK_S
+        epoch == self.epoch || (sessions.age_s[row] - expected_s).abs() <= CLOCK_SLACK.as_secs_f64()
     }
 
     fn unindex(&mut self, index: u32) {
