@@ -7,7 +7,8 @@ use clap::ArgGroup;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::show::{BAD, Format, GOOD, Screen, WARN, counted};
+use super::screen::{Format, Screen};
+use super::show::{BAD, GOOD, WARN, counted};
 use crate::config::{Config, Policies};
 use crate::policy::Diagnostic;
 
@@ -109,6 +110,7 @@ impl Report {
             None => counted(self.files, "policy file", "policy files"),
         };
         match (self.has_config, self.files) {
+            (false, 0) => "no policies".to_owned(),
             (false, _) => policies,
             (true, 0) => "the configuration".to_owned(),
             (true, _) => format!("the configuration and {policies}"),

@@ -54,7 +54,11 @@ pub(super) struct Args {
 fn length(text: &str) -> Result<Duration, String> {
     let length = parse_duration(text).map_err(|error| error.to_string())?;
     let bounds = Duration::from_secs(5)..=STORY;
-    if bounds.contains(&length) { Ok(length) } else { Err("5s to 10m".to_owned()) }
+    if bounds.contains(&length) {
+        Ok(length)
+    } else {
+        Err("5s to 10m".to_owned())
+    }
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -83,13 +87,27 @@ async fn play(
     let world = World::story(Release::V1_20_0, args.seed);
     let server = Arc::new(Server::start(world, Pace::Manual).await?);
     let mut agent = Agent::new(
-        Warden::new(set, Settings { mode: Mode::Enforce, ..Settings::default() }),
+        Warden::new(
+            set,
+            Settings {
+                mode: Mode::Enforce,
+                ..Settings::default()
+            },
+        ),
         Client::new(ClientOptions::new(server.addr().to_string())),
         journal,
         Box::new(SimulatedClock(Arc::clone(&server))),
-        AgentOptions { interval: INTERVAL, inspect_max: 20, retention: Retention::default() },
+        AgentOptions {
+            interval: INTERVAL,
+            inspect_max: 20,
+            retention: Retention::default(),
+        },
     )?;
-    let mut told = Told { format: args.format, sessions: 0, polls: 0 };
+    let mut told = Told {
+        format: args.format,
+        sessions: 0,
+        polls: 0,
+    };
     told.opening(args, &agent, screen)?;
     let steps = u32::try_from(STORY.as_secs() / STEP.as_secs()).unwrap_or(1);
     let mut beat = tokio::time::interval(args.length / steps);
@@ -149,7 +167,13 @@ impl Told {
                 }
                 Format::Json => {
                     let at_s = event.at.as_secs_f64();
-                    screen.json("event", &EventJson { at_s, text: &event.text })?;
+                    screen.json(
+                        "event",
+                        &EventJson {
+                            at_s,
+                            text: &event.text,
+                        },
+                    )?;
                 }
             }
         }
@@ -163,7 +187,13 @@ impl Told {
         screen: &mut Screen,
     ) -> std::io::Result<()> {
         self.polls += 1;
-        for Carried { id, decision, outcome, .. } in carried {
+        for Carried {
+            id,
+            decision,
+            outcome,
+            ..
+        } in carried
+        {
             if matches!(outcome, Outcome::Executed { .. }) {
                 self.sessions += decision.sessions.len();
             }
@@ -200,16 +230,26 @@ impl Told {
         screen.line("")?;
         screen.table(table)?;
         screen.line("")?;
-        let times = score.time_to_disconnect.map_or(String::new(), |Spread { p50, max }| {
-            format!(", in {} (median) and {} (worst) of abuse", seconds(p50), seconds(max))
-        });
+        let times = score
+            .time_to_disconnect
+            .map_or(String::new(), |Spread { p50, max }| {
+                format!(
+                    ", in {} (median) and {} (worst) of abuse",
+                    seconds(p50),
+                    seconds(max)
+                )
+            });
         let all = score.abusers_disconnected == score.abusers;
         let style = if all { GOOD } else { BAD };
         screen.line(format!(
             "{style}abusers: {} of {} disconnected{style:#}{times}",
             score.abusers_disconnected, score.abusers
         ))?;
-        let style = if score.honest_disconnected == 0 { GOOD } else { BAD };
+        let style = if score.honest_disconnected == 0 {
+            GOOD
+        } else {
+            BAD
+        };
         screen.line(format!(
             "{style}honest:  {} of {} disconnected by mistake{style:#}",
             score.honest_disconnected, score.honest
@@ -228,10 +268,15 @@ fn row(kind: &KindScore) -> Vec<Cell> {
     } else {
         kind.disconnected == kind.met
     };
-    let color = if is_right { comfy_table::Color::Green } else { comfy_table::Color::Red };
+    let color = if is_right {
+        comfy_table::Color::Green
+    } else {
+        comfy_table::Color::Red
+    };
     let time = |time: fn(Spread) -> Duration| {
         // For the honest there is no time that would be good.
-        kind.time_to_disconnect.map_or_else(String::new, |spread| seconds(time(spread)))
+        kind.time_to_disconnect
+            .map_or_else(String::new, |spread| seconds(time(spread)))
     };
     vec![
         Cell::new(kind.kind.label()),
@@ -282,7 +327,10 @@ struct KindJson {
 
 impl SpreadJson {
     fn of(spread: Spread) -> Self {
-        Self { p50: spread.p50.as_secs_f64(), max: spread.max.as_secs_f64() }
+        Self {
+            p50: spread.p50.as_secs_f64(),
+            max: spread.max.as_secs_f64(),
+        }
     }
 }
 

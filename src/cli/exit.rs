@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::cli::show;
+use crate::cli::screen;
 use crate::journal::JournalError;
 
 /// The exit codes, each with the meaning that `--help` gives it.
@@ -45,16 +45,13 @@ impl From<Exit> for ExitCode {
 
 /// The codes for the end of `--help`.
 pub(super) fn help() -> String {
-    let mut text = "Exit codes:".to_owned();
-    for exit in Exit::ALL {
-        text += &format!("\n  {}  {}", exit as u8, exit.doc());
-    }
-    text
+    let codes = Exit::ALL.map(|exit| format!("  {}  {}", exit as u8, exit.doc()));
+    format!("Exit codes:\n{}", codes.join("\n"))
 }
 
 /// Why a command ends early.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The output cannot be written.
     Output(io::Error),
     /// Anything else, with what to do about it.
@@ -67,7 +64,8 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+    /// With what is wrong and what to do about it.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         let message = message.into();
         Self::Told { exit, message }
     }
@@ -78,11 +76,11 @@ impl Failure {
             // Whoever reads the output has seen enough: `| head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Output(error) => {
-                show::error(&format!("the output cannot be written: {error}"));
+                screen::error(&format!("the output cannot be written: {error}"));
                 Exit::Failed
             }
             Self::Told { exit, message } => {
-                show::error(&message);
+                screen::error(&message);
                 exit
             }
         }

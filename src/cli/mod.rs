@@ -4,23 +4,37 @@
 //! an [`Exit`] code.
 
 mod check;
+mod completions;
+mod demo;
 mod exit;
-mod show;
+mod fields;
+mod journal;
+pub mod logging;
+mod once;
+mod run;
+mod runtime;
+mod screen;
+pub mod setup;
+pub mod show;
+mod when;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use exit::Exit;
-use exit::Failure;
-use show::Screen;
+pub use exit::{Exit, Failure};
+use screen::Screen;
 
-/// Moderates a running ElectrumX by policies: watches it through its LocalRPC, and disconnects or
-/// logs abusive sessions, changes its daemon or alerts. Changes nothing unless told to enforce.
+const ABOUT: &str = "Watch a running ElectrumX through its LocalRPC, and act on abusive sessions by \
+                     policies; changes nothing unless told to enforce";
+
+/// The whole of the command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "electrumx-warden",
     version,
+    about = ABOUT,
+    long_about = None,
     after_help = exit::help(),
     max_term_width = 100,
     arg_required_else_help = true,
@@ -34,13 +48,25 @@ struct Cli {
 // In the order in which one meets them.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Once(once::Args),
+    Run(run::Args),
     Check(check::Args),
+    Journal(journal::Args),
+    Fields(fields::Args),
+    Completions(completions::Args),
 }
 
 impl Command {
     fn run(&self, screen: &mut Screen) -> Result<Exit, Failure> {
         match self {
+            Self::Demo(args) => demo::run(args, screen),
+            Self::Once(args) => once::run(args, screen),
+            Self::Run(args) => run::run(args),
             Self::Check(args) => check::run(args, screen),
+            Self::Journal(args) => journal::run(args, screen),
+            Self::Fields(args) => fields::run(args, screen),
+            Self::Completions(args) => completions::run(args, screen),
         }
     }
 }

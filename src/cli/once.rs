@@ -31,7 +31,7 @@ use crate::warden::{Settings, Warden};
   electrumx-warden once --rpc 127.0.0.1:8000 --policies policies --samples 8 --interval 10s
   electrumx-warden once --rpc 127.0.0.1:8000 --format json | jq 'select(.type == \"decision\")'")]
 pub(super) struct Args {
-    /// The server's LocalRPC, HOST:PORT
+    /// Where the server's RPC listens, HOST:PORT
     #[arg(long, value_name = "HOST:PORT")]
     rpc: String,
 
@@ -63,13 +63,22 @@ pub(super) struct Args {
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = parse_duration(text).map_err(|error| error.to_string())?;
     let bounds = Duration::from_millis(100)..=Duration::from_secs(3_600);
-    if bounds.contains(&interval) { Ok(interval) } else { Err("100ms to 1h".to_owned()) }
+    if bounds.contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("100ms to 1h".to_owned())
+    }
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let set = policies(args)?;
     let logs = |policy: &&crate::policy::Policy| matches!(policy.action, Action::Log { .. });
-    if let Some(policy) = set.policies.iter().find(logs).filter(|_| args.enforce && args.journal.is_none()) {
+    if let Some(policy) = set
+        .policies
+        .iter()
+        .find(logs)
+        .filter(|_| args.enforce && args.journal.is_none())
+    {
         return Err(Failure::new(
             Exit::Usage,
             format!(
@@ -80,7 +89,10 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         ));
     }
     let folder = tempfile::tempdir()?;
-    let path = args.journal.clone().unwrap_or_else(|| folder.path().join("journal.sqlite"));
+    let path = args
+        .journal
+        .clone()
+        .unwrap_or_else(|| folder.path().join("journal.sqlite"));
     let journal =
         Journal::open(&path).map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
     runtime::block_on(sample(args, set, journal, screen))
@@ -92,7 +104,9 @@ fn policies(args: &Args) -> Result<PolicySet, Failure> {
         paths => PolicySet::load(paths),
     };
     complain(&checked.diagnostics);
-    checked.set.ok_or_else(|| Failure::new(Exit::Setup, "the policies must be mended first"))
+    checked
+        .set
+        .ok_or_else(|| Failure::new(Exit::Setup, "the policies must be mended first"))
 }
 
 /// What has come of all samples.
@@ -126,9 +140,19 @@ async fn sample(
     journal: Journal,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
-    let mode = if args.enforce { Mode::Enforce } else { Mode::DryRun };
+    let mode = if args.enforce {
+        Mode::Enforce
+    } else {
+        Mode::DryRun
+    };
     let mut agent = Agent::new(
-        Warden::new(set, Settings { mode, ..Settings::default() }),
+        Warden::new(
+            set,
+            Settings {
+                mode,
+                ..Settings::default()
+            },
+        ),
         Client::new(ClientOptions::new(&args.rpc)),
         journal,
         Box::new(SteadyClock::start()),
@@ -166,7 +190,11 @@ async fn sample(
             Format::Json => write_end(snapshot, &pending, &unjudged, &summary, screen)?,
         }
     }
-    Ok(if summary.failed > 0 { Exit::Failed } else { Exit::Ok })
+    Ok(if summary.failed > 0 {
+        Exit::Failed
+    } else {
+        Exit::Ok
+    })
 }
 
 /// What policies ask for and this release does not tell.
@@ -187,7 +215,10 @@ fn tell_decisions(
             Format::Text => screen.line(decision_line(&carried.decision, &carried.outcome))?,
             Format::Json => {
                 let id = None;
-                screen.json("decision", &decision_json(id, &carried.decision, &carried.outcome))?;
+                screen.json(
+                    "decision",
+                    &decision_json(id, &carried.decision, &carried.outcome),
+                )?;
             }
         }
     }
@@ -225,7 +256,11 @@ fn tell_end(
         screen.line(line)?;
     }
     let what = if args.enforce { "executed" } else { "dry-run" };
-    let done = if args.enforce { summary.executed } else { summary.dry_run };
+    let done = if args.enforce {
+        summary.executed
+    } else {
+        summary.dry_run
+    };
     screen.line(format!(
         "{}: {done} {what}, {} suppressed, {} failed; {} pending; {} not judged",
         counted(summary.decisions, "decision", "decisions"),
@@ -242,7 +277,8 @@ fn portrait(rpc: &str, snapshot: &Snapshot) -> [String; 2] {
     let text = |text: &Option<String>, otherwise: &str| {
         escape::terminal(text.as_deref().unwrap_or(otherwise), 80).into_owned()
     };
-    let height = |height: Option<u64>| height.map_or("none".to_owned(), |height| height.to_string());
+    let height =
+        |height: Option<u64>| height.map_or("none".to_owned(), |height| height.to_string());
     let uptime = server.uptime.map_or(String::new(), |uptime| {
         format!(", up {}", format_duration(uptime.at_least))
     });
@@ -261,8 +297,16 @@ fn portrait(rpc: &str, snapshot: &Snapshot) -> [String; 2] {
             "{} and {}, {}, {}",
             counted(sessions.len() - rpcs, "client session", "client sessions"),
             counted(rpcs, "RPC connection", "RPC connections"),
-            counted(usize::try_from(server.groups).unwrap_or(0), "group", "groups"),
-            counted(usize::try_from(server.errors).unwrap_or(0), "error", "errors"),
+            counted(
+                usize::try_from(server.groups).unwrap_or(0),
+                "group",
+                "groups"
+            ),
+            counted(
+                usize::try_from(server.errors).unwrap_or(0),
+                "error",
+                "errors"
+            ),
         ),
     ]
 }
@@ -307,7 +351,12 @@ fn write_end(
     screen: &mut Screen,
 ) -> std::io::Result<()> {
     let server = &snapshot.server;
-    let rpcs = snapshot.sessions.flags.iter().filter(|flags| flags.is_rpc()).count();
+    let rpcs = snapshot
+        .sessions
+        .flags
+        .iter()
+        .filter(|flags| flags.is_rpc())
+        .count();
     screen.json(
         "snapshot",
         &SnapshotJson {

@@ -44,7 +44,10 @@ fn load(args: &Args) -> Result<(Config, PolicySet), Failure> {
     complain(&checked.diagnostics);
     let broken = |what: &str| {
         let path = args.config.display();
-        Failure::new(Exit::Setup, format!("not started, for {what} of `{path}` must be mended first"))
+        Failure::new(
+            Exit::Setup,
+            format!("not started, for {what} of `{path}` must be mended first"),
+        )
     };
     let config = checked.config.ok_or_else(|| broken("the configuration"))?;
     let policies = config.policies.load();
@@ -56,9 +59,15 @@ fn load(args: &Args) -> Result<(Config, PolicySet), Failure> {
 async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit, Failure> {
     let shutdown = runtime::shutdown()?;
     let policies = counted(set.policies.len(), "policy", "policies");
-    info!("watching {} every {:?} by {policies}, mode {}", config.server.rpc, config.server.interval, config.mode);
+    info!(
+        "watching {} every {:?} by {policies}, mode {}",
+        config.server.rpc, config.server.interval, config.mode
+    );
     if config.mode != Mode::Enforce {
-        warn!("mode {}: nothing on the server will be changed", config.mode);
+        warn!(
+            "mode {}: nothing on the server will be changed",
+            config.mode
+        );
     }
     let settings = Settings {
         mode: config.mode,
@@ -85,13 +94,20 @@ async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit
 
 /// Each decision as a line of the log.
 fn tell(tick: &Tick) {
-    for Carried { id, decision, outcome, .. } in &tick.carried {
+    for Carried {
+        id,
+        decision,
+        outcome,
+        ..
+    } in &tick.carried
+    {
         let line = decision_line(decision, outcome);
         let line = anstream::adapter::strip_str(&line);
         let id = id.map(|id| id.0);
-        match outcome {
-            Outcome::Failed { .. } => error!(decision = id, "{line}"),
-            _ => info!(decision = id, "{line}"),
+        if matches!(outcome, Outcome::Failed { .. }) {
+            error!(decision = id, "{line}");
+        } else {
+            info!(decision = id, "{line}");
         }
     }
 }

@@ -5,9 +5,7 @@ use std::future::Future;
 use super::exit::{Exit, Failure};
 
 /// Runs a command to its end.
-pub(super) fn block_on<T>(
-    command: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

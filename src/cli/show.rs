@@ -1,151 +1,482 @@
-//! What people and programs read: tables, diagnostics, lines of text and of JSON, in one style.
+//! Decisions and tables as people and programs read them.
 //!
-//! Everything is written styled, and loses its style on the way where there is no terminal or
-//! `NO_COLOR` is set. Text that clients chose is escaped here, at the last moment.
+//! Text that clients chose is escaped here, at the last moment. Text for people is styled; a
+//! stream without colour drops that.
 
-use std::io::{self, Stdout, Write};
+use std::fmt::Write as _;
 
-use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
-use miette::{GraphicalReportHandler, GraphicalTheme};
+use chrono::{DateTime, Utc};
+use comfy_table::{Attribute, Cell, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
-use crate::policy::Diagnostic;
+use crate::decision::{Decision, Evidence, Outcome, Seen, SessionRef, Suppression, Target};
+use crate::escape;
+use crate::field::Dimension;
+use crate::journal::DecisionId;
+use crate::policy::{Action, DaemonTarget, Mode};
+use crate::time::Timestamp;
+use crate::units::{self, format_duration};
 
-/// How wide the page is where nobody says.
-const WIDTH_DEFAULT: usize = 100;
+/// What went well.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// What went wrong.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What deserves a look.
+pub const WARN: Style = AnsiColor::Yellow.on_default();
+/// Headings.
+pub const HEAD: Style = Style::new().bold();
+/// What matters less.
+pub const DIM: Style = Style::new().dimmed();
 
-/// Narrower than this nothing fits; wider, nobody reads.
-const WIDTHS: std::ops::RangeInclusive<usize> = 40..=200;
+/// Names that clients chose are cut to this many columns.
+const NAME_COLUMNS: usize = 48;
 
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-pub(super) const WARN: Style = AnsiColor::Yellow.on_default();
-pub(super) const HEAD: Style = Style::new().bold();
-pub(super) const DIM: Style = Style::new().dimmed();
-
-/// Whether people or programs read the output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line, each with a `type`.
-    Json,
-}
-
-/// Standard output, with its width.
-#[derive(Debug)]
-pub(super) struct Screen {
-    out: AutoStream<Stdout>,
-    width: usize,
-}
-
-impl Screen {
-    pub(super) fn stdout() -> Self {
-        Self {
-            out: AutoStream::auto(io::stdout()),
-            width: width(&comfy_table::Table::new()),
-        }
-    }
-
-    /// Columns.
-    pub(super) const fn width(&self) -> usize {
-        self.width
-    }
-
-    /// A line of text, which may be styled.
-    pub(super) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        writeln!(self.out, "{}", text.as_ref())
-    }
-
-    /// Text that brings its own line ends.
-    pub(super) fn text(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        write!(self.out, "{}", text.as_ref())
-    }
-
-    /// A line of JSON: `body`, an object, after its `type`.
-    pub(super) fn json(&mut self, kind: &'static str, body: &impl Serialize) -> io::Result<()> {
-        #[derive(Serialize)]
-        struct Line<'a, T> {
-            r#type: &'static str,
-            #[serde(flatten)]
-            body: &'a T,
-        }
-        let mut line = Vec::new();
-        let line_of = Line { r#type: kind, body };
-        line_of.serialize(&mut serde_json::Serializer::with_formatter(
-            &mut line, Ascii,
-        ))?;
-        line.push(b'\n');
-        self.out.write_all(&line)
-    }
-
-    /// Findings as people read them, with the text underlined.
-    pub(super) fn diagnostics(&mut self, diagnostics: &[Diagnostic]) -> io::Result<()> {
-        let text = report(diagnostics, self.width);
-        self.text(text)
-    }
-}
-
-/// Findings on standard error, for commands whose output is something else.
-pub(super) fn complain(diagnostics: &[Diagnostic]) {
-    let width = width(comfy_table::Table::new().use_stderr());
-    let _ = write!(anstream::stderr(), "{}", report(diagnostics, width));
-}
-
-/// A sentence on standard error.
-pub(super) fn error(message: &str) {
-    let _ = writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {message}");
-}
-
-fn report(diagnostics: &[Diagnostic], width: usize) -> String {
-    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
-        .with_width(width)
-        .with_links(false);
-    let mut text = String::new();
-    for diagnostic in diagnostics {
-        // Writing to a string cannot fail.
-        let _ = handler.render_report(&mut text, diagnostic);
-        text.push('\n');
-    }
-    text
-}
-
-/// The width of the terminal that a table's stream is. `COLUMNS` first: who sets it means it.
-fn width(stream: &comfy_table::Table) -> usize {
-    let set = std::env::var("COLUMNS").ok();
-    let set = set.and_then(|columns| columns.trim().parse().ok());
-    set.or_else(|| stream.width().map(usize::from))
-        .unwrap_or(WIDTH_DEFAULT)
-        .clamp(*WIDTHS.start(), *WIDTHS.end())
-}
-
-/// JSON in ASCII. It reads back to the letter, and no name that a client chose moves a cursor or
-/// turns text around where the line is looked at.
-struct Ascii;
-
-impl serde_json::ser::Formatter for Ascii {
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        let mut units = [0; 2];
-        for c in fragment.chars() {
-            if c.is_ascii() && c != '\x7f' {
-                writer.write_all(&[c as u8])?;
-            } else {
-                for unit in c.encode_utf16(&mut units) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
+/// The server's words are cut to this many columns in a line or cell.
+const DETAIL_COLUMNS: usize = 100;
 
 /// `1 error`, `2 errors`.
-pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// A table without borders, whose cells wrap.
+pub fn table(header: &[&str]) -> Table {
+    let rule = LineStyle::none().fill('─');
+    let mut table = Table::new();
+    table
+        .load_style(TableStyle::new().header_separator(rule))
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.iter().map(|name| heading(name)));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+fn heading(name: &str) -> Cell {
+    Cell::new(name).add_attribute(Attribute::Bold)
+}
+
+/// UTC, to the second: `2026-01-31 23:59:59`.
+pub fn time(at: Timestamp) -> String {
+    formatted(at, "%Y-%m-%d %H:%M:%S")
+}
+
+/// UTC, to the millisecond.
+pub fn exact_time(at: Timestamp) -> String {
+    formatted(at, "%Y-%m-%d %H:%M:%S%.3f UTC")
+}
+
+fn formatted(at: Timestamp, format: &str) -> String {
+    DateTime::<Utc>::from_timestamp_millis(at.as_millis())
+        .map_or_else(|| at.to_string(), |time| time.format(format).to_string())
+}
+
+/// Text that somebody else chose, for a line or a cell.
+pub fn text(text: &str) -> String {
+    escape::terminal(text, NAME_COLUMNS).into_owned()
+}
+
+/// `subnet 203.0.113.0/24`, `client "electrum/4.5"`, `server`.
+pub fn target(target: &Target) -> String {
+    let scope = target.scope();
+    match target {
+        Target::Server => scope.to_string(),
+        Target::Group(name) | Target::Client(name) => format!("{scope} \"{}\"", text(name)),
+        _ => format!("{scope} {target}"),
+    }
+}
+
+/// What is wanted: `disconnect`, `log for 10m`, `daemon_url to default`.
+pub fn action(action: &Action) -> String {
+    match action {
+        Action::Disconnect | Action::Alert => action.kind().to_string(),
+        Action::Log { duration } => format!("log for {}", format_duration(*duration)),
+        Action::DaemonUrl { to } => format!("daemon_url to {}", daemon(to)),
+    }
+}
+
+fn daemon(to: &DaemonTarget) -> String {
+    match to {
+        DaemonTarget::Default => "default".to_owned(),
+        DaemonTarget::Env(name) => format!("${}", text(name)),
+        DaemonTarget::File(path) => text(path),
+    }
+}
+
+/// What came of it, for a cell: `suppressed: cooldown`, `failed: ...`.
+pub fn short_outcome(of: &Outcome) -> String {
+    let word = outcome_word(of);
+    match of {
+        Outcome::Suppressed(by) => format!("{word}: {}", suppression_word(by)),
+        Outcome::Failed { detail } if !detail.is_empty() => format!("{word}: {}", text(detail)),
+        _ => word.to_owned(),
+    }
+}
+
+/// What came of it, in a few words: `executed`, `suppressed: cooldown`, `failed: ...`.
+pub fn outcome(outcome: &Outcome) -> String {
+    let word = outcome_word(outcome);
+    match outcome {
+        Outcome::Suppressed(by) => format!("{word}: {}", suppression(by)),
+        Outcome::Failed { detail } if !detail.is_empty() => {
+            format!("{word}: {}", escape::terminal(detail, DETAIL_COLUMNS))
+        }
+        _ => word.to_owned(),
+    }
+}
+
+/// The kind of outcome, as the journal's filter has it.
+const fn outcome_word(outcome: &Outcome) -> &'static str {
+    crate::journal::OutcomeKind::of(outcome).name()
+}
+
+/// How an outcome is coloured.
+pub const fn outcome_style(outcome: &Outcome) -> Style {
+    match outcome {
+        Outcome::Executed { .. } => GOOD,
+        Outcome::Failed { .. } => BAD,
+        Outcome::Intended | Outcome::DryRun => WARN,
+        Outcome::Suppressed(_) => DIM,
+    }
+}
+
+/// A cell in the colour of an outcome.
+pub fn outcome_cell(text: String, of: &Outcome) -> Cell {
+    use comfy_table::Color;
+    let cell = Cell::new(text);
+    match of {
+        Outcome::Executed { .. } => cell.fg(Color::Green),
+        Outcome::Failed { .. } => cell.fg(Color::Red),
+        Outcome::Intended | Outcome::DryRun => cell.fg(Color::Yellow),
+        Outcome::Suppressed(_) => cell.add_attribute(Attribute::Dim),
+    }
+}
+
+/// Why, in a few words.
+pub fn suppression(by: &Suppression) -> String {
+    match by {
+        Suppression::Protection => "protected".to_owned(),
+        Suppression::Cooldown { until } => format!("cooldown until {}", time(*until)),
+        Suppression::PolicyLimit => "the policy's limit".to_owned(),
+        Suppression::ActionLimit => "the limit of this action".to_owned(),
+        Suppression::Breaker { until } => format!("breaker open until {}", time(*until)),
+        Suppression::Covered { policy } => format!("covered by {}", text(policy)),
+        Suppression::UncertainMembers => "members uncertain".to_owned(),
+        Suppression::AmbiguousId => "ambiguous ID".to_owned(),
+        Suppression::NothingToDo => "nothing to do".to_owned(),
+    }
+}
+
+/// The stable word for JSON.
+const fn suppression_word(by: &Suppression) -> &'static str {
+    match by {
+        Suppression::Protection => "protection",
+        Suppression::Cooldown { .. } => "cooldown",
+        Suppression::PolicyLimit => "policy-limit",
+        Suppression::ActionLimit => "action-limit",
+        Suppression::Breaker { .. } => "breaker",
+        Suppression::Covered { .. } => "covered",
+        Suppression::UncertainMembers => "uncertain-members",
+        Suppression::AmbiguousId => "ambiguous-id",
+        Suppression::NothingToDo => "nothing-to-do",
+    }
+}
+
+/// A value as a test saw it, with its unit.
+pub fn seen(evidence: &Evidence) -> String {
+    match &evidence.seen {
+        Seen::Flag(flag) => flag.to_string(),
+        Seen::Number(number) => quantity(*number, evidence.dimension),
+        Seen::Text(seen) => text(seen),
+    }
+}
+
+/// What a number was compared with; empty where that is not a number.
+pub fn threshold(evidence: &Evidence) -> String {
+    evidence.threshold.map_or_else(String::new, |threshold| {
+        quantity(threshold, evidence.dimension)
+    })
+}
+
+fn quantity(number: f64, dimension: Option<Dimension>) -> String {
+    units::format(number, dimension.unwrap_or(Dimension::Count))
+}
+
+/// `sent_rate 3.2 MiB/s (> 1 MiB/s)`, `client "evil" (=~ ^e)`; a multiple of the population shows what it came to:
+/// `subs 5_000 (> 20x median = 2_400)`.
+pub fn evidence(evidence: &Evidence) -> String {
+    let test = text(&evidence.test);
+    let threshold = match threshold(evidence) {
+        // The test says it already.
+        threshold if threshold.is_empty() || test.ends_with(&threshold) => String::new(),
+        threshold if is_relative(&evidence.test) => format!(" = {threshold}"),
+        _ => String::new(),
+    };
+    let seen = match evidence.seen {
+        Seen::Text(_) => format!("\"{}\"", seen(evidence)),
+        _ => seen(evidence),
+    };
+    format!("{} {seen} ({test}{threshold})", text(&evidence.field))
+}
+
+/// Whether a test compares with what is normal.
+fn is_relative(test: &str) -> bool {
+    let operand = test.trim_start_matches(['>', '<', '=', '!', ' ']);
+    operand.ends_with("median") || operand.starts_with('p') || operand.contains("x p")
+}
+
+/// What is wanted for how many: `disconnect 12 sessions`, `log 1 session for 10m`.
+pub fn deed(decision: &Decision) -> String {
+    let sessions = || counted(decision.sessions.len(), "session", "sessions");
+    match &decision.action {
+        Action::Disconnect => format!("disconnect {}", sessions()),
+        Action::Log { duration } => {
+            format!("log {} for {}", sessions(), format_duration(*duration))
+        }
+        other => action(other),
+    }
+}
+
+/// A decision as one styled line, without its time:
+/// `executed  disconnect 12 sessions of subnet 203.0.113.0/24  hog: sent_rate 3.2 MiB/s (> 1 MiB/s)`.
+pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
+    let style = outcome_style(of);
+    let mut line = format!(
+        "{style}{:<10}{style:#}  {}",
+        outcome_word(of),
+        deed(decision)
+    );
+    let on = target(&decision.target);
+    let _ = match &decision.target {
+        Target::Server => Ok(()),
+        Target::Session(_) => write!(line, ": {on}"),
+        _ => write!(line, " of {on}"),
+    };
+    let policy = text(&decision.policy);
+    let tests: Vec<_> = decision.evidence.iter().map(evidence).collect();
+    let _ = write!(line, "  {HEAD}{policy}{HEAD:#}");
+    if !tests.is_empty() {
+        let _ = write!(line, ": {}", tests.join(", "));
+    }
+    if !decision.held.is_zero() {
+        let _ = write!(line, " for {}", format_duration(decision.held));
+    }
+    let why = match of {
+        Outcome::Suppressed(by) => suppression(by),
+        Outcome::Failed { detail } => escape::terminal(detail, DETAIL_COLUMNS).into_owned(),
+        _ => return line,
+    };
+    let _ = write!(line, "  {style}{why}{style:#}");
+    line
+}
+
+/// A decision as a JSON object.
+pub fn decision_json<'a>(
+    id: Option<DecisionId>,
+    decision: &'a Decision,
+    of: &'a Outcome,
+) -> DecisionJson<'a> {
+    let (detail, by) = match of {
+        Outcome::Executed { detail } | Outcome::Failed { detail } => (Some(&**detail), None),
+        Outcome::Suppressed(by) => (None, Some(by)),
+        Outcome::Intended | Outcome::DryRun => (None, None),
+    };
+    let (until, covered_by) = match by {
+        Some(Suppression::Cooldown { until } | Suppression::Breaker { until }) => {
+            (Some(until.to_string()), None)
+        }
+        Some(Suppression::Covered { policy }) => (None, Some(&**policy)),
+        _ => (None, None),
+    };
+    let (log_for_s, daemon_url) = match &decision.action {
+        Action::Log { duration } => (Some(duration.as_secs_f64()), None),
+        Action::DaemonUrl { to } => (None, Some(to)),
+        Action::Disconnect | Action::Alert => (None, None),
+    };
+    DecisionJson {
+        id,
+        at: decision.at.to_string(),
+        policy: &decision.policy,
+        mode: decision.mode,
+        action: decision.action.kind().name(),
+        log_for_s,
+        daemon_url,
+        scope: decision.target.scope().name(),
+        target: decision.target.to_string(),
+        outcome: outcome_word(of),
+        detail,
+        by: by.map(suppression_word),
+        until,
+        covered_by,
+        held_s: decision.held.as_secs_f64(),
+        severity: decision.severity,
+        evidence: &decision.evidence,
+        sessions: decision.sessions.iter().map(SessionJson::of).collect(),
+        spared: decision.spared,
+    }
+}
+
+/// See [`decision_json`]; docs/command-line.md tells what each key means.
+#[derive(Debug, Serialize)]
+pub struct DecisionJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<DecisionId>,
+    at: String,
+    policy: &'a str,
+    mode: Mode,
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_for_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daemon_url: Option<&'a DaemonTarget>,
+    scope: &'static str,
+    target: String,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covered_by: Option<&'a str>,
+    held_s: f64,
+    severity: f64,
+    evidence: &'a [Evidence],
+    sessions: Vec<SessionJson>,
+    spared: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct SessionJson {
+    id: u64,
+    peer: String,
+    since: String,
+}
+
+impl SessionJson {
+    fn of(session: &SessionRef) -> Self {
+        Self {
+            id: session.id,
+            peer: session.peer.to_string(),
+            since: session.since.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::decision::{Epoch, Peer};
+
+    fn number(field: &str, test: &str, seen: f64, threshold: f64, unit: Dimension) -> Evidence {
+        Evidence {
+            field: field.into(),
+            test: test.into(),
+            seen: Seen::Number(seen),
+            threshold: Some(threshold),
+            dimension: Some(unit),
+        }
+    }
+
+    fn decision(target: Target, action: Action, evidence: Vec<Evidence>) -> Decision {
+        let session = SessionRef {
+            id: 7,
+            peer: Peer("203.0.113.9:50001".parse().ok()),
+            since: Timestamp::from_millis(1_767_225_000_000),
+        };
+        Decision {
+            at: Timestamp::from_millis(1_767_225_600_123),
+            epoch: Epoch(1),
+            policy: "hog".into(),
+            mode: Mode::Enforce,
+            action,
+            target,
+            evidence,
+            held: Duration::from_secs(90),
+            severity: 3.2,
+            sessions: vec![session; 2],
+            spared: 1,
+        }
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_decision_is_a_line() {
+        let rate = number(
+            "sent_rate",
+            "> 1 MiB/s",
+            3_355_443.2,
+            1_048_576.0,
+            Dimension::ByteRate,
+        );
+        let many = number("subs", "> 20x median", 5_000.0, 2_400.0, Dimension::Count);
+        let evil = Evidence {
+            field: "client".into(),
+            test: "=~ ^evil".into(),
+            seen: Seen::Text("evil\u{1b}[2J\u{202e}".into()),
+            threshold: None,
+            dimension: None,
+        };
+        let net = Target::Subnet("203.0.113.0/24".parse().unwrap());
+        let name = Target::Client(Arc::from("evil\u{1b}[2J"));
+        let log = Action::Log {
+            duration: Duration::from_secs(600),
+        };
+        let until = Timestamp::from_millis(1_767_226_000_000);
+        let lines = [
+            decision_line(
+                &decision(net, Action::Disconnect, vec![rate, many]),
+                &Outcome::Executed {
+                    detail: "2 disconnected".into(),
+                },
+            ),
+            decision_line(
+                &decision(name, log, vec![evil]),
+                &Outcome::Suppressed(Suppression::Cooldown { until }),
+            ),
+            decision_line(
+                &decision(
+                    Target::Server,
+                    Action::DaemonUrl {
+                        to: DaemonTarget::Env("DAEMONS".into()),
+                    },
+                    vec![],
+                ),
+                &Outcome::Failed {
+                    detail: "refused\nby\u{7}".into(),
+                },
+            ),
+        ];
+        insta::assert_snapshot!(plain(&lines.join("\n")));
+    }
+
+    #[test]
+    fn a_decision_is_an_object() {
+        let rate = number(
+            "sent_rate",
+            "> 1 MiB/s",
+            3e6,
+            f64::INFINITY,
+            Dimension::ByteRate,
+        );
+        let decision = decision(
+            Target::Subnet("203.0.113.0/24".parse().unwrap()),
+            Action::Disconnect,
+            vec![rate],
+        );
+        let covered = Outcome::Suppressed(Suppression::Covered {
+            policy: "other".into(),
+        });
+        let json = decision_json(Some(DecisionId(4)), &decision, &covered);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
+    }
 }

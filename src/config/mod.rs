@@ -19,8 +19,8 @@ use crate::history::{Bounds, SubnetWidths};
 use crate::journal::Retention;
 use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, POLICY_FILE_SIZE_MAX};
-use crate::policy::reading::{read_bounded, unreadable};
-use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Source};
+use crate::policy::reading::{read_bounded, unreadable, word};
+use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Problem, Source};
 use crate::rpc::ClientOptions;
 
 /// The configuration, checked.
@@ -82,6 +82,8 @@ pub struct Policies {
     pub paths: Vec<PathBuf>,
     /// Entries of all lists together, at the most.
     pub list_entries_max: usize,
+    /// The configuration that names them, for messages.
+    named_by: Option<String>,
 }
 
 impl Policies {
@@ -90,13 +92,40 @@ impl Policies {
         Self {
             paths,
             list_entries_max: LIST_ENTRIES_DEFAULT,
+            named_by: None,
         }
     }
 
     /// Reads and checks them.
     pub fn load(&self) -> CheckedPolicies {
-        PolicySet::load_within(&self.paths, self.list_entries_max)
+        let mut checked = PolicySet::load_within(&self.paths, self.list_entries_max);
+        if let Some(name) = &self.named_by {
+            let found = checked.diagnostics.into_iter();
+            checked.diagnostics = found.map(|found| self.explained(found, name)).collect();
+        }
+        checked
     }
+
+    /// Says why a path that cannot be read is looked at.
+    fn explained(&self, found: Diagnostic, name: &str) -> Diagnostic {
+        match found.problem() {
+            Problem::Unreadable { path, .. }
+                if self.paths.iter().any(|own| word_of(own) == *path) =>
+            {
+                let help = format!(
+                    "`paths` of `[policies]` in `{}` names it; by default it is the folder `policies`",
+                    word(name)
+                );
+                found.help(help)
+            }
+            _ => found,
+        }
+    }
+}
+
+/// A path as messages show it.
+fn word_of(path: &Path) -> String {
+    word(&path.to_string_lossy())
 }
 
 /// The journal.

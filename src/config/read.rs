@@ -221,6 +221,7 @@ impl<'t> File<'t> {
         Policies {
             paths,
             list_entries_max: in_memory(list_entries_max),
+            named_by: Some(text.name.clone()),
         }
     }
 

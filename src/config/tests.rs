@@ -81,12 +81,25 @@ fn shows_the_defaults(text: &str) {
 }
 
 #[test]
-fn the_example_shows_every_key_with_its_default() {
+fn the_example_and_the_document_show_every_key_with_its_default() {
     let example = include_str!("../../examples/electrumx-warden.toml");
-    shows_the_defaults(example);
+    let document = include_str!("../../docs/configuration.md");
+    let blocks = document.split("```toml\n").skip(1);
+    let blocks: Vec<_> = blocks
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    let [block] = blocks[..] else {
+        panic!("one block of TOML in docs/configuration.md");
+    };
+    for text in [example, block] {
+        shows_the_defaults(text);
+        for key in KEYS {
+            let is_key = |line: &str| line.split(['=', ' ']).next() == Some(key);
+            assert!(text.lines().any(is_key), "{key}");
+        }
+    }
     for key in KEYS {
-        let is_key = |line: &str| line.split(['=', ' ']).next() == Some(key);
-        assert!(example.lines().any(is_key), "{key}");
+        assert!(document.contains(&format!("`{key}`")), "{key}");
     }
 }
 

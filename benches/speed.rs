@@ -1,0 +1,249 @@
+//! How long a poll takes, against a plain typed `serde_json` parse of the same bytes.
+//!
+//! Each cell of the table times both in turn, on the same replies, and compares their medians:
+//! a busy machine slows both. What is timed is all that happens between the reply's bytes and the
+//! rulings; what the plain parse makes is dropped outside the clock.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bench"
+)]
+#![expect(dead_code, reason = "the crowd serves other benches too")]
+
+mod crowd;
+
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crowd::rules::policies;
+use crowd::{Crowd, NAMES};
+use electrumx_warden::engine::{Engine, Protection};
+use electrumx_warden::history::{Bounds, History, SubnetWidths};
+use electrumx_warden::limits::{Limits, LimitsConfig};
+use electrumx_warden::policy::{Mode, PolicySet};
+use electrumx_warden::snapshot::Snapshot;
+use electrumx_warden::wire::SessionsSeed;
+use serde::de::DeserializeSeed;
+
+const SESSIONS: [usize; 3] = [1_000, 10_000, 100_000];
+const POLICIES: [usize; 3] = [1, 20, 100];
+/// Enough for the longest window of the policies to be covered.
+const WARM_UP: usize = 32;
+/// More than this is not worth its wait: medians stand still by then.
+const TIMED: [usize; 3] = [100, 40, 15];
+/// What the largest cell may take, in plain parses.
+const RATIO_MAX: f64 = 2.0;
+
+/// A row as one would write it who wants nothing but the values.
+#[rustfmt::skip]
+type PlainRow = (
+    u64, String, String, String, String, f64, f64,
+    u64, u64, u64, u64, u64, u64, u64, f64,
+);
+
+fn main() -> ExitCode {
+    let mut cells = Vec::new();
+    println!(
+        "sessions policies | plain ms | decode + history + evaluate = ours ms | ours / plain | ns a session"
+    );
+    for (&sessions, &timed) in SESSIONS.iter().zip(&TIMED) {
+        for cell in measure(sessions, timed) {
+            cell.print();
+            cells.push(cell);
+        }
+    }
+    summary(&cells)
+}
+
+/// Times of one poll, or their medians.
+#[derive(Clone, Copy)]
+struct Times {
+    plain: Duration,
+    decode: Duration,
+    history: Duration,
+    evaluate: Duration,
+}
+
+impl Times {
+    fn ours(self) -> Duration {
+        self.decode + self.history + self.evaluate
+    }
+}
+
+struct Cell {
+    sessions: usize,
+    policies: usize,
+    bytes: usize,
+    times: Times,
+    ratio: f64,
+    asked: u64,
+}
+
+impl Cell {
+    fn ns_a_session(&self) -> f64 {
+        self.times.ours().as_nanos() as f64 / self.sessions as f64
+    }
+
+    fn print(&self) {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let Times {
+            plain,
+            decode,
+            history,
+            evaluate,
+        } = self.times;
+        println!(
+            "{:>8} {:>8} | {:>8.2} | {:>6.2} + {:>7.2} + {:>8.2} = {:>7.2} | {:>12.2} | {:>12.0}",
+            self.sessions,
+            self.policies,
+            ms(plain),
+            ms(decode),
+            ms(history),
+            ms(evaluate),
+            ms(self.times.ours()),
+            self.ratio,
+            self.ns_a_session(),
+        );
+    }
+}
+
+/// The core, in its three parts: what `Warden` does in two.
+struct Core {
+    history: History,
+    engine: Engine,
+    limits: Limits,
+}
+
+impl Core {
+    fn new(policies: PolicySet) -> Self {
+        let engine = Engine::new(policies, Protection::default());
+        let history = History::new(
+            engine.plan().clone(),
+            Bounds::default(),
+            SubnetWidths::default(),
+        );
+        Self {
+            history,
+            engine,
+            limits: Limits::new(LimitsConfig::default(), Mode::DryRun),
+        }
+    }
+
+    /// A poll, from the bytes of its reply on.
+    fn poll(&mut self, crowd: &Crowd, bytes: &[u8], snapshot: &mut Snapshot) -> Times {
+        let start = Instant::now();
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        SessionsSeed(&mut snapshot.sessions)
+            .deserialize(&mut json)
+            .unwrap();
+        let decoded = Instant::now();
+        crowd.date(snapshot);
+        self.history.begin(snapshot);
+        self.history.finish(snapshot);
+        let remembered = Instant::now();
+        let evaluation = self.engine.evaluate(&self.history, snapshot);
+        let rulings = self.limits.rule(
+            evaluation.proposals,
+            self.engine.set(),
+            snapshot.at(),
+            self.history.parties(),
+        );
+        black_box(rulings);
+        Times {
+            plain: Duration::ZERO,
+            decode: decoded - start,
+            history: remembered - decoded,
+            evaluate: remembered.elapsed(),
+        }
+    }
+}
+
+fn plain(bytes: &[u8]) -> Duration {
+    let start = Instant::now();
+    let rows: Vec<PlainRow> = serde_json::from_slice(bytes).unwrap();
+    let took = start.elapsed();
+    black_box(rows);
+    took
+}
+
+/// A row of the table: one size, every number of policies.
+fn measure(sessions: usize, timed: usize) -> Vec<Cell> {
+    let mut crowd = Crowd::new(sessions, 1);
+    let mut cores = POLICIES.map(|count| Core::new(policies(count)));
+    let mut snapshot = Snapshot::default();
+    let mut bytes = Vec::new();
+    let mut samples = POLICIES.map(|_| Vec::new());
+    for poll in 0..WARM_UP + timed {
+        crowd.write_sessions(&mut bytes);
+        for (core, samples) in cores.iter_mut().zip(&mut samples) {
+            let plain = plain(&bytes);
+            let ours = core.poll(&crowd, &bytes, &mut snapshot);
+            if poll >= WARM_UP {
+                samples.push(Times { plain, ..ours });
+            }
+        }
+        crowd.advance();
+    }
+    let cells = POLICIES.iter().zip(&cores).zip(&samples);
+    cells
+        .map(|((&policies, core), samples)| Cell {
+            sessions,
+            policies,
+            bytes: bytes.len(),
+            times: medians(samples),
+            ratio: median(samples, |t| t.ours().div_duration_f64(t.plain)),
+            asked: core.engine.verdicts_asked(),
+        })
+        .collect()
+}
+
+fn medians(times: &[Times]) -> Times {
+    Times {
+        plain: median(times, |t| t.plain),
+        decode: median(times, |t| t.decode),
+        history: median(times, |t| t.history),
+        evaluate: median(times, |t| t.evaluate),
+    }
+}
+
+fn median<T: PartialOrd>(times: &[Times], of: impl Fn(&Times) -> T) -> T {
+    let mut values: Vec<T> = times.iter().map(of).collect();
+    values.sort_by(|a, b| a.partial_cmp(b).expect("times are comparable"));
+    values.swap_remove(values.len() / 2)
+}
+
+fn summary(cells: &[Cell]) -> ExitCode {
+    println!();
+    let [.., largest] = cells else {
+        return ExitCode::FAILURE;
+    };
+    for &policies in &POLICIES {
+        let of = |sessions| {
+            cells
+                .iter()
+                .find(|cell| (cell.sessions, cell.policies) == (sessions, policies))
+                .map_or(f64::NAN, Cell::ns_a_session)
+        };
+        let growth = of(100_000) / of(10_000);
+        println!(
+            "growth, {policies} policies: a session of 100,000 takes {growth:.2} x the time of one of 10,000"
+        );
+    }
+    println!(
+        "{} bytes a session; {NAMES} names, {} questions asked of texts and addresses in {} polls",
+        largest.bytes / largest.sessions,
+        largest.asked,
+        WARM_UP + TIMED[2],
+    );
+    if largest.ratio > RATIO_MAX {
+        println!(
+            "too slow: {:.2} plain parses, at most {RATIO_MAX} are wanted",
+            largest.ratio
+        );
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,171 @@
+//! The standard streams: how wide they are, and whether they take colour.
+//!
+//! Everything is written styled, and loses its style on the way where there is no terminal or
+//! `NO_COLOR` is set. What is written is for [`show`](super::show) to say.
+
+use std::io::{self, Stdout, Write};
+
+use anstream::AutoStream;
+use anstyle::Style;
+use comfy_table::Table;
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::show::BAD;
+use crate::policy::Diagnostic;
+
+/// How wide the page is where nobody says.
+const WIDTH_DEFAULT: usize = 100;
+
+/// Narrower than this nothing fits; wider, nobody reads.
+const WIDTHS: std::ops::RangeInclusive<usize> = 40..=200;
+
+/// Whether people or programs read the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, each with a `type`.
+    Json,
+}
+
+/// Standard output, with its width.
+#[derive(Debug)]
+pub(super) struct Screen {
+    out: AutoStream<Stdout>,
+    width: usize,
+}
+
+impl Screen {
+    pub(super) fn stdout() -> Self {
+        Self {
+            out: AutoStream::auto(io::stdout()),
+            width: width(&Table::new()),
+        }
+    }
+
+    /// Columns.
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// A line of text, which may be styled.
+    pub(super) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
+        writeln!(self.out, "{}", text.as_ref())
+    }
+
+    /// Text wrapped between words, each line in this style.
+    pub(super) fn paragraph(&mut self, text: &str, style: Style) -> io::Result<()> {
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && line.width() + 1 + word.width() > self.width {
+                self.line(format!("{style}{line}{style:#}"))?;
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(format!("{style}{line}{style:#}"))
+    }
+
+    /// Text that brings its own line ends.
+    pub(super) fn text(&mut self, text: impl AsRef<str>) -> io::Result<()> {
+        write!(self.out, "{}", text.as_ref())
+    }
+
+    /// A line of JSON: `body`, an object, after its `type`.
+    pub(super) fn json(&mut self, kind: &'static str, body: &impl Serialize) -> io::Result<()> {
+        #[derive(Serialize)]
+        struct Line<'a, T> {
+            r#type: &'static str,
+            #[serde(flatten)]
+            body: &'a T,
+        }
+        let mut line = Vec::new();
+        let line_of = Line { r#type: kind, body };
+        line_of.serialize(&mut serde_json::Serializer::with_formatter(
+            &mut line, Ascii,
+        ))?;
+        line.push(b'\n');
+        self.out.write_all(&line)
+    }
+
+    /// A table, as wide as the screen at the most.
+    pub(super) fn table(&mut self, mut table: Table) -> io::Result<()> {
+        table
+            .set_width(u16::try_from(self.width).unwrap_or(u16::MAX))
+            .enforce_styling();
+        table.style_text_only();
+        for line in table.lines() {
+            self.line(line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Findings as people read them, with the text underlined.
+    pub(super) fn diagnostics(&mut self, diagnostics: &[Diagnostic]) -> io::Result<()> {
+        let text = report(diagnostics, self.width);
+        self.text(text)
+    }
+}
+
+/// Findings on standard error, for commands whose output is something else.
+pub(super) fn complain(diagnostics: &[Diagnostic]) {
+    let width = width(Table::new().use_stderr());
+    let _ = write!(anstream::stderr(), "{}", report(diagnostics, width));
+}
+
+/// A sentence on standard error.
+pub(super) fn error(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {message}");
+}
+
+fn report(diagnostics: &[Diagnostic], width: usize) -> String {
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
+        .with_width(width)
+        .with_links(false);
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        // Writing to a string cannot fail.
+        let _ = handler.render_report(&mut text, diagnostic);
+        text.push('\n');
+    }
+    text
+}
+
+/// The width of the terminal that a table's stream is. `COLUMNS` first: who sets it means it.
+fn width(stream: &Table) -> usize {
+    let set = std::env::var("COLUMNS").ok();
+    let set = set.and_then(|columns| columns.trim().parse().ok());
+    set.or_else(|| stream.width().map(usize::from))
+        .unwrap_or(WIDTH_DEFAULT)
+        .clamp(*WIDTHS.start(), *WIDTHS.end())
+}
+
+/// JSON in ASCII. It reads back to the letter, and no name that a client chose moves a cursor or
+/// turns text around where the line is looked at.
+struct Ascii;
+
+impl serde_json::ser::Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut units = [0; 2];
+        for c in fragment.chars() {
+            if c.is_ascii() && c != '\x7f' {
+                writer.write_all(&[c as u8])?;
+            } else {
+                for unit in c.encode_utf16(&mut units) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! `check`
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::{Folder, is_root, told};
+
+const GOOD: &str = r#"
+[[policy]]
+name = "hog"
+scope = "subnet"
+when = { sent_rate = "> 1 MiB/s" }
+action = "disconnect"
+"#;
+
+const WARNS: &str = r#"
+[lists]
+offices = ["10.1.2.3/8"]
+
+[[policy]]
+name = "idle"
+scope = "session"
+when = { address = "in @offices", subs = "> 5" }
+window = "5m"
+action = "alert"
+"#;
+
+const WRONG: &str = r#"
+[[policy]]
+name = "curious"
+scope = "session"
+when = { agee = "> 1m", client = "=~ ^(bot" }
+action = "disconect"
+"#;
+
+const CONFIG: &str = "[server]\nrpc = '127.0.0.1:8000'\n";
+
+#[test]
+fn good_policies() {
+    let folder = Folder::with(&[
+        ("p/a.toml", GOOD),
+        ("w.toml", CONFIG),
+        ("policies/b.toml", GOOD),
+    ]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["check", "p"],
+            &["check", "p/a.toml"],
+            &["check", "--config", "w.toml"],
+            &["check", "--config", "w.toml", "p"],
+            &["check", "--format", "json", "p"],
+        ],
+    ));
+}
+
+#[test]
+fn warnings_are_allowed_or_not() {
+    let folder = Folder::with(&[("p.toml", WARNS)]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["check", "p.toml"],
+            &["check", "--deny-warnings", "p.toml"],
+            &["check", "--deny-warnings", "--format", "json", "p.toml"],
+        ],
+    ));
+}
+
+#[test]
+fn every_mistake_of_configuration_and_policies_at_once() {
+    let config = "mode = 'on'\n[sever]\nrpc = '127.0.0.1:8000'\n[policies]\npaths = ['p']\n";
+    let folder = Folder::with(&[("w.toml", config), ("p/a.toml", WRONG), ("p/b.toml", WARNS)]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["check", "--config", "w.toml"],
+            &["check", "--config", "w.toml", "--format", "json"],
+        ],
+    ));
+}
+
+#[test]
+fn what_cannot_be_read() {
+    let folder = Folder::with(&[
+        ("empty/notes.txt", "nothing"),
+        (
+            "gone.toml",
+            "[server]\nrpc = '127.0.0.1:8000'\n[policies]\npaths = ['gone']\n",
+        ),
+    ]);
+    folder.write("latin.toml", b"name = '\xe9'\n");
+    folder.write("latin/p.toml", b"name = '\xe9'\n");
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["check", "missing.toml"],
+            &["check", "empty"],
+            &["check", "latin"],
+            &["check", "--config", "missing.toml"],
+            &["check", "--config", "empty"],
+            &["check", "--config", "latin.toml"],
+            &["check", "--config", "gone.toml"],
+            &["check"],
+        ],
+    ));
+}
+
+#[test]
+fn without_permission() {
+    let folder = Folder::with(&[("p.toml", GOOD), ("w.toml", CONFIG)]);
+    for file in ["p.toml", "w.toml"] {
+        let mode = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(folder.path().join(file), mode).unwrap();
+    }
+    // Nothing is closed to root.
+    if !is_root() {
+        let ran = folder.run(&["check", "--config", "w.toml", "p.toml"]);
+        assert_eq!(ran.code, 1);
+        assert_eq!(
+            ran.out.matches("permission denied").count(),
+            2,
+            "{}",
+            ran.out
+        );
+    }
+}
+
+#[test]
+fn help_wraps_at_the_width() {
+    let folder = Folder::with(&[("p.toml", "[[policy]]\nname = 'Bad Name'\n")]);
+    let out = |columns: &str| {
+        let mut command = folder.command(&["check", "p.toml"]);
+        folder.ran(command.env("COLUMNS", columns)).out
+    };
+    let lines = |columns: &str| out(columns).lines().count();
+    assert!(lines("50") > lines("120"));
+    // Who sets nonsense gets what fits.
+    assert_eq!(lines("5"), lines("40"));
+    assert_eq!(out("wide"), out("100"));
+}
+
+#[test]
+fn colour_is_for_terminals() {
+    let folder = Folder::with(&[("p.toml", WARNS)]);
+    let args = ["check", "p.toml"];
+    assert!(!folder.run(&args).out.contains('\u{1b}'));
+    let forced = folder.ran(folder.command(&args).env("CLICOLOR_FORCE", "1"));
+    assert!(forced.out.contains('\u{1b}'));
+    let refused = folder.ran(
+        folder
+            .command(&args)
+            .env("CLICOLOR_FORCE", "1")
+            .env("NO_COLOR", "1"),
+    );
+    assert!(!refused.out.contains('\u{1b}'));
+}

@@ -1,0 +1,355 @@
+//! `journal`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use electrumx_warden::decision::{
+    Decision, Epoch, Evidence, Outcome, Peer, Seen, SessionRef, Suppression, Target,
+};
+use electrumx_warden::field::Dimension;
+use electrumx_warden::journal::{Entry, Journal};
+use electrumx_warden::policy::{Action, DaemonTarget, Mode};
+use electrumx_warden::time::Timestamp;
+
+use crate::{Folder, told};
+
+/// 2026-01-01T00:00:00Z
+const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+fn session(id: u64, peer: &str) -> SessionRef {
+    SessionRef {
+        id,
+        peer: Peer(peer.parse().ok()),
+        since: START - Duration::from_secs(300),
+    }
+}
+
+fn number(field: &str, test: &str, seen: f64, threshold: f64, unit: Dimension) -> Evidence {
+    Evidence {
+        field: field.into(),
+        test: test.into(),
+        seen: Seen::Number(seen),
+        threshold: Some(threshold),
+        dimension: Some(unit),
+    }
+}
+
+fn text(field: &str, test: &str, seen: &str) -> Evidence {
+    Evidence {
+        field: field.into(),
+        test: test.into(),
+        seen: Seen::Text(seen.into()),
+        threshold: None,
+        dimension: None,
+    }
+}
+
+fn decision(minute: u64, policy: &str, target: Target, action: Action) -> Decision {
+    Decision {
+        at: START + Duration::from_secs(minute * 60),
+        epoch: Epoch(1),
+        policy: policy.into(),
+        mode: Mode::Enforce,
+        action,
+        target,
+        evidence: Vec::new(),
+        held: Duration::from_secs(60),
+        severity: 1.0,
+        sessions: Vec::new(),
+        spared: 0,
+    }
+}
+
+/// One decision of every sort, those that clients have a say in with hostile text.
+fn decisions() -> Vec<Entry> {
+    let mut hog = decision(
+        0,
+        "subnet-bandwidth-hog",
+        Target::Subnet("203.0.113.0/24".parse().unwrap()),
+        Action::Disconnect,
+    );
+    hog.severity = 3.2;
+    hog.spared = 1;
+    hog.evidence = vec![
+        number(
+            "sent_rate",
+            "> 1 MiB/s",
+            3_355_443.2,
+            1_048_576.0,
+            Dimension::ByteRate,
+        ),
+        number("sent_share", "> 20%", 0.41, 0.2, Dimension::Share),
+        number("sessions", "> 20x median", 46.0, 20.0, Dimension::Count),
+    ];
+    let peers = (0..25).map(|i| session(100 + i, &format!("203.0.113.{i}:50001")));
+    hog.sessions = peers.collect();
+
+    let mut named = decision(
+        1,
+        "bad-client-names",
+        Target::Client(Arc::from("evil\u{1b}[2J\u{202e}/1.0\n<b>")),
+        Action::Log {
+            duration: Duration::from_secs(600),
+        },
+    );
+    named.evidence = vec![text(
+        "client",
+        "=~ (?i)^evil",
+        "evil\u{1b}[2J\u{202e}/1.0\n<b>",
+    )];
+    named.sessions = vec![session(7, "[2001:db8::7]:50001")];
+
+    let mut flood = decision(
+        2,
+        "error-flood",
+        Target::Session(session(8, "198.51.100.8:40404")),
+        Action::Disconnect,
+    );
+    flood.evidence = vec![number("error_rate", "> 30/min", 2.5, 0.5, Dimension::Rate)];
+    flood.sessions = vec![session(8, "198.51.100.8:40404")];
+
+    let stalled = |minute| {
+        let mut stalled = decision(
+            minute,
+            "daemon-stalled",
+            Target::Server,
+            Action::DaemonUrl {
+                to: DaemonTarget::Env("SECOND_DAEMON".into()),
+            },
+        );
+        stalled.evidence = vec![number(
+            "daemon_stalled",
+            "> 1h30m",
+            5_460.0,
+            5_400.0,
+            Dimension::Duration,
+        )];
+        stalled
+    };
+    let group = decision(
+        5,
+        "group-cost",
+        Target::Group(Arc::from("t42")),
+        Action::Alert,
+    );
+    vec![
+        Entry::new(
+            hog.clone(),
+            Outcome::Executed {
+                detail: "25 disconnected".to_owned(),
+            },
+        ),
+        Entry::new(named, Outcome::DryRun),
+        Entry::new(
+            flood,
+            Outcome::Suppressed(Suppression::Cooldown {
+                until: START + Duration::from_secs(600),
+            }),
+        ),
+        Entry::new(
+            stalled(3),
+            Outcome::Failed {
+                detail: "the server refused: bad URL\u{7}\nhttp://***@10.0.0.1:8332/".to_owned(),
+            },
+        ),
+        Entry::new(
+            stalled(4),
+            Outcome::Suppressed(Suppression::Covered {
+                policy: "other".into(),
+            }),
+        ),
+        Entry::new(group, Outcome::Suppressed(Suppression::UncertainMembers)),
+    ]
+}
+
+fn folder() -> Folder {
+    let folder = Folder::with(&[(
+        "w.toml",
+        "[server]\nrpc = '127.0.0.1:8000'\n[journal]\npath = 'j.sqlite'\n",
+    )]);
+    let mut journal = Journal::open(&folder.path().join("j.sqlite")).unwrap();
+    journal.intend(&decisions(), &[]).unwrap();
+    folder
+}
+
+#[test]
+fn the_list() {
+    let folder = folder();
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["journal", "--path", "j.sqlite"],
+            &[
+                "journal", "--config", "w.toml", "--order", "oldest", "--limit", "2"
+            ],
+            &["journal", "--path", "j.sqlite", "--format", "json"],
+        ],
+    ));
+}
+
+#[test]
+fn every_filter() {
+    let folder = folder();
+    let ids = |args: &[&str]| {
+        let args = [&["journal", "--path", "j.sqlite", "--format", "json"], args].concat();
+        let ran = folder.run(&args);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{args:?}");
+        let ids = ran
+            .json()
+            .into_iter()
+            .map(|line| line["id"].as_i64().unwrap());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&[]), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(ids(&["--order", "oldest", "--limit", "2"]), [1, 2]);
+    assert_eq!(ids(&["--since", "2026-01-01T00:04:00Z"]), [6, 5]);
+    assert_eq!(ids(&["--until", "2026-01-01 00:01"]), [1]);
+    assert_eq!(ids(&["--since", "1s"]), [0; 0]);
+    assert_eq!(ids(&["--until", "1s ago"]).len(), 6);
+    assert_eq!(ids(&["--policy", "daemon-stalled"]), [5, 4]);
+    assert_eq!(ids(&["--target", "203.0.113"]), [1]);
+    assert_eq!(ids(&["--outcome", "suppressed"]), [6, 5, 3]);
+    assert_eq!(ids(&["--outcome", "dry-run"]), [2]);
+    assert_eq!(ids(&["--action", "daemon_url", "--outcome", "failed"]), [4]);
+    let ran = folder.run(&["journal", "--path", "j.sqlite", "--policy", "none"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "no decisions\n"));
+}
+
+#[test]
+fn one_in_full() {
+    let folder = folder();
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["journal", "--path", "j.sqlite", "--id", "1"],
+            &["journal", "--path", "j.sqlite", "--id", "2"],
+            &[
+                "journal", "--path", "j.sqlite", "--id", "4", "--format", "json"
+            ],
+            &["journal", "--path", "j.sqlite", "--id", "7"],
+        ],
+    ));
+}
+
+#[test]
+fn more_than_a_page() {
+    let folder = Folder::new();
+    let mut journal = Journal::open(&folder.path().join("j.sqlite")).unwrap();
+    let one = |minute| {
+        Entry::new(
+            decision(minute, "p", Target::Server, Action::Alert),
+            Outcome::DryRun,
+        )
+    };
+    let entries: Vec<_> = (0..1_203).map(one).collect();
+    journal.intend(&entries, &[]).unwrap();
+    let count = |limit: &str| {
+        let args = [
+            "journal", "--path", "j.sqlite", "--format", "json", "--limit", limit,
+        ];
+        let ids: Vec<_> = folder
+            .run(&args)
+            .json()
+            .into_iter()
+            .map(|line| line["id"].as_i64())
+            .collect();
+        assert!(ids.windows(2).all(|pair| pair[0] > pair[1]));
+        ids.len()
+    };
+    assert_eq!(count("5000"), 1_203);
+    assert_eq!(count("1000"), 1_000);
+    assert_eq!(count("1001"), 1_001);
+    let list = |limit: &str| {
+        folder
+            .run(&["journal", "--path", "j.sqlite", "--limit", limit])
+            .out
+    };
+    let end = |text: String| text.lines().last().unwrap().to_owned();
+    assert_eq!(
+        end(list("1202")),
+        "1202 decisions; there are older ones: raise --limit"
+    );
+    assert_eq!(end(list("1203")), "1203 decisions");
+}
+
+#[test]
+fn what_is_no_journal() {
+    let folder = Folder::with(&[
+        (
+            "text.sqlite",
+            "this is a text, and long enough to be mistaken for a database header",
+        ),
+        ("bad.toml", "[journal]\npaht = 'j.sqlite'\n"),
+        ("w.toml", "[server]\nrpc = '127.0.0.1:8000'\n"),
+    ]);
+    let path = |name: &str| folder.path().join(name);
+    rusqlite::Connection::open(path("other.sqlite"))
+        .unwrap()
+        .execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1);")
+        .unwrap();
+    let mut journal = Journal::open(&path("torn.sqlite")).unwrap();
+    journal.intend(&decisions(), &[]).unwrap();
+    drop(journal);
+    let mut bytes = std::fs::read(path("torn.sqlite")).unwrap();
+    let half = bytes.len() / 2;
+    bytes[4_096..half].fill(0xa5);
+    folder.write("torn.sqlite", &bytes);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["journal", "--path", "missing.sqlite"],
+            &["journal", "--path", "no/such/folder.sqlite"],
+            &["journal", "--path", "."],
+            &["journal", "--path", "text.sqlite"],
+            &["journal", "--path", "other.sqlite"],
+            &["journal", "--path", "torn.sqlite"],
+            &["journal", "--config", "w.toml"],
+            &["journal", "--config", "bad.toml"],
+            &["journal", "--config", "missing.toml"],
+            &["journal"],
+            &[
+                "journal",
+                "--path",
+                "x",
+                "--since",
+                "2026-01-02",
+                "--until",
+                "2026-01-01 12:00",
+            ],
+        ],
+    ));
+}
+
+#[test]
+fn an_agent_at_work_does_not_mind() {
+    let folder = folder();
+    let path = folder.path().join("j.sqlite");
+    let mut journal = Journal::open(&path).unwrap();
+    let before = folder.run(&["journal", "--path", "j.sqlite"]);
+    journal.intend(&decisions(), &[]).unwrap();
+    let after = folder.run(&["journal", "--path", "j.sqlite"]);
+    assert_eq!((before.code, after.code), (0, 0));
+    assert!(before.out.contains("6 decisions") && after.out.contains("12 decisions"));
+}
+
+#[test]
+fn it_fits() {
+    let folder = folder();
+    for columns in [60, 80, 120] {
+        let commands: [&[&str]; 2] = [
+            &["journal", "--path", "j.sqlite"],
+            &["journal", "--path", "j.sqlite", "--id", "1"],
+        ];
+        for args in commands {
+            let mut command = folder.command(args);
+            let ran = folder.ran(command.env("COLUMNS", columns.to_string()));
+            let widest = ran
+                .out
+                .lines()
+                .map(|line| line.chars().count())
+                .max()
+                .unwrap();
+            assert!(widest <= columns, "{widest} > {columns}:\n{}", ran.out);
+        }
+    }
+}
