@@ -556,6 +556,17 @@ impl History {
         }
     }
 
+    /// Whether a target that policies look at has a session now.
+    pub(crate) fn is_present(&self, scope: Scope, slot: u32) -> bool {
+        let index = slot as usize;
+        match scope {
+            Scope::Address => self.addresses.keys.present(index) > 0,
+            Scope::Subnet => self.subnets.keys.present(index) > 0,
+            Scope::Client => self.clients.keys.present(index) > 0,
+            Scope::Server | Scope::Session | Scope::Group => true,
+        }
+    }
+
     /// The target in a slot.
     pub(crate) fn target(&self, scope: Scope, slot: u32) -> Target {
         let index = slot as usize;
