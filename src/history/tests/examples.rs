@@ -1,11 +1,9 @@
 //! One matter at a time.
 
-use std::time::Duration;
-
 use super::Watch;
 use crate::field::Scope::{Address, Client, Group, Server, Session, Subnet};
 use crate::history::{Bounds, Continuity};
-use crate::scene::Scene;
+use crate::scene::{Scene, millis};
 use crate::snapshot::Transport;
 
 const PEER: &str = "8.8.8.8:1";
@@ -101,7 +99,7 @@ fn before_a_window_has_passed_only_young_sessions_have_a_rate() {
     for (age_s, peer) in [(60.0, "8.8.8.8:1"), (0.5, "8.8.4.4:1"), (60.5, "9.9.9.9:1")] {
         let id = scene.connect(peer, "wallet");
         let row = scene.of(id);
-        row.since_ms -= Duration::from_secs_f64(age_s).as_millis() as i64;
+        row.since_ms -= millis(age_s);
         row.sent = 6_000;
     }
     let id = scene.connect("1.1.1.1:1", "wallet");
