@@ -227,15 +227,24 @@ fn is_relative(test: &str) -> bool {
     operand.ends_with("median") || operand.starts_with('p') || operand.contains("x p")
 }
 
-/// What is wanted for how many: `disconnect 12 sessions`, `log 1 session for 10m`.
+/// What is wanted of whom: `disconnect 12 sessions of subnet 203.0.113.0/24`,
+/// `log session 8 (1.2.3.4:5678) for 10m`, `alert on server`.
 pub fn deed(decision: &Decision) -> String {
-    let sessions = || counted(decision.sessions.len(), "session", "sessions");
+    let on = target(&decision.target);
+    let sessions = || {
+        if let Target::Session(_) = decision.target {
+            return on.clone();
+        }
+        let count = counted(decision.sessions.len(), "session", "sessions");
+        format!("{count} of {on}")
+    };
     match &decision.action {
         Action::Disconnect => format!("disconnect {}", sessions()),
         Action::Log { duration } => {
             format!("log {} for {}", sessions(), format_duration(*duration))
         }
-        other => action(other),
+        Action::Alert => format!("alert on {on}"),
+        Action::DaemonUrl { .. } => action(&decision.action),
     }
 }
 
@@ -243,17 +252,8 @@ pub fn deed(decision: &Decision) -> String {
 /// `executed  disconnect 12 sessions of subnet 203.0.113.0/24  hog: sent_rate 3.2 MiB/s (> 1 MiB/s)`.
 pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     let style = outcome_style(of);
-    let mut line = format!(
-        "{style}{:<10}{style:#}  {}",
-        outcome_word(of),
-        deed(decision)
-    );
-    let on = target(&decision.target);
-    let _ = match &decision.target {
-        Target::Server => Ok(()),
-        Target::Session(_) => write!(line, ": {on}"),
-        _ => write!(line, " of {on}"),
-    };
+    let word = outcome_word(of);
+    let mut line = format!("{style}{word:<10}{style:#}  {}", deed(decision));
     let policy = text(&decision.policy);
     let tests: Vec<_> = decision.evidence.iter().map(evidence).collect();
     let _ = write!(line, "  {HEAD}{policy}{HEAD:#}");

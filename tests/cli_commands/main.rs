@@ -4,6 +4,7 @@ mod check;
 mod fields;
 mod frame;
 mod journal;
+mod setup;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
