@@ -2,7 +2,7 @@
 //! mount namespace with a small file system of its own. Where a machine cannot provide that, they
 //! fail and say how to leave them out.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,8 +17,13 @@ const DISK: &str = "JOURNAL_DISK_TEST_MOUNT";
 /// Set to `1` by whoever cannot provide namespaces; refused in CI.
 const SKIP: &str = "ELECTRUMX_WARDEN_SKIP_NAMESPACES";
 
-/// Runs the ignored test `name` on a tmpfs of 2 MiB.
-fn on_a_small_disk(name: &str) {
+/// Runs this very test again on a tmpfs of 2 MiB, where it does `test`.
+fn on_a_small_disk(test: fn(&Path)) {
+    if let Some(disk) = std::env::var_os(DISK) {
+        return test(disk.as_ref());
+    }
+    // The test harness names a test's thread after it.
+    let name = std::thread::current().name().unwrap().to_owned();
     if std::env::var(SKIP).is_ok_and(|value| value == "1") {
         let ci = std::env::var("CI").is_ok_and(|value| !["", "0", "false"].contains(&&*value));
         assert!(!ci, "`{SKIP}=1` is refused in CI");
@@ -26,7 +31,7 @@ fn on_a_small_disk(name: &str) {
         return;
     }
     let mount_point = tempfile::tempdir().unwrap();
-    let script = "mount -t tmpfs -o size=2m none \"$1\" && exec \"$2\" --exact \"$3\" --ignored";
+    let script = "mount -t tmpfs -o size=2m none \"$1\" && exec \"$2\" --exact \"$3\"";
     let output = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
         .arg("sh")
@@ -46,12 +51,6 @@ fn on_a_small_disk(name: &str) {
          {text}\nallow user namespaces, or set {SKIP}=1 to leave this test out"
     );
     assert!(output.unwrap().status.success(), "{text}");
-}
-
-fn disk() -> PathBuf {
-    std::env::var_os(DISK)
-        .expect("started by another test of this file")
-        .into()
 }
 
 /// Takes all the room there is.
@@ -96,14 +95,12 @@ fn executed() -> Outcome {
 
 #[test]
 fn a_full_disk_stops_intents_until_there_is_room() {
-    on_a_small_disk("full");
+    on_a_small_disk(full);
 }
 
-#[test]
-#[ignore = "needs a small disk of its own"]
-fn full() {
-    let path = disk().join("journal.db");
-    let ballast = disk().join("ballast");
+fn full(disk: &Path) {
+    let path = disk.join("journal.db");
+    let ballast = disk.join("ballast");
     let mut journal = Journal::open(&path).unwrap();
     let ids = journal.intend(&batch(0), &[]).unwrap();
     fill(&ballast);
@@ -153,14 +150,12 @@ fn full() {
 
 #[test]
 fn a_disk_that_is_full_from_the_start_is_named() {
-    on_a_small_disk("full_from_the_start");
+    on_a_small_disk(full_from_the_start);
 }
 
-#[test]
-#[ignore = "needs a small disk of its own"]
-fn full_from_the_start() {
-    let path = disk().join("journal.db");
-    fill(&disk().join("ballast"));
+fn full_from_the_start(disk: &Path) {
+    let path = disk.join("journal.db");
+    fill(&disk.join("ballast"));
     let error = Journal::open(&path).unwrap_err();
     assert!(error.may_pass());
     assert_eq!(
@@ -170,25 +165,23 @@ fn full_from_the_start() {
             path.display()
         )
     );
-    std::fs::remove_file(disk().join("ballast")).unwrap();
+    std::fs::remove_file(disk.join("ballast")).unwrap();
     Journal::open(&path).unwrap();
 }
 
 #[test]
 fn a_read_only_disk_is_refused_but_can_be_read() {
-    on_a_small_disk("read_only");
+    on_a_small_disk(read_only);
 }
 
-#[test]
-#[ignore = "needs a small disk of its own"]
-fn read_only() {
-    let path = disk().join("journal.db");
+fn read_only(disk: &Path) {
+    let path = disk.join("journal.db");
     let mut journal = Journal::open(&path).unwrap();
     journal.intend(&batch(0), &[]).unwrap();
     drop(journal);
     let remount = Command::new("mount")
         .args(["-o", "remount,ro"])
-        .arg(disk())
+        .arg(disk)
         .status();
     assert!(remount.unwrap().success());
 
@@ -200,7 +193,7 @@ fn read_only() {
             path.display()
         )
     );
-    let fresh = disk().join("fresh.db");
+    let fresh = disk.join("fresh.db");
     assert!(matches!(
         Journal::open(&fresh),
         Err(JournalError::Denied { .. })

@@ -908,15 +908,3 @@ mod any_text {
         }
     }
 }
-
-#[test]
-fn the_documents_policies_are_valid() {
-    let docs = include_str!("../../docs/policies.md");
-    let blocks: Vec<_> = docs.split("```toml\n").skip(1).collect();
-    assert!(blocks.len() >= 5);
-    for block in blocks {
-        let block = block.split("```").next().unwrap();
-        let told = report(&[("policies.md.toml", block), ("bad-clients.txt", "")]);
-        assert_eq!(told, "", "{block}");
-    }
-}

@@ -353,12 +353,3 @@ fn it_fits() {
         }
     }
 }
-
-/// For looking at the screens: `KEEP=/tmp/j cargo test --test cli_commands keep -- --ignored`.
-#[test]
-#[ignore = "makes a journal to look at"]
-fn keep() {
-    let path = std::env::var("KEEP").unwrap();
-    let mut journal = Journal::open(std::path::Path::new(&path)).unwrap();
-    journal.intend(&decisions(), &[]).unwrap();
-}

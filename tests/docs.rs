@@ -1,0 +1,71 @@
+//! Every block of TOML in the documents is what it claims to be: a policy file, or a configuration.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use electrumx_warden::config::Config;
+use electrumx_warden::policy::{Source, check};
+
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let markdown = |folder: PathBuf| {
+        fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+    };
+    markdown(root.to_owned())
+        .chain(markdown(root.join("docs")))
+        .collect()
+}
+
+fn blocks(document: &str) -> impl Iterator<Item = &str> {
+    document
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|block| block.split("```").next())
+}
+
+/// What is wrong with a block; a list file that it names is there, and empty.
+fn mistakes(block: &str) -> Vec<String> {
+    if block.contains("[server]") {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("policies")).unwrap();
+        let file = folder.path().join("warden.toml");
+        fs::write(&file, block).unwrap();
+        return Config::load(&file)
+            .diagnostics
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+    }
+    let source = Source {
+        name: "block.toml".into(),
+        text: block.to_owned(),
+    };
+    let checked = check(vec![source], &mut |_| Ok(String::new()));
+    checked
+        .diagnostics
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn every_block_of_toml_is_valid_and_without_warnings() {
+    let mut count = 0;
+    for document in documents() {
+        for block in blocks(&fs::read_to_string(&document).unwrap()) {
+            assert_eq!(mistakes(block), [""; 0], "{}\n{block}", document.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 8, "{count} blocks found");
+}
+
+#[test]
+fn a_mistake_would_be_found() {
+    assert_ne!(mistakes("[[policy]]\nname = 'x'\n"), [""; 0]);
+    assert_ne!(mistakes("[server]\nrcp = 'x'\n"), [""; 0]);
+}
