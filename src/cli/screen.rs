@@ -14,10 +14,14 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::show::BAD;
+use crate::escape;
 use crate::policy::Diagnostic;
 
 /// How wide the page is where nobody says.
 const WIDTH_DEFAULT: usize = 100;
+
+/// Longer messages are cut.
+const MESSAGE_COLUMNS: usize = 2_000;
 
 /// Narrower than this nothing fits; wider, nobody reads.
 const WIDTHS: std::ops::RangeInclusive<usize> = 40..=200;
@@ -128,6 +132,7 @@ pub(super) fn complain(diagnostics: &[Diagnostic]) {
 
 /// A sentence on standard error.
 pub(super) fn error(message: &str) {
+    let message = escape::terminal(message, MESSAGE_COLUMNS);
     let message = format!("{BAD}error:{BAD:#} {message}");
     let lines = match terminal_width(Table::new().use_stderr()) {
         None => vec![message],
