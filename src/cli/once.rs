@@ -232,12 +232,11 @@ fn tell_end(
     screen: &mut Screen,
 ) -> std::io::Result<()> {
     for pending in pending {
-        let evidence: Vec<String> = pending.evidence.iter().map(show::evidence).collect();
         screen.line(format!(
             "{DIM}pending   {DIM:#}  {}  {HEAD}{}{HEAD:#}: {}, for {} of {}",
             show::target(&pending.target),
             pending.policy,
-            evidence.join(", "),
+            show::reasons(&pending.evidence),
             format_duration(pending.held),
             format_duration(pending.hold),
         ))?;

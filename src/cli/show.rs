@@ -204,21 +204,34 @@ fn quantity(number: f64, dimension: Option<Dimension>) -> String {
     units::format(number, dimension.unwrap_or(Dimension::Count))
 }
 
-/// `sent_rate 3.2 MiB/s (> 1 MiB/s)`, `client "evil" (=~ ^e)`; a multiple of the population shows what it came to:
-/// `subs 5_000 (> 20x median = 2_400)`.
-pub fn evidence(evidence: &Evidence) -> String {
+/// `sent_rate 3.2 MiB/s (> 1 MiB/s), client "evil" (=~ ^e)`. Tests of one field stand together, and
+/// a multiple of the population shows what it came to: `subs 5_000 (> 900, > 20x median = 2_400)`.
+pub fn reasons(evidence: &[Evidence]) -> String {
+    let fields = evidence.chunk_by(|a, b| a.field == b.field && a.seen == b.seen);
+    let reasons: Vec<String> = fields.filter_map(reason).collect();
+    reasons.join(", ")
+}
+
+fn reason(of_one_field: &[Evidence]) -> Option<String> {
+    let first = of_one_field.first()?;
+    let tests: Vec<String> = of_one_field.iter().map(test).collect();
+    let seen = match first.seen {
+        Seen::Text(_) => format!("\"{}\"", seen(first)),
+        _ => seen(first),
+    };
+    Some(format!(
+        "{} {seen} ({})",
+        text(&first.field),
+        tests.join(", ")
+    ))
+}
+
+fn test(evidence: &Evidence) -> String {
     let test = text(&evidence.test);
-    let threshold = match threshold(evidence) {
-        // The test says it already.
-        threshold if threshold.is_empty() || test.ends_with(&threshold) => String::new(),
-        threshold if is_relative(&evidence.test) => format!(" = {threshold}"),
-        _ => String::new(),
-    };
-    let seen = match evidence.seen {
-        Seen::Text(_) => format!("\"{}\"", seen(evidence)),
-        _ => seen(evidence),
-    };
-    format!("{} {seen} ({test}{threshold})", text(&evidence.field))
+    match threshold(evidence) {
+        threshold if is_relative(&evidence.test) => format!("{test} = {threshold}"),
+        _ => test,
+    }
 }
 
 /// Whether a test compares with what is normal.
@@ -255,10 +268,10 @@ pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     let word = outcome_word(of);
     let mut line = format!("{style}{word:<10}{style:#}  {}", deed(decision));
     let policy = text(&decision.policy);
-    let tests: Vec<_> = decision.evidence.iter().map(evidence).collect();
+    let reasons = reasons(&decision.evidence);
     let _ = write!(line, "  {HEAD}{policy}{HEAD:#}");
-    if !tests.is_empty() {
-        let _ = write!(line, ": {}", tests.join(", "));
+    if !reasons.is_empty() {
+        let _ = write!(line, ": {reasons}");
     }
     if !decision.held.is_zero() {
         let _ = write!(line, " for {}", format_duration(decision.held));
