@@ -6,7 +6,6 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -34,7 +33,8 @@ struct Slot<K> {
     generation: u32,
     /// Sessions at the last poll.
     present: u32,
-    last_present: Timestamp,
+    /// When a session was last there, or was first found gone.
+    last_seen: Timestamp,
 }
 
 impl<K: Hash + Eq> Keys<K> {
@@ -86,7 +86,7 @@ impl<K: Hash + Eq> Keys<K> {
         slot.key = Some(K::from(key.to_owned()));
         slot.hash = hash;
         slot.generation = slot.generation.wrapping_add(1);
-        slot.last_present = now;
+        slot.last_seen = now;
         let slots = &self.slots;
         self.table
             .insert_unique(hash, index, |&slot| slots[slot as usize].hash);
@@ -105,7 +105,7 @@ impl<K: Hash + Eq> Keys<K> {
             hash: 0,
             generation: 0,
             present: 0,
-            last_present: Timestamp::default(),
+            last_seen: Timestamp::default(),
         });
         Some(index)
     }
@@ -121,23 +121,28 @@ impl<K: Hash + Eq> Keys<K> {
     pub(super) fn count(&mut self, slot: u32, now: Timestamp) {
         let slot = &mut self.slots[slot as usize];
         slot.present += 1;
-        slot.last_present = now;
+        slot.last_seen = now;
     }
 
-    /// Frees what has had no session for `keep`, and if the table is full nonetheless the longest
-    /// absent eighth; hands each slot to `freed`.
-    pub(super) fn sweep(&mut self, now: Timestamp, keep: Duration, mut freed: impl FnMut(usize)) {
+    /// A session was found gone by the poll at `now`.
+    pub(super) fn touch(&mut self, slot: u32, now: Timestamp) {
+        self.slots[slot as usize].last_seen = now;
+    }
+
+    /// Frees what has had no session since `start`, when the longest window began, and if the table
+    /// is full nonetheless the longest absent eighth; hands each slot to `freed`.
+    pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(usize)) {
         let is_full = self.table.len() >= self.cap;
         let mut absent: Vec<(Timestamp, u32)> = (0..)
             .zip(&self.slots)
             .filter(|(_, slot)| slot.key.is_some() && slot.present == 0)
-            .filter(|(_, slot)| is_full || now.since(slot.last_present) > keep)
-            .map(|(index, slot)| (slot.last_present, index))
+            .filter(|(_, slot)| is_full || slot.last_seen <= start)
+            .map(|(index, slot)| (slot.last_seen, index))
             .collect();
         if is_full {
             absent.sort_unstable();
-            let expired = absent.partition_point(|&(last, _)| now.since(last) > keep);
-            absent.truncate(expired.max(self.cap / 8));
+            let expired = absent.partition_point(|&(last, _)| last <= start);
+            absent.truncate(expired.max(self.cap.div_ceil(8)));
         }
         for (_, index) in absent {
             let slot = &mut self.slots[index as usize];
@@ -186,8 +191,6 @@ mod tests {
         Timestamp::from_millis(s * 1_000)
     }
 
-    const KEEP: Duration = Duration::from_secs(60);
-
     #[test]
     fn a_full_table_refuses_new_keys_and_frees_the_longest_absent() {
         let mut keys = Keys::<Box<str>>::new(16);
@@ -197,10 +200,10 @@ mod tests {
         }
         assert_eq!(keys.slot("new", at(20)), NONE);
         assert_eq!(keys.overflow(), 1);
-        keys.sweep(at(20), KEEP, |_| panic!("all are present"));
+        keys.sweep(at(-40), |_| panic!("all are present"));
         keys.clear_presence();
         let mut freed = Vec::new();
-        keys.sweep(at(20), KEEP, |slot| freed.push(slot));
+        keys.sweep(at(-40), |slot| freed.push(slot));
         assert_eq!(freed, [0, 1]);
         let slot = keys.slot("new", at(20));
         assert_eq!((slot, keys.generation(slot as usize)), (1, 2));
@@ -212,9 +215,10 @@ mod tests {
         let slot = keys.slot("a", at(0));
         keys.count(slot, at(0));
         keys.clear_presence();
-        keys.sweep(at(60), KEEP, |_| panic!("within the window"));
+        keys.touch(slot, at(10));
+        keys.sweep(at(9), |_| panic!("within the window"));
         assert_eq!(keys.slot("a", at(60)), slot);
-        keys.sweep(at(61), KEEP, |_| {});
+        keys.sweep(at(10), |_| {});
         assert_eq!(keys.key(slot as usize), None);
         keys.clear();
         assert_eq!(keys.slot("b", at(62)), slot);

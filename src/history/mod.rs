@@ -191,10 +191,10 @@ impl History {
         let at = snapshot.at();
         let continuity = self.continuity(snapshot);
         if continuity == Continuity::Continued {
-            self.sweep(at);
             for timeline in &mut self.timelines {
                 timeline.advance(at);
             }
+            self.sweep(at);
         } else {
             self.reset(at);
         }
@@ -371,11 +371,11 @@ impl History {
         sessions.end(at, snapshot.epoch, |index, slot| {
             session_tallies.clear_slot(index as usize);
             server_deltas.add(Counter::Gone, 0, 1);
-            addresses.add(slot.address, Counter::Gone, 1);
-            subnets.add(slot.subnet, Counter::Gone, 1);
-            clients.add(slot.client, Counter::Gone, 1);
+            addresses.leave(slot.address, at);
+            subnets.leave(slot.subnet, at);
+            clients.leave(slot.client, at);
             for group in slot.groups {
-                groups.add(group, Counter::Gone, 1);
+                groups.leave(group, at);
             }
         });
     }
@@ -507,15 +507,12 @@ impl History {
 
     /// Frees the slots of targets that have left every window.
     fn sweep(&mut self, at: Timestamp) {
-        let keep = self.plan.window_max() + self.plan.window_max() / 4;
-        let Table { keys, tallies, .. } = &mut self.addresses;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
-        let Table { keys, tallies, .. } = &mut self.subnets;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
-        let Table { keys, tallies, .. } = &mut self.clients;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
-        let Table { keys, tallies, .. } = &mut self.groups;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
+        let starts = self.timelines.iter().map(Timeline::start);
+        let start = starts.min().unwrap_or(at);
+        self.addresses.sweep(start);
+        self.subnets.sweep(start);
+        self.clients.sweep(start);
+        self.groups.sweep(start);
     }
 }
 
@@ -556,6 +553,17 @@ impl History {
             Scope::Subnet => self.subnets.keys.generation(index),
             Scope::Client => self.clients.keys.generation(index),
             Scope::Group => self.groups.keys.generation(index),
+        }
+    }
+
+    /// Whether a target that policies look at has a session now.
+    pub(crate) fn is_present(&self, scope: Scope, slot: u32) -> bool {
+        let index = slot as usize;
+        match scope {
+            Scope::Address => self.addresses.keys.present(index) > 0,
+            Scope::Subnet => self.subnets.keys.present(index) > 0,
+            Scope::Client => self.clients.keys.present(index) > 0,
+            Scope::Server | Scope::Session | Scope::Group => true,
         }
     }
 

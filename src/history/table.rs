@@ -5,6 +5,7 @@ use std::hash::Hash;
 use super::keys::{Keys, NONE};
 use super::tally::{Counter, Deltas, Tallies};
 use super::timeline::Timeline;
+use crate::time::Timestamp;
 
 /// A scope's table. What a session did stays with its address, subnet and client after it left.
 #[derive(Debug)]
@@ -38,6 +39,20 @@ impl<K: Hash + Eq> Table<K> {
         if slot != NONE && amount != 0 {
             self.deltas.add(counter, slot as usize, amount);
         }
+    }
+
+    /// One of the target's sessions was found gone by the poll at `now`.
+    pub(super) fn leave(&mut self, slot: u32, now: Timestamp) {
+        if slot != NONE {
+            self.keys.touch(slot, now);
+            self.deltas.add(Counter::Gone, slot as usize, 1);
+        }
+    }
+
+    /// Frees the slots of targets that have left the longest window, which began at `start`.
+    pub(super) fn sweep(&mut self, start: Timestamp) {
+        let tallies = &mut self.tallies;
+        self.keys.sweep(start, |slot| tallies.clear_slot(slot));
     }
 
     pub(super) fn fold(&mut self, timelines: &[Timeline]) {

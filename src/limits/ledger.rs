@@ -68,7 +68,8 @@ impl Ledger {
         }
     }
 
-    pub(super) fn begin(&mut self, at: Timestamp) {
+    /// Before the rulings of a poll. A missed one tells nothing of what was suppressed at the last.
+    pub(super) fn begin(&mut self, at: Timestamp, is_missed: bool) {
         self.taken.clear();
         self.started.clear();
         self.cooldowns.retain(|_, until| *until > at);
@@ -78,8 +79,10 @@ impl Ledger {
             let last = *ends.select_nth_unstable(excess).1;
             self.cooldowns.retain(|_, until| *until >= last);
         }
-        std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
-        self.suppressed.clear();
+        if !is_missed {
+            std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
+            self.suppressed.clear();
+        }
     }
 
     pub(super) fn end(&mut self) {
@@ -122,8 +125,9 @@ impl Ledger {
             Err(by) => {
                 let key = (decision.policy.clone(), decision.target.clone());
                 let kind = std::mem::discriminant(&by);
-                let is_repeat = self.suppressed_before.get(&key) == Some(&kind);
-                self.suppressed.insert(key, kind);
+                let now = self.suppressed.insert(key.clone(), kind);
+                let last = now.or_else(|| self.suppressed_before.get(&key).copied());
+                let is_repeat = last == Some(kind);
                 Verdict::Suppressed { by, is_repeat }
             }
         };
@@ -152,7 +156,9 @@ impl Ledger {
             return Err(Suppression::Cooldown { until });
         }
         let kind = decision.action.kind();
-        self.leave_taken(decision, kind)?;
+        if kind.is_done_to_sessions() {
+            self.leave_taken(decision, kind)?;
+        }
         // An alert changes nothing, so no breaker need hold it.
         if let Some(until) = self
             .breaker
@@ -172,7 +178,11 @@ impl Ledger {
             return Err(Suppression::PolicyLimit);
         }
         let budget = budget(config, kind);
-        let wanted = decision.sessions.len().max(1);
+        let wanted = if kind.is_done_to_sessions() {
+            decision.sessions.len().max(1)
+        } else {
+            1
+        };
         let granted = bucket(&mut self.actions, &kind, budget, at)
             .available(budget, at)
             .min(wanted);
@@ -194,10 +204,11 @@ impl Ledger {
             bucket(&mut self.policies, &decision.policy, own, at).take(1);
         }
         let withheld = wanted - granted;
-        decision.sessions.truncate(granted);
-        for session in &decision.sessions {
+        if kind.is_done_to_sessions() {
+            decision.sessions.truncate(granted);
+            let ids = decision.sessions.iter().map(|session| session.id);
             self.taken
-                .insert((kind, session.id), decision.policy.clone());
+                .extend(ids.map(|id| ((kind, id), decision.policy.clone())));
         }
         // Who got away for want of budget is due again at the next poll.
         if let Some(policy) = policy.filter(|_| withheld == 0) {
