@@ -4,6 +4,7 @@
 mod support;
 
 mod once;
+mod strangers;
 
 use std::time::Duration;
 

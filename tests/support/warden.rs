@@ -96,7 +96,8 @@ impl Agent {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let config = format!(
             "mode = \"enforce\"\n[server]\nrpc = \"127.0.0.1:{port}\"\ninterval = \"1s\"\n\
-             [policies]\npaths = [{policies:?}]\n[journal]\npath = \"journal.sqlite\"\n"
+             [policies]\npaths = ['{}']\n[journal]\npath = \"journal.sqlite\"\n",
+            policies.display()
         );
         fs::write(dir.path().join("warden.toml"), config).expect("write the configuration");
         let env: Vec<(String, String)> = env
