@@ -36,6 +36,8 @@ pub(super) struct Slot {
     /// Slots in the table of groups.
     pub(super) groups: [u32; 2],
     is_used: bool,
+    /// Whether it connected since the last poll.
+    is_fresh: bool,
     age_s: f64,
     counters: Counters,
     pub(super) inspected: Option<Box<Inspected>>,
@@ -226,6 +228,7 @@ impl SessionTable {
             if is_same {
                 let did = now.since(&slot.counters);
                 slot.counters = now;
+                slot.is_fresh = false;
                 slot.age_s = sessions.age_s[row];
                 slot.row = u32::try_from(row).unwrap_or(GONE);
                 self.next_order.push(index);
@@ -253,6 +256,7 @@ impl SessionTable {
         slot.row = u32::try_from(row).unwrap_or(GONE);
         slot.generation = slot.generation.wrapping_add(1);
         slot.is_used = true;
+        slot.is_fresh = is_fresh;
         slot.age_s = age_s;
         slot.counters = now;
         slot.inspected = None;
@@ -332,6 +336,7 @@ impl SessionTable {
             client: NONE,
             groups: [NONE; 2],
             is_used: false,
+            is_fresh: false,
             age_s: f64::NAN,
             counters: Counters::default(),
             inspected: None,
@@ -365,11 +370,12 @@ impl SessionTable {
         methods: &[Arc<str>],
     ) -> u64 {
         let slot = &mut self.slots[slot as usize];
-        // Errors from before the first look have no time: they are in the total, not in a rate.
-        let known = slot
-            .inspected
-            .as_ref()
-            .map_or(inspection.errors, |last| last.errors);
+        let known = match &slot.inspected {
+            Some(last) => last.errors,
+            None if slot.is_fresh => 0,
+            // Errors from before the first look have no time: they are in the total, not in a rate.
+            None => inspection.errors,
+        };
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
         slot.inspected = Some(Box::new(Inspected {
             errors: inspection.errors,
