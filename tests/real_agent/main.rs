@@ -4,6 +4,7 @@
 mod support;
 
 mod once;
+mod run;
 mod strangers;
 
 use std::time::Duration;
