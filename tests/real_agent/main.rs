@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod daemons;
 mod once;
 mod run;
 mod strangers;
