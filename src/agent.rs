@@ -228,6 +228,14 @@ impl Agent {
     }
 
     async fn act(&mut self, judgement: Judgement, is_fresh: bool) -> Vec<Carried> {
+        // First, for what is switched on now has no `L` in the snapshot yet, and would pass for undone.
+        if is_fresh && !self.is_journal_down {
+            let ended = self
+                .actor
+                .end_log_runs(&self.snapshot, &mut self.client, &mut self.journal)
+                .await;
+            self.note_journal(ended);
+        }
         let limits = serde_json::to_value(self.warden.saved_limits()).unwrap_or_default();
         let Judgement {
             rulings, cooldowns, ..
@@ -238,13 +246,6 @@ impl Agent {
             .carry_out(rulings, limits, cooldowns, client, journal)
             .await;
         self.note_journal(result);
-        if is_fresh && !self.is_journal_down {
-            let ended = self
-                .actor
-                .end_log_runs(&self.snapshot, &mut self.client, &mut self.journal)
-                .await;
-            self.note_journal(ended);
-        }
         carried
     }
 
