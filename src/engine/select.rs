@@ -186,11 +186,11 @@ fn keep_compared(
     match comparison {
         Comparison::Greater => keep_numbers(slots, values, if_unknown, |value| value > threshold),
         Comparison::GreaterOrEqual => {
-            keep_numbers(slots, values, if_unknown, |value| value >= threshold)
+            keep_numbers(slots, values, if_unknown, |value| value >= threshold);
         }
         Comparison::Less => keep_numbers(slots, values, if_unknown, |value| value < threshold),
         Comparison::LessOrEqual => {
-            keep_numbers(slots, values, if_unknown, |value| value <= threshold)
+            keep_numbers(slots, values, if_unknown, |value| value <= threshold);
         }
         Comparison::Equal => keep_numbers(slots, values, if_unknown, |value| {
             value.total_cmp(&threshold).is_eq()
