@@ -75,7 +75,7 @@ impl Facts<'_> {
                 keep_compared(slots, values, Comparison::Equal, wanted, if_unknown);
             }
             How::Verdict { .. } | How::Direct { .. } => {
-                slots.retain(|&slot| {
+                keep(slots, |slot| {
                     self.text_holds(probe.how, slot, verdicts)
                         .unwrap_or(if_unknown)
                 });
@@ -109,9 +109,9 @@ impl Facts<'_> {
             } => {
                 let client = history.client(self.scope, slot)?;
                 let generation = history.generation(Scope::Client, client.0);
-                let text = || Subject::Text(history.client_name(client));
+                let text = || Some(Subject::Text(history.client_name(client)));
                 (
-                    verdicts.get(verdict, set, client.0, generation, text),
+                    verdicts.get(verdict, set, client.0, generation, text)?,
                     negated,
                 )
             }
@@ -121,19 +121,22 @@ impl Facts<'_> {
                 negated,
             } => {
                 let generation = history.generation(Scope::Group, slot);
-                let text = || Subject::Text(history.group_name(slot));
-                (verdicts.get(verdict, set, slot, generation, text), negated)
+                let text = || Some(Subject::Text(history.group_name(slot)));
+                (verdicts.get(verdict, set, slot, generation, text)?, negated)
             }
             How::Verdict {
                 verdict, negated, ..
             } => {
                 let generation = history.generation(self.scope, slot);
-                let subject = match self.scope {
-                    Scope::Session => Subject::Address(history.session(slot).peer.0?.ip()),
-                    scope => Subject::Net(history.network(scope, slot)?),
+                let address = || match self.scope {
+                    Scope::Session => {
+                        let peer = history.session(slot).peer.0?;
+                        Some(Subject::Address(peer.ip()))
+                    }
+                    scope => history.network(scope, slot).map(Subject::Net),
                 };
                 (
-                    verdicts.get(verdict, set, slot, generation, || subject),
+                    verdicts.get(verdict, set, slot, generation, address)?,
                     negated,
                 )
             }
@@ -180,17 +183,50 @@ fn keep_compared(
     if_unknown: bool,
 ) {
     // One loop a comparison, so that each is tight.
-    let mut keep = |holds: fn(f64, f64) -> bool| {
-        slots.retain(|&slot| {
-            let value = values[slot as usize];
-            if value.is_nan() {
-                if_unknown
-            } else {
-                holds(value, threshold)
-            }
-        });
-    };
-    keep(comparison.function());
+    match comparison {
+        Comparison::Greater => keep_numbers(slots, values, if_unknown, |value| value > threshold),
+        Comparison::GreaterOrEqual => {
+            keep_numbers(slots, values, if_unknown, |value| value >= threshold);
+        }
+        Comparison::Less => keep_numbers(slots, values, if_unknown, |value| value < threshold),
+        Comparison::LessOrEqual => {
+            keep_numbers(slots, values, if_unknown, |value| value <= threshold);
+        }
+        Comparison::Equal => keep_numbers(slots, values, if_unknown, |value| {
+            value.total_cmp(&threshold).is_eq()
+        }),
+        Comparison::NotEqual => keep_numbers(slots, values, if_unknown, |value| {
+            value.total_cmp(&threshold).is_ne()
+        }),
+    }
+}
+
+fn keep_numbers(
+    slots: &mut Vec<u32>,
+    values: &[f64],
+    if_unknown: bool,
+    holds: impl Fn(f64) -> bool,
+) {
+    keep(slots, |slot| {
+        let value = values[slot as usize];
+        if value.is_nan() {
+            if_unknown
+        } else {
+            holds(value)
+        }
+    });
+}
+
+/// Leaves in `slots` those that `holds` holds for. Whether it does is hard to foresee for the
+/// processor, so nothing branches on it.
+fn keep(slots: &mut Vec<u32>, mut holds: impl FnMut(u32) -> bool) {
+    let mut kept = 0;
+    for index in 0..slots.len() {
+        let slot = slots[index];
+        slots[kept] = slot;
+        kept += usize::from(holds(slot));
+    }
+    slots.truncate(kept);
 }
 
 impl Comparison {

@@ -18,6 +18,8 @@ pub(super) const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Keys<K> {
     slots: Vec<Slot<K>>,
+    /// By slot; apart, for every session of every poll touches it.
+    presence: Vec<Presence>,
     free: Vec<u32>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -31,8 +33,12 @@ struct Slot<K> {
     hash: u64,
     /// Counts the keys that this slot has had.
     generation: u32,
-    /// Sessions at the last poll.
-    present: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Presence {
+    /// At the last poll.
+    sessions: u32,
     /// When a session was last there, or was first found gone.
     last_seen: Timestamp,
 }
@@ -41,6 +47,7 @@ impl<K: Hash + Eq> Keys<K> {
     pub(super) fn new(cap: usize) -> Self {
         Self {
             slots: Vec::new(),
+            presence: Vec::new(),
             free: Vec::new(),
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -55,9 +62,9 @@ impl<K: Hash + Eq> Keys<K> {
         self.free.clear();
         for (index, slot) in (0..).zip(&mut self.slots) {
             slot.key = None;
-            slot.present = 0;
             self.free.push(index);
         }
+        self.clear_presence();
         self.free.reverse();
     }
 
@@ -86,7 +93,7 @@ impl<K: Hash + Eq> Keys<K> {
         slot.key = Some(K::from(key.to_owned()));
         slot.hash = hash;
         slot.generation = slot.generation.wrapping_add(1);
-        slot.last_seen = now;
+        self.presence[index as usize].last_seen = now;
         let slots = &self.slots;
         self.table
             .insert_unique(hash, index, |&slot| slots[slot as usize].hash);
@@ -104,40 +111,39 @@ impl<K: Hash + Eq> Keys<K> {
             key: None,
             hash: 0,
             generation: 0,
-            present: 0,
-            last_seen: Timestamp::default(),
         });
+        self.presence.push(Presence::default());
         Some(index)
     }
 
     /// Before the sessions of a poll are counted.
     pub(super) fn clear_presence(&mut self) {
-        for slot in &mut self.slots {
-            slot.present = 0;
+        for presence in &mut self.presence {
+            presence.sessions = 0;
         }
     }
 
     /// Counts a session of the poll at `now`.
     pub(super) fn count(&mut self, slot: u32, now: Timestamp) {
-        let slot = &mut self.slots[slot as usize];
-        slot.present += 1;
-        slot.last_seen = now;
+        let presence = &mut self.presence[slot as usize];
+        presence.sessions += 1;
+        presence.last_seen = now;
     }
 
     /// A session was found gone by the poll at `now`.
     pub(super) fn touch(&mut self, slot: u32, now: Timestamp) {
-        self.slots[slot as usize].last_seen = now;
+        self.presence[slot as usize].last_seen = now;
     }
 
     /// Frees what has had no session since `start`, when the longest window began, and if the table
     /// is full nonetheless the longest absent eighth; hands each slot to `freed`.
     pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(usize)) {
         let is_full = self.table.len() >= self.cap;
-        let mut absent: Vec<(Timestamp, u32)> = (0..)
-            .zip(&self.slots)
-            .filter(|(_, slot)| slot.key.is_some() && slot.present == 0)
-            .filter(|(_, slot)| is_full || slot.last_seen <= start)
-            .map(|(index, slot)| (slot.last_seen, index))
+        let mut absent: Vec<(Timestamp, u32)> = (0_u32..)
+            .zip(&self.presence)
+            .filter(|(_, p)| p.sessions == 0 && (is_full || p.last_seen <= start))
+            .filter(|&(index, _)| self.key(index as usize).is_some())
+            .map(|(index, presence)| (presence.last_seen, index))
             .collect();
         if is_full {
             absent.sort_unstable();
@@ -169,7 +175,7 @@ impl<K: Hash + Eq> Keys<K> {
     }
 
     pub(super) fn present(&self, slot: usize) -> u32 {
-        self.slots.get(slot).map_or(0, |slot| slot.present)
+        self.presence.get(slot).map_or(0, |p| p.sessions)
     }
 
     /// The slots in use.

@@ -3,6 +3,7 @@
 use std::hash::Hash;
 
 use super::keys::{Keys, NONE};
+use super::plan::WindowId;
 use super::tally::{Counter, Deltas, Tallies};
 use super::timeline::Timeline;
 use crate::time::Timestamp;
@@ -22,6 +23,12 @@ impl<K: Hash + Eq> Table<K> {
             tallies: Tallies::default(),
             deltas: Deltas::default(),
         }
+    }
+
+    /// Sees to it that `counter` is summed over `window`.
+    pub(super) fn want(&mut self, counter: Counter, window: WindowId) {
+        self.deltas.want(counter);
+        self.tallies.want(counter, window);
     }
 
     pub(super) fn clear(&mut self) {

@@ -10,7 +10,7 @@ use super::bucket::Bucket;
 use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
 use crate::decision::{Decision, Suppression, Target};
 use crate::engine::Proposal;
-use crate::policy::{ActionKind, Mode, PolicySet};
+use crate::policy::{ActionKind, Mode, Policy, PolicySet};
 use crate::time::Timestamp;
 
 /// Beyond so many targets the cooldowns that end first are forgotten first.
@@ -167,11 +167,7 @@ impl Ledger {
         {
             return Err(Suppression::Breaker { until });
         }
-        let quota = policy.and_then(|policy| policy.limit);
-        let own = quota.map(|rate| Budget {
-            rate,
-            burst: rate.count,
-        });
+        let own = policy.and_then(own_budget);
         if let Some(own) = own
             && bucket(&mut self.policies, &decision.policy, own, at).available(own, at) == 0
         {
@@ -223,6 +219,31 @@ impl Ledger {
         Ok(withheld)
     }
 
+    /// Undoes [`Self::permit`] as far as the server was never asked. Whoever got away for that is
+    /// due again at the next poll.
+    pub(super) fn take_back(
+        &mut self,
+        decision: &Decision,
+        unsent: usize,
+        config: &LimitsConfig,
+        set: &PolicySet,
+    ) {
+        let policy = &decision.policy;
+        self.cooldowns
+            .remove(&(policy.clone(), decision.target.clone()));
+        let (kind, at) = (decision.action.kind(), decision.at);
+        let all = budget(config, kind);
+        bucket(&mut self.actions, &kind, all, at).put_back(all, unsent);
+        if unsent < decision.sessions.len() {
+            return;
+        }
+        self.breaker.take_back(at, &decision.sessions);
+        let own = set.policies.iter().find(|own| own.name == *policy);
+        if let Some(own) = own.and_then(own_budget) {
+            bucket(&mut self.policies, policy, own, at).put_back(own, 1);
+        }
+    }
+
     /// Leaves out sessions that an earlier decision of this poll has already.
     fn leave_taken(&self, decision: &mut Decision, kind: ActionKind) -> Result<(), Suppression> {
         let Some(first) = decision.sessions.first().map(|session| session.id) else {
@@ -238,6 +259,15 @@ impl Ledger {
             _ => Ok(()),
         }
     }
+}
+
+/// The policy's own limit.
+fn own_budget(policy: &Policy) -> Option<Budget> {
+    let rate = policy.limit?;
+    Some(Budget {
+        rate,
+        burst: rate.count,
+    })
 }
 
 fn budget(config: &LimitsConfig, kind: ActionKind) -> Budget {

@@ -19,6 +19,7 @@ use crate::engine::Proposal;
 use crate::policy::{Mode, PolicySet, Quota};
 use crate::time::Timestamp;
 
+pub(crate) use bucket::Bucket;
 use ledger::Ledger;
 
 /// A budget: a rate, and how much of it may be saved up.
@@ -214,6 +215,12 @@ impl Limits {
         self.enforced.end();
         self.shadow.end();
         rulings
+    }
+
+    /// Takes back the budget and the cooldown of an enforced decision of the last poll, for `unsent`
+    /// of whose sessions the server was never asked.
+    pub fn take_back(&mut self, decision: &Decision, unsent: usize, set: &PolicySet) {
+        self.enforced.take_back(decision, unsent, &self.config, set);
     }
 
     /// The cooldowns of enforced decisions that began with the last poll.

@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod daemons;
 mod once;
+mod run;
 mod strangers;
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `once` where there is no ElectrumX, or not its LocalRPC; and over a real bitcoind.
+//! `once` where there is no `ElectrumX`, or not its `LocalRPC`; and over a real bitcoind.
 
 use super::support;
 use super::support::bitcoind::Bitcoind;

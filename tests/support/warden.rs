@@ -147,15 +147,20 @@ impl Agent {
         self.process.log()
     }
 
-    /// The decisions in its journal, the oldest first, as the `journal` command shows them.
+    /// The decisions in its journal, the oldest first; none before there is a journal.
     pub(crate) fn journal(&self) -> Vec<Value> {
+        self.journal_as("json").all("decision")
+    }
+
+    /// What the `journal` command shows, in the wanted format.
+    pub(crate) fn journal_as(&self, format: &str) -> Ended {
         let path = self.dir.path().join("journal.sqlite");
         let path = path.to_str().expect("a path in UTF-8");
         let shown = run(&[
-            "journal", "--path", path, "--order", "oldest", "--format", "json",
+            "journal", "--path", path, "--order", "oldest", "--format", format,
         ]);
         assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
-        shown.all("decision")
+        shown
     }
 
     /// Every file that it has written or was given, by name.
