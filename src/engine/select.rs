@@ -1,13 +1,11 @@
 //! Which targets a table of tests holds for.
 
-use std::net::IpAddr;
-
 use super::compile::{How, Probe, Table};
 use super::population::Population;
-use super::verdicts::{Question, Subject, Verdicts};
+use super::verdicts::{Subject, Verdicts};
 use crate::field::{Field, Scope};
 use crate::history::{History, transport_name};
-use crate::policy::{Comparison, PolicySet, Predicate, Test, Threshold};
+use crate::policy::{Comparison, PolicySet, Threshold};
 use crate::snapshot::Snapshot;
 
 /// What a test that cannot be told counts as.
@@ -95,9 +93,7 @@ impl Facts<'_> {
         match threshold {
             Threshold::Fixed(value) => value,
             Threshold::Population { times, quantile } => {
-                let live = self.history.live(self.scope, self.include_private);
-                let private = self.include_private;
-                times * population.quantile(self.history, column, live, private, quantile)
+                times * population.quantile(self, column, quantile)
             }
         }
     }
@@ -157,26 +153,6 @@ impl Facts<'_> {
         Some(holds != negated)
     }
 
-    /// Whether a test of an address or a name holds for one session of a target; what cannot be
-    /// told exempts, as it does for a target.
-    pub(super) fn member_holds(&self, test: &Test, address: Option<IpAddr>, name: &str) -> bool {
-        let subject = match test.field {
-            Field::Address => match address {
-                Some(address) => Subject::Address(address),
-                None => return true,
-            },
-            _ => Subject::Text(name),
-        };
-        match &test.predicate {
-            Predicate::In { list, negated } => {
-                Question::InList(*list).ask(self.set, subject) != *negated
-            }
-            Predicate::Matches { regex, negated } => regex.is_match(name) != *negated,
-            Predicate::Equals { text, negated } => (**text == *name) != *negated,
-            Predicate::Compare(..) | Predicate::Is(_) => false,
-        }
-    }
-
     /// The text of a field; `None` if the server does not tell.
     pub(super) fn text(&self, field: Field, slot: u32) -> Option<&str> {
         let (history, snapshot) = (self.history, self.snapshot);
@@ -210,11 +186,11 @@ fn keep_compared(
     match comparison {
         Comparison::Greater => keep_numbers(slots, values, if_unknown, |value| value > threshold),
         Comparison::GreaterOrEqual => {
-            keep_numbers(slots, values, if_unknown, |value| value >= threshold)
+            keep_numbers(slots, values, if_unknown, |value| value >= threshold);
         }
         Comparison::Less => keep_numbers(slots, values, if_unknown, |value| value < threshold),
         Comparison::LessOrEqual => {
-            keep_numbers(slots, values, if_unknown, |value| value <= threshold)
+            keep_numbers(slots, values, if_unknown, |value| value <= threshold);
         }
         Comparison::Equal => keep_numbers(slots, values, if_unknown, |value| {
             value.total_cmp(&threshold).is_eq()
@@ -264,13 +240,5 @@ impl Comparison {
             Self::Equal => |value, threshold| value.total_cmp(&threshold).is_eq(),
             Self::NotEqual => |value, threshold| value.total_cmp(&threshold).is_ne(),
         }
-    }
-}
-
-impl Test {
-    /// Whether it is about an address or a name, so that it can be asked of a member of a target as
-    /// well as of the target.
-    pub(super) const fn is_about_identity(&self) -> bool {
-        matches!(self.field, Field::Address | Field::Client)
     }
 }

@@ -225,12 +225,8 @@ impl History {
             }
         }
         if column.scope == Scope::Group {
-            for (slot, value) in values.iter_mut().enumerate() {
-                if self
-                    .group_unsure_until
-                    .get(slot)
-                    .is_some_and(|&until| until > snapshot.at())
-                {
+            for (value, &unsure_at) in values.iter_mut().zip(&self.group_unsure_at) {
+                if unsure_at > timeline.start() {
                     *value = f64::NAN;
                 }
             }

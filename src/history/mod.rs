@@ -122,9 +122,10 @@ pub struct History {
     server_deltas: Deltas,
     server_tallies: Tallies,
     members: Members,
-    /// By group slot: the row in the present snapshot, and until when its rates are not known.
+    /// By group slot: the row in the present snapshot, and the last poll that left its members'
+    /// doings uncounted.
     group_rows: Vec<u32>,
-    group_unsure_until: Vec<Timestamp>,
+    group_unsure_at: Vec<Timestamp>,
     /// By the snapshot's name: the client's slot.
     client_slots: Vec<u32>,
     daemon_height: Stall,
@@ -168,7 +169,7 @@ impl History {
             server_tallies: Tallies::default(),
             members: Members::default(),
             group_rows: Vec::new(),
-            group_unsure_until: Vec::new(),
+            group_unsure_at: Vec::new(),
             client_slots: Vec::new(),
             daemon_height: Stall::default(),
             db_height: Stall::default(),
@@ -306,7 +307,7 @@ impl History {
         self.subnets.clear();
         self.clients.clear();
         self.groups.clear();
-        self.group_unsure_until.clear();
+        self.group_unsure_at.clear();
     }
 
     fn begin_tables(&mut self, snapshot: &Snapshot, at: Timestamp) {
@@ -451,11 +452,10 @@ impl History {
                 self.group_rows.resize(index + 1, GONE);
             }
             self.group_rows[index] = u32::try_from(row).unwrap_or(GONE);
-            self.group_unsure_until
+            self.group_unsure_at
                 .resize(self.groups.keys.len().max(index + 1), Timestamp::default());
             if !self.members.is_certain(row) {
-                // What its members did since the last poll goes uncounted.
-                self.group_unsure_until[index] = at + self.plan.window_max();
+                self.group_unsure_at[index] = at;
             }
         }
         if self.groups.keys.len() == 0 {
@@ -549,6 +549,17 @@ impl History {
             Scope::Subnet => self.subnets.keys.generation(index),
             Scope::Client => self.clients.keys.generation(index),
             Scope::Group => self.groups.keys.generation(index),
+        }
+    }
+
+    /// Whether a target that policies look at has a session now.
+    pub(crate) fn is_present(&self, scope: Scope, slot: u32) -> bool {
+        let index = slot as usize;
+        match scope {
+            Scope::Address => self.addresses.keys.present(index) > 0,
+            Scope::Subnet => self.subnets.keys.present(index) > 0,
+            Scope::Client => self.clients.keys.present(index) > 0,
+            Scope::Server | Scope::Session | Scope::Group => true,
         }
     }
 

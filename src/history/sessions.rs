@@ -32,6 +32,8 @@ pub(super) struct Slot {
     /// Slots in the table of groups.
     pub(super) groups: [u32; 2],
     is_used: bool,
+    /// Whether it connected since the last poll.
+    is_fresh: bool,
     age_s: f64,
     counters: Counters,
     pub(super) inspected: Option<Box<Inspected>>,
@@ -252,6 +254,7 @@ impl SessionTable {
             if is_same {
                 let did = now.since(&slot.counters);
                 slot.counters = now;
+                slot.is_fresh = false;
                 slot.age_s = sessions.age_s[row];
                 self.rows[index as usize] = u32::try_from(row).unwrap_or(GONE);
                 self.next_order.push(index);
@@ -277,6 +280,7 @@ impl SessionTable {
         slot.is_private = peer.0.is_none_or(|peer| is_private(peer.ip()));
         (slot.address, slot.subnet) = (NONE, NONE);
         slot.is_used = true;
+        slot.is_fresh = is_fresh;
         slot.age_s = age_s;
         slot.counters = now;
         slot.inspected = None;
@@ -357,6 +361,7 @@ impl SessionTable {
             subnet: NONE,
             groups: [NONE; 2],
             is_used: false,
+            is_fresh: false,
             age_s: f64::NAN,
             counters: Counters::default(),
             inspected: None,
@@ -398,11 +403,12 @@ impl SessionTable {
         methods: &[Arc<str>],
     ) -> u64 {
         let slot = &mut self.slots[slot as usize];
-        // Errors from before the first look have no time: they are in the total, not in a rate.
-        let known = slot
-            .inspected
-            .as_ref()
-            .map_or(inspection.errors, |last| last.errors);
+        let known = match &slot.inspected {
+            Some(last) => last.errors,
+            None if slot.is_fresh => 0,
+            // Errors from before the first look have no time: they are in the total, not in a rate.
+            None => inspection.errors,
+        };
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
         slot.inspected = Some(Box::new(Inspected {
             errors: inspection.errors,

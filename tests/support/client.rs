@@ -86,6 +86,12 @@ impl Client {
             .pipeline((0..count).map(|_| ("no.such.method", "[]".to_owned())))
     }
 
+    /// Makes `count` requests that cost little and succeed. Gives how many were answered before the server closed.
+    pub(crate) fn ping(&mut self, count: usize) -> usize {
+        self.lines
+            .pipeline((0..count).map(|_| ("server.ping", "[]".to_owned())))
+    }
+
     /// Asks `count` times for a transaction, whose size `Daemon::set_tx_size` sets; gives the bytes received.
     pub(crate) fn draw(&mut self, count: u32) -> usize {
         let tx = format!(r#"["{:064x}"]"#, 1);

@@ -48,27 +48,18 @@ impl Naive {
             let known = before
                 .iter()
                 .find(|(_, old)| goes_on(old, row, is_other_connection));
-            let (session, sent, requests, new) = match known {
-                Some((session, old)) => (
-                    *session,
-                    row.sent - old.sent,
-                    row.requests - old.requests,
-                    0,
-                ),
-                None => {
-                    self.sessions += 1;
-                    let is_fresh = !row.is_age_unknown
-                        && last_ms.is_some_and(|last_ms| row.since_ms >= last_ms - 30_000);
-                    if is_fresh {
-                        (self.sessions, row.sent, row.requests, 1)
-                    } else {
-                        (self.sessions, 0, 0, 0)
-                    }
-                }
+            let session = known.map_or(self.sessions, |(session, _)| *session);
+            self.sessions += usize::from(known.is_none());
+            let is_fresh = !row.is_age_unknown
+                && last_ms.is_some_and(|last_ms| row.since_ms >= last_ms - 30_000);
+            let did = match known {
+                Some((_, old)) => [row.sent - old.sent, row.requests - old.requests, 0, 0],
+                None if is_fresh => [row.sent, row.requests, 1, 0],
+                None => [0; 4],
             };
             here.push(session);
             self.before.push((session, row.clone()));
-            self.deed(now_ms, session, row, [sent, requests, new, 0]);
+            self.deed(now_ms, session, row, did);
         }
         for (session, old) in before.iter().filter(|(session, _)| !here.contains(session)) {
             self.deed(now_ms, *session, old, [0, 0, 0, 1]);

@@ -9,141 +9,7 @@ use super::naive::{Naive, Sum};
 use crate::field::Scope;
 use crate::history::Continuity;
 use crate::scene::Scene;
-
-/// Few, so that they meet again: two IPv4 subnets, IPv6, Tor, and no address at all.
-const PEERS: [&str; 9] = [
-    "8.8.8.8:1",
-    "8.8.8.8:2",
-    "8.8.8.9:1",
-    "9.9.9.9:1",
-    "[2a00:1:2:3::1]:1",
-    "[2a00:1:2:3::2]:1",
-    "[2a00:1:2:4::1]:1",
-    "127.0.0.1:1",
-    "unknown",
-];
-const CLIENTS: [&str; 3] = ["wallet", "", "<b>\u{1b}"];
-
-#[derive(Clone, Debug)]
-enum Event {
-    Connect {
-        peer: usize,
-        client: usize,
-    },
-    Leave(usize),
-    /// Leaves, and comes back under the same peer and name before the next poll.
-    Return(usize),
-    Work {
-        who: usize,
-        sent: u64,
-        requests: u64,
-    },
-    Rename {
-        who: usize,
-        client: usize,
-    },
-    /// Counters fall, so it must be another session.
-    FallBack(usize),
-    LoseAge(usize),
-    /// The agent connects anew.
-    Reconnect,
-    Restart,
-    Wait(u32),
-    Poll,
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let who = 0..64_usize;
-    prop_oneof![
-        4 => (0..PEERS.len(), 0..CLIENTS.len())
-            .prop_map(|(peer, client)| Event::Connect { peer, client }),
-        2 => who.clone().prop_map(Event::Leave),
-        1 => who.clone().prop_map(Event::Return),
-        8 => (who.clone(), 0..100_000_u64, 0..50_u64)
-            .prop_map(|(who, sent, requests)| Event::Work { who, sent, requests }),
-        1 => (who.clone(), 0..CLIENTS.len()).prop_map(|(who, client)| Event::Rename { who, client }),
-        1 => who.clone().prop_map(Event::FallBack),
-        1 => who.prop_map(Event::LoseAge),
-        1 => Just(Event::Reconnect),
-    ]
-}
-
-/// Polls 4 to 16 s apart, now and then one missing, seldom a restart or a long gap.
-fn lives() -> impl Strategy<Value = Vec<Event>> {
-    let step = (
-        prop::collection::vec(event(), 0..6),
-        4_000..16_000_u32,
-        0..100_u8,
-    );
-    prop::collection::vec(step, 1..60).prop_map(|steps| {
-        let mut events = Vec::new();
-        for (more, wait_ms, luck) in steps {
-            events.extend(more);
-            events.push(Event::Wait(wait_ms));
-            match luck {
-                0 => events.extend([Event::Restart, Event::Poll]),
-                1 => events.extend([Event::Wait(301_000), Event::Poll]),
-                2..15 => {}
-                _ => events.push(Event::Poll),
-            }
-        }
-        events
-    })
-}
-
-/// Lets it happen; `true` if there is a poll now.
-fn happen(scene: &mut Scene, event: &Event) -> bool {
-    let now_ms = scene.now_ms;
-    let ids: Vec<u64> = scene.rows.iter().map(|row| row.id).collect();
-    let pick = |who: usize| ids.get(who % ids.len().max(1)).copied();
-    match *event {
-        Event::Connect { peer, client } => {
-            // A port is one connection's at a time.
-            if !scene.rows.iter().any(|row| row.peer == PEERS[peer]) {
-                scene.connect(PEERS[peer], CLIENTS[client]);
-            }
-        }
-        Event::Leave(who) => pick(who).into_iter().for_each(|id| scene.leave(id)),
-        Event::Return(who) => {
-            if let Some(id) = pick(who) {
-                let row = scene.of(id).clone();
-                scene.leave(id);
-                scene.connect(&row.peer, &row.client);
-            }
-        }
-        Event::Work {
-            who,
-            sent,
-            requests,
-        } => {
-            if let Some(id) = pick(who) {
-                let row = scene.of(id);
-                (row.sent, row.requests) = (row.sent + sent, row.requests + requests);
-            }
-        }
-        Event::Rename { who, client } => {
-            if let Some(id) = pick(who) {
-                scene.of(id).client = CLIENTS[client].into();
-            }
-        }
-        Event::FallBack(who) => {
-            if let Some(id) = pick(who).filter(|&id| scene.of(id).sent > 0) {
-                let row = scene.of(id);
-                (row.sent, row.since_ms) = (row.sent - 1, now_ms);
-            }
-        }
-        Event::LoseAge(who) => {
-            if let Some(id) = pick(who) {
-                scene.of(id).is_age_unknown = true;
-            }
-        }
-        Event::Reconnect => scene.epoch.0 += 1,
-        Event::Restart => scene.restart(),
-        Event::Wait(ms) => scene.now_ms += i64::from(ms),
-        Event::Poll => return true,
-    }
-    false
-}
+use crate::scene::life::{Happened, happen, lives};
 
 const WINDOW_MS: i64 = 60_000;
 
@@ -225,7 +91,7 @@ fn presence_agrees(watch: &Watch, naive: &Naive) -> Result<(), String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn everything_is_as_the_naive_model_has_it(events in lives()) {
+    fn everything_is_as_the_naive_model_has_it(events in lives(false)) {
         let mut watch = Watch::new("1m", &[
             "server sent_rate", "server request_rate", "server new_sessions", "server gone_sessions",
             "session sent_rate", "session request_rate", "session sent_share",
@@ -240,7 +106,7 @@ proptest! {
         let mut epoch = scene.epoch;
         let mut longest_ms = 0;
         for event in &events {
-            if !happen(&mut scene, event) {
+            if happen(&mut scene, event) != Happened::Poll {
                 continue;
             }
             let now_ms = scene.now_ms;
