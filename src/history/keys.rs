@@ -137,7 +137,7 @@ impl<K: Hash + Eq> Keys<K> {
 
     /// Frees what has had no session since `start`, when the longest window began, and if the table
     /// is full nonetheless the longest absent eighth; hands each slot to `freed`.
-    pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(usize)) {
+    pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(u32)) {
         let is_full = self.table.len() >= self.cap;
         let mut absent: Vec<(Timestamp, u32)> = (0_u32..)
             .zip(&self.presence)
@@ -157,7 +157,7 @@ impl<K: Hash + Eq> Keys<K> {
                 entry.remove();
             }
             self.free.push(index);
-            freed(index as usize);
+            freed(index);
         }
     }
 

@@ -241,8 +241,7 @@ impl History {
     pub fn inspected(&mut self, id: u64, inspection: &Inspection) {
         if let Some(slot) = self.sessions.find(id) {
             let errors = self.sessions.inspected(slot, inspection, &self.methods);
-            self.session_deltas
-                .add(Counter::Errors, slot as usize, errors);
+            self.session_deltas.add(Counter::Errors, slot, errors);
         }
     }
 
@@ -365,7 +364,7 @@ impl History {
             ..
         } = self;
         sessions.end(at, snapshot.epoch, |index, slot, client| {
-            session_tallies.clear_slot(index as usize);
+            session_tallies.clear_slot(index);
             server_deltas.add(Counter::Gone, 0, 1);
             addresses.leave(slot.address, at);
             subnets.leave(slot.subnet, at);
@@ -425,7 +424,7 @@ impl History {
             if amount == 0 {
                 continue;
             }
-            self.session_deltas.add(counter, slot as usize, amount);
+            self.session_deltas.add(counter, slot, amount);
             self.server_deltas.add(counter, 0, amount);
             self.addresses.add(address, counter, amount);
             self.subnets.add(subnet, counter, amount);
