@@ -100,6 +100,20 @@ impl<K: Hash + Eq> Keys<K> {
         index
     }
 
+    /// Makes room for `slots` in one go. Growing to it step by step leaves the smaller tables behind
+    /// as holes in the heap.
+    pub(super) fn reserve(&mut self, slots: usize) {
+        let slots = slots.min(self.cap);
+        self.slots.reserve(slots.saturating_sub(self.slots.len()));
+        self.presence
+            .reserve(slots.saturating_sub(self.presence.len()));
+        let hashes = &self.slots;
+        self.table
+            .reserve(slots.saturating_sub(self.table.len()), |&slot| {
+                hashes[slot as usize].hash
+            });
+    }
+
     fn vacant(&mut self) -> Option<u32> {
         if let Some(slot) = self.free.pop() {
             return Some(slot);

@@ -126,6 +126,8 @@ pub struct History {
     /// doings uncounted.
     group_rows: Vec<u32>,
     group_unsure_at: Vec<Timestamp>,
+    /// By the snapshot's group row: the group's slot.
+    group_slots: Vec<u32>,
     /// By the snapshot's name: the client's slot.
     client_slots: Vec<u32>,
     daemon_height: Stall,
@@ -136,6 +138,8 @@ pub struct History {
     private: usize,
     errors_rose_by: u64,
     columns: Vec<Vec<f64>>,
+    /// By address slot, while a column is filled.
+    is_counted: Vec<bool>,
     live: [Live; Scope::ALL.len()],
 }
 
@@ -169,6 +173,7 @@ impl History {
             server_tallies: Tallies::default(),
             members: Members::default(),
             group_rows: Vec::new(),
+            group_slots: Vec::new(),
             group_unsure_at: Vec::new(),
             client_slots: Vec::new(),
             daemon_height: Stall::default(),
@@ -178,6 +183,7 @@ impl History {
             private: 0,
             errors_rose_by: 0,
             columns: vec![Vec::new(); plan.columns.len()],
+            is_counted: Vec::new(),
             live: Default::default(),
             plan,
         };
@@ -310,7 +316,11 @@ impl History {
     }
 
     fn begin_tables(&mut self, snapshot: &Snapshot, at: Timestamp) {
-        self.sessions.begin();
+        let (sessions, groups) = (snapshot.sessions.len(), snapshot.groups.len());
+        self.sessions.begin(sessions);
+        self.addresses.keys.reserve(sessions);
+        self.subnets.keys.reserve(sessions);
+        self.groups.keys.reserve(groups);
         self.session_deltas.clear(self.sessions.len());
         self.server_deltas.clear(1);
         self.addresses.begin();
@@ -438,10 +448,10 @@ impl History {
         self.members.assign(snapshot);
         self.group_rows.clear();
         self.group_rows.resize(self.groups.keys.len(), GONE);
-        let mut slot_of_row = Vec::with_capacity(groups.len());
+        self.group_slots.clear();
         for (row, name) in groups.name.iter().enumerate() {
             let slot = self.groups.keys.slot(groups.names.get(*name), at);
-            slot_of_row.push(slot);
+            self.group_slots.push(slot);
             if slot == NONE {
                 continue;
             }
@@ -470,7 +480,7 @@ impl History {
             let mut of = self
                 .members
                 .of_session(row as usize)
-                .map(|row| slot_of_row[row as usize]);
+                .map(|row| self.group_slots[row as usize]);
             session.groups = [of.next().unwrap_or(NONE), of.next().unwrap_or(NONE)];
             for group in session.groups.into_iter().filter(|&group| group != NONE) {
                 for counter in GROUP_COUNTERS {
