@@ -218,11 +218,18 @@ impl Told {
     }
 
     fn table(&self, score: &Score, screen: &mut Screen) -> std::io::Result<()> {
-        let mut table = show::table(&["who", "met", "disconnected", "median", "worst"]);
+        let mut table = show::table(&["", "who", "met", "disconnected", "median", "worst"]);
+        let mut side = "";
         for kind in &score.kinds {
-            table.add_row(row(kind));
+            let its_side = if kind.kind.is_honest() {
+                "honest"
+            } else {
+                "abusive"
+            };
+            table.add_row(row(if its_side == side { "" } else { its_side }, kind));
+            side = its_side;
         }
-        for column in 1..5 {
+        for column in 2..6 {
             if let Some(column) = table.column_mut(column) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -262,7 +269,8 @@ impl Told {
     }
 }
 
-fn row(kind: &KindScore) -> Vec<Cell> {
+/// The side is named where it begins.
+fn row(side: &str, kind: &KindScore) -> Vec<Cell> {
     let is_right = if kind.kind.is_honest() {
         kind.disconnected == 0
     } else {
@@ -279,6 +287,7 @@ fn row(kind: &KindScore) -> Vec<Cell> {
             .map_or_else(String::new, |spread| seconds(time(spread)))
     };
     vec![
+        Cell::new(side),
         Cell::new(kind.kind.label()),
         Cell::new(kind.met),
         Cell::new(kind.disconnected).fg(color),
