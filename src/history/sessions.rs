@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::CLOCK_SLACK;
-use super::keys::NONE;
+use super::keys::{NONE, slot_id};
 use super::private::is_private;
 use super::tally::{COST_SCALE, Counter};
 use crate::decision::{Epoch, Peer, SessionRef};
@@ -380,7 +380,7 @@ impl SessionTable {
                 continue;
             }
             let slot = &self.slots[index];
-            let index32 = u32::try_from(index).unwrap_or(NONE);
+            let index32 = slot_id(index);
             gone(index32, slot, self.clients[index]);
             self.unindex(index32);
             self.slots[index].is_used = false;

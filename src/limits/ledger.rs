@@ -174,11 +174,7 @@ impl Ledger {
             return Err(Suppression::PolicyLimit);
         }
         let budget = budget(config, kind);
-        let wanted = if kind.is_done_to_sessions() {
-            decision.sessions.len().max(1)
-        } else {
-            1
-        };
+        let wanted = wanted(decision);
         let granted = bucket(&mut self.actions, &kind, budget, at)
             .available(budget, at)
             .min(wanted);
@@ -233,11 +229,14 @@ impl Ledger {
             .remove(&(policy.clone(), decision.target.clone()));
         let (kind, at) = (decision.action.kind(), decision.at);
         let all = budget(config, kind);
-        bucket(&mut self.actions, &kind, all, at).put_back(all, unsent);
-        if unsent < decision.sessions.len() {
+        let taken = wanted(decision);
+        bucket(&mut self.actions, &kind, all, at).put_back(all, unsent.min(taken));
+        if unsent < taken {
             return;
         }
-        self.breaker.take_back(at, &decision.sessions);
+        if kind == ActionKind::Disconnect {
+            self.breaker.take_back(at, &decision.sessions);
+        }
         let own = set.policies.iter().find(|own| own.name == *policy);
         if let Some(own) = own.and_then(own_budget) {
             bucket(&mut self.policies, policy, own, at).put_back(own, 1);
@@ -268,6 +267,16 @@ fn own_budget(policy: &Policy) -> Option<Budget> {
         rate,
         burst: rate.count,
     })
+}
+
+/// What a decision takes of its action's budget, if it gets all: a session is one, and so is what is
+/// not done to sessions, however many it is about.
+fn wanted(decision: &Decision) -> usize {
+    if decision.action.kind().is_done_to_sessions() {
+        decision.sessions.len().max(1)
+    } else {
+        1
+    }
 }
 
 fn budget(config: &LimitsConfig, kind: ActionKind) -> Budget {

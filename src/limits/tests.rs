@@ -161,6 +161,54 @@ fn an_alert_is_one_however_many_sessions_it_is_about() {
 }
 
 #[test]
+fn what_was_never_asked_for_is_put_back_once_and_a_log_puts_back_no_disconnect() {
+    let config = LimitsConfig {
+        alert: Budget {
+            burst: 3,
+            ..LimitsConfig::default().alert
+        },
+        breaker: super::Breaker {
+            clients_min: 2,
+            share: 0.001,
+            ..LimitsConfig::default().breaker
+        },
+        ..LimitsConfig::default()
+    };
+    let mut limits = Limits::new(config, Mode::Enforce);
+    let with = |action: Action, name, net, ids| {
+        let mut proposal = proposal(name, net, ids);
+        proposal.decision.action = action;
+        proposal
+    };
+    let log = Action::Log {
+        duration: Duration::from_secs(60),
+    };
+    let proposals = vec![
+        with(Action::Alert, "free", 1, 0..100),
+        with(Action::Alert, "free", 2, 0..100),
+        with(Action::Alert, "free", 3, 0..100),
+        proposal("free", 4, 0..1),
+        with(log, "free", 5, 0..1),
+    ];
+    let rulings = rule(&mut limits, 0, proposals);
+    limits.take_back(&rulings[0].decision, 100, &set());
+    limits.take_back(&rulings[4].decision, 1, &set());
+    let next = vec![
+        with(Action::Alert, "free", 6, 0..1),
+        with(Action::Alert, "free", 7, 0..1),
+        proposal("free", 8, 1..2),
+    ];
+    let next = rule(&mut limits, 0, next);
+    assert_eq!(suppression(&next[0]), None);
+    assert_eq!(suppression(&next[1]), Some(&Suppression::ActionLimit));
+    // Still the second client of a thousand.
+    assert_eq!(
+        suppression(&next[2]),
+        Some(&Suppression::Breaker { until: at(1_800) })
+    );
+}
+
+#[test]
 fn a_policys_own_limit() {
     let mut limits = limits();
     let proposals = || (1..=3).map(|net| proposal("limited", net, 0..0)).collect();
