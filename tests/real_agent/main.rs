@@ -7,6 +7,7 @@ mod daemons;
 mod once;
 mod run;
 mod strangers;
+mod subnets;
 
 use std::time::Duration;
 
