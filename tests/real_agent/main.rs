@@ -4,6 +4,7 @@
 mod support;
 
 mod daemons;
+mod hostile;
 mod once;
 mod run;
 mod strangers;
@@ -12,3 +13,11 @@ mod subnets;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn the_policies_of_these_tests_are_sound() {
+    let folder = support::warden::policies("abuse");
+    let folder = folder.parent().and_then(std::path::Path::to_str);
+    let checked = support::warden::run(&["check", "--deny-warnings", folder.expect("a folder")]);
+    assert_eq!(checked.code, Some(0), "{checked:#?}");
+}
