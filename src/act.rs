@@ -3,24 +3,29 @@
 //! Dry-run differs from enforcing here and nowhere else. An intent is in the journal before the
 //! server is asked; what the server says of each session becomes the outcome.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use tracing::{error, warn};
 
-use crate::decision::{Decision, Epoch, Outcome, SessionRef};
+use crate::decision::{Decision, Epoch, Outcome, SessionRef, Suppression};
 use crate::escape;
 use crate::journal::{
     DecisionId, Entry, Journal, JournalError, LogRun, LogStage, LogStart, StateChange,
 };
-use crate::limits::{Cooldown, Ruling, Verdict};
-use crate::policy::{Action, DaemonTarget, Mode};
+use crate::limits::{Bucket, Budget, Cooldown, Ruling, Verdict};
+use crate::policy::reading::read_bounded;
+use crate::policy::{Action, DaemonTarget, Mode, Quota};
 use crate::redact::{SecretUrls, redact};
-use crate::rpc::{Client, Disconnected, Logging, Said, Word};
+use crate::rpc::{Client, Disconnected, Failure, Logging, RpcError, Said, Word};
 use crate::snapshot::Snapshot;
 
 /// How many sessions an outcome names one by one.
 const NAMED_MAX: usize = 5;
+
+/// A file of daemons' URLs is not longer.
+const URLS_BYTES_MAX: usize = 64 * 1_024;
 
 /// A decision that went through the limits, and what came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +38,37 @@ pub struct Carried {
     pub outcome: Outcome,
     /// Left for the next poll, for want of budget.
     pub withheld: usize,
+    /// Intended, but the server was certainly never asked: so many sessions, or 1 for the server.
+    pub unsent: usize,
 }
+
+/// Decisions that are held back without being journalled one by one, so that nobody can wash the
+/// journal out by being held back: beyond 300 at once and 20 a minute they are counted only.
+const HELD_BACK: Budget = Budget {
+    rate: Quota {
+        count: 20,
+        per: Duration::from_secs(60),
+    },
+    burst: 300,
+};
 
 /// The hand that acts, and what it must undo later.
 #[derive(Debug, Default)]
 pub struct Actor {
     runs: Vec<LogRun>,
+    held_back: Option<Bucket>,
+    is_ambiguous: bool,
+}
+
+/// What came of the rulings of a poll.
+#[derive(Debug)]
+pub struct Done {
+    /// Worst offenders first. What was held back as at the poll before is left out.
+    pub carried: Vec<Carried>,
+    /// Held back for the first time, and neither journalled nor among `carried`: too many were.
+    pub untold: usize,
+    /// Whether the journal has all of it.
+    pub journalled: Result<(), JournalError>,
 }
 
 impl Actor {
@@ -52,111 +82,171 @@ impl Actor {
         &self.runs
     }
 
+    /// Whether an RPC connection bears the ID of a session that something is to be done about, as in
+    /// releases to 1.3, which count RPC connections apart. The next poll is better made over another
+    /// connection, which gets another number. Told once.
+    pub fn wants_another_connection(&mut self) -> bool {
+        std::mem::take(&mut self.is_ambiguous)
+    }
+
     /// Journals the rulings of a poll, carries out what is permitted, and journals the outcomes. If
-    /// the intent cannot be journalled, nothing is done, and the error is given back.
+    /// the intent cannot be journalled, nothing is done.
     pub async fn carry_out(
         &mut self,
         rulings: Vec<Ruling>,
-        limits: serde_json::Value,
+        limits: impl FnOnce() -> serde_json::Value,
         cooldowns: Vec<Cooldown>,
         client: &mut Client,
         journal: &mut Journal,
-    ) -> (Vec<Carried>, Result<(), JournalError>) {
-        let mut carried: Vec<Carried> = rulings.into_iter().filter_map(expected).collect();
-        if carried.is_empty() {
-            return (carried, Ok(()));
+    ) -> Done {
+        let carried = rulings.into_iter().filter_map(expected).collect();
+        let (mut carried, untold) = self.told(carried);
+        let ambiguous = Outcome::Suppressed(Suppression::AmbiguousId);
+        self.is_ambiguous |= carried.iter().any(|carried| carried.outcome == ambiguous);
+        let journalled = if carried.is_empty() {
+            Ok(())
+        } else {
+            let mut changes: Vec<StateChange> =
+                cooldowns.into_iter().map(StateChange::Cooldown).collect();
+            changes.push(StateChange::Limits(limits()));
+            self.perform(&mut carried, &changes, client, journal).await
+        };
+        Done {
+            carried,
+            untold,
+            journalled,
         }
+    }
+
+    /// Leaves out, and counts, decisions that are held back beyond [`HELD_BACK`].
+    fn told(&mut self, mut carried: Vec<Carried>) -> (Vec<Carried>, usize) {
+        let all = carried.len();
+        let held_back = &mut self.held_back;
+        carried.retain(
+            |Carried {
+                 decision, outcome, ..
+             }| {
+                if !matches!(outcome, Outcome::Suppressed(_)) {
+                    return true;
+                }
+                let bucket = held_back.get_or_insert_with(|| Bucket::full(HELD_BACK, decision.at));
+                let is_told = bucket.available(HELD_BACK, decision.at) > 0;
+                bucket.take(usize::from(is_told));
+                is_told
+            },
+        );
+        let untold = all - carried.len();
+        (carried, untold)
+    }
+
+    async fn perform(
+        &mut self,
+        carried: &mut [Carried],
+        changes: &[StateChange],
+        client: &mut Client,
+        journal: &mut Journal,
+    ) -> Result<(), JournalError> {
         let entries: Vec<Entry> = carried.iter().map(entry).collect();
-        let mut changes: Vec<StateChange> =
-            cooldowns.into_iter().map(StateChange::Cooldown).collect();
-        changes.push(StateChange::Limits(limits));
-        match journal.intend(&entries, &changes) {
+        match journal.intend(&entries, changes) {
             Ok(ids) => {
                 for (carried, id) in carried.iter_mut().zip(ids) {
                     carried.id = Some(id);
                 }
             }
             Err(error) => {
-                fail_intended(&mut carried, &error);
-                return (carried, Err(error));
+                fail_intended(carried, &error);
+                return Err(error);
             }
         }
         let intended: Vec<usize> = (0..carried.len())
             .filter(|&i| carried[i].outcome == Outcome::Intended)
             .collect();
         if intended.is_empty() {
-            return (carried, Ok(()));
+            return Ok(());
         }
         let mut changes = Vec::new();
-        disconnect(&mut carried, &intended, client).await;
-        self.log(&mut carried, &intended, client, &mut changes)
-            .await;
-        change_daemon(&mut carried, &intended, client).await;
-        alert(&mut carried, &intended);
+        disconnect(carried, &intended, client).await;
+        self.log(carried, &intended, client, &mut changes).await;
+        change_daemon(carried, &intended, client).await;
+        alert(carried, &intended);
         let outcomes: Vec<(DecisionId, Outcome)> = intended
             .iter()
             .filter_map(|&i| Some((carried[i].id?, carried[i].outcome.clone())))
             .collect();
-        let result = journal.finish_all(&outcomes, &changes);
-        (carried, result)
+        journal.finish_all(&outcomes, &changes)
     }
 
     /// Ends the log runs whose time has come, and forgets those of sessions that are gone. `log` is
-    /// a toggle, so the `L` flag in the snapshot says whether there is anything to undo.
+    /// a toggle, so the `L` flag in the snapshot says whether there is anything to undo. To be called
+    /// before the same snapshot is acted on: what is switched on by that has no flag in it yet.
+    ///
+    /// A journal that cannot be written does not hold this up: what the agent has begun it ends, and
+    /// the flag keeps that from being done twice.
     pub async fn end_log_runs(
         &mut self,
         snapshot: &Snapshot,
         client: &mut Client,
         journal: &mut Journal,
     ) -> Result<(), JournalError> {
+        let Dues {
+            over,
+            due,
+            is_ambiguous,
+        } = self.dues(snapshot);
+        self.is_ambiguous |= is_ambiguous;
+        let ending = due.iter().map(|&session| StateChange::LogStage {
+            session,
+            stage: LogStage::Ending,
+        });
+        let changes: Vec<StateChange> = over
+            .iter()
+            .map(|&session| StateChange::LogEnded(session))
+            .chain(ending)
+            .collect();
+        let mut journalled = save(journal, &changes);
+        self.runs.retain(|run| !over.contains(&run.session));
+        if !due.is_empty() {
+            let ended = switch_off(&due, snapshot.epoch, client).await;
+            self.runs.retain(|run| !ended.contains(&run.session));
+            let changes: Vec<StateChange> = ended.into_iter().map(StateChange::LogEnded).collect();
+            journalled = journalled.and(save(journal, &changes));
+        }
+        journalled
+    }
+
+    fn dues(&self, snapshot: &Snapshot) -> Dues {
+        let mut dues = Dues::default();
         if self.runs.is_empty() {
-            return Ok(());
+            return dues;
         }
         let sessions = &snapshot.sessions;
-        let rows: HashMap<u64, usize> = (0..sessions.len())
-            .filter(|&row| !sessions.flags[row].is_rpc())
+        let (rpcs, clients): (Vec<usize>, Vec<usize>) =
+            (0..sessions.len()).partition(|&row| sessions.flags[row].is_rpc());
+        let rpcs: HashSet<u64> = rpcs.into_iter().map(|row| sessions.id[row]).collect();
+        let rows: HashMap<u64, usize> = clients
+            .into_iter()
             .map(|row| (sessions.id[row], row))
             .collect();
-        let rpc_bears = |id| {
-            (0..sessions.len()).any(|row| sessions.flags[row].is_rpc() && sessions.id[row] == id)
-        };
-        let mut over = Vec::new();
-        let mut due = Vec::new();
         for run in &self.runs {
             let row = rows
                 .get(&run.session.id)
                 .filter(|&&row| is_same(run, snapshot, row));
             match row {
-                // Gone, or somebody switched it off: there is nothing left to undo.
-                None => over.push(run.session),
-                Some(&row) if !sessions.flags[row].logged => over.push(run.session),
-                Some(_) if run.until <= snapshot.at() && !rpc_bears(run.session.id) => {
-                    due.push(run.session);
+                Some(&row) if sessions.flags[row].logged => {
+                    if run.until > snapshot.at() {
+                        continue;
+                    }
+                    if rpcs.contains(&run.session.id) {
+                        dues.is_ambiguous = true;
+                    } else {
+                        dues.due.push(run.session);
+                    }
                 }
-                Some(_) => {}
+                // Gone, or somebody switched it off: there is nothing left to undo.
+                _ => dues.over.push(run.session),
             }
         }
-        let mut changes: Vec<StateChange> = over
-            .iter()
-            .map(|&session| StateChange::LogEnded(session))
-            .collect();
-        let ending = due.iter().map(|&session| StateChange::LogStage {
-            session,
-            stage: LogStage::Ending,
-        });
-        changes.extend(ending);
-        if changes.is_empty() {
-            return Ok(());
-        }
-        journal.save(&changes)?;
-        self.runs.retain(|run| !over.contains(&run.session));
-        if due.is_empty() {
-            return Ok(());
-        }
-        let ended = switch_off(&due, snapshot.epoch, client).await;
-        self.runs.retain(|run| !ended.contains(&run.session));
-        let changes: Vec<StateChange> = ended.into_iter().map(StateChange::LogEnded).collect();
-        journal.save(&changes)
+        dues
     }
 
     async fn log(
@@ -189,11 +279,13 @@ impl Actor {
                 decision,
                 outcome,
                 id,
+                unsent,
                 ..
             } = &mut carried[i];
             if !is_log(&decision.action) {
                 continue;
             }
+            *unsent = words.unsent(&decision.sessions);
             *outcome = words.outcome(&decision.sessions, "logging", |logging| match logging {
                 Logging::On => None,
                 Logging::Off => Some("somebody else has it logged already"),
@@ -202,40 +294,51 @@ impl Actor {
                 continue;
             };
             for &session in &decision.sessions {
-                if matches!(words.by_id.get(&session.id), Some(Word::Done(Logging::On))) {
-                    changes.push(StateChange::LogStage {
-                        session,
-                        stage: LogStage::On,
-                    });
-                    self.runs.push(LogRun {
-                        session,
-                        until: decision.at + duration,
-                        policy: decision.policy.clone(),
-                        decision: id.unwrap_or(DecisionId(0)),
-                        stage: LogStage::On,
-                    });
-                } else if words.is_known_undone(session.id) {
-                    changes.push(StateChange::LogEnded(session));
-                } else {
+                let stage = match words.of(session.id) {
+                    Heard::Word(Word::Done(Logging::On)) => LogStage::On,
+                    Heard::Word(Word::Done(Logging::Off) | Word::Unknown)
+                    | Heard::Refused
+                    | Heard::Unsent => {
+                        changes.push(StateChange::LogEnded(session));
+                        continue;
+                    }
                     // Perhaps it was switched on: the next snapshot's flag tells.
-                    self.runs.push(LogRun {
-                        session,
-                        until: decision.at + duration,
-                        policy: decision.policy.clone(),
-                        decision: id.unwrap_or(DecisionId(0)),
-                        stage: LogStage::Intended,
-                    });
-                }
+                    Heard::Word(Word::Other(_) | Word::Nothing) | Heard::Lost => LogStage::Intended,
+                };
+                changes.push(StateChange::LogStage { session, stage });
+                self.runs.push(LogRun {
+                    session,
+                    until: decision.at + duration,
+                    policy: decision.policy.clone(),
+                    decision: id.unwrap_or(DecisionId(0)),
+                    stage,
+                });
             }
         }
     }
 }
 
+/// Log runs with something to be done about them.
+#[derive(Debug, Default)]
+struct Dues {
+    over: Vec<SessionRef>,
+    due: Vec<SessionRef>,
+    is_ambiguous: bool,
+}
+
+fn save(journal: &mut Journal, changes: &[StateChange]) -> Result<(), JournalError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    journal.save(changes)
+}
+
 /// A ruling as it will come out unless something goes wrong. What was suppressed in the same way at
-/// the last poll is not told again.
+/// the last poll is not told again, and nothing is where the agent only watches.
 fn expected(ruling: Ruling) -> Option<Carried> {
     let (outcome, withheld) = match (ruling.verdict, ruling.mode) {
-        (
+        (_, Mode::Off)
+        | (
             Verdict::Suppressed {
                 is_repeat: true, ..
             },
@@ -243,13 +346,14 @@ fn expected(ruling: Ruling) -> Option<Carried> {
         ) => return None,
         (Verdict::Suppressed { by, .. }, _) => (Outcome::Suppressed(by), 0),
         (Verdict::Permitted { withheld }, Mode::Enforce) => (Outcome::Intended, withheld),
-        (Verdict::Permitted { withheld }, Mode::DryRun | Mode::Off) => (Outcome::DryRun, withheld),
+        (Verdict::Permitted { withheld }, Mode::DryRun) => (Outcome::DryRun, withheld),
     };
     Some(Carried {
         id: None,
         decision: ruling.decision,
         outcome,
         withheld,
+        unsent: 0,
     })
 }
 
@@ -280,6 +384,7 @@ fn fail_intended(carried: &mut [Carried], error: &JournalError) {
     for carried in intended {
         let detail = format!("not done, for the journal cannot be written: {error}");
         carried.outcome = Outcome::Failed { detail };
+        carried.unsent = carried.decision.sessions.len().max(1);
     }
 }
 
@@ -313,9 +418,13 @@ async fn disconnect(carried: &mut [Carried], intended: &[usize], client: &mut Cl
     let words = Words::new(client.disconnect(epoch, &ids).await);
     for &i in intended {
         let Carried {
-            decision, outcome, ..
+            decision,
+            outcome,
+            unsent,
+            ..
         } = &mut carried[i];
         if is_disconnect(&decision.action) {
+            *unsent = words.unsent(&decision.sessions);
             *outcome = words.outcome(&decision.sessions, "disconnected", |Disconnected| None);
         }
     }
@@ -324,19 +433,25 @@ async fn disconnect(carried: &mut [Carried], intended: &[usize], client: &mut Cl
 async fn change_daemon(carried: &mut [Carried], intended: &[usize], client: &mut Client) {
     for &i in intended {
         let Carried {
-            decision, outcome, ..
+            decision,
+            outcome,
+            unsent,
+            ..
         } = &mut carried[i];
         let Action::DaemonUrl { to } = &decision.action else {
             continue;
         };
-        *outcome = match daemon_urls(to) {
+        let said = match daemon_urls(to) {
+            Err(detail) => Err(detail),
+            Ok(urls) => {
+                let said = client.daemon_url(decision.epoch, &urls).await;
+                *unsent = usize::from(said.as_ref().is_err_and(is_unsent));
+                said.map_err(|error| error.to_string())
+            }
+        };
+        *outcome = match said {
+            Ok(detail) => Outcome::Executed { detail },
             Err(detail) => Outcome::Failed { detail },
-            Ok(urls) => match client.daemon_url(decision.epoch, &urls).await {
-                Ok(detail) => Outcome::Executed { detail },
-                Err(error) => Outcome::Failed {
-                    detail: error.to_string(),
-                },
-            },
         };
     }
 }
@@ -348,7 +463,7 @@ fn daemon_urls(to: &DaemonTarget) -> Result<SecretUrls, String> {
         DaemonTarget::Env(name) => std::env::var(&**name).map_err(|_| {
             format!("the environment variable `{name}` is not set: set it to the daemons' URLs")
         })?,
-        DaemonTarget::File(path) => std::fs::read_to_string(&**path)
+        DaemonTarget::File(path) => read_bounded((**path).as_ref(), URLS_BYTES_MAX)
             .map_err(|error| format!("cannot read the daemons' URLs from `{path}`: {error}"))?,
     };
     let urls: Vec<&str> = text
@@ -356,6 +471,11 @@ fn daemon_urls(to: &DaemonTarget) -> Result<SecretUrls, String> {
         .map(str::trim)
         .filter(|url| !url.is_empty())
         .collect();
+    if text.len() > URLS_BYTES_MAX {
+        return Err(format!(
+            "the list of daemons' URLs is longer than {URLS_BYTES_MAX} bytes"
+        ));
+    }
     if urls.is_empty() {
         return Err(
             "the list of daemons' URLs is empty: an empty list would mean the default".into(),
@@ -399,16 +519,21 @@ fn why(decision: &Decision) -> String {
 async fn switch_off(due: &[SessionRef], epoch: Epoch, client: &mut Client) -> Vec<SessionRef> {
     let ids: Vec<u64> = due.iter().map(|session| session.id).collect();
     let words = Words::new(client.log(epoch, &ids).await);
+    // Somebody switched them off since the poll: back to that.
     let switched_on = words.done(Logging::On);
+    let mut still_on = Vec::new();
     if !switched_on.is_empty() {
-        // Somebody switched them off since the poll: back to that.
-        let again = client.log(epoch, &switched_on).await;
-        if let Some(failure) = again.failure {
-            error!(sessions = ?switched_on, "left sessions logged: {}", failure.error);
-        }
+        let again = Words::new(client.log(epoch, &switched_on).await);
+        let off = again.done(Logging::Off);
+        still_on.extend(switched_on.into_iter().filter(|id| !off.contains(id)));
     }
     due.iter()
-        .filter(|session| words.is_answered(session.id))
+        .filter(|session| match words.of(session.id) {
+            Heard::Word(Word::Done(_)) => !still_on.contains(&session.id),
+            Heard::Word(Word::Unknown) => true,
+            // The next snapshot's flag tells.
+            _ => false,
+        })
         .copied()
         .collect()
 }
@@ -426,28 +551,56 @@ fn is_same(run: &LogRun, snapshot: &Snapshot, row: usize) -> bool {
 struct Words<T> {
     by_id: HashMap<u64, Word<T>>,
     error: Option<String>,
+    /// Asked about in the call that failed, and refused.
+    refused: HashSet<u64>,
     /// Asked about in the call that failed, with an outcome that nobody knows.
-    unanswered: Vec<u64>,
+    lost: HashSet<u64>,
+}
+
+/// What became of asking for one session.
+enum Heard<'a, T> {
+    Word(&'a Word<T>),
+    /// The server refused the whole request.
+    Refused,
+    /// Asked for, outcome unknown.
+    Lost,
+    /// Never asked for.
+    Unsent,
+}
+
+/// Whether a request that failed so was certainly never sent.
+fn is_unsent(error: &RpcError) -> bool {
+    !error.is_outcome_unknown() && !matches!(error, RpcError::Server { .. })
 }
 
 impl<T: Copy + PartialEq> Words<T> {
     fn new(said: Said<T>) -> Self {
-        let (error, unanswered) = match said.failure {
-            None => (None, Vec::new()),
-            Some(failure) => {
-                let is_unknown = failure.error.is_outcome_unknown();
-                let unanswered = if is_unknown {
-                    failure.unanswered
-                } else {
-                    Vec::new()
-                };
-                (Some(failure.error.to_string()), unanswered)
-            }
-        };
-        Self {
+        let mut words = Self {
             by_id: said.words.into_iter().collect(),
-            error,
-            unanswered,
+            error: None,
+            refused: HashSet::new(),
+            lost: HashSet::new(),
+        };
+        if let Some(Failure {
+            error, unanswered, ..
+        }) = said.failure
+        {
+            if error.is_outcome_unknown() {
+                words.lost.extend(unanswered);
+            } else if !is_unsent(&error) {
+                words.refused.extend(unanswered);
+            }
+            words.error = Some(error.to_string());
+        }
+        words
+    }
+
+    fn of(&self, id: u64) -> Heard<'_, T> {
+        match self.by_id.get(&id) {
+            Some(word) => Heard::Word(word),
+            None if self.lost.contains(&id) => Heard::Lost,
+            None if self.refused.contains(&id) => Heard::Refused,
+            None => Heard::Unsent,
         }
     }
 
@@ -461,13 +614,9 @@ impl<T: Copy + PartialEq> Words<T> {
         ids
     }
 
-    fn is_answered(&self, id: u64) -> bool {
-        self.by_id.contains_key(&id)
-    }
-
-    /// Whether nothing was done to this session for certain.
-    fn is_known_undone(&self, id: u64) -> bool {
-        !self.unanswered.contains(&id)
+    fn unsent(&self, sessions: &[SessionRef]) -> usize {
+        let is_unsent = |session: &&SessionRef| matches!(self.of(session.id), Heard::Unsent);
+        sessions.iter().filter(is_unsent).count()
     }
 
     /// Done if anything was; what was not is told.
@@ -480,20 +629,20 @@ impl<T: Copy + PartialEq> Words<T> {
         let (mut done, mut gone) = (0_usize, 0_usize);
         let mut not_done = Vec::new();
         for session in sessions {
-            match self.by_id.get(&session.id) {
-                Some(Word::Done(what)) => match objection(*what) {
+            let id = session.id;
+            match self.of(id) {
+                Heard::Word(Word::Done(what)) => match objection(*what) {
                     None => done += 1,
-                    Some(objection) => not_done.push(format!("{}: {objection}", session.id)),
+                    Some(objection) => not_done.push(format!("{id}: {objection}")),
                 },
-                Some(Word::Unknown) => gone += 1,
-                Some(Word::Other(words)) => not_done.push(format!("{}: {words}", session.id)),
-                Some(Word::Nothing) => {
-                    not_done.push(format!("{}: the server said nothing of it", session.id));
+                Heard::Word(Word::Unknown) => gone += 1,
+                Heard::Word(Word::Other(words)) => not_done.push(format!("{id}: {words}")),
+                Heard::Word(Word::Nothing) => {
+                    not_done.push(format!("{id}: the server said nothing of it"));
                 }
-                None if self.unanswered.contains(&session.id) => {
-                    not_done.push(format!("{}: asked for, outcome unknown", session.id));
-                }
-                None => not_done.push(format!("{}: not asked for", session.id)),
+                Heard::Lost => not_done.push(format!("{id}: asked for, outcome unknown")),
+                Heard::Refused => not_done.push(format!("{id}: refused")),
+                Heard::Unsent => not_done.push(format!("{id}: not asked for")),
             }
         }
         let mut detail = format!("{verb} {done}");

@@ -3,18 +3,20 @@
 //! It owns all that changes. One poll is [`Agent::tick`]; [`Agent::run`] repeats it by the clock.
 //! It decides nothing itself: the core does, and [`crate::act`] carries it out.
 
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use serde::Deserialize as _;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::act::{Actor, Carried};
-use crate::decision::{Outcome, Suppression};
+use crate::act::{Actor, Carried, Done};
 use crate::escape;
 use crate::history::Continuity;
-use crate::journal::{Journal, JournalError, Retention, SavedState};
-use crate::policy::{ListId, Mode};
+use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
+use crate::limits::Cooldown;
+use crate::policy::{ListId, Mode, read_list};
 use crate::poll::{Clock, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
@@ -50,11 +52,21 @@ pub struct Agent {
     untracked: u64,
 }
 
-/// A list file and when it was last changed.
+/// A list file as it was when it was read last.
 struct WatchedList {
     id: ListId,
     path: PathBuf,
-    modified: Option<SystemTime>,
+    stamp: Option<Stamp>,
+}
+
+/// What changes when a file does, in one way or another: some file systems tell times to the second
+/// only, and some programs set them back. Times are seconds and nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
 }
 
 /// What came of a poll.
@@ -64,6 +76,8 @@ pub struct Tick {
     pub failure: Option<RpcError>,
     /// What was decided, and what came of it. What was held back as at the poll before is left out.
     pub carried: Vec<Carried>,
+    /// Held back too, but not journalled one by one: too many were.
+    pub untold: usize,
 }
 
 impl Agent {
@@ -88,10 +102,11 @@ impl Agent {
             log_runs,
             limits,
         } = journal.load_state()?;
-        warden.restore(
-            serde_json::from_value(limits).unwrap_or_default(),
-            cooldowns,
-        );
+        let limits = Option::deserialize(limits).unwrap_or_else(|error| {
+            warn!("the journal's budgets and breaker cannot be read and begin anew: {error}");
+            None
+        });
+        warden.restore(limits.unwrap_or_default(), cooldowns);
         let mut actor = Actor::default();
         actor.restore(log_runs);
         let lists = watch_lists(&warden);
@@ -124,6 +139,9 @@ impl Agent {
 
     /// What holds but is not due yet; see [`Warden::pending`].
     pub fn pending(&mut self) -> Vec<crate::engine::Pending> {
+        if self.is_down {
+            return Vec::new();
+        }
         self.warden.pending(&self.snapshot)
     }
 
@@ -135,8 +153,6 @@ impl Agent {
         mut told: impl FnMut(&Self, &Tick),
     ) {
         let mut ticks = tokio::time::interval(self.options.interval);
-        // After a slow poll the next one comes a whole interval later: the server sets the pace.
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -144,6 +160,7 @@ impl Agent {
                 () = &mut shutdown => break,
                 _ = ticks.tick() => {}
             }
+            let began = Instant::now();
             let failure = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -151,6 +168,10 @@ impl Agent {
             };
             let tick = self.judge_and_act(failure).await;
             told(self, &tick);
+            // A server that takes longer than the interval is given a whole one to serve its clients.
+            if began.elapsed() >= self.options.interval {
+                ticks.reset();
+            }
         }
         info!("stopped");
     }
@@ -165,6 +186,9 @@ impl Agent {
         if self.client.needs_fresh_connection() {
             info!("opening a fresh connection before the server throttles this one");
             self.client.reconnect().await?;
+        } else if self.actor.wants_another_connection() {
+            info!("opening another connection, for an RPC connection bears the ID of a client");
+            self.client.reconnect().await?;
         }
         let groups = self.warden.needs_groups();
         poll(&mut self.client, &*self.clock, groups, &mut self.snapshot).await
@@ -177,17 +201,27 @@ impl Agent {
             None => self.judge().await,
             Some(_) => self.warden.missed(self.clock.now(), self.snapshot.epoch),
         };
-        let carried = self.act(judgement, failure.is_none()).await;
+        if failure.is_none() {
+            self.end_log_runs().await;
+        }
+        let (carried, untold) = self.act(judgement).await;
         self.tell_breaker(&carried);
-        self.leave_ambiguous_connection(&carried).await;
         self.maintain();
-        Tick { failure, carried }
+        Tick {
+            failure,
+            carried,
+            untold,
+        }
     }
 
     async fn judge(&mut self) -> Judgement {
         match self.warden.observe(&self.snapshot) {
-            Continuity::Continued | Continuity::First => {}
-            Continuity::Restarted => info!("the server was started again: rates begin anew"),
+            Continuity::Continued => {}
+            Continuity::First => self.warn_of_unknown_fields(),
+            Continuity::Restarted => {
+                info!("the server was started again: rates begin anew");
+                self.warn_of_unknown_fields();
+            }
             Continuity::Gap => warn!("too long without a poll: rates and hold times begin anew"),
         }
         if self.no_inspection != Some(self.snapshot.epoch) {
@@ -211,6 +245,18 @@ impl Agent {
         judgement
     }
 
+    /// What policies ask for and this server's release cannot give.
+    fn warn_of_unknown_fields(&self) {
+        let capabilities = self.snapshot.capabilities();
+        for warning in self.warden.policies().lint_for(capabilities) {
+            let advice = warning.advice().unwrap_or_default();
+            warn!(
+                "{warning} in {}: {advice}",
+                warning.file().unwrap_or_default()
+            );
+        }
+    }
+
     async fn inspect(&mut self) {
         for id in self.warden.inspect_next(self.options.inspect_max) {
             match inspect(&mut self.client, id).await {
@@ -222,31 +268,67 @@ impl Agent {
                 }
                 // The evidence's connection is gone, so nothing will be done by it.
                 Err(error) if error.is_connection_lost() => return,
-                Err(error) => warn!(session = id, "cannot inspect: {error}"),
+                Err(error) => {
+                    warn!(session = id, "cannot inspect: {error}");
+                    return;
+                }
             }
         }
     }
 
-    async fn act(&mut self, judgement: Judgement, is_fresh: bool) -> Vec<Carried> {
-        // First, for what is switched on now has no `L` in the snapshot yet, and would pass for undone.
-        if is_fresh && !self.is_journal_down {
-            let ended = self
-                .actor
-                .end_log_runs(&self.snapshot, &mut self.client, &mut self.journal)
-                .await;
-            self.note_journal(ended);
-        }
-        let limits = serde_json::to_value(self.warden.saved_limits()).unwrap_or_default();
+    async fn end_log_runs(&mut self) {
+        let (client, journal) = (&mut self.client, &mut self.journal);
+        let ended = self
+            .actor
+            .end_log_runs(&self.snapshot, client, journal)
+            .await;
+        self.note_journal(ended);
+    }
+
+    async fn act(&mut self, judgement: Judgement) -> (Vec<Carried>, usize) {
         let Judgement {
             rulings, cooldowns, ..
         } = judgement;
-        let (client, journal) = (&mut self.client, &mut self.journal);
-        let (carried, result) = self
+        let (warden, client, journal) = (&self.warden, &mut self.client, &mut self.journal);
+        let limits = || saved_limits(warden);
+        let Done {
+            carried,
+            untold,
+            journalled,
+        } = self
             .actor
             .carry_out(rulings, limits, cooldowns, client, journal)
             .await;
-        self.note_journal(result);
-        carried
+        self.note_journal(journalled);
+        self.take_back(&carried);
+        if untold > 0 {
+            warn!(
+                decisions = untold,
+                "so many more decisions are held back that they are not journalled one by one"
+            );
+        }
+        (carried, untold)
+    }
+
+    /// What the server was never asked for has no cooldown and costs no budget.
+    fn take_back(&mut self, carried: &[Carried]) {
+        let mut changes = Vec::new();
+        for carried in carried.iter().filter(|carried| carried.unsent > 0) {
+            let decision = &carried.decision;
+            self.warden.take_back(decision, carried.unsent);
+            if carried.id.is_some() {
+                changes.push(StateChange::Cooldown(Cooldown {
+                    policy: decision.policy.clone(),
+                    target: decision.target.clone(),
+                    until: decision.at,
+                }));
+            }
+        }
+        if !changes.is_empty() {
+            changes.push(StateChange::Limits(saved_limits(&self.warden)));
+            let saved = self.journal.save(&changes);
+            self.note_journal(saved);
+        }
     }
 
     /// While the journal cannot be written, nothing is enforced: the watch goes on.
@@ -293,18 +375,6 @@ impl Agent {
         self.is_breaker_open = open_until.is_some();
     }
 
-    /// Releases to 1.3 count RPC connections apart, so one can bear a client's ID. Another
-    /// connection gets another number.
-    async fn leave_ambiguous_connection(&mut self, carried: &[Carried]) {
-        let is_ambiguous =
-            |carried: &Carried| carried.outcome == Outcome::Suppressed(Suppression::AmbiguousId);
-        if carried.iter().any(is_ambiguous)
-            && let Err(error) = self.client.reconnect().await
-        {
-            warn!("cannot open another connection: {error}");
-        }
-    }
-
     fn maintain(&mut self) {
         if !self.is_journal_down {
             let result = self
@@ -318,13 +388,13 @@ impl Agent {
     /// Reads list files again that have changed. A list that cannot be read stays as it was.
     fn reload_lists(&mut self) {
         for list in &mut self.lists {
-            let modified = modified(&list.path);
-            if modified.is_none() || modified == list.modified {
+            let stamp = Stamp::of(&list.path);
+            if stamp == list.stamp {
                 continue;
             }
-            list.modified = modified;
+            list.stamp = stamp;
             let path = list.path.display();
-            match std::fs::read_to_string(&list.path) {
+            match read_list(&list.path) {
                 Err(error) => warn!("the list `{path}` stays as it was: {error}"),
                 Ok(text) => match self.warden.policies_mut().reload_list(list.id, text) {
                     Ok(()) => info!("read the list `{path}` again"),
@@ -339,19 +409,30 @@ impl Agent {
     }
 }
 
+fn saved_limits(warden: &Warden) -> serde_json::Value {
+    serde_json::to_value(warden.saved_limits()).unwrap_or_default()
+}
+
 fn watch_lists(warden: &Warden) -> Vec<WatchedList> {
     let files = warden.policies().list_files().iter();
     files
         .map(|file| WatchedList {
             id: file.id,
             path: file.path.clone(),
-            modified: modified(&file.path),
+            stamp: Stamp::of(&file.path),
         })
         .collect()
 }
 
-fn modified(path: &std::path::Path) -> Option<SystemTime> {
-    std::fs::metadata(path)
-        .and_then(|metadata| metadata.modified())
-        .ok()
+impl Stamp {
+    /// `None` if there is no such file.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
 }

@@ -3,7 +3,7 @@
 //! The live agent, the demo and the tests run this very code; time is the snapshots'. There is no
 //! clock, no I/O and no randomness in it or below it.
 
-use crate::decision::Epoch;
+use crate::decision::{Decision, Epoch};
 use crate::engine::{Engine, Pending, Protection};
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
 use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
@@ -137,8 +137,14 @@ impl Warden {
         let evaluation = self.engine.missed(at, epoch);
         let rulings = self
             .limits
-            .rule(evaluation.proposals, self.engine.set(), at, 0);
+            .rule_missed(evaluation.proposals, self.engine.set(), at);
         self.judgement(rulings, 0)
+    }
+
+    /// Takes in that the server was never asked for `unsent` of the sessions of an enforced decision
+    /// of the last poll: they are due again at the next.
+    pub fn take_back(&mut self, decision: &Decision, unsent: usize) {
+        self.limits.take_back(decision, unsent, self.engine.set());
     }
 
     fn judgement(&self, rulings: Vec<Ruling>, crowded: u64) -> Judgement {

@@ -203,7 +203,7 @@ impl Told {
                 Format::Text if matches!(outcome, Outcome::Suppressed(_)) => {}
                 Format::Text => {
                     let line = decision_line(decision, outcome);
-                    screen.line(format!("{}  {line}", clock(server.now())))?;
+                    screen.entry(&format!("{}  {line}", clock(server.now())), 19)?;
                 }
             }
         }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::runtime;
 use super::screen::{Format, Screen, complain};
 use super::show::{self, DIM, HEAD, WARN, counted, decision_json, decision_line};
+use super::{runtime, setup};
 use crate::agent::{Agent, AgentOptions, Tick};
 use crate::decision::{Evidence, Outcome};
 use crate::engine::Pending;
@@ -99,14 +99,10 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
 }
 
 fn policies(args: &Args) -> Result<PolicySet, Failure> {
-    let checked = match args.policies.as_slice() {
+    setup::policies(match args.policies.as_slice() {
         [] => shipped(),
         paths => PolicySet::load(paths),
-    };
-    complain(&checked.diagnostics);
-    checked
-        .set
-        .ok_or_else(|| Failure::new(Exit::Setup, "the policies must be mended first"))
+    })
 }
 
 /// What has come of all samples.
@@ -212,7 +208,9 @@ fn tell_decisions(
     for carried in &tick.carried {
         summary.count(&carried.outcome);
         match format {
-            Format::Text => screen.line(decision_line(&carried.decision, &carried.outcome))?,
+            Format::Text => {
+                screen.entry(&decision_line(&carried.decision, &carried.outcome), 12)?;
+            }
             Format::Json => {
                 let id = None;
                 screen.json(
@@ -234,12 +232,11 @@ fn tell_end(
     screen: &mut Screen,
 ) -> std::io::Result<()> {
     for pending in pending {
-        let evidence: Vec<String> = pending.evidence.iter().map(show::evidence).collect();
         screen.line(format!(
             "{DIM}pending   {DIM:#}  {}  {HEAD}{}{HEAD:#}: {}, for {} of {}",
             show::target(&pending.target),
             pending.policy,
-            evidence.join(", "),
+            show::reasons(&pending.evidence),
             format_duration(pending.held),
             format_duration(pending.hold),
         ))?;

@@ -1,33 +1,28 @@
-//! What a command needs before it starts, or [`Exit::Setup`].
+//! What a command needs before it starts, or else [`Exit::Setup`].
 
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
 use super::screen::complain;
-use super::show::counted;
-use crate::config::{Config, Policies};
-use crate::policy::{Diagnostic, PolicySet};
+use crate::config::Config;
+use crate::policy::{Checked, PolicySet};
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
-pub fn config(path: &Path) -> Result<Config, Failure> {
+pub(super) fn config(path: &Path) -> Result<Config, Failure> {
     let checked = Config::load(path);
     complain(&checked.diagnostics);
-    checked
-        .config
-        .ok_or_else(|| faulty("the configuration has", &checked.diagnostics))
+    checked.config.ok_or_else(|| {
+        let path = path.display();
+        let message = format!("not started, for the configuration `{path}` must be mended first");
+        Failure::new(Exit::Setup, message)
+    })
 }
 
 /// The policies; what is wrong with them, warnings too, is told on standard error.
-pub fn policies(policies: &Policies) -> Result<PolicySet, Failure> {
-    let checked = policies.load();
+pub(super) fn policies(checked: Checked) -> Result<PolicySet, Failure> {
     complain(&checked.diagnostics);
-    checked
-        .set
-        .ok_or_else(|| faulty("the policies have", &checked.diagnostics))
-}
-
-fn faulty(what: &str, diagnostics: &[Diagnostic]) -> Failure {
-    let errors = diagnostics.iter().filter(|d| d.is_error()).count();
-    let errors = counted(errors, "error", "errors");
-    Failure::new(Exit::Setup, format!("{what} {errors}"))
+    checked.set.ok_or_else(|| {
+        let message = "not started, for the policies must be mended first";
+        Failure::new(Exit::Setup, message)
+    })
 }

@@ -64,13 +64,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// The client for this server.
+    /// The client for this server. It never waits longer than the interval before it tries to connect
+    /// again, so that an outage is judged at every poll.
     pub fn client_options(&self) -> ClientOptions {
+        let default = ClientOptions::new(&self.rpc);
         ClientOptions {
+            backoff_max: default.backoff_max.min(self.interval),
             connect_timeout: self.connect_timeout,
             reply_timeout: self.reply_timeout,
             reply_bytes_max: self.reply_bytes_max,
-            ..ClientOptions::new(&self.rpc)
+            ..default
         }
     }
 }

@@ -9,6 +9,8 @@ mod hold;
 mod population;
 mod protection;
 mod select;
+#[cfg(test)]
+mod tests;
 mod verdicts;
 
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::time::Timestamp;
 
 use compile::{Compiled, compile};
 use population::Population;
+use protection::Guard;
 pub use protection::Protection;
 use select::{Facts, Unknown};
 use verdicts::Verdicts;
@@ -69,7 +72,7 @@ pub struct Evaluation {
 pub struct Engine {
     set: PolicySet,
     plan: Plan,
-    protection: Protection,
+    guard: Guard,
     compiled: Vec<Compiled>,
     verdicts: Verdicts,
     population: Population,
@@ -91,7 +94,7 @@ impl Engine {
         Self {
             set,
             plan,
-            protection,
+            guard: Guard::new(protection),
             compiled,
             verdicts,
             population: Population::default(),
@@ -137,6 +140,7 @@ impl Engine {
         (self.tried, self.succeeded) = (Some(at), Some(at));
         self.verdicts.begin(&self.set);
         self.population.clear();
+        self.guard.clear();
         let mut evaluation = Evaluation::default();
         for index in 0..self.compiled.len() {
             self.update_holds(index, history, snapshot, elapsed);
@@ -165,7 +169,7 @@ impl Engine {
         }
     }
 
-    /// The targets whose hold time has not passed, of each policy the first few by target.
+    /// The targets whose hold time has not passed, of each policy a few.
     pub fn pending(&mut self, history: &History, snapshot: &Snapshot) -> Vec<Pending> {
         let mut pending = Vec::new();
         for index in 0..self.compiled.len() {

@@ -31,6 +31,7 @@ use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
 use crate::wire::Inspection;
 
+use columns::slot_id;
 pub(crate) use columns::transport_name;
 use heights::Stall;
 use keys::NONE;
@@ -121,16 +122,18 @@ pub struct History {
     server_deltas: Deltas,
     server_tallies: Tallies,
     members: Members,
-    /// By group slot: the row in the present snapshot, and until when its rates are not known.
+    /// By group slot: the row in the present snapshot, and the last poll that left its members'
+    /// doings uncounted.
     group_rows: Vec<u32>,
-    group_unsure_until: Vec<Timestamp>,
+    group_unsure_at: Vec<Timestamp>,
     /// By the snapshot's name: the client's slot.
     client_slots: Vec<u32>,
     daemon_height: Stall,
     db_height: Stall,
     last: Option<Last>,
-    /// Client sessions in the present snapshot.
+    /// Client sessions in the present snapshot, and those of them from private or unknown peers.
     present: usize,
+    private: usize,
     errors_rose_by: u64,
     columns: Vec<Vec<f64>>,
     live: [Live; Scope::ALL.len()],
@@ -166,12 +169,13 @@ impl History {
             server_tallies: Tallies::default(),
             members: Members::default(),
             group_rows: Vec::new(),
-            group_unsure_until: Vec::new(),
+            group_unsure_at: Vec::new(),
             client_slots: Vec::new(),
             daemon_height: Stall::default(),
             db_height: Stall::default(),
             last: None,
             present: 0,
+            private: 0,
             errors_rose_by: 0,
             columns: vec![Vec::new(); plan.columns.len()],
             live: Default::default(),
@@ -191,10 +195,10 @@ impl History {
         let at = snapshot.at();
         let continuity = self.continuity(snapshot);
         if continuity == Continuity::Continued {
-            self.sweep(at);
             for timeline in &mut self.timelines {
                 timeline.advance(at);
             }
+            self.sweep(at);
         } else {
             self.reset(at);
         }
@@ -221,13 +225,14 @@ impl History {
             return Vec::new();
         }
         let costs = self.session_deltas.of(Counter::Cost);
-        let mut likeliest: Vec<(u64, u64)> = self
+        let likeliest = self
             .sessions
             .connected()
-            .map(|(index, slot)| (costs.get(index).copied().unwrap_or(0), slot.session.id))
+            .map(|(slot, _)| (costs.get(slot).copied().unwrap_or(0), slot_id(slot)))
             // An error costs 100, and decay takes little of it between two polls.
             .filter(|&(cost, _)| cost >= ERROR_COST_THOUSANDTHS / 2)
-            .collect();
+            .map(|(cost, slot)| (cost, self.session(slot).id));
+        let mut likeliest: Vec<(u64, u64)> = likeliest.collect();
         likeliest.sort_unstable_by_key(|&(cost, id)| (std::cmp::Reverse(cost), id));
         likeliest.into_iter().take(max).map(|(_, id)| id).collect()
     }
@@ -257,19 +262,9 @@ impl History {
 
     /// How many clients are connected, by [`Party`].
     pub fn parties(&self) -> usize {
-        let addresses = &self.addresses.keys;
-        let is_here = |&slot: &usize| {
-            addresses.present(slot) > 0
-                && addresses
-                    .key(slot)
-                    .is_some_and(|net| !is_private(net.addr()))
-        };
-        let private = self
-            .sessions
-            .connected()
-            .filter(|(_, slot)| slot.is_private)
-            .count();
-        addresses.used().filter(is_here).count() + private
+        let public = &self.live[Scope::Address as usize].public;
+        let is_here = |&&slot: &&u32| self.addresses.keys.present(slot as usize) > 0;
+        public.iter().filter(is_here).count() + self.private
     }
 
     /// How often something was not tracked because a table was full.
@@ -312,7 +307,7 @@ impl History {
         self.subnets.clear();
         self.clients.clear();
         self.groups.clear();
-        self.group_unsure_until.clear();
+        self.group_unsure_at.clear();
     }
 
     fn begin_tables(&mut self, snapshot: &Snapshot, at: Timestamp) {
@@ -339,7 +334,7 @@ impl History {
     fn match_sessions(&mut self, snapshot: &Snapshot, continuity: Continuity) {
         let (at, sessions) = (snapshot.at(), &snapshot.sessions);
         let is_continued = continuity == Continuity::Continued;
-        self.present = 0;
+        (self.present, self.private) = (0, 0);
         for row in 0..sessions.len() {
             if sessions.flags[row].is_rpc() {
                 continue;
@@ -352,7 +347,8 @@ impl History {
                 Seen::Untracked => continue,
             };
             self.place(slot, at);
-            self.sessions.get_mut(slot).client = self.client_slots[sessions.client[row].index()];
+            let client = self.client_slots[sessions.client[row].index()];
+            self.sessions.set_client(slot, client);
             self.count_presence(slot, at);
             if is_continued {
                 self.credit(slot, &did, is_new);
@@ -368,14 +364,14 @@ impl History {
             server_deltas,
             ..
         } = self;
-        sessions.end(at, snapshot.epoch, |index, slot| {
+        sessions.end(at, snapshot.epoch, |index, slot, client| {
             session_tallies.clear_slot(index as usize);
             server_deltas.add(Counter::Gone, 0, 1);
-            addresses.add(slot.address, Counter::Gone, 1);
-            subnets.add(slot.subnet, Counter::Gone, 1);
-            clients.add(slot.client, Counter::Gone, 1);
+            addresses.leave(slot.address, at);
+            subnets.leave(slot.subnet, at);
+            clients.leave(client, at);
             for group in slot.groups {
-                groups.add(group, Counter::Gone, 1);
+                groups.leave(group, at);
             }
         });
     }
@@ -405,25 +401,25 @@ impl History {
 
     fn count_presence(&mut self, slot: u32, at: Timestamp) {
         let session = self.sessions.get(slot);
+        self.private += usize::from(session.is_private);
         if session.address != NONE {
             self.addresses.keys.count(session.address, at);
         }
         if session.subnet != NONE {
             self.subnets.keys.count(session.subnet, at);
         }
-        if session.client != NONE {
-            self.clients.keys.count(session.client, at);
+        let client = self.sessions.client(slot);
+        if client != NONE {
+            self.clients.keys.count(client, at);
         }
     }
 
     /// Adds what a session did to its own sums and to those of its address, subnet and client.
     fn credit(&mut self, slot: u32, did: &sessions::Did, is_new: bool) {
         let Slot {
-            address,
-            subnet,
-            client,
-            ..
+            address, subnet, ..
         } = *self.sessions.get(slot);
+        let client = self.sessions.client(slot);
         let new = is_new.then_some((Counter::New, 1));
         for (counter, amount) in did.iter().copied().chain(new) {
             if amount == 0 {
@@ -456,11 +452,10 @@ impl History {
                 self.group_rows.resize(index + 1, GONE);
             }
             self.group_rows[index] = u32::try_from(row).unwrap_or(GONE);
-            self.group_unsure_until
+            self.group_unsure_at
                 .resize(self.groups.keys.len().max(index + 1), Timestamp::default());
             if !self.members.is_certain(row) {
-                // What its members did since the last poll goes uncounted.
-                self.group_unsure_until[index] = at + self.plan.window_max();
+                self.group_unsure_at[index] = at;
             }
         }
         if self.groups.keys.len() == 0 {
@@ -468,13 +463,14 @@ impl History {
         }
         for index in 0..self.sessions.len() {
             let slot = u32::try_from(index).unwrap_or(NONE);
-            let session = self.sessions.get_mut(slot);
-            if session.row == GONE {
+            let row = self.sessions.row(slot);
+            if row == GONE {
                 continue;
             }
+            let session = self.sessions.get_mut(slot);
             let mut of = self
                 .members
-                .of_session(session.row as usize)
+                .of_session(row as usize)
                 .map(|row| slot_of_row[row as usize]);
             session.groups = [of.next().unwrap_or(NONE), of.next().unwrap_or(NONE)];
             for group in session.groups.into_iter().filter(|&group| group != NONE) {
@@ -507,15 +503,12 @@ impl History {
 
     /// Frees the slots of targets that have left every window.
     fn sweep(&mut self, at: Timestamp) {
-        let keep = self.plan.window_max() + self.plan.window_max() / 4;
-        let Table { keys, tallies, .. } = &mut self.addresses;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
-        let Table { keys, tallies, .. } = &mut self.subnets;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
-        let Table { keys, tallies, .. } = &mut self.clients;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
-        let Table { keys, tallies, .. } = &mut self.groups;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
+        let starts = self.timelines.iter().map(Timeline::start);
+        let start = starts.min().unwrap_or(at);
+        self.addresses.sweep(start);
+        self.subnets.sweep(start);
+        self.clients.sweep(start);
+        self.groups.sweep(start);
     }
 }
 
@@ -551,11 +544,22 @@ impl History {
         let index = slot as usize;
         match scope {
             Scope::Server => 0,
-            Scope::Session => self.sessions.get(slot).generation,
+            Scope::Session => self.sessions.generation(slot),
             Scope::Address => self.addresses.keys.generation(index),
             Scope::Subnet => self.subnets.keys.generation(index),
             Scope::Client => self.clients.keys.generation(index),
             Scope::Group => self.groups.keys.generation(index),
+        }
+    }
+
+    /// Whether a target that policies look at has a session now.
+    pub(crate) fn is_present(&self, scope: Scope, slot: u32) -> bool {
+        let index = slot as usize;
+        match scope {
+            Scope::Address => self.addresses.keys.present(index) > 0,
+            Scope::Subnet => self.subnets.keys.present(index) > 0,
+            Scope::Client => self.clients.keys.present(index) > 0,
+            Scope::Server | Scope::Session | Scope::Group => true,
         }
     }
 
@@ -586,7 +590,7 @@ impl History {
     /// The client name of a session; of the target itself in scope `client`.
     pub(crate) fn client(&self, scope: Scope, slot: u32) -> Option<ClientSlot> {
         let slot = match scope {
-            Scope::Session => self.sessions.get(slot).client,
+            Scope::Session => self.sessions.client(slot),
             _ => slot,
         };
         (slot != NONE).then_some(ClientSlot(slot))
@@ -607,7 +611,7 @@ impl History {
 
     /// The row of a connected session in the present snapshot.
     pub(crate) fn row(&self, session: u32) -> usize {
-        self.sessions.get(session).row as usize
+        self.sessions.row(session) as usize
     }
 
     /// The session in a slot.
@@ -617,9 +621,7 @@ impl History {
 
     /// The slots of connected sessions, closing ones included.
     pub(crate) fn connected(&self) -> impl Iterator<Item = u32> {
-        self.sessions
-            .connected()
-            .map(|(index, _)| u32::try_from(index).unwrap_or(NONE))
+        self.sessions.connected().map(|(slot, _)| slot_id(slot))
     }
 
     /// The targets of `scope` that a session belongs to: only a group's can be two.
@@ -631,7 +633,7 @@ impl History {
             Scope::Session => [Some(session), None],
             Scope::Address => [some(slot.address), None],
             Scope::Subnet => [some(slot.subnet), None],
-            Scope::Client => [some(slot.client), None],
+            Scope::Client => [some(self.sessions.client(session)), None],
             Scope::Group => slot.groups.map(some),
         }
     }

@@ -70,6 +70,15 @@ impl BreakerState {
         Ok(())
     }
 
+    /// These were not disconnected after all.
+    pub(super) fn take_back(&mut self, at: Timestamp, sessions: &[SessionRef]) {
+        for party in sessions.iter().map(Party::of) {
+            if self.disconnected.get(&party) == Some(&at) {
+                self.disconnected.remove(&party);
+            }
+        }
+    }
+
     pub(super) fn save(&self) -> SavedBreaker {
         let mut disconnected: Vec<_> = self.disconnected.iter().map(|(p, t)| (*p, *t)).collect();
         disconnected.sort_unstable();

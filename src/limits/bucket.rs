@@ -7,14 +7,14 @@ use crate::time::Timestamp;
 
 /// The level of a bucket, as of some time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     tokens: f64,
     at: Timestamp,
 }
 
 impl Bucket {
     /// A full one.
-    pub(super) fn full(budget: Budget, at: Timestamp) -> Self {
+    pub(crate) fn full(budget: Budget, at: Timestamp) -> Self {
         Self {
             tokens: f64::from(budget.burst),
             at,
@@ -22,7 +22,7 @@ impl Bucket {
     }
 
     /// How many may be taken at `at`. A clock that went back fills nothing.
-    pub(super) fn available(&mut self, budget: Budget, at: Timestamp) -> usize {
+    pub(crate) fn available(&mut self, budget: Budget, at: Timestamp) -> usize {
         let passed_s = at.since(self.at).as_secs_f64();
         let per_s = f64::from(budget.rate.count) / budget.rate.per.as_secs_f64();
         self.tokens = (self.tokens + passed_s * per_s).min(f64::from(budget.burst));
@@ -37,7 +37,12 @@ impl Bucket {
         whole
     }
 
-    pub(super) fn take(&mut self, count: usize) {
+    pub(crate) fn take(&mut self, count: usize) {
         self.tokens = (self.tokens - count as f64).max(0.0);
+    }
+
+    /// What was taken and not used.
+    pub(crate) fn put_back(&mut self, budget: Budget, count: usize) {
+        self.tokens = (self.tokens + count as f64).min(f64::from(budget.burst));
     }
 }

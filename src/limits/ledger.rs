@@ -10,7 +10,7 @@ use super::bucket::Bucket;
 use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
 use crate::decision::{Decision, Suppression, Target};
 use crate::engine::Proposal;
-use crate::policy::{ActionKind, Mode, PolicySet};
+use crate::policy::{ActionKind, Mode, Policy, PolicySet};
 use crate::time::Timestamp;
 
 /// Beyond so many targets the cooldowns that end first are forgotten first.
@@ -68,7 +68,8 @@ impl Ledger {
         }
     }
 
-    pub(super) fn begin(&mut self, at: Timestamp) {
+    /// Before the rulings of a poll. A missed one tells nothing of what was suppressed at the last.
+    pub(super) fn begin(&mut self, at: Timestamp, is_missed: bool) {
         self.taken.clear();
         self.started.clear();
         self.cooldowns.retain(|_, until| *until > at);
@@ -78,8 +79,10 @@ impl Ledger {
             let last = *ends.select_nth_unstable(excess).1;
             self.cooldowns.retain(|_, until| *until >= last);
         }
-        std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
-        self.suppressed.clear();
+        if !is_missed {
+            std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
+            self.suppressed.clear();
+        }
     }
 
     pub(super) fn end(&mut self) {
@@ -122,8 +125,9 @@ impl Ledger {
             Err(by) => {
                 let key = (decision.policy.clone(), decision.target.clone());
                 let kind = std::mem::discriminant(&by);
-                let is_repeat = self.suppressed_before.get(&key) == Some(&kind);
-                self.suppressed.insert(key, kind);
+                let now = self.suppressed.insert(key.clone(), kind);
+                let last = now.or_else(|| self.suppressed_before.get(&key).copied());
+                let is_repeat = last == Some(kind);
                 Verdict::Suppressed { by, is_repeat }
             }
         };
@@ -152,7 +156,9 @@ impl Ledger {
             return Err(Suppression::Cooldown { until });
         }
         let kind = decision.action.kind();
-        self.leave_taken(decision, kind)?;
+        if kind.is_done_to_sessions() {
+            self.leave_taken(decision, kind)?;
+        }
         // An alert changes nothing, so no breaker need hold it.
         if let Some(until) = self
             .breaker
@@ -161,18 +167,18 @@ impl Ledger {
         {
             return Err(Suppression::Breaker { until });
         }
-        let quota = policy.and_then(|policy| policy.limit);
-        let own = quota.map(|rate| Budget {
-            rate,
-            burst: rate.count,
-        });
+        let own = policy.and_then(own_budget);
         if let Some(own) = own
             && bucket(&mut self.policies, &decision.policy, own, at).available(own, at) == 0
         {
             return Err(Suppression::PolicyLimit);
         }
         let budget = budget(config, kind);
-        let wanted = decision.sessions.len().max(1);
+        let wanted = if kind.is_done_to_sessions() {
+            decision.sessions.len().max(1)
+        } else {
+            1
+        };
         let granted = bucket(&mut self.actions, &kind, budget, at)
             .available(budget, at)
             .min(wanted);
@@ -194,10 +200,11 @@ impl Ledger {
             bucket(&mut self.policies, &decision.policy, own, at).take(1);
         }
         let withheld = wanted - granted;
-        decision.sessions.truncate(granted);
-        for session in &decision.sessions {
+        if kind.is_done_to_sessions() {
+            decision.sessions.truncate(granted);
+            let ids = decision.sessions.iter().map(|session| session.id);
             self.taken
-                .insert((kind, session.id), decision.policy.clone());
+                .extend(ids.map(|id| ((kind, id), decision.policy.clone())));
         }
         // Who got away for want of budget is due again at the next poll.
         if let Some(policy) = policy.filter(|_| withheld == 0) {
@@ -210,6 +217,31 @@ impl Ledger {
             self.cooldowns.insert(key, until);
         }
         Ok(withheld)
+    }
+
+    /// Undoes [`Self::permit`] as far as the server was never asked. Whoever got away for that is
+    /// due again at the next poll.
+    pub(super) fn take_back(
+        &mut self,
+        decision: &Decision,
+        unsent: usize,
+        config: &LimitsConfig,
+        set: &PolicySet,
+    ) {
+        let policy = &decision.policy;
+        self.cooldowns
+            .remove(&(policy.clone(), decision.target.clone()));
+        let (kind, at) = (decision.action.kind(), decision.at);
+        let all = budget(config, kind);
+        bucket(&mut self.actions, &kind, all, at).put_back(all, unsent);
+        if unsent < decision.sessions.len() {
+            return;
+        }
+        self.breaker.take_back(at, &decision.sessions);
+        let own = set.policies.iter().find(|own| own.name == *policy);
+        if let Some(own) = own.and_then(own_budget) {
+            bucket(&mut self.policies, policy, own, at).put_back(own, 1);
+        }
     }
 
     /// Leaves out sessions that an earlier decision of this poll has already.
@@ -227,6 +259,15 @@ impl Ledger {
             _ => Ok(()),
         }
     }
+}
+
+/// The policy's own limit.
+fn own_budget(policy: &Policy) -> Option<Budget> {
+    let rate = policy.limit?;
+    Some(Budget {
+        rate,
+        burst: rate.count,
+    })
 }
 
 fn budget(config: &LimitsConfig, kind: ActionKind) -> Budget {

@@ -19,6 +19,7 @@ use crate::engine::Proposal;
 use crate::policy::{Mode, PolicySet, Quota};
 use crate::time::Timestamp;
 
+pub(crate) use bucket::Bucket;
 use ledger::Ledger;
 
 /// A budget: a rate, and how much of it may be saved up.
@@ -175,8 +176,30 @@ impl Limits {
         at: Timestamp,
         parties: usize,
     ) -> Vec<Ruling> {
-        self.enforced.begin(at);
-        self.shadow.begin(at);
+        self.rule_all(proposals, set, at, parties, false)
+    }
+
+    /// Rules on the proposals of a poll that failed: what was suppressed at the last one that did
+    /// not is still no news at the next.
+    pub fn rule_missed(
+        &mut self,
+        proposals: Vec<Proposal>,
+        set: &PolicySet,
+        at: Timestamp,
+    ) -> Vec<Ruling> {
+        self.rule_all(proposals, set, at, 0, true)
+    }
+
+    fn rule_all(
+        &mut self,
+        proposals: Vec<Proposal>,
+        set: &PolicySet,
+        at: Timestamp,
+        parties: usize,
+        is_missed: bool,
+    ) -> Vec<Ruling> {
+        self.enforced.begin(at, is_missed);
+        self.shadow.begin(at, is_missed);
         let rulings = proposals
             .into_iter()
             .map(|proposal| {
@@ -192,6 +215,12 @@ impl Limits {
         self.enforced.end();
         self.shadow.end();
         rulings
+    }
+
+    /// Takes back the budget and the cooldown of an enforced decision of the last poll, for `unsent`
+    /// of whose sessions the server was never asked.
+    pub fn take_back(&mut self, decision: &Decision, unsent: usize, set: &PolicySet) {
+        self.enforced.take_back(decision, unsent, &self.config, set);
     }
 
     /// The cooldowns of enforced decisions that began with the last poll.

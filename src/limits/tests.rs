@@ -120,6 +120,47 @@ fn the_same_suppression_at_the_next_poll_is_a_repeat() {
 }
 
 #[test]
+fn a_missed_poll_makes_no_news_of_what_was_suppressed_before() {
+    let mut limits = limits();
+    rule(&mut limits, 0, vec![proposal("free", 1, 0..2)]);
+    rule(&mut limits, 10, vec![proposal("free", 1, 0..2)]);
+    let missed = limits.rule_missed(vec![proposal("free", 1, 0..2)], &set(), at(20));
+    limits.rule_missed(Vec::new(), &set(), at(30));
+    let next = rule(&mut limits, 40, vec![proposal("free", 1, 0..2)]);
+    for ruling in [&missed[0], &next[0]] {
+        assert!(matches!(
+            ruling.verdict,
+            Verdict::Suppressed {
+                is_repeat: true,
+                ..
+            }
+        ));
+    }
+}
+
+#[test]
+fn an_alert_is_one_however_many_sessions_it_is_about() {
+    let mut limits = limits();
+    let alert = |name| {
+        let mut proposal = proposal(name, 1, 0..100);
+        proposal.decision.action = Action::Alert;
+        proposal
+    };
+    let rulings = rule(&mut limits, 0, vec![alert("free"), alert("limited")]);
+    for ruling in &rulings {
+        assert_eq!(ruling.verdict, Verdict::Permitted { withheld: 0 });
+        assert_eq!(ruling.decision.sessions.len(), 100);
+    }
+    let again = rule(&mut limits, 10, vec![alert("free")]);
+    assert_eq!(
+        suppression(&again[0]),
+        Some(&Suppression::Cooldown { until: at(60) })
+    );
+    let disconnect = rule(&mut limits, 10, vec![proposal("trial", 1, 0..2)]);
+    assert_eq!(suppression(&disconnect[0]), None);
+}
+
+#[test]
 fn a_policys_own_limit() {
     let mut limits = limits();
     let proposals = || (1..=3).map(|net| proposal("limited", net, 0..0)).collect();

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use super::ROWS_MAX;
-use super::number::{Cell, Number, Numbers};
+use super::number::{Cell, Number, Numbers, at_most};
 use super::text::TextSeed;
 use crate::decision::Peer;
 use crate::snapshot::{Flags, Generation, Sessions, Transport};
@@ -161,7 +161,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
 
 /// Extra cost is a sum of rounded differences: a hair below 0 is 0. NaN stays what it is.
 fn from_0(extra_cost: f64) -> f64 {
-    if extra_cost < 0.0 { 0.0 } else { extra_cost }
+    if extra_cost < 0.0 {
+        0.0
+    } else {
+        at_most(extra_cost)
+    }
 }
 
 /// The fifth column: the protocol version, or where releases have none, the pending requests.

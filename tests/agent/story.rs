@@ -1,5 +1,4 @@
-//! The agent as a whole against the simulated server, poll by poll in simulated time.
-#![expect(clippy::unwrap_used, reason = "a test may")]
+//! The simulation's story, from beginning to end, with the policies that ship.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,21 +8,11 @@ use electrumx_warden::agent::{Agent, AgentOptions, Tick};
 use electrumx_warden::decision::Outcome;
 use electrumx_warden::journal::{Journal, Retention};
 use electrumx_warden::policy::{Mode, PolicySet};
-use electrumx_warden::poll::Clock;
 use electrumx_warden::rpc::{Client, ClientOptions};
 use electrumx_warden::sim::{Pace, Release, STORY, Server, World};
-use electrumx_warden::time::Timestamp;
 use electrumx_warden::warden::{Settings, Warden};
 
-const INTERVAL: Duration = Duration::from_secs(10);
-
-struct SimClock(Arc<Server>);
-
-impl Clock for SimClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_767_225_600_000) + self.0.now()
-    }
-}
+use crate::scene::{INTERVAL, SimClock};
 
 fn policies() -> PolicySet {
     PolicySet::load(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")])

@@ -1,0 +1,339 @@
+//! What is decided is done, on every release, within the limits, and on fresh evidence alone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use electrumx_warden::decision::{Outcome, Suppression};
+use electrumx_warden::journal::Row;
+use electrumx_warden::limits::Budget;
+use electrumx_warden::policy::Quota;
+use electrumx_warden::sim::Release;
+
+use crate::scene::{Scene, evil, executed, policy};
+use crate::tap::Trick;
+
+fn done(detail: &str) -> Outcome {
+    Outcome::Executed {
+        detail: detail.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn the_abusive_go_and_the_others_stay_on_every_release() {
+    for release in Release::ALL {
+        let mut scene = Scene::new(release, evil()).await;
+        // Their IDs are those that the RPC connections get where these are counted apart.
+        let evil: Vec<_> = (0..3).map(|last| scene.client("evil/1", last)).collect();
+        let good: Vec<_> = (3..6).map(|last| scene.client("good/1", last)).collect();
+        let mut executed_in_all = 0;
+        for _ in 0..5 {
+            executed_in_all += executed(&scene.good_poll().await);
+        }
+        assert_eq!(executed_in_all, 3, "{release}");
+        assert!(!evil.iter().any(|&key| scene.is_open(key)), "{release}");
+        assert!(good.iter().all(|&key| scene.is_open(key)), "{release}");
+        let ambiguous = Outcome::Suppressed(Suppression::AmbiguousId);
+        let is_ambiguous = scene.rows().iter().any(|row| row.outcome == ambiguous);
+        assert_eq!(is_ambiguous, release == Release::V1_0_17, "{release}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_gone_already_counts_as_done() {
+    for release in [Release::V0_10_2, Release::V1_6, Release::V1_20_0] {
+        let mut scene = Scene::new(release, evil()).await;
+        let key = scene.client("evil/1", 1);
+        let server = Arc::clone(&scene.server);
+        if release == Release::V0_10_2 {
+            scene.tap.play("disconnect", Trick::Delay(Duration::ZERO));
+        }
+        let leaves = Trick::First(Box::new(move || server.world().hang_up(key)));
+        scene.tap.play("disconnect", leaves);
+        let outcomes = scene.good_poll().await;
+        let gone = done("disconnected 0, 1 already gone");
+        assert_eq!(outcomes, [("evil".into(), gone.clone())], "{release}");
+        assert_eq!(scene.rows()[0].outcome, gone);
+    }
+}
+
+/// The server is started again between the poll and the act: the ID is another's now.
+#[tokio::test]
+async fn evidence_of_another_epoch_is_never_acted_on() {
+    for release in [Release::V1_0_17, Release::V1_20_0, Release::V2_0_0] {
+        let mut scene = Scene::new(release, evil() + &late()).await;
+        for last in 0..5 {
+            scene.client("good", last);
+        }
+        scene.client("evil/1", 9);
+        // The line breaks at the first act; what comes after it in the poll must not reconnect.
+        scene.tap.play("disconnect", Trick::CutBefore);
+        let outcomes = scene.good_poll().await;
+        assert!(
+            matches!(&outcomes[0].1, Outcome::Failed { detail } if detail.contains("outcome unknown")),
+            "{outcomes:?}"
+        );
+        let Outcome::Failed { detail } = &outcomes[1].1 else {
+            panic!("{outcomes:?}");
+        };
+        assert!(detail.starts_with("logging 0, not done 1: "), "{detail}");
+        assert!(detail.contains("poll again"), "{detail}");
+        assert!(scene.tap.asked("log").is_empty());
+
+        // Now the server is another, and the old ID is an honest client's.
+        scene.server.restart();
+        let good: Vec<_> = (0..8).map(|last| scene.client("good", last)).collect();
+        scene.poll().await;
+        assert!(scene.good_poll().await.is_empty());
+        assert!(good.iter().all(|&key| scene.is_open(key)));
+        assert_eq!(scene.tap.asked("disconnect").len(), 1);
+    }
+}
+
+/// Logs the same clients as `evil` disconnects.
+fn late() -> String {
+    policy(
+        "late",
+        "session",
+        "{ client = \"=~ ^evil\" }",
+        "{ log = { for = \"1m\" } }",
+        "",
+    )
+}
+
+/// What the server was never asked has no cooldown and costs nothing: it is due at the next poll.
+#[tokio::test]
+async fn what_was_never_sent_is_done_at_the_next_poll() {
+    let mut scene = Scene::new(Release::V1_20_0, evil() + &late()).await;
+    scene.settings.limits.log.burst = 1;
+    scene.settings.limits.log.rate.count = 1;
+    scene.settings.limits.log.rate.per = Duration::from_secs(86_400);
+    let key = scene.client("evil/1", 9);
+    scene.tap.play("disconnect", Trick::CutBefore);
+    scene.good_poll().await;
+    let outcomes = scene.good_poll().await;
+    // The disconnect may have been heard, so it is in its cooldown; the log was not sent.
+    assert_eq!(outcomes.len(), 2, "{outcomes:?}");
+    assert!(
+        outcomes.contains(&("late".into(), done("logging 1"))),
+        "{outcomes:?}"
+    );
+    assert!(scene.is_logged(key));
+    assert!(scene.is_open(key));
+}
+
+#[tokio::test]
+async fn what_was_never_sent_is_done_by_the_next_agent() {
+    let mut scene = Scene::new(Release::V1_20_0, evil() + &late()).await;
+    let key = scene.client("evil/1", 9);
+    scene.tap.play("disconnect", Trick::CutBefore);
+    scene.good_poll().await;
+    scene.kill_agent();
+    assert_eq!(executed(&scene.good_poll().await), 1);
+    assert!(scene.is_logged(key));
+    scene.kill_agent();
+    assert_eq!(executed(&scene.good_poll().await), 0);
+}
+
+#[tokio::test]
+async fn a_budget_leaves_the_rest_for_the_next_poll() {
+    let mut scene = Scene::new(
+        Release::V1_20_0,
+        policy(
+            "net",
+            "subnet",
+            "{ sessions = \"> 5\" }",
+            "\"disconnect\"",
+            "",
+        ),
+    )
+    .await;
+    scene.settings.limits.disconnect = Budget {
+        rate: Quota {
+            count: 12,
+            per: Duration::from_secs(60),
+        },
+        burst: 3,
+    };
+    let keys: Vec<_> = (0..10).map(|last| scene.client("x", last)).collect();
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        scene.good_poll().await;
+        open.push(keys.iter().filter(|&&key| scene.is_open(key)).count());
+    }
+    // Three at once, two more in ten seconds; below six members the policy holds no longer.
+    assert_eq!(open, [7, 5, 5, 5]);
+    assert_eq!(scene.rows().len(), 2);
+}
+
+#[tokio::test]
+async fn the_breaker_opens_and_stays_open_over_a_restart() {
+    let mut scene = Scene::new(Release::V1_20_0, evil()).await;
+    scene.settings.limits.breaker.clients_min = 5;
+    let mut keys: Vec<_> = (0..4).map(|last| scene.client("evil/1", last)).collect();
+    for last in 100..108 {
+        scene.client("good", last);
+    }
+    // Fewer than five never open it.
+    let outcomes = scene.good_poll().await;
+    assert_eq!(executed(&outcomes), 4);
+    keys.extend((4..8).map(|last| scene.client("evil/2", last)));
+    let breaker = |outcomes: &[(String, Outcome)]| {
+        let is = |(_, outcome): &&(String, Outcome)| {
+            matches!(outcome, Outcome::Suppressed(Suppression::Breaker { .. }))
+        };
+        outcomes.iter().filter(is).count()
+    };
+    // 5 of 16 are below a third, 6 are not.
+    let outcomes = scene.good_poll().await;
+    assert_eq!((executed(&outcomes), breaker(&outcomes)), (1, 3));
+    assert!(scene.good_poll().await.is_empty(), "told once");
+    scene.kill_agent();
+    assert_eq!(breaker(&scene.good_poll().await), 3);
+    assert_eq!(keys.iter().filter(|&&key| scene.is_open(key)).count(), 3);
+}
+
+#[tokio::test]
+async fn the_protected_are_never_targets() {
+    let net = policy(
+        "net",
+        "subnet",
+        "{ sessions = \"> 1\" }",
+        "\"disconnect\"",
+        "",
+    );
+    let mut scene = Scene::new(Release::V1_20_0, evil() + &net).await;
+    let list = electrumx_warden::config::Config::check(electrumx_warden::policy::Source {
+        name: "c.toml".into(),
+        text: "[server]\nrpc = \"127.0.0.1:1\"\n[protect]\naddresses = [\"198.51.100.7\"]\n\
+               clients = [\"monitor\"]\n"
+            .into(),
+    });
+    scene.settings.protection = list.config.unwrap().protection;
+    let safe = [scene.client("evil/1", 7), scene.client("evil-monitor", 8)];
+    let gone = scene.client("evil/1", 9);
+    let outcomes = scene.good_poll().await;
+    assert!(safe.iter().all(|&key| scene.is_open(key)));
+    assert!(!scene.is_open(gone));
+    let protected = (
+        "evil".to_owned(),
+        Outcome::Suppressed(Suppression::Protection),
+    );
+    assert_eq!(
+        outcomes.iter().filter(|o| **o == protected).count(),
+        2,
+        "{outcomes:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_alert_is_told_and_changes_nothing() {
+    let alert = policy("many", "server", "{ sessions = \"> 1\" }", "\"alert\"", "");
+    let mut scene = Scene::new(Release::V1_20_0, alert).await;
+    let key = scene.client("x", 1);
+    assert_eq!(scene.good_poll().await, [("many".into(), done("told"))]);
+    assert!(scene.is_open(key));
+    let asked = ["disconnect", "log", "daemon_url"].map(|method| scene.tap.asked(method).len());
+    assert_eq!(asked, [0; 3]);
+}
+
+fn daemon(to: &str) -> String {
+    policy(
+        "daemon",
+        "server",
+        "{ sessions = \"> 0\" }",
+        &format!("{{ daemon_url = {{ to = {to} }} }}"),
+        "",
+    )
+}
+
+#[tokio::test]
+async fn the_daemon_is_changed_to_a_file_s_and_to_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("urls.txt");
+    std::fs::write(
+        &file,
+        "http://u:sesame@10.0.0.8:8332/\n http://u:sesame@10.0.0.9:8332/ \n",
+    )
+    .unwrap();
+    for (to, sent) in [
+        (
+            format!("{{ file = \"{}\" }}", file.display()),
+            "http://u:sesame@10.0.0.8:8332/,http://u:sesame@10.0.0.9:8332/",
+        ),
+        ("\"default\"".to_owned(), ""),
+    ] {
+        let mut scene = Scene::new(Release::V1_20_0, daemon(&to)).await;
+        let outcomes = scene.good_poll().await;
+        assert_eq!(executed(&outcomes), 1, "{outcomes:?}");
+        assert_eq!(scene.tap.asked("daemon_url")[0]["daemon_url"], sent);
+        assert_eq!(executed(&scene.good_poll().await), 0);
+        assert!(!format!("{:?}", scene.rows()).contains("sesame"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_daemons_is_told_without_their_passwords() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("bad"), "http://u:sesame@h:1/,http://u:sesame@").unwrap();
+    std::fs::write(path("empty"), " ,\n").unwrap();
+    std::fs::write(path("long"), "http://u:sesame@h/,".repeat(10_000)).unwrap();
+    let file = |name: &str| format!("{{ file = \"{}\" }}", path(name).display());
+    let cases = [
+        (
+            "{ env = \"WARDEN_TEST_UNSET\" }".to_owned(),
+            "`WARDEN_TEST_UNSET` is not set",
+        ),
+        (file("none"), "cannot read the daemons' URLs"),
+        (file("empty"), "is empty"),
+        (file("long"), "longer than 65536 bytes"),
+        (file("bad"), "the server answered `daemon_url` with error"),
+    ];
+    for (to, words) in cases {
+        let mut scene = Scene::new(Release::V1_20_0, daemon(&to)).await;
+        let tick = scene.poll().await;
+        let Outcome::Failed { detail } = &tick.carried[0].outcome else {
+            panic!("{to}: {:?}", tick.carried);
+        };
+        assert!(detail.contains(words), "{to}: {detail}");
+        let all = format!("{tick:?} {:?}", scene.rows());
+        assert!(!all.contains("sesame"), "{all}");
+        scene.good_poll().await;
+        // A second attempt would need the cooldown's end.
+        let failed = |row: &&Row| matches!(row.outcome, Outcome::Failed { .. });
+        assert_eq!(scene.rows().iter().filter(failed).count(), 1);
+    }
+}
+
+/// A policy that fits everybody: neither the agent's connection nor an operator's is touched.
+#[tokio::test]
+async fn rpc_connections_are_never_targets() {
+    for release in Release::ALL {
+        let all = policy(
+            "all",
+            "session",
+            "{ age = \">= 0s\" }",
+            "\"disconnect\"",
+            "",
+        );
+        let mut scene = Scene::new(release, all).await;
+        let operator = scene
+            .server
+            .world()
+            .open_rpc(SocketAddr::from(([127, 0, 0, 1], 1)));
+        for last in 0..4 {
+            scene.client("x", last);
+        }
+        for _ in 0..5 {
+            scene.good_poll().await;
+        }
+        assert!(scene.is_open(operator), "{release}");
+        for params in scene.tap.asked("disconnect") {
+            let text = params.to_string();
+            for word in ["all", "none", "new", "t0"] {
+                assert!(!text.contains(word), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The agent as a whole against the simulated server, poll by poll in simulated time.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod acting;
+mod faults;
+mod logging;
+mod scene;
+mod story;
+mod tap;
