@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::breaker::{BreakerState, SavedBreaker};
 use super::bucket::Bucket;
 use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
-use crate::decision::{Decision, Suppression, Target};
+use crate::decision::{Decision, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
 use crate::policy::{ActionKind, Mode, Policy, PolicySet};
 use crate::time::Timestamp;
@@ -52,7 +52,7 @@ impl Ledger {
         self.breaker = BreakerState::restore(saved.breaker);
         self.cooldowns = cooldowns
             .into_iter()
-            .map(|c| ((c.policy, c.target), c.until))
+            .map(|c| (key(&c.policy, &c.target), c.until))
             .collect();
     }
 
@@ -99,7 +99,7 @@ impl Ledger {
 
     pub(super) fn cooldown(&self, policy: &str, target: &Target) -> Option<Timestamp> {
         self.cooldowns
-            .get(&(Arc::from(policy), target.clone()))
+            .get(&key(&Arc::from(policy), target))
             .copied()
     }
 
@@ -123,7 +123,7 @@ impl Ledger {
         let verdict = match verdict {
             Ok(withheld) => Verdict::Permitted { withheld },
             Err(by) => {
-                let key = (decision.policy.clone(), decision.target.clone());
+                let key = key(&decision.policy, &decision.target);
                 let kind = std::mem::discriminant(&by);
                 let now = self.suppressed.insert(key.clone(), kind);
                 let last = now.or_else(|| self.suppressed_before.get(&key).copied());
@@ -151,7 +151,7 @@ impl Ledger {
             .policies
             .iter()
             .find(|policy| policy.name == decision.policy);
-        let key = (decision.policy.clone(), decision.target.clone());
+        let key = key(&decision.policy, &decision.target);
         if let Some(&until) = self.cooldowns.get(&key).filter(|&&until| until > at) {
             return Err(Suppression::Cooldown { until });
         }
@@ -206,8 +206,8 @@ impl Ledger {
         if let Some(policy) = policy.filter(|_| withheld == 0) {
             let until = at + policy.cooldown;
             self.started.push(Cooldown {
-                policy: key.0.clone(),
-                target: key.1.clone(),
+                policy: decision.policy.clone(),
+                target: decision.target.clone(),
                 until,
             });
             self.cooldowns.insert(key, until);
@@ -225,8 +225,7 @@ impl Ledger {
         set: &PolicySet,
     ) {
         let policy = &decision.policy;
-        self.cooldowns
-            .remove(&(policy.clone(), decision.target.clone()));
+        self.cooldowns.remove(&key(policy, &decision.target));
         let (kind, at) = (decision.action.kind(), decision.at);
         let all = budget(config, kind);
         let taken = wanted(decision);
@@ -258,6 +257,19 @@ impl Ledger {
             _ => Ok(()),
         }
     }
+}
+
+/// An agent that was started again reckons when a session connected anew, some milliseconds off. ID
+/// and peer tell it.
+fn key(policy: &Arc<str>, target: &Target) -> Key {
+    let target = match target {
+        Target::Session(session) => Target::Session(SessionRef {
+            since: Timestamp::from_millis(0),
+            ..*session
+        }),
+        target => target.clone(),
+    };
+    (policy.clone(), target)
 }
 
 /// The policy's own limit.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Budget, Cooldown, Limits, LimitsConfig, Ruling, Verdict};
+use super::{Budget, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
 use crate::decision::{Decision, Epoch, Peer, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
 use crate::policy::{self, Action, Mode, PolicySet, Quota};
@@ -379,6 +379,30 @@ fn a_restart_changes_nothing() {
         rule(limits, 1, proposals)
     };
     assert_eq!(ask(&mut again), ask(&mut limits));
+}
+
+/// An agent that was started again takes a session to have connected some milliseconds off.
+#[test]
+fn a_session_stays_in_its_cooldown_over_a_restart() {
+    let session = |since_ms| SessionRef {
+        since: Timestamp::from_millis(since_ms),
+        ..session(7)
+    };
+    let mut limits = limits();
+    limits.restore(
+        SavedLimits::default(),
+        [Cooldown {
+            policy: "free".into(),
+            target: Target::Session(session(10_000)),
+            until: at(60),
+        }],
+    );
+    let mut again = proposal("free", 1, 7..8);
+    again.decision.target = Target::Session(session(9_994));
+    assert_eq!(
+        suppression(&rule(&mut limits, 20, vec![again])[0]),
+        Some(&Suppression::Cooldown { until: at(60) })
+    );
 }
 
 proptest! {
