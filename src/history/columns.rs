@@ -130,7 +130,7 @@ impl History {
     pub(super) fn fill_columns(&mut self, snapshot: &Snapshot) {
         let mut columns = std::mem::take(&mut self.columns);
         for (values, column) in columns.iter_mut().zip(&self.plan.columns) {
-            values.clear();
+            // What fills a column writes every slot: what is left of the last poll is not cleared.
             values.resize(self.slots(column.scope), f64::NAN);
             match (Windowed::of(column.scope, column.field), column.window) {
                 (Some(windowed), Some(window)) => {
@@ -166,7 +166,7 @@ impl History {
         let timeline = &self.timelines[window.0];
         let span_s = timeline.span().as_secs_f64();
         let Some(sums) = self.tallies(column.scope).sums(counter, window) else {
-            return;
+            return values.fill(f64::NAN);
         };
         let scale = match windowed {
             Windowed::Count(_) => 1.0,
@@ -184,8 +184,11 @@ impl History {
             for (value, &sum) in values.iter_mut().zip(sums) {
                 *value = sum as f64 * scale;
             }
-        } else if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
-            self.fill_young(values, counter, timeline.window(), &snapshot.sessions);
+        } else {
+            values.fill(f64::NAN);
+            if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
+                self.fill_young(values, counter, timeline.window(), &snapshot.sessions);
+            }
         }
         if column.scope == Scope::Group {
             for (value, &unsure_at) in values.iter_mut().zip(&self.group_unsure_at) {
@@ -261,14 +264,14 @@ impl History {
                     requests.map_or(f64::NAN, |(i, method)| i.methods[method] as f64)
                 });
             }
-            _ => {}
+            _ => values.fill(f64::NAN),
         }
     }
 
-    /// Calls `value` with the slot and the row of each connected session.
+    /// Fills in what `value` makes of the slot and the row of each connected session.
     fn fill_connected(&self, values: &mut [f64], value: impl Fn(usize, usize) -> f64) {
-        for (slot, row) in self.sessions.connected() {
-            values[slot] = value(slot, row);
+        for (slot, (seen, row)) in values.iter_mut().zip(self.sessions.rows()).enumerate() {
+            *seen = row.map_or(f64::NAN, |row| value(slot, row));
         }
     }
 
@@ -282,9 +285,8 @@ impl History {
                     } else {
                         &self.subnets
                     };
-                    if let Some(net) = table.keys.key(slot) {
-                        *value = flag(super::is_private(net.addr()));
-                    }
+                    let net = table.keys.key(slot);
+                    *value = net.map_or(f64::NAN, |net| flag(super::is_private(net.addr())));
                 }
             }
             (_, Field::Sessions) => self.fill_presence(values, column.scope, 1.0),
@@ -293,7 +295,9 @@ impl History {
             }
             (_, Field::Addresses) => self.fill_addresses(values),
             (scope, field) => {
-                let Some(value) = summed(field) else { return };
+                let Some(value) = summed(field) else {
+                    return values.fill(f64::NAN);
+                };
                 values.fill(0.0);
                 for (index, row) in self.sessions.connected() {
                     let index = slot_id(index);
@@ -337,6 +341,7 @@ impl History {
     }
 
     fn fill_group(&self, values: &mut [f64], field: Field, snapshot: &Snapshot) {
+        values.fill(f64::NAN);
         let rows = self
             .group_rows
             .iter()

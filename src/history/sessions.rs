@@ -188,9 +188,15 @@ impl SessionTable {
 
     /// The slots of connected sessions, each with its row in the present snapshot.
     pub(super) fn connected(&self) -> impl Iterator<Item = (usize, usize)> {
-        let rows = self.rows.iter().enumerate();
-        rows.filter(|&(_, &row)| row != GONE)
-            .map(|(slot, &row)| (slot, row as usize))
+        let rows = self.rows().enumerate();
+        rows.filter_map(|(slot, row)| row.map(|row| (slot, row)))
+    }
+
+    /// By slot the row in the present snapshot, of connected sessions.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Option<usize>> {
+        self.rows
+            .iter()
+            .map(|&row| (row != GONE).then_some(row as usize))
     }
 
     /// The row in the present snapshot, or [`GONE`].
