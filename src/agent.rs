@@ -16,11 +16,15 @@ use crate::escape;
 use crate::history::Continuity;
 use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
 use crate::limits::Cooldown;
+use crate::policy::reading::unreadable;
 use crate::policy::{ListId, Mode, read_list};
 use crate::poll::{Clock, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::warden::{Judgement, Warden};
+
+/// Of the mistakes in a list file so many are told.
+const MISTAKES_MAX: usize = 5;
 
 /// What the loop is configured with.
 #[derive(Clone, Debug)]
@@ -394,16 +398,19 @@ impl Agent {
             }
             list.stamp = stamp;
             let path = list.path.display();
-            match read_list(&list.path) {
-                Err(error) => warn!("the list `{path}` stays as it was: {error}"),
-                Ok(text) => match self.warden.policies_mut().reload_list(list.id, text) {
-                    Ok(()) => info!("read the list `{path}` again"),
-                    Err(diagnostics) => {
-                        for diagnostic in diagnostics {
-                            warn!("the list `{path}` stays as it was: {diagnostic}");
-                        }
+            let read = read_list(&list.path).map_err(|error| vec![unreadable(&list.path, &error)]);
+            let policies = self.warden.policies_mut();
+            match read.and_then(|text| policies.reload_list(list.id, text)) {
+                Ok(()) => info!("read the list `{path}` again"),
+                Err(diagnostics) => {
+                    let mistakes = diagnostics.len();
+                    for diagnostic in diagnostics.iter().take(MISTAKES_MAX) {
+                        warn!("the list `{path}` stays as it was: {diagnostic}");
                     }
-                },
+                    if mistakes > MISTAKES_MAX {
+                        warn!("the list `{path}` has {mistakes} mistakes");
+                    }
+                }
             }
         }
     }

@@ -3,6 +3,9 @@
 
 mod acting;
 mod faults;
+mod flood;
+mod lists;
+mod log;
 mod logging;
 mod scene;
 mod story;
