@@ -1,6 +1,7 @@
 //! The account of what was permitted: cooldowns, budgets, the breaker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::breaker::{BreakerState, SavedBreaker};
 use super::bucket::Bucket;
 use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
-use crate::decision::{Decision, Suppression, Target};
+use crate::decision::{Decision, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
 use crate::policy::{ActionKind, Mode, Policy, PolicySet};
 use crate::time::Timestamp;
@@ -16,12 +17,23 @@ use crate::time::Timestamp;
 /// Beyond so many targets the cooldowns that end first are forgotten first.
 const COOLDOWNS_MAX: usize = 100_000;
 
+/// Between two runs of the agent the same session seems to have begun at times that differ so much
+/// at the most: by how long an answer took, and by what the server rounds off.
+const SINCE_SLACK: Duration = Duration::from_secs(60);
+
 type Key = (Arc<str>, Target);
+
+/// Of a session, when it began; [`Key`]s have that left out.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Timestamp,
+    since: Option<Timestamp>,
+}
 
 /// One ledger.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    cooldowns: HashMap<Key, Timestamp>,
+    cooldowns: HashMap<Key, Rest>,
     actions: HashMap<ActionKind, Bucket>,
     policies: HashMap<Arc<str>, Bucket>,
     breaker: BreakerState,
@@ -50,10 +62,15 @@ impl Ledger {
         self.actions = saved.actions.into_iter().collect();
         self.policies = saved.policies.into_iter().collect();
         self.breaker = BreakerState::restore(saved.breaker);
-        self.cooldowns = cooldowns
-            .into_iter()
-            .map(|c| ((c.policy, c.target), c.until))
-            .collect();
+        self.cooldowns.clear();
+        for cooldown in cooldowns {
+            let (key, since) = key(&cooldown.policy, &cooldown.target);
+            let until = cooldown.until;
+            let rest = self.cooldowns.entry(key).or_insert(Rest { until, since });
+            if until > rest.until {
+                *rest = Rest { until, since };
+            }
+        }
     }
 
     pub(super) fn save(&self) -> SavedLedger {
@@ -71,12 +88,12 @@ impl Ledger {
     pub(super) fn begin(&mut self, at: Timestamp) {
         self.taken.clear();
         self.started.clear();
-        self.cooldowns.retain(|_, until| *until > at);
+        self.cooldowns.retain(|_, rest| rest.until > at);
         if self.cooldowns.len() > COOLDOWNS_MAX {
-            let mut ends: Vec<Timestamp> = self.cooldowns.values().copied().collect();
+            let mut ends: Vec<Timestamp> = self.cooldowns.values().map(|rest| rest.until).collect();
             let excess = ends.len() - COOLDOWNS_MAX;
             let last = *ends.select_nth_unstable(excess).1;
-            self.cooldowns.retain(|_, until| *until >= last);
+            self.cooldowns.retain(|_, rest| rest.until >= last);
         }
         std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
         self.suppressed.clear();
@@ -94,10 +111,14 @@ impl Ledger {
         self.breaker.open_until(at)
     }
 
-    pub(super) fn cooldown(&self, policy: &str, target: &Target) -> Option<Timestamp> {
-        self.cooldowns
-            .get(&(Arc::from(policy), target.clone()))
-            .copied()
+    pub(super) fn cooldown(&self, policy: &Arc<str>, target: &Target) -> Option<Timestamp> {
+        let (key, since) = key(policy, target);
+        let rest = self.cooldowns.get(&key)?;
+        let is_same = match (since, rest.since) {
+            (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SINCE_SLACK,
+            _ => true,
+        };
+        is_same.then_some(rest.until)
     }
 
     pub(super) fn rule(
@@ -147,8 +168,8 @@ impl Ledger {
             .policies
             .iter()
             .find(|policy| policy.name == decision.policy);
-        let key = (decision.policy.clone(), decision.target.clone());
-        if let Some(&until) = self.cooldowns.get(&key).filter(|&&until| until > at) {
+        let cooldown = self.cooldown(&decision.policy, &decision.target);
+        if let Some(until) = cooldown.filter(|&until| until > at) {
             return Err(Suppression::Cooldown { until });
         }
         let kind = decision.action.kind();
@@ -199,11 +220,12 @@ impl Ledger {
         if let Some(policy) = policy.filter(|_| withheld == 0) {
             let until = at + policy.cooldown;
             self.started.push(Cooldown {
-                policy: key.0.clone(),
-                target: key.1.clone(),
+                policy: decision.policy.clone(),
+                target: decision.target.clone(),
                 until,
             });
-            self.cooldowns.insert(key, until);
+            let (key, since) = key(&decision.policy, &decision.target);
+            self.cooldowns.insert(key, Rest { until, since });
         }
         Ok(withheld)
     }
@@ -218,8 +240,7 @@ impl Ledger {
         set: &PolicySet,
     ) {
         let policy = &decision.policy;
-        self.cooldowns
-            .remove(&(policy.clone(), decision.target.clone()));
+        self.cooldowns.remove(&key(policy, &decision.target).0);
         let (kind, at) = (decision.action.kind(), decision.at);
         let all = budget(config, kind);
         bucket(&mut self.actions, &kind, all, at).put_back(all, unsent);
@@ -248,6 +269,20 @@ impl Ledger {
             _ => Ok(()),
         }
     }
+}
+
+fn key(policy: &Arc<str>, target: &Target) -> (Key, Option<Timestamp>) {
+    let (target, since) = match target {
+        Target::Session(session) => {
+            let since = Timestamp::default();
+            (
+                Target::Session(SessionRef { since, ..*session }),
+                Some(session.since),
+            )
+        }
+        other => (other.clone(), None),
+    };
+    ((policy.clone(), target), since)
 }
 
 /// The policy's own limit.
