@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::runtime;
 use super::screen::{Format, Screen, complain};
 use super::show::{self, DIM, HEAD, WARN, counted, decision_json, decision_line};
+use super::{runtime, setup};
 use crate::agent::{Agent, AgentOptions, Tick};
+use crate::config::Policies;
 use crate::decision::{Evidence, Outcome};
 use crate::engine::Pending;
 use crate::escape;
@@ -88,25 +89,23 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
             ),
         ));
     }
-    let folder = tempfile::tempdir()?;
-    let path = args
-        .journal
-        .clone()
-        .unwrap_or_else(|| folder.path().join("journal.sqlite"));
-    let journal =
-        Journal::open(&path).map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    let (journal, _folder) = match &args.journal {
+        Some(path) => (setup::journal(path)?, None),
+        None => {
+            let (journal, folder) = setup::passing_journal()?;
+            (journal, Some(folder))
+        }
+    };
     runtime::block_on(sample(args, set, journal, screen))
 }
 
 fn policies(args: &Args) -> Result<PolicySet, Failure> {
-    let checked = match args.policies.as_slice() {
-        [] => shipped(),
-        paths => PolicySet::load(paths),
-    };
-    complain(&checked.diagnostics);
-    checked
-        .set
-        .ok_or_else(|| Failure::new(Exit::Setup, "the policies must be mended first"))
+    if args.policies.is_empty() {
+        return shipped()
+            .set
+            .ok_or_else(|| Failure::new(Exit::Setup, "the shipped policies are broken"));
+    }
+    setup::policies(&Policies::of(args.policies.clone()))
 }
 
 /// What has come of all samples.
@@ -117,6 +116,8 @@ struct Summary {
     executed: usize,
     dry_run: usize,
     suppressed: usize,
+    /// Suppressed too, and not told one by one.
+    untold: usize,
     failed: usize,
     pending: usize,
     unjudged: usize,
@@ -161,7 +162,8 @@ async fn sample(
             inspect_max: 20,
             retention: Retention::default(),
         },
-    )?;
+    )
+    .map_err(setup::unusable)?;
     let mut summary = Summary::default();
     let mut ticks = tokio::time::interval(args.interval);
     for sample in 0..args.samples {
@@ -173,7 +175,7 @@ async fn sample(
         if sample == 0 {
             complain(&unavailable(&agent));
         }
-        tell_decisions(&tick, &mut summary, args.format, screen)?;
+        tell_decisions(&tick, &mut summary, args, screen)?;
     }
     summary.samples = args.samples;
     let pending = agent.pending();
@@ -206,15 +208,16 @@ fn unavailable(agent: &Agent) -> Vec<crate::policy::Diagnostic> {
 fn tell_decisions(
     tick: &Tick,
     summary: &mut Summary,
-    format: Format,
+    args: &Args,
     screen: &mut Screen,
 ) -> std::io::Result<()> {
+    summary.untold += tick.untold;
     for carried in &tick.carried {
         summary.count(&carried.outcome);
-        match format {
+        match args.format {
             Format::Text => screen.line(decision_line(&carried.decision, &carried.outcome))?,
             Format::Json => {
-                let id = None;
+                let id = carried.id.filter(|_| args.journal.is_some());
                 screen.json(
                     "decision",
                     &decision_json(id, &carried.decision, &carried.outcome),
@@ -261,8 +264,12 @@ fn tell_end(
     } else {
         summary.dry_run
     };
+    let untold = match summary.untold {
+        0 => String::new(),
+        more => format!(" (and {more} more, too many to be told one by one)"),
+    };
     screen.line(format!(
-        "{}: {done} {what}, {} suppressed, {} failed; {} pending; {} not judged",
+        "{}: {done} {what}, {} suppressed{untold}, {} failed; {} pending; {} not judged",
         counted(summary.decisions, "decision", "decisions"),
         summary.suppressed,
         summary.failed,
@@ -271,7 +278,7 @@ fn tell_end(
     ))
 }
 
-/// The server in three lines.
+/// The server in two lines.
 fn portrait(rpc: &str, snapshot: &Snapshot) -> [String; 2] {
     let server = &snapshot.server;
     let text = |text: &Option<String>, otherwise: &str| {

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use tracing::{error, info, warn};
 
 use super::exit::{Exit, Failure};
-use super::screen::complain;
 use super::show::{counted, decision_line};
-use super::{logging, runtime};
+use super::{logging, runtime, setup};
 use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions, Tick};
 use crate::config::Config;
@@ -32,28 +31,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let (config, set) = load(args)?;
+    let config = setup::config(&args.config)?;
+    let set = setup::policies(&config.policies)?;
     logging::start(config.log)?;
-    let journal = Journal::open(&config.journal.path)
-        .map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    let journal = setup::journal(&config.journal.path)?;
     runtime::block_on(watch(&config, set, journal))
-}
-
-fn load(args: &Args) -> Result<(Config, PolicySet), Failure> {
-    let checked = Config::load(&args.config);
-    complain(&checked.diagnostics);
-    let broken = |what: &str| {
-        let path = args.config.display();
-        Failure::new(
-            Exit::Setup,
-            format!("not started, for {what} of `{path}` must be mended first"),
-        )
-    };
-    let config = checked.config.ok_or_else(|| broken("the configuration"))?;
-    let policies = config.policies.load();
-    complain(&policies.diagnostics);
-    let set = policies.set.ok_or_else(|| broken("the policies"))?;
-    Ok((config, set))
 }
 
 async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit, Failure> {
@@ -87,7 +69,8 @@ async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit
         journal,
         Box::new(SteadyClock::start()),
         options,
-    )?;
+    )
+    .map_err(setup::unusable)?;
     agent.run(shutdown, |_, tick| tell(tick)).await;
     Ok(Exit::Ok)
 }

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use tempfile::TempDir;
+
 use super::exit::{Exit, Failure};
 use super::screen::complain;
 use super::show::counted;
 use crate::config::{Config, Policies};
+use crate::journal::{Journal, JournalError};
 use crate::policy::{Diagnostic, PolicySet};
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
@@ -24,6 +27,26 @@ pub fn policies(policies: &Policies) -> Result<PolicySet, Failure> {
     checked
         .set
         .ok_or_else(|| faulty("the policies have", &checked.diagnostics))
+}
+
+/// The journal at `path`, to be written.
+pub fn journal(path: &Path) -> Result<Journal, Failure> {
+    Journal::open(path).map_err(unusable)
+}
+
+/// A journal in a folder that goes when the second value is dropped.
+pub fn passing_journal() -> Result<(Journal, TempDir), Failure> {
+    let folder = tempfile::tempdir().map_err(|error| {
+        let message = format!("no folder for temporary files can be made ({error}): set TMPDIR");
+        Failure::new(Exit::Setup, message)
+    })?;
+    Ok((journal(&folder.path().join("journal.sqlite"))?, folder))
+}
+
+/// A journal that a command cannot start with.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub fn unusable(error: JournalError) -> Failure {
+    Failure::new(Exit::Setup, error.to_string())
 }
 
 fn faulty(what: &str, diagnostics: &[Diagnostic]) -> Failure {
