@@ -7,9 +7,9 @@ use comfy_table::{Cell, CellAlignment};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::runtime;
 use super::screen::{Format, Screen};
 use super::show::{self, BAD, DIM, GOOD, HEAD, counted, decision_json, decision_line};
+use super::{runtime, setup};
 use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions};
 use crate::decision::Outcome;
@@ -65,8 +65,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let set = shipped()
         .set
         .ok_or_else(|| Failure::new(Exit::Setup, "the shipped policies are broken"))?;
-    let folder = tempfile::tempdir()?;
-    let journal = Journal::open(&folder.path().join("journal.sqlite"))?;
+    let (journal, _folder) = setup::passing_journal()?;
     runtime::block_on(play(args, set, journal, screen))
 }
 
@@ -85,7 +84,11 @@ async fn play(
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     let world = World::story(Release::V1_20_0, args.seed);
-    let server = Arc::new(Server::start(world, Pace::Manual).await?);
+    let server = Server::start(world, Pace::Manual).await.map_err(|error| {
+        let message = format!("the simulated server cannot listen on 127.0.0.1: {error}");
+        Failure::new(Exit::Setup, message)
+    })?;
+    let server = Arc::new(server);
     let mut agent = Agent::new(
         Warden::new(
             set,

@@ -88,13 +88,12 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
             ),
         ));
     }
-    let folder = tempfile::tempdir()?;
-    let path = args
-        .journal
-        .clone()
-        .unwrap_or_else(|| folder.path().join("journal.sqlite"));
-    let journal =
-        Journal::open(&path).map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    let (journal, _folder) = if let Some(path) = &args.journal {
+        (setup::journal(path)?, None)
+    } else {
+        let (journal, folder) = setup::passing_journal()?;
+        (journal, Some(folder))
+    };
     runtime::block_on(sample(args, set, journal, screen))
 }
 
@@ -109,10 +108,13 @@ fn policies(args: &Args) -> Result<PolicySet, Failure> {
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     samples: u32,
+    failed_polls: u32,
     decisions: usize,
     executed: usize,
     dry_run: usize,
     suppressed: usize,
+    /// Suppressed too, and not told one by one.
+    untold: usize,
     failed: usize,
     pending: usize,
     unjudged: usize,
@@ -157,19 +159,30 @@ async fn sample(
             inspect_max: 20,
             retention: Retention::default(),
         },
-    )?;
+    )
+    .map_err(setup::unusable)?;
     let mut summary = Summary::default();
     let mut ticks = tokio::time::interval(args.interval);
-    for sample in 0..args.samples {
+    let mut has_polled = false;
+    for sample in 1..=args.samples {
         ticks.tick().await;
         let tick = agent.tick().await;
-        if let Some(failure) = &tick.failure {
-            return Err(Failure::new(Exit::Failed, failure.to_string()));
+        match &tick.failure {
+            None if !has_polled => {
+                complain(&unavailable(&agent));
+                has_polled = true;
+            }
+            None => {}
+            // One poll that failed is missing; without any there is nothing to say.
+            Some(failure) if sample == args.samples && !has_polled => {
+                return Err(Failure::new(Exit::Failed, failure.to_string()));
+            }
+            Some(failure) => {
+                super::screen::error(&format!("poll {sample} of {}: {failure}", args.samples));
+                summary.failed_polls += 1;
+            }
         }
-        if sample == 0 {
-            complain(&unavailable(&agent));
-        }
-        tell_decisions(&tick, &mut summary, args.format, screen)?;
+        tell_decisions(&tick, &mut summary, args, screen)?;
     }
     summary.samples = args.samples;
     let pending = agent.pending();
@@ -202,17 +215,18 @@ fn unavailable(agent: &Agent) -> Vec<crate::policy::Diagnostic> {
 fn tell_decisions(
     tick: &Tick,
     summary: &mut Summary,
-    format: Format,
+    args: &Args,
     screen: &mut Screen,
 ) -> std::io::Result<()> {
+    summary.untold += tick.untold;
     for carried in &tick.carried {
         summary.count(&carried.outcome);
-        match format {
+        match args.format {
             Format::Text => {
                 screen.entry(&decision_line(&carried.decision, &carried.outcome), 12)?;
             }
             Format::Json => {
-                let id = None;
+                let id = carried.id.filter(|_| args.journal.is_some());
                 screen.json(
                     "decision",
                     &decision_json(id, &carried.decision, &carried.outcome),
@@ -258,8 +272,12 @@ fn tell_end(
     } else {
         summary.dry_run
     };
+    let untold = match summary.untold {
+        0 => String::new(),
+        more => format!(" (and {more} more, too many to be told one by one)"),
+    };
     screen.line(format!(
-        "{}: {done} {what}, {} suppressed, {} failed; {} pending; {} not judged",
+        "{}: {done} {what}, {} suppressed{untold}, {} failed; {} pending; {} not judged",
         counted(summary.decisions, "decision", "decisions"),
         summary.suppressed,
         summary.failed,
@@ -268,7 +286,7 @@ fn tell_end(
     ))
 }
 
-/// The server in three lines.
+/// The server in two lines.
 fn portrait(rpc: &str, snapshot: &Snapshot) -> [String; 2] {
     let server = &snapshot.server;
     let text = |text: &Option<String>, otherwise: &str| {

@@ -240,6 +240,6 @@ impl Limits {
         } else {
             &self.shadow
         };
-        ledger.cooldown(policy, target)
+        ledger.cooldown(&Arc::from(policy), target)
     }
 }
