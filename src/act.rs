@@ -220,28 +220,25 @@ impl Actor {
             return dues;
         }
         let sessions = &snapshot.sessions;
-        let (rpcs, clients): (Vec<usize>, Vec<usize>) =
-            (0..sessions.len()).partition(|&row| sessions.flags[row].is_rpc());
-        let rpcs: HashSet<u64> = rpcs.into_iter().map(|row| sessions.id[row]).collect();
-        let rows: HashMap<u64, usize> = clients
-            .into_iter()
-            .map(|row| (sessions.id[row], row))
+        // Of the few runs each finds its row in one walk over the many sessions.
+        let runs: HashMap<u64, usize> = (0..)
+            .zip(&self.runs)
+            .map(|(index, run)| (run.session.id, index))
             .collect();
-        for run in &self.runs {
-            let row = rows
-                .get(&run.session.id)
-                .filter(|&&row| is_same(run, snapshot, row));
-            match row {
-                Some(&row) if sessions.flags[row].logged => {
-                    if run.until > snapshot.at() {
-                        continue;
-                    }
-                    if rpcs.contains(&run.session.id) {
-                        dues.is_ambiguous = true;
-                    } else {
-                        dues.due.push(run.session);
-                    }
-                }
+        let mut rows = vec![None; self.runs.len()];
+        let mut is_rpcs = vec![false; self.runs.len()];
+        for (row, id) in sessions.id.iter().enumerate() {
+            match runs.get(id) {
+                Some(&run) if sessions.flags[row].is_rpc() => is_rpcs[run] = true,
+                Some(&run) => rows[run] = Some(row),
+                None => {}
+            }
+        }
+        for ((run, row), is_rpc) in self.runs.iter().zip(rows).zip(is_rpcs) {
+            match row.filter(|&row| is_same(run, snapshot, row)) {
+                Some(row) if sessions.flags[row].logged && run.until > snapshot.at() => {}
+                Some(row) if sessions.flags[row].logged && is_rpc => dues.is_ambiguous = true,
+                Some(row) if sessions.flags[row].logged => dues.due.push(run.session),
                 // Gone, or somebody switched it off: there is nothing left to undo.
                 _ => dues.over.push(run.session),
             }

@@ -81,7 +81,7 @@ async fn mistakes_in_configuration_and_policies() {
         append(
             &folder.path("policies/p.toml"),
             "[[policy]]\nname = \"x\"\n",
-        )
+        );
     });
     let told = told.await;
     assert!(told.contains("error: the policies have"), "{told}");
