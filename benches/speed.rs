@@ -49,7 +49,12 @@ fn main() -> ExitCode {
     println!(
         "sessions policies | plain ms | decode + history + evaluate = ours ms | ours / plain | ns a session"
     );
+    // `cargo bench --bench speed -- 1000` times one size alone.
+    let wanted: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     for (&sessions, &timed) in SESSIONS.iter().zip(&TIMED) {
+        if !wanted.is_empty() && !wanted.contains(&sessions) {
+            continue;
+        }
         for cell in measure(sessions, timed) {
             cell.print();
             cells.push(cell);

@@ -220,8 +220,12 @@ impl Agent {
 
     async fn judge(&mut self) -> Judgement {
         match self.warden.observe(&self.snapshot) {
-            Continuity::Continued | Continuity::First => {}
-            Continuity::Restarted => info!("the server was started again: rates begin anew"),
+            Continuity::Continued => {}
+            Continuity::First => self.warn_of_unknown_fields(),
+            Continuity::Restarted => {
+                info!("the server was started again: rates begin anew");
+                self.warn_of_unknown_fields();
+            }
             Continuity::Gap => warn!("too long without a poll: rates and hold times begin anew"),
         }
         if self.no_inspection != Some(self.snapshot.epoch) {
@@ -243,6 +247,18 @@ impl Agent {
             self.untracked = untracked;
         }
         judgement
+    }
+
+    /// What policies ask for and this server's release cannot give.
+    fn warn_of_unknown_fields(&self) {
+        let capabilities = self.snapshot.capabilities();
+        for warning in self.warden.policies().lint_for(capabilities) {
+            let advice = warning.advice().unwrap_or_default();
+            warn!(
+                "{warning} in {}: {advice}",
+                warning.file().unwrap_or_default()
+            );
+        }
     }
 
     async fn inspect(&mut self) {

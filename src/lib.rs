@@ -1,4 +1,18 @@
 //! An unattended agent that moderates a running `ElectrumX` by TOML policies.
+//!
+//! ```text
+//! LocalRPC JSON -> Snapshot -> History -> Engine -> Limits -> Act -> Journal
+//!                  columns     rates      decisions rulings   the only I/O that changes anything
+//!                  '---------------- pure ----------------'
+//! ```
+//!
+//! To read it from the beginning: [`field`] has what can be tested, [`policy`] the language,
+//! [`decision`] what comes out. [`wire`] decodes replies into a [`snapshot`]; [`history`],
+//! [`engine`] and [`limits`] are the pure core, put together in [`warden`]. [`rpc`] and [`poll`]
+//! read from a server, [`act`] changes it, [`journal`] remembers, [`agent`] is the loop. [`sim`] is
+//! a server to play with, and [`cli`] the command line.
+//!
+//! ARCHITECTURE.md in the repository has the invariants, and the reasons.
 
 #![warn(clippy::unwrap_used)]
 

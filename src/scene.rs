@@ -2,6 +2,8 @@
 //!
 //! Only what a snapshot shows is here; the simulated server with its protocol is in `sim`.
 
+pub(crate) mod life;
+
 use std::time::Duration;
 
 use crate::decision::{Epoch, Peer};
@@ -99,7 +101,7 @@ impl Scene {
     }
 
     pub(crate) fn wait(&mut self, s: f64) {
-        self.now_ms += Duration::from_secs_f64(s).as_millis() as i64;
+        self.now_ms += millis(s);
     }
 
     /// The server is started again: everybody is gone, IDs begin anew.
@@ -132,7 +134,9 @@ impl Scene {
         server.errors = self.errors;
         (server.daemon_height, server.db_height) = (self.height, self.height);
         server.uptime = Some(Uptime {
-            at_least: Duration::from_secs(((self.now_ms - self.started_ms) / 1_000) as u64),
+            at_least: Duration::from_secs(
+                ((self.now_ms - self.started_ms) / 1_000).cast_unsigned(),
+            ),
             resolution: Duration::from_secs(1),
         });
         let sessions = &mut snapshot.sessions;
@@ -165,6 +169,10 @@ impl Scene {
         }
         snapshot
     }
+}
+
+pub(crate) fn millis(s: f64) -> i64 {
+    i64::try_from(Duration::from_secs_f64(s).as_millis()).unwrap()
 }
 
 /// Policies from TOML, with list files that are empty.

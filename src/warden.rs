@@ -137,7 +137,7 @@ impl Warden {
         let evaluation = self.engine.missed(at, epoch);
         let rulings = self
             .limits
-            .rule(evaluation.proposals, self.engine.set(), at, 0);
+            .rule_missed(evaluation.proposals, self.engine.set(), at);
         self.judgement(rulings, 0)
     }
 

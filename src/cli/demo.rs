@@ -206,7 +206,7 @@ impl Told {
                 Format::Text if matches!(outcome, Outcome::Suppressed(_)) => {}
                 Format::Text => {
                     let line = decision_line(decision, outcome);
-                    screen.line(format!("{}  {line}", clock(server.now())))?;
+                    screen.entry(&format!("{}  {line}", clock(server.now())), 19)?;
                 }
             }
         }
@@ -221,11 +221,18 @@ impl Told {
     }
 
     fn table(&self, score: &Score, screen: &mut Screen) -> std::io::Result<()> {
-        let mut table = show::table(&["who", "met", "disconnected", "median", "worst"]);
+        let mut table = show::table(&["", "who", "met", "disconnected", "median", "worst"]);
+        let mut side = "";
         for kind in &score.kinds {
-            table.add_row(row(kind));
+            let its_side = if kind.kind.is_honest() {
+                "honest"
+            } else {
+                "abusive"
+            };
+            table.add_row(row(if its_side == side { "" } else { its_side }, kind));
+            side = its_side;
         }
-        for column in 1..5 {
+        for column in 2..6 {
             if let Some(column) = table.column_mut(column) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -265,7 +272,8 @@ impl Told {
     }
 }
 
-fn row(kind: &KindScore) -> Vec<Cell> {
+/// The side is named where it begins.
+fn row(side: &str, kind: &KindScore) -> Vec<Cell> {
     let is_right = if kind.kind.is_honest() {
         kind.disconnected == 0
     } else {
@@ -282,6 +290,7 @@ fn row(kind: &KindScore) -> Vec<Cell> {
             .map_or_else(String::new, |spread| seconds(time(spread)))
     };
     vec![
+        Cell::new(side),
         Cell::new(kind.kind.label()),
         Cell::new(kind.met),
         Cell::new(kind.disconnected).fg(color),

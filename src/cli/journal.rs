@@ -293,7 +293,10 @@ fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
     {
         outcome.push(escape::terminal(detail, DETAIL_COLUMNS).into_owned());
     }
-    let mut deed = vec![show::deed(decision)];
+    let mut deed = vec![show::action(&decision.action)];
+    if !decision.sessions.is_empty() {
+        deed.push(counted(decision.sessions.len(), "session", "sessions"));
+    }
     if row.sessions_left_out > 0 {
         deed.push(format!("and {} more", row.sessions_left_out));
     }

@@ -14,7 +14,7 @@ mod once;
 mod run;
 mod runtime;
 mod screen;
-pub mod setup;
+mod setup;
 pub mod show;
 mod when;
 

@@ -10,7 +10,6 @@ use super::screen::{Format, Screen, complain};
 use super::show::{self, DIM, HEAD, WARN, counted, decision_json, decision_line};
 use super::{runtime, setup};
 use crate::agent::{Agent, AgentOptions, Tick};
-use crate::config::Policies;
 use crate::decision::{Evidence, Outcome};
 use crate::engine::Pending;
 use crate::escape;
@@ -89,23 +88,20 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
             ),
         ));
     }
-    let (journal, _folder) = match &args.journal {
-        Some(path) => (setup::journal(path)?, None),
-        None => {
-            let (journal, folder) = setup::passing_journal()?;
-            (journal, Some(folder))
-        }
+    let (journal, _folder) = if let Some(path) = &args.journal {
+        (setup::journal(path)?, None)
+    } else {
+        let (journal, folder) = setup::passing_journal()?;
+        (journal, Some(folder))
     };
     runtime::block_on(sample(args, set, journal, screen))
 }
 
 fn policies(args: &Args) -> Result<PolicySet, Failure> {
-    if args.policies.is_empty() {
-        return shipped()
-            .set
-            .ok_or_else(|| Failure::new(Exit::Setup, "the shipped policies are broken"));
-    }
-    setup::policies(&Policies::of(args.policies.clone()))
+    setup::policies(match args.policies.as_slice() {
+        [] => shipped(),
+        paths => PolicySet::load(paths),
+    })
 }
 
 /// What has come of all samples.
@@ -215,7 +211,9 @@ fn tell_decisions(
     for carried in &tick.carried {
         summary.count(&carried.outcome);
         match args.format {
-            Format::Text => screen.line(decision_line(&carried.decision, &carried.outcome))?,
+            Format::Text => {
+                screen.entry(&decision_line(&carried.decision, &carried.outcome), 12)?;
+            }
             Format::Json => {
                 let id = carried.id.filter(|_| args.journal.is_some());
                 screen.json(
@@ -237,12 +235,11 @@ fn tell_end(
     screen: &mut Screen,
 ) -> std::io::Result<()> {
     for pending in pending {
-        let evidence: Vec<String> = pending.evidence.iter().map(show::evidence).collect();
         screen.line(format!(
             "{DIM}pending   {DIM:#}  {}  {HEAD}{}{HEAD:#}: {}, for {} of {}",
             show::target(&pending.target),
             pending.policy,
-            evidence.join(", "),
+            show::reasons(&pending.evidence),
             format_duration(pending.held),
             format_duration(pending.hold),
         ))?;

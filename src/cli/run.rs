@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let config = setup::config(&args.config)?;
-    let set = setup::policies(&config.policies)?;
+    let set = setup::policies(config.policies.load())?;
     logging::start(config.log)?;
     let journal = setup::journal(&config.journal.path)?;
     runtime::block_on(watch(&config, set, journal))

@@ -6,6 +6,7 @@
 use std::io::{self, Stdout, Write};
 
 use anstream::AutoStream;
+use anstream::adapter::strip_str;
 use anstyle::Style;
 use comfy_table::Table;
 use miette::{GraphicalReportHandler, GraphicalTheme};
@@ -13,10 +14,14 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::show::BAD;
+use crate::escape;
 use crate::policy::Diagnostic;
 
 /// How wide the page is where nobody says.
 const WIDTH_DEFAULT: usize = 100;
+
+/// Longer messages are cut.
+const MESSAGE_COLUMNS: usize = 2_000;
 
 /// Narrower than this nothing fits; wider, nobody reads.
 const WIDTHS: std::ops::RangeInclusive<usize> = 40..=200;
@@ -36,6 +41,8 @@ pub(super) enum Format {
 pub(super) struct Screen {
     out: AutoStream<Stdout>,
     width: usize,
+    /// Of the terminal, if there is one.
+    terminal: Option<usize>,
 }
 
 impl Screen {
@@ -43,6 +50,7 @@ impl Screen {
         Self {
             out: AutoStream::auto(io::stdout()),
             width: width(&Table::new()),
+            terminal: terminal_width(&Table::new()),
         }
     }
 
@@ -58,18 +66,21 @@ impl Screen {
 
     /// Text wrapped between words, each line in this style.
     pub(super) fn paragraph(&mut self, text: &str, style: Style) -> io::Result<()> {
-        let mut line = String::new();
-        for word in text.split(' ') {
-            if !line.is_empty() && line.width() + 1 + word.width() > self.width {
-                self.line(format!("{style}{line}{style:#}"))?;
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+        for line in wrap(text, self.width, 0) {
+            self.line(format!("{style}{line}{style:#}"))?;
         }
-        self.line(format!("{style}{line}{style:#}"))
+        Ok(())
+    }
+
+    /// A line of text, which may be styled. What does not fit the terminal goes on below, indented;
+    /// elsewhere it stays one line.
+    pub(super) fn entry(&mut self, text: &str, indent: usize) -> io::Result<()> {
+        match self.terminal {
+            None => self.line(text),
+            Some(width) => wrap(text, width, indent)
+                .iter()
+                .try_for_each(|line| self.line(line)),
+        }
     }
 
     /// Text that brings its own line ends.
@@ -121,7 +132,41 @@ pub(super) fn complain(diagnostics: &[Diagnostic]) {
 
 /// A sentence on standard error.
 pub(super) fn error(message: &str) {
-    let _ = writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {message}");
+    let message = escape::terminal(message, MESSAGE_COLUMNS);
+    let message = format!("{BAD}error:{BAD:#} {message}");
+    let lines = match terminal_width(Table::new().use_stderr()) {
+        None => vec![message],
+        Some(width) => wrap(&message, width, 0),
+    };
+    for line in lines {
+        let _ = writeln!(anstream::stderr(), "{line}");
+    }
+}
+
+/// Lines of at most `width` columns, broken between words, all but the first indented. Styles take
+/// no room.
+fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (mut line, mut columns, mut is_start) = (String::new(), 0, true);
+    for word in text.split(' ') {
+        let word_columns = strip_str(word).to_string().width();
+        if !is_start && columns + 1 + word_columns > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+            (columns, is_start) = (indent, true);
+        }
+        if is_start && word.is_empty() && !lines.is_empty() {
+            continue;
+        }
+        if !is_start {
+            line.push(' ');
+            columns += 1;
+        }
+        line.push_str(word);
+        columns += word_columns;
+        is_start = false;
+    }
+    lines.push(line);
+    lines
 }
 
 fn report(diagnostics: &[Diagnostic], width: usize) -> String {
@@ -137,13 +182,17 @@ fn report(diagnostics: &[Diagnostic], width: usize) -> String {
     text
 }
 
-/// The width of the terminal that a table's stream is. `COLUMNS` first: who sets it means it.
+/// How wide tables are, on the stream of this one.
 fn width(stream: &Table) -> usize {
+    terminal_width(stream).unwrap_or(WIDTH_DEFAULT)
+}
+
+/// The width of the terminal that a table's stream is. `COLUMNS` first: who sets it means it.
+fn terminal_width(stream: &Table) -> Option<usize> {
     let set = std::env::var("COLUMNS").ok();
-    let set = set.and_then(|columns| columns.trim().parse().ok());
-    set.or_else(|| stream.width().map(usize::from))
-        .unwrap_or(WIDTH_DEFAULT)
-        .clamp(*WIDTHS.start(), *WIDTHS.end())
+    set.and_then(|columns| columns.trim().parse().ok())
+        .or_else(|| stream.width().map(usize::from))
+        .map(|width| width.clamp(*WIDTHS.start(), *WIDTHS.end()))
 }
 
 /// JSON in ASCII. It reads back to the letter, and no name that a client chose moves a cursor or
@@ -167,5 +216,36 @@ impl serde_json::ser::Formatter for Ascii {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrap("", 10, 2), [""]);
+        assert_eq!(wrap("one two", 10, 2), ["one two"]);
+        assert_eq!(wrap("one two three", 8, 2), ["one two", "  three"]);
+        assert_eq!(wrap("one   two", 6, 2), ["one  ", "  two"]);
+        assert_eq!(
+            wrap("much-too-long to fit", 6, 0),
+            ["much-too-long", "to fit"]
+        );
+        let styled = wrap(&format!("{BAD}one{BAD:#} two"), 7, 0);
+        assert_eq!(styled.len(), 1);
+        assert_eq!(wrap("日本 語", 6, 0), ["日本", "語"]);
+        assert_eq!(wrap("日本 語", 7, 0), ["日本 語"]);
+    }
+
+    #[test]
+    fn json_is_ascii_and_reads_back() {
+        let text = "a\u{7f}\u{1b}\u{202e}é𝄞\n\"";
+        let mut line = Vec::new();
+        let mut writer = serde_json::Serializer::with_formatter(&mut line, Ascii);
+        text.serialize(&mut writer).unwrap();
+        assert!(line.iter().all(|byte| (b' '..=b'~').contains(byte)));
+        assert_eq!(serde_json::from_slice::<String>(&line).unwrap(), text);
     }
 }

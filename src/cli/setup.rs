@@ -1,4 +1,4 @@
-//! What a command needs before it starts, or [`Exit::Setup`].
+//! What a command needs before it starts, or else [`Exit::Setup`].
 
 use std::path::Path;
 
@@ -6,36 +6,37 @@ use tempfile::TempDir;
 
 use super::exit::{Exit, Failure};
 use super::screen::complain;
-use super::show::counted;
-use crate::config::{Config, Policies};
+use crate::config::Config;
 use crate::journal::{Journal, JournalError};
-use crate::policy::{Diagnostic, PolicySet};
+use crate::policy::{Checked, PolicySet};
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
-pub fn config(path: &Path) -> Result<Config, Failure> {
+pub(super) fn config(path: &Path) -> Result<Config, Failure> {
     let checked = Config::load(path);
     complain(&checked.diagnostics);
-    checked
-        .config
-        .ok_or_else(|| faulty("the configuration has", &checked.diagnostics))
+    checked.config.ok_or_else(|| {
+        let path = path.display();
+        let message = format!("not started, for the configuration `{path}` must be mended first");
+        Failure::new(Exit::Setup, message)
+    })
 }
 
 /// The policies; what is wrong with them, warnings too, is told on standard error.
-pub fn policies(policies: &Policies) -> Result<PolicySet, Failure> {
-    let checked = policies.load();
+pub(super) fn policies(checked: Checked) -> Result<PolicySet, Failure> {
     complain(&checked.diagnostics);
-    checked
-        .set
-        .ok_or_else(|| faulty("the policies have", &checked.diagnostics))
+    checked.set.ok_or_else(|| {
+        let message = "not started, for the policies must be mended first";
+        Failure::new(Exit::Setup, message)
+    })
 }
 
 /// The journal at `path`, to be written.
-pub fn journal(path: &Path) -> Result<Journal, Failure> {
+pub(super) fn journal(path: &Path) -> Result<Journal, Failure> {
     Journal::open(path).map_err(unusable)
 }
 
 /// A journal in a folder that goes when the second value is dropped.
-pub fn passing_journal() -> Result<(Journal, TempDir), Failure> {
+pub(super) fn passing_journal() -> Result<(Journal, TempDir), Failure> {
     let folder = tempfile::tempdir().map_err(|error| {
         let message = format!("no folder for temporary files can be made ({error}): set TMPDIR");
         Failure::new(Exit::Setup, message)
@@ -45,12 +46,6 @@ pub fn passing_journal() -> Result<(Journal, TempDir), Failure> {
 
 /// A journal that a command cannot start with.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub fn unusable(error: JournalError) -> Failure {
+pub(super) fn unusable(error: JournalError) -> Failure {
     Failure::new(Exit::Setup, error.to_string())
-}
-
-fn faulty(what: &str, diagnostics: &[Diagnostic]) -> Failure {
-    let errors = diagnostics.iter().filter(|d| d.is_error()).count();
-    let errors = counted(errors, "error", "errors");
-    Failure::new(Exit::Setup, format!("{what} {errors}"))
 }

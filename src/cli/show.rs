@@ -204,21 +204,34 @@ fn quantity(number: f64, dimension: Option<Dimension>) -> String {
     units::format(number, dimension.unwrap_or(Dimension::Count))
 }
 
-/// `sent_rate 3.2 MiB/s (> 1 MiB/s)`, `client "evil" (=~ ^e)`; a multiple of the population shows what it came to:
-/// `subs 5_000 (> 20x median = 2_400)`.
-pub fn evidence(evidence: &Evidence) -> String {
+/// `sent_rate 3.2 MiB/s (> 1 MiB/s), client "evil" (=~ ^e)`. Tests of one field stand together, and
+/// a multiple of the population shows what it came to: `subs 5_000 (> 900, > 20x median = 2_400)`.
+pub fn reasons(evidence: &[Evidence]) -> String {
+    let fields = evidence.chunk_by(|a, b| a.field == b.field && a.seen == b.seen);
+    let reasons: Vec<String> = fields.filter_map(reason).collect();
+    reasons.join(", ")
+}
+
+fn reason(of_one_field: &[Evidence]) -> Option<String> {
+    let first = of_one_field.first()?;
+    let tests: Vec<String> = of_one_field.iter().map(test).collect();
+    let seen = match first.seen {
+        Seen::Text(_) => format!("\"{}\"", seen(first)),
+        _ => seen(first),
+    };
+    Some(format!(
+        "{} {seen} ({})",
+        text(&first.field),
+        tests.join(", ")
+    ))
+}
+
+fn test(evidence: &Evidence) -> String {
     let test = text(&evidence.test);
-    let threshold = match threshold(evidence) {
-        // The test says it already.
-        threshold if threshold.is_empty() || test.ends_with(&threshold) => String::new(),
-        threshold if is_relative(&evidence.test) => format!(" = {threshold}"),
-        _ => String::new(),
-    };
-    let seen = match evidence.seen {
-        Seen::Text(_) => format!("\"{}\"", seen(evidence)),
-        _ => seen(evidence),
-    };
-    format!("{} {seen} ({test}{threshold})", text(&evidence.field))
+    match threshold(evidence) {
+        threshold if is_relative(&evidence.test) => format!("{test} = {threshold}"),
+        _ => test,
+    }
 }
 
 /// Whether a test compares with what is normal.
@@ -227,15 +240,24 @@ fn is_relative(test: &str) -> bool {
     operand.ends_with("median") || operand.starts_with('p') || operand.contains("x p")
 }
 
-/// What is wanted for how many: `disconnect 12 sessions`, `log 1 session for 10m`.
+/// What is wanted of whom: `disconnect 12 sessions of subnet 203.0.113.0/24`,
+/// `log session 8 (1.2.3.4:5678) for 10m`, `alert on server`.
 pub fn deed(decision: &Decision) -> String {
-    let sessions = || counted(decision.sessions.len(), "session", "sessions");
+    let on = target(&decision.target);
+    let sessions = || {
+        if let Target::Session(_) = decision.target {
+            return on.clone();
+        }
+        let count = counted(decision.sessions.len(), "session", "sessions");
+        format!("{count} of {on}")
+    };
     match &decision.action {
         Action::Disconnect => format!("disconnect {}", sessions()),
         Action::Log { duration } => {
             format!("log {} for {}", sessions(), format_duration(*duration))
         }
-        other => action(other),
+        Action::Alert => format!("alert on {on}"),
+        Action::DaemonUrl { .. } => action(&decision.action),
     }
 }
 
@@ -243,22 +265,13 @@ pub fn deed(decision: &Decision) -> String {
 /// `executed  disconnect 12 sessions of subnet 203.0.113.0/24  hog: sent_rate 3.2 MiB/s (> 1 MiB/s)`.
 pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     let style = outcome_style(of);
-    let mut line = format!(
-        "{style}{:<10}{style:#}  {}",
-        outcome_word(of),
-        deed(decision)
-    );
-    let on = target(&decision.target);
-    let _ = match &decision.target {
-        Target::Server => Ok(()),
-        Target::Session(_) => write!(line, ": {on}"),
-        _ => write!(line, " of {on}"),
-    };
+    let word = outcome_word(of);
+    let mut line = format!("{style}{word:<10}{style:#}  {}", deed(decision));
     let policy = text(&decision.policy);
-    let tests: Vec<_> = decision.evidence.iter().map(evidence).collect();
+    let reasons = reasons(&decision.evidence);
     let _ = write!(line, "  {HEAD}{policy}{HEAD:#}");
-    if !tests.is_empty() {
-        let _ = write!(line, ": {}", tests.join(", "));
+    if !reasons.is_empty() {
+        let _ = write!(line, ": {reasons}");
     }
     if !decision.held.is_zero() {
         let _ = write!(line, " for {}", format_duration(decision.held));

@@ -55,7 +55,11 @@ fn only_the_server_must_be_given() {
     assert_eq!(server.inspect_max, 20);
     let (ours, own) = (
         server.client_options(),
-        ClientOptions::new("127.0.0.1:8000"),
+        ClientOptions {
+            // So that an outage is judged at every poll.
+            backoff_max: server.interval,
+            ..ClientOptions::new("127.0.0.1:8000")
+        },
     );
     assert_eq!(format!("{ours:?}"), format!("{own:?}"));
     assert_eq!(config.policies.paths, [Path::new("dir/policies")]);

@@ -15,6 +15,8 @@ pub(super) struct Compiled {
     pub(super) when: Vec<Table>,
     pub(super) unless: Vec<Table>,
     pub(super) holds: Holds,
+    /// The slots for which it holds at this poll, in ascending order, each with its table.
+    pub(super) holding: Vec<(u32, usize)>,
     /// Whether it looks at nothing but `rpc_down`, so that it can be judged while no poll succeeds.
     pub(super) is_blind: bool,
 }
@@ -96,6 +98,7 @@ pub(super) fn compile(set: &PolicySet, plan: &Plan, verdicts: &mut Verdicts) -> 
                 when: tables(&policy.when),
                 unless: policy.unless.as_ref().map(&mut tables).unwrap_or_default(),
                 holds: Holds::default(),
+                holding: Vec::new(),
                 is_blind: is_blind(policy),
             }
         })

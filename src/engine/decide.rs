@@ -4,27 +4,58 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
-
 use super::compile::{Compiled, How};
 use super::hold::Held;
+use super::protection::Guard;
 use super::select::Facts;
 use super::{DECISIONS_MAX, Engine, Evaluation, Proposal};
-use crate::decision::{Decision, Epoch, Evidence, Seen, SessionRef, Suppression, Target};
+use crate::decision::{Decision, Epoch, Evidence, Peer, Seen, SessionRef, Suppression, Target};
 use crate::field::{Dimension, Field, Kind, Scope};
 use crate::history::History;
-use crate::policy::{Action, Comparison, Policy, Predicate, Test, Threshold};
+use crate::policy::{Action, AllOf, Comparison, Policy, PolicySet, Predicate, Test, Threshold};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+
+/// A target for which a policy has held for long enough.
+struct Due {
+    /// Whether nothing can be done to it: of too many these are the first to be dropped, so that
+    /// protected and absent targets crowd nobody out.
+    is_idle: bool,
+    severity: f64,
+    target: Target,
+    held: Held,
+}
 
 /// The sessions of one target.
 #[derive(Debug, Default)]
 struct Members {
     sessions: Vec<SessionRef>,
-    /// Closing, protected, exempt by the policy, or with the ID of an RPC connection.
+    /// Closing, protected, or exempt by the policy.
     spared: u32,
+    /// With the ID of an RPC connection.
     ambiguous: u32,
     logged: u32,
+}
+
+impl Members {
+    fn add(&mut self, session: SessionRef, fate: Fate) {
+        match fate {
+            Fate::Free => self.sessions.push(session),
+            Fate::Spared => self.spared += 1,
+            Fate::Ambiguous => self.ambiguous += 1,
+            Fate::Logged => self.logged += 1,
+        }
+    }
+}
+
+/// What a member of a target is to the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// To be acted on.
+    Free,
+    Spared,
+    Ambiguous,
+    Logged,
 }
 
 impl Engine {
@@ -46,25 +77,30 @@ impl Engine {
         if due.is_empty() {
             return;
         }
-        let mut due: Vec<(f64, Target, Held)> = due
+        let mut due: Vec<Due> = due
             .into_iter()
-            .map(|held| {
-                (
-                    self.severity(index, &held, history, snapshot),
-                    history.target(scope, held.slot),
-                    held,
-                )
+            .map(|held| Due {
+                is_idle: false,
+                severity: self.severity(index, &held, history, snapshot),
+                target: history.target(scope, held.slot),
+                held,
             })
             .collect();
-        due.sort_by(|(a, a_target, _), (b, b_target, _)| {
-            worse(*a, *b).then_with(|| a_target.cmp(b_target))
-        });
+        if due.len() > DECISIONS_MAX {
+            self.find_idle(index, &mut due, history, snapshot);
+        }
+        due.sort_by(worst_first);
         evaluation.crowded += due.len().saturating_sub(DECISIONS_MAX) as u64;
         due.truncate(DECISIONS_MAX);
 
-        let mut members = self.members(index, &due, history, snapshot);
-        for (severity, target, held) in due {
-            let members = members.remove(&held.slot).unwrap_or_default();
+        let members = self.members(index, &due, history, snapshot);
+        for (due, members) in due.into_iter().zip(members) {
+            let Due {
+                severity,
+                target,
+                held,
+                ..
+            } = due;
             let policy = &self.set.policies[self.compiled[index].policy];
             let Some(barred) = bar(policy, &members, held.slot, history) else {
                 continue;
@@ -97,14 +133,24 @@ impl Engine {
     ) -> Option<Proposal> {
         let compiled = &mut self.compiled[index];
         let policy = &self.set.policies[compiled.policy];
-        let table = policy.when.any.iter().position(|all| {
+        let holds = |all: &AllOf| {
             all.tests.iter().all(|test| match test.predicate {
                 Predicate::Compare(comparison, Threshold::Fixed(threshold)) => {
                     comparison.function()(down_s, threshold)
                 }
                 _ => false,
             })
-        });
+        };
+        let is_exempt = policy
+            .unless
+            .iter()
+            .any(|unless| unless.any.iter().any(holds));
+        let table = policy
+            .when
+            .any
+            .iter()
+            .position(holds)
+            .filter(|_| !is_exempt);
         let holding: Vec<(u32, usize)> = table.map(|table| (0, table)).into_iter().collect();
         compiled.holds.update(&holding, elapsed, |_| 0);
         let held = *compiled
@@ -236,78 +282,117 @@ impl Engine {
         evidence.into_iter().map(|(_, evidence)| evidence).collect()
     }
 
-    /// The members of all targets that are due, in one pass over the sessions.
+    /// The members of all targets that are due, in their order.
     fn members(
-        &self,
+        &mut self,
         index: usize,
-        due: &[(f64, Target, Held)],
+        due: &[Due],
         history: &History,
         snapshot: &Snapshot,
-    ) -> HashMap<u32, Members> {
-        let mut members: HashMap<u32, Members> = due
-            .iter()
-            .map(|(.., held)| (held.slot, Members::default()))
-            .collect();
-        let policy = &self.set.policies[self.compiled[index].policy];
-        let (scope, is_log) = (policy.scope, matches!(policy.action, Action::Log { .. }));
-        if scope == Scope::Server {
-            return members;
-        }
-        let flags = &snapshot.sessions.flags;
-        let rpc_ids: Vec<u64> = (0..snapshot.sessions.len())
-            .filter(|&row| flags[row].is_rpc())
-            .map(|row| snapshot.sessions.id[row])
-            .collect();
-        for session in history.connected() {
-            for target in history.targets_of(scope, session).into_iter().flatten() {
-                let Some(members) = members.get_mut(&target) else {
-                    continue;
-                };
-                let reference = history.session(session);
-                let flags = flags[history.row(session)];
-                if rpc_ids.contains(&reference.id) {
-                    members.ambiguous += 1;
-                } else if flags.closing || self.is_exempt(index, history, snapshot, session) {
-                    members.spared += 1;
-                } else if is_log && flags.logged {
-                    members.logged += 1;
-                } else {
-                    members.sessions.push(reference);
-                }
-            }
-        }
-        for members in members.values_mut() {
+    ) -> Vec<Members> {
+        let mut members: Vec<Members> = due.iter().map(|_| Members::default()).collect();
+        self.each_member(index, due, history, snapshot, |place, session, fate| {
+            members[place].add(session, fate);
+        });
+        for members in &mut members {
             members.sessions.sort_unstable();
         }
         members
     }
 
-    /// Whether the configuration protects a session, or an `unless` that asks for nothing but its
-    /// address or name exempts it even if its address or subnet is not exempt as a whole.
-    fn is_exempt(
-        &self,
+    /// Marks the targets without a session that can be acted on, if the action needs one.
+    fn find_idle(&mut self, index: usize, due: &mut [Due], history: &History, snapshot: &Snapshot) {
+        if !self.set.policies[self.compiled[index].policy].acts_on_sessions() {
+            return;
+        }
+        let mut is_idle = vec![true; due.len()];
+        self.each_member(index, due, history, snapshot, |place, _, fate| {
+            is_idle[place] &= fate != Fate::Free;
+        });
+        for (due, is_idle) in due.iter_mut().zip(is_idle) {
+            due.is_idle = is_idle;
+        }
+    }
+
+    /// Goes once through the sessions, and hands on each that belongs to a target that is due, with
+    /// that target's place.
+    fn each_member(
+        &mut self,
         index: usize,
+        due: &[Due],
         history: &History,
         snapshot: &Snapshot,
-        session: u32,
-    ) -> bool {
-        let client = history.client(Scope::Session, session);
-        let name = client.map_or("", |client| history.client_name(client));
-        let address = history.session(session).peer.0.map(|peer| peer.ip());
-        if self.protection.covers(address, name) {
-            return true;
-        }
+        mut each: impl FnMut(usize, SessionRef, Fate),
+    ) {
         let policy = &self.set.policies[self.compiled[index].policy];
-        let facts = facts(&self.set, &self.compiled[index], history, snapshot);
-        let unless = policy.unless.iter().flat_map(|unless| &unless.any);
-        unless
-            .filter(|all| all.tests.iter().all(Test::is_about_identity))
-            .any(|all| {
-                all.tests
-                    .iter()
-                    .all(|test| facts.member_holds(test, address, name))
-            })
+        if policy.scope == Scope::Server {
+            return;
+        }
+        let slots = due.iter().map(|due| due.held.slot as usize + 1);
+        let mut places = vec![None; slots.max().unwrap_or(0)];
+        for (place, due) in due.iter().enumerate() {
+            places[due.held.slot as usize] = Some(place);
+        }
+        let sessions = &snapshot.sessions;
+        let rpc = (0..sessions.len()).filter(|&row| sessions.flags[row].is_rpc());
+        let rpc_ids: Vec<u64> = rpc.map(|row| sessions.id[row]).collect();
+        for session in history.connected() {
+            for target in history.targets_of(policy.scope, session) {
+                let place = target.and_then(|target| *places.get(target as usize)?);
+                let Some(place) = place else { continue };
+                let reference = history.session(session);
+                let when = &policy.when.any[due[place].held.table];
+                let fate = if rpc_ids.contains(&reference.id) {
+                    Fate::Ambiguous
+                } else {
+                    let row = history.row(session);
+                    fate(&self.set, policy, when, &mut self.guard, snapshot, row)
+                };
+                each(place, reference, fate);
+            }
+        }
     }
+}
+
+fn fate(
+    set: &PolicySet,
+    policy: &Policy,
+    when: &AllOf,
+    guard: &mut Guard,
+    snapshot: &Snapshot,
+    row: usize,
+) -> Fate {
+    let flags = snapshot.sessions.flags[row];
+    if flags.closing
+        || guard.covers(&snapshot.sessions, row)
+        || is_exempt(set, policy, when, snapshot.sessions.peer[row])
+    {
+        Fate::Spared
+    } else if flags.logged && matches!(policy.action, Action::Log { .. }) {
+        Fate::Logged
+    } else {
+        Fate::Free
+    }
+}
+
+/// Whether the policy, asked about this one address in a target and not about the target as a
+/// whole, leaves it alone: by an `unless` that asks for nothing but the address, or by its `when`.
+fn is_exempt(set: &PolicySet, policy: &Policy, when: &AllOf, peer: Peer) -> bool {
+    let Some(address) = peer.0.map(|peer| peer.ip()) else {
+        return false;
+    };
+    if !matches!(policy.scope, Scope::Address | Scope::Subnet) {
+        return false;
+    }
+    let holds = |test: &Test| match test.predicate {
+        Predicate::In { list, negated } => Some(set.list(list).contains_addr(address) != negated),
+        _ => None,
+    };
+    let unless = policy.unless.iter().flat_map(|unless| &unless.any);
+    when.tests.iter().any(|test| holds(test) == Some(false))
+        || unless
+            .into_iter()
+            .any(|all| all.tests.iter().all(|test| holds(test) == Some(true)))
 }
 
 fn facts<'a>(
@@ -348,7 +433,7 @@ fn bar(
     slot: u32,
     history: &History,
 ) -> Option<Option<Suppression>> {
-    if !matches!(policy.action, Action::Disconnect | Action::Log { .. }) {
+    if !policy.acts_on_sessions() {
         return Some(None);
     }
     if policy.scope == Scope::Group && !history.has_certain_members(slot) {
@@ -374,6 +459,16 @@ fn ratio(seen: f64, threshold: f64) -> f64 {
     }
 }
 
-fn worse(a: f64, b: f64) -> Ordering {
-    b.total_cmp(&a)
+fn worst_first(a: &Due, b: &Due) -> Ordering {
+    a.is_idle
+        .cmp(&b.is_idle)
+        .then_with(|| b.severity.total_cmp(&a.severity))
+        .then_with(|| a.target.cmp(&b.target))
+}
+
+impl Policy {
+    /// Whether its action is done to sessions, and to nobody if there is none.
+    const fn acts_on_sessions(&self) -> bool {
+        self.action.kind().is_done_to_sessions()
+    }
 }

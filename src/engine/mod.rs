@@ -9,6 +9,8 @@ mod hold;
 mod population;
 mod protection;
 mod select;
+#[cfg(test)]
+mod tests;
 mod verdicts;
 
 use std::time::Duration;
@@ -21,12 +23,16 @@ use crate::time::Timestamp;
 
 use compile::{Compiled, compile};
 use population::Population;
+use protection::Guard;
 pub use protection::Protection;
 use select::{Facts, Unknown};
 use verdicts::Verdicts;
 
 /// Of one policy at one poll at most so many targets come to a decision, the worst first.
 pub const DECISIONS_MAX: usize = 1_000;
+
+/// Targets that are looked at in one go: what is read of as many stays in a processor's cache.
+const BLOCK: usize = 4_096;
 
 /// Of one policy at most so many targets are named whose hold time has not passed.
 const PENDING_MAX: usize = 20;
@@ -69,7 +75,7 @@ pub struct Evaluation {
 pub struct Engine {
     set: PolicySet,
     plan: Plan,
-    protection: Protection,
+    guard: Guard,
     compiled: Vec<Compiled>,
     verdicts: Verdicts,
     population: Population,
@@ -91,7 +97,7 @@ impl Engine {
         Self {
             set,
             plan,
-            protection,
+            guard: Guard::new(protection),
             compiled,
             verdicts,
             population: Population::default(),
@@ -137,9 +143,18 @@ impl Engine {
         (self.tried, self.succeeded) = (Some(at), Some(at));
         self.verdicts.begin(&self.set);
         self.population.clear();
+        self.guard.clear();
         let mut evaluation = Evaluation::default();
+        self.find_holding(history, snapshot);
         for index in 0..self.compiled.len() {
-            self.update_holds(index, history, snapshot, elapsed);
+            let Compiled {
+                policy,
+                holds,
+                holding,
+                ..
+            } = &mut self.compiled[index];
+            let scope = self.set.policies[*policy].scope;
+            holds.update(holding, elapsed, |slot| history.generation(scope, slot));
             self.decide(index, history, snapshot, &mut evaluation);
         }
         sort_worst_first(&mut evaluation.proposals, &self.set);
@@ -165,7 +180,7 @@ impl Engine {
         }
     }
 
-    /// The targets whose hold time has not passed, of each policy the first few by target.
+    /// The targets whose hold time has not passed, of each policy a few.
     pub fn pending(&mut self, history: &History, snapshot: &Snapshot) -> Vec<Pending> {
         let mut pending = Vec::new();
         for index in 0..self.compiled.len() {
@@ -208,12 +223,35 @@ impl Engine {
         unjudged
     }
 
-    fn update_holds(
+    /// Finds the targets for which each policy holds. All policies look at a block of targets before
+    /// any looks at the next, so that what they read of it is still at hand.
+    fn find_holding(&mut self, history: &History, snapshot: &Snapshot) {
+        for compiled in &mut self.compiled {
+            compiled.holding.clear();
+        }
+        let mut start = 0;
+        let mut is_left = true;
+        while is_left {
+            is_left = false;
+            for index in 0..self.compiled.len() {
+                let policy = &self.set.policies[self.compiled[index].policy];
+                let live = history.live(policy.scope, policy.include_private);
+                if let Some(block) = live.get(start..) {
+                    is_left |= block.len() > BLOCK;
+                    let block = &block[..block.len().min(BLOCK)];
+                    self.find_holding_of(index, block, history, snapshot);
+                }
+            }
+            start += BLOCK;
+        }
+    }
+
+    fn find_holding_of(
         &mut self,
         index: usize,
+        block: &[u32],
         history: &History,
         snapshot: &Snapshot,
-        elapsed: Duration,
     ) {
         let Self {
             set,
@@ -234,11 +272,10 @@ impl Engine {
             scope: policy.scope,
             include_private: policy.include_private,
         };
-        let live = history.live(policy.scope, policy.include_private);
         holding.clear();
         for (number, table) in compiled.when.iter().enumerate() {
             slots.clear();
-            slots.extend_from_slice(live);
+            slots.extend_from_slice(block);
             facts.narrow(table, Unknown::Fails, slots, verdicts, population);
             merge(holding, slots, number);
         }
@@ -249,9 +286,7 @@ impl Engine {
             let mut exempt = exempt.iter().peekable();
             holding.retain(|&(slot, _)| exempt.next_if(|&&exempt| exempt == slot).is_none());
         }
-        compiled.holds.update(holding, elapsed, |slot| {
-            history.generation(policy.scope, slot)
-        });
+        compiled.holding.append(holding);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is normal among the targets of one snapshot.
 
-use crate::history::{ColumnId, History};
+use super::select::Facts;
+use crate::history::ColumnId;
 use crate::policy::POPULATION_MIN;
 
 /// Quantiles already found in this poll.
@@ -18,27 +19,24 @@ impl Population {
 
     /// The value below which a part `quantile` of the targets lies, by the nearest rank from below:
     /// of an even number the median is the lower of the middle two. NaN if fewer than
-    /// [`POPULATION_MIN`] targets have a value.
-    pub(super) fn quantile(
-        &mut self,
-        history: &History,
-        column: ColumnId,
-        live: &[u32],
-        include_private: bool,
-        quantile: f64,
-    ) -> f64 {
+    /// [`POPULATION_MIN`] targets have a session and a value: those who left are not what is normal,
+    /// and who comes and goes could make it what they like.
+    pub(super) fn quantile(&mut self, facts: &Facts<'_>, column: ColumnId, quantile: f64) -> f64 {
+        let include_private = facts.include_private;
         let known = |&&(c, p, q, _): &&(ColumnId, bool, f64, f64)| {
             c == column && p == include_private && q.to_bits() == quantile.to_bits()
         };
         if let Some(&(.., value)) = self.found.iter().find(known) {
             return value;
         }
+        let (history, scope) = (facts.history, facts.scope);
         let values = history.column(column);
-        self.scratch.clear();
-        let known = live
-            .iter()
+        let live = history.live(scope, include_private).iter();
+        let present = live.filter(|&&slot| history.is_present(scope, slot));
+        let known = present
             .map(|&slot| values[slot as usize])
             .filter(|v| !v.is_nan());
+        self.scratch.clear();
         self.scratch.extend(known);
         let value = nearest_rank(&mut self.scratch, quantile);
         self.found.push((column, include_private, quantile, value));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use regex::Regex;
 
 use crate::policy::AddressSet;
+use crate::snapshot::Sessions;
 
 /// Protected addresses and client names.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +20,47 @@ pub struct Protection {
 impl Protection {
     /// Whether a session from this address, or by this name, must be left alone.
     pub fn covers(&self, address: Option<IpAddr>, client: &str) -> bool {
+        self.covers_address(address) || self.covers_name(client)
+    }
+
+    fn covers_address(&self, address: Option<IpAddr>) -> bool {
         address.is_some_and(|address| self.addresses.contains_addr(address))
-            || self.clients.iter().any(|pattern| pattern.is_match(client))
+    }
+
+    fn covers_name(&self, client: &str) -> bool {
+        self.clients.iter().any(|pattern| pattern.is_match(client))
+    }
+}
+
+/// The protection, with what it says of the names of one snapshot: each name is asked about once.
+#[derive(Debug)]
+pub(super) struct Guard {
+    protection: Protection,
+    names: Vec<Option<bool>>,
+}
+
+impl Guard {
+    pub(super) const fn new(protection: Protection) -> Self {
+        Self {
+            protection,
+            names: Vec::new(),
+        }
+    }
+
+    /// At the beginning of a poll.
+    pub(super) fn clear(&mut self) {
+        self.names.clear();
+    }
+
+    /// Whether the session in a row must be left alone.
+    pub(super) fn covers(&mut self, sessions: &Sessions, row: usize) -> bool {
+        let address = sessions.peer[row].0.map(|peer| peer.ip());
+        if self.protection.covers_address(address) {
+            return true;
+        }
+        let client = sessions.client[row];
+        self.names.resize(sessions.names.len(), None);
+        *self.names[client.index()]
+            .get_or_insert_with(|| self.protection.covers_name(sessions.names.get(client)))
     }
 }

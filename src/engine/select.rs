@@ -1,13 +1,11 @@
 //! Which targets a table of tests holds for.
 
-use std::net::IpAddr;
-
 use super::compile::{How, Probe, Table};
 use super::population::Population;
-use super::verdicts::{Question, Subject, Verdicts};
+use super::verdicts::{Subject, Verdicts};
 use crate::field::{Field, Scope};
 use crate::history::{History, transport_name};
-use crate::policy::{Comparison, PolicySet, Predicate, Test, Threshold};
+use crate::policy::{Comparison, PolicySet, Threshold};
 use crate::snapshot::Snapshot;
 
 /// What a test that cannot be told counts as.
@@ -77,7 +75,7 @@ impl Facts<'_> {
                 keep_compared(slots, values, Comparison::Equal, wanted, if_unknown);
             }
             How::Verdict { .. } | How::Direct { .. } => {
-                slots.retain(|&slot| {
+                keep(slots, |slot| {
                     self.text_holds(probe.how, slot, verdicts)
                         .unwrap_or(if_unknown)
                 });
@@ -95,9 +93,7 @@ impl Facts<'_> {
         match threshold {
             Threshold::Fixed(value) => value,
             Threshold::Population { times, quantile } => {
-                let live = self.history.live(self.scope, self.include_private);
-                let private = self.include_private;
-                times * population.quantile(self.history, column, live, private, quantile)
+                times * population.quantile(self, column, quantile)
             }
         }
     }
@@ -113,9 +109,9 @@ impl Facts<'_> {
             } => {
                 let client = history.client(self.scope, slot)?;
                 let generation = history.generation(Scope::Client, client.0);
-                let text = || Subject::Text(history.client_name(client));
+                let text = || Some(Subject::Text(history.client_name(client)));
                 (
-                    verdicts.get(verdict, set, client.0, generation, text),
+                    verdicts.get(verdict, set, client.0, generation, text)?,
                     negated,
                 )
             }
@@ -125,19 +121,22 @@ impl Facts<'_> {
                 negated,
             } => {
                 let generation = history.generation(Scope::Group, slot);
-                let text = || Subject::Text(history.group_name(slot));
-                (verdicts.get(verdict, set, slot, generation, text), negated)
+                let text = || Some(Subject::Text(history.group_name(slot)));
+                (verdicts.get(verdict, set, slot, generation, text)?, negated)
             }
             How::Verdict {
                 verdict, negated, ..
             } => {
                 let generation = history.generation(self.scope, slot);
-                let subject = match self.scope {
-                    Scope::Session => Subject::Address(history.session(slot).peer.0?.ip()),
-                    scope => Subject::Net(history.network(scope, slot)?),
+                let address = || match self.scope {
+                    Scope::Session => {
+                        let peer = history.session(slot).peer.0?;
+                        Some(Subject::Address(peer.ip()))
+                    }
+                    scope => history.network(scope, slot).map(Subject::Net),
                 };
                 (
-                    verdicts.get(verdict, set, slot, generation, || subject),
+                    verdicts.get(verdict, set, slot, generation, address)?,
                     negated,
                 )
             }
@@ -152,26 +151,6 @@ impl Facts<'_> {
             How::Compare { .. } | How::Is { .. } => return None,
         };
         Some(holds != negated)
-    }
-
-    /// Whether a test of an address or a name holds for one session of a target; what cannot be
-    /// told exempts, as it does for a target.
-    pub(super) fn member_holds(&self, test: &Test, address: Option<IpAddr>, name: &str) -> bool {
-        let subject = match test.field {
-            Field::Address => match address {
-                Some(address) => Subject::Address(address),
-                None => return true,
-            },
-            _ => Subject::Text(name),
-        };
-        match &test.predicate {
-            Predicate::In { list, negated } => {
-                Question::InList(*list).ask(self.set, subject) != *negated
-            }
-            Predicate::Matches { regex, negated } => regex.is_match(name) != *negated,
-            Predicate::Equals { text, negated } => (**text == *name) != *negated,
-            Predicate::Compare(..) | Predicate::Is(_) => false,
-        }
     }
 
     /// The text of a field; `None` if the server does not tell.
@@ -204,17 +183,50 @@ fn keep_compared(
     if_unknown: bool,
 ) {
     // One loop a comparison, so that each is tight.
-    let mut keep = |holds: fn(f64, f64) -> bool| {
-        slots.retain(|&slot| {
-            let value = values[slot as usize];
-            if value.is_nan() {
-                if_unknown
-            } else {
-                holds(value, threshold)
-            }
-        });
-    };
-    keep(comparison.function());
+    match comparison {
+        Comparison::Greater => keep_numbers(slots, values, if_unknown, |value| value > threshold),
+        Comparison::GreaterOrEqual => {
+            keep_numbers(slots, values, if_unknown, |value| value >= threshold);
+        }
+        Comparison::Less => keep_numbers(slots, values, if_unknown, |value| value < threshold),
+        Comparison::LessOrEqual => {
+            keep_numbers(slots, values, if_unknown, |value| value <= threshold);
+        }
+        Comparison::Equal => keep_numbers(slots, values, if_unknown, |value| {
+            value.total_cmp(&threshold).is_eq()
+        }),
+        Comparison::NotEqual => keep_numbers(slots, values, if_unknown, |value| {
+            value.total_cmp(&threshold).is_ne()
+        }),
+    }
+}
+
+fn keep_numbers(
+    slots: &mut Vec<u32>,
+    values: &[f64],
+    if_unknown: bool,
+    holds: impl Fn(f64) -> bool,
+) {
+    keep(slots, |slot| {
+        let value = values[slot as usize];
+        if value.is_nan() {
+            if_unknown
+        } else {
+            holds(value)
+        }
+    });
+}
+
+/// Leaves in `slots` those that `holds` holds for. Whether it does is hard to foresee for the
+/// processor, so nothing branches on it.
+fn keep(slots: &mut Vec<u32>, mut holds: impl FnMut(u32) -> bool) {
+    let mut kept = 0;
+    for index in 0..slots.len() {
+        let slot = slots[index];
+        slots[kept] = slot;
+        kept += usize::from(holds(slot));
+    }
+    slots.truncate(kept);
 }
 
 impl Comparison {
@@ -228,13 +240,5 @@ impl Comparison {
             Self::Equal => |value, threshold| value.total_cmp(&threshold).is_eq(),
             Self::NotEqual => |value, threshold| value.total_cmp(&threshold).is_ne(),
         }
-    }
-}
-
-impl Test {
-    /// Whether it is about an address or a name, so that it can be asked of a member of a target as
-    /// well as of the target.
-    pub(super) const fn is_about_identity(&self) -> bool {
-        matches!(self.field, Field::Address | Field::Client)
     }
 }

@@ -90,8 +90,34 @@ struct Verdict {
     universe: Universe,
     question: Question,
     list_version: u64,
-    /// By slot: the generation asked about, and in the lowest bit the answer. 0: not asked yet.
+    /// By slot: the generation asked about, and in the lowest two bits the answer as
+    /// [`Answer`]. 0: not asked yet.
     known: Vec<u32>,
+}
+
+/// What a verdict's lowest bits say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+enum Answer {
+    Yes,
+    No,
+    /// There is nothing to ask about: the server does not tell.
+    Unknown,
+}
+
+impl Answer {
+    const BITS: u32 = 2;
+    const MASK: u32 = (1 << Self::BITS) - 1;
+
+    const fn of(bits: u32) -> Option<bool> {
+        const YES: u32 = Answer::Yes as u32;
+        const NO: u32 = Answer::No as u32;
+        match bits & Self::MASK {
+            YES => Some(true),
+            NO => Some(false),
+            _ => None,
+        }
+    }
 }
 
 impl Verdicts {
@@ -135,29 +161,44 @@ impl Verdicts {
         }
     }
 
-    /// The verdict on what is in `slot`.
+    /// The verdict on what is in `slot`; `None` if there is no `subject` in it.
     pub(super) fn get<'a>(
         &mut self,
         id: VerdictId,
         set: &PolicySet,
         slot: u32,
         generation: u32,
-        subject: impl FnOnce() -> Subject<'a>,
-    ) -> bool {
+        subject: impl FnOnce() -> Option<Subject<'a>>,
+    ) -> Option<bool> {
+        // Generations begin at 1, and 30 bits of them last for as long as any server runs.
+        let stamp = generation << Answer::BITS;
+        match self.by[id.0].known.get(slot as usize) {
+            Some(&known) if known != 0 && known & !Answer::MASK == stamp => Answer::of(known),
+            _ => self.find(id, set, slot, stamp, subject()),
+        }
+    }
+
+    #[cold]
+    fn find(
+        &mut self,
+        id: VerdictId,
+        set: &PolicySet,
+        slot: u32,
+        stamp: u32,
+        subject: Option<Subject<'_>>,
+    ) -> Option<bool> {
         let verdict = &mut self.by[id.0];
         let slot = slot as usize;
         if slot >= verdict.known.len() {
             verdict.known.resize(slot + 1, 0);
         }
-        // Generations begin at 1, and 31 bits of them last for as long as any server runs.
-        let stamp = generation << 1;
-        let known = verdict.known[slot];
-        if known & !1 == stamp && known != 0 {
-            return known & 1 == 1;
-        }
-        let answer = verdict.question.ask(set, subject());
-        verdict.known[slot] = stamp | u32::from(answer);
-        self.asked += 1;
-        answer
+        let answer = match subject.map(|subject| verdict.question.ask(set, subject)) {
+            Some(true) => Answer::Yes,
+            Some(false) => Answer::No,
+            None => Answer::Unknown,
+        };
+        verdict.known[slot] = stamp | answer as u32;
+        self.asked += u64::from(answer != Answer::Unknown);
+        Answer::of(answer as u32)
     }
 }

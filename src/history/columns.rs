@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::keys::NONE;
+use super::History;
+use super::keys::{NONE, slot_id};
 use super::plan::{Column, WindowId};
-use super::sessions::{GONE, Slot};
+use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
-use super::{History, Live};
 use crate::field::{Field, Scope};
 use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
 
@@ -73,22 +73,34 @@ impl History {
             else {
                 continue;
             };
-            self.tallies_mut(column.scope)
-                .want(windowed.counter(), window);
+            self.want(column.scope, windowed.counter(), window);
             if let Windowed::Share(counter) = windowed {
-                self.server_tallies.want(counter, window);
+                self.want(Scope::Server, counter, window);
             }
+        }
+        if self.plan.needs_inspection() {
+            self.session_deltas.want(Counter::Cost);
         }
     }
 
-    fn tallies_mut(&mut self, scope: Scope) -> &mut Tallies {
+    fn want(&mut self, scope: Scope, counter: Counter, window: WindowId) {
         match scope {
-            Scope::Server => &mut self.server_tallies,
-            Scope::Session => &mut self.session_tallies,
-            Scope::Address => &mut self.addresses.tallies,
-            Scope::Subnet => &mut self.subnets.tallies,
-            Scope::Client => &mut self.clients.tallies,
-            Scope::Group => &mut self.groups.tallies,
+            Scope::Server => {
+                self.server_deltas.want(counter);
+                self.server_tallies.want(counter, window);
+            }
+            Scope::Session => {
+                self.session_deltas.want(counter);
+                self.session_tallies.want(counter, window);
+            }
+            Scope::Address => self.addresses.want(counter, window),
+            Scope::Subnet => self.subnets.want(counter, window),
+            Scope::Client => self.clients.want(counter, window),
+            Scope::Group => {
+                // Who the members are is found after the sessions have been added up.
+                self.session_deltas.want(counter);
+                self.groups.want(counter, window);
+            }
         }
     }
 
@@ -115,44 +127,10 @@ impl History {
         }
     }
 
-    pub(super) fn fill_live(&mut self, snapshot: &Snapshot) {
-        let flags = &snapshot.sessions.flags;
-        let sessions = self.sessions.connected();
-        fill(
-            &mut self.live[Scope::Session as usize].all,
-            // A closing session is as good as gone.
-            sessions
-                .filter(|(_, slot)| !flags[slot.row as usize].closing)
-                .map(|(index, _)| index),
-        );
-        fill(&mut self.live[Scope::Server as usize].all, 0..1);
-        fill(
-            &mut self.live[Scope::Client as usize].all,
-            self.clients.keys.used(),
-        );
-        let rows = &self.group_rows;
-        let present = (0..rows.len()).filter(|&slot| rows[slot] != GONE);
-        fill(&mut self.live[Scope::Group as usize].all, present);
-        for (scope, table) in [
-            (Scope::Address, &self.addresses),
-            (Scope::Subnet, &self.subnets),
-        ] {
-            let Live { all, public } = &mut self.live[scope as usize];
-            fill(all, table.keys.used());
-            let is_public = |slot: &usize| {
-                table
-                    .keys
-                    .key(*slot)
-                    .is_some_and(|net| !super::is_private(net.addr()))
-            };
-            fill(public, table.keys.used().filter(is_public));
-        }
-    }
-
     pub(super) fn fill_columns(&mut self, snapshot: &Snapshot) {
         let mut columns = std::mem::take(&mut self.columns);
         for (values, column) in columns.iter_mut().zip(&self.plan.columns) {
-            values.clear();
+            // What fills a column writes every slot: what is left of the last poll is not cleared.
             values.resize(self.slots(column.scope), f64::NAN);
             match (Windowed::of(column.scope, column.field), column.window) {
                 (Some(windowed), Some(window)) => {
@@ -188,7 +166,7 @@ impl History {
         let timeline = &self.timelines[window.0];
         let span_s = timeline.span().as_secs_f64();
         let Some(sums) = self.tallies(column.scope).sums(counter, window) else {
-            return;
+            return values.fill(f64::NAN);
         };
         let scale = match windowed {
             Windowed::Count(_) => 1.0,
@@ -206,23 +184,22 @@ impl History {
             for (value, &sum) in values.iter_mut().zip(sums) {
                 *value = sum as f64 * scale;
             }
-        } else if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
-            self.fill_young(values, counter, timeline.window(), &snapshot.sessions);
+        } else {
+            values.fill(f64::NAN);
+            if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
+                self.fill_young(values, counter, timeline.window(), &snapshot.sessions);
+            }
         }
         if column.scope == Scope::Group {
-            for (slot, value) in values.iter_mut().enumerate() {
-                if self
-                    .group_unsure_until
-                    .get(slot)
-                    .is_some_and(|&until| until > snapshot.at())
-                {
+            for (value, &unsure_at) in values.iter_mut().zip(&self.group_unsure_at) {
+                if unsure_at > timeline.start() {
                     *value = f64::NAN;
                 }
             }
         }
         if column.field.info().source == crate::field::Source::Inspection {
             for (slot, value) in values.iter_mut().enumerate() {
-                let slot = self.sessions.get(u32::try_from(slot).unwrap_or(NONE));
+                let slot = self.sessions.get(slot_id(slot));
                 if slot.inspected.is_none() {
                     *value = f64::NAN;
                 }
@@ -240,51 +217,61 @@ impl History {
         sessions: &Sessions,
     ) {
         let window_s = window.as_secs_f64();
-        let total: fn(&Sessions, &Slot) -> Option<f64> = match counter {
-            Counter::RecvCount => |s, slot| Some(s.recv_count[slot.row as usize] as f64),
-            Counter::RecvSize => |s, slot| Some(s.recv_size[slot.row as usize] as f64),
-            Counter::SentSize => |s, slot| Some(s.sent_size[slot.row as usize] as f64),
-            Counter::TxsSent => |s, slot| Some(s.txs_sent[slot.row as usize] as f64),
-            Counter::Cost => |s, slot| Some(s.cost[slot.row as usize]),
-            Counter::Errors => |_, slot| slot.inspected.as_ref().map(|seen| seen.errors as f64),
-            Counter::New | Counter::Gone => |_, _| None,
-        };
-        for (index, slot) in self.sessions.connected() {
+        let errors = |slot: u32| self.sessions.get(slot).inspected.as_ref().map(|i| i.errors);
+        for (slot, row) in self.sessions.connected() {
             // An unknown age is not below anything.
-            if sessions.age_s[slot.row as usize] <= window_s {
-                values[index] = total(sessions, slot).map_or(f64::NAN, |total| total / window_s);
+            if sessions.age_s[row] <= window_s {
+                let total = match counter {
+                    Counter::RecvCount => sessions.recv_count[row] as f64,
+                    Counter::RecvSize => sessions.recv_size[row] as f64,
+                    Counter::SentSize => sessions.sent_size[row] as f64,
+                    Counter::TxsSent => sessions.txs_sent[row] as f64,
+                    Counter::Cost => sessions.cost[row],
+                    Counter::Errors => errors(slot_id(slot)).map_or(f64::NAN, |n| n as f64),
+                    Counter::New | Counter::Gone => f64::NAN,
+                };
+                values[slot] = total / window_s;
             }
         }
     }
 
     fn fill_session(&self, values: &mut [f64], column: &Column, snapshot: &Snapshot) {
         let sessions = &snapshot.sessions;
-        let method = column
-            .method
-            .as_ref()
-            .and_then(|method| self.methods.iter().position(|known| known == method));
-        for (index, slot) in self.sessions.connected() {
-            let row = slot.row as usize;
-            values[index] = match column.field {
-                Field::Private => flag(slot.is_private),
-                Field::Logged => flag(sessions.flags[row].logged),
-                Field::Age => sessions.age_s[row],
-                Field::Errors => slot
-                    .inspected
-                    .as_ref()
-                    .map_or(f64::NAN, |i| i.errors as f64),
-                Field::ErrorShare => slot
-                    .inspected
-                    .as_ref()
+        if let Some(value) = summed(column.field) {
+            return self.fill_connected(values, |_, row| value(sessions, row));
+        }
+        let slot = |slot: usize| self.sessions.get(slot_id(slot));
+        let inspected = |index: usize| slot(index).inspected.as_ref();
+        match column.field {
+            Field::Private => self.fill_connected(values, |index, _| flag(slot(index).is_private)),
+            Field::Logged => {
+                self.fill_connected(values, |_, row| flag(sessions.flags[row].logged));
+            }
+            Field::Age => self.fill_connected(values, |_, row| sessions.age_s[row]),
+            Field::Errors => self.fill_connected(values, |index, _| {
+                inspected(index).map_or(f64::NAN, |i| i.errors as f64)
+            }),
+            Field::ErrorShare => self.fill_connected(values, |index, _| {
+                inspected(index)
                     .filter(|i| i.requests > 0)
-                    .map_or(f64::NAN, |i| i.errors as f64 / i.requests as f64),
-                Field::MethodRequests => slot
-                    .inspected
-                    .as_ref()
-                    .zip(method)
-                    .map_or(f64::NAN, |(i, method)| i.methods[method] as f64),
-                field => summed(field).map_or(f64::NAN, |value| value(sessions, row)),
-            };
+                    .map_or(f64::NAN, |i| i.errors as f64 / i.requests as f64)
+            }),
+            Field::MethodRequests => {
+                let method = column.method.as_ref();
+                let method = self.methods.iter().position(|known| Some(known) == method);
+                self.fill_connected(values, |index, _| {
+                    let requests = inspected(index).zip(method);
+                    requests.map_or(f64::NAN, |(i, method)| i.methods[method] as f64)
+                });
+            }
+            _ => values.fill(f64::NAN),
+        }
+    }
+
+    /// Fills in what `value` makes of the slot and the row of each connected session.
+    fn fill_connected(&self, values: &mut [f64], value: impl Fn(usize, usize) -> f64) {
+        for (slot, (seen, row)) in values.iter_mut().zip(self.sessions.rows()).enumerate() {
+            *seen = row.map_or(f64::NAN, |row| value(slot, row));
         }
     }
 
@@ -298,9 +285,8 @@ impl History {
                     } else {
                         &self.subnets
                     };
-                    if let Some(net) = table.keys.key(slot) {
-                        *value = flag(super::is_private(net.addr()));
-                    }
+                    let net = table.keys.key(slot);
+                    *value = net.map_or(f64::NAN, |net| flag(super::is_private(net.addr())));
                 }
             }
             (_, Field::Sessions) => self.fill_presence(values, column.scope, 1.0),
@@ -309,16 +295,19 @@ impl History {
             }
             (_, Field::Addresses) => self.fill_addresses(values),
             (scope, field) => {
-                let Some(value) = summed(field) else { return };
+                let Some(value) = summed(field) else {
+                    return values.fill(f64::NAN);
+                };
                 values.fill(0.0);
-                for (_, slot) in self.sessions.connected() {
+                for (index, row) in self.sessions.connected() {
+                    let index = slot_id(index);
                     let key = match scope {
-                        Scope::Address => slot.address,
-                        Scope::Subnet => slot.subnet,
-                        _ => slot.client,
+                        Scope::Address => self.sessions.get(index).address,
+                        Scope::Subnet => self.sessions.get(index).subnet,
+                        _ => self.sessions.client(index),
                     };
                     if key != NONE {
-                        values[key as usize] += value(&snapshot.sessions, slot.row as usize);
+                        values[key as usize] += value(&snapshot.sessions, row);
                     }
                 }
             }
@@ -340,7 +329,8 @@ impl History {
     fn fill_addresses(&self, values: &mut [f64]) {
         values.fill(0.0);
         let mut is_counted = vec![false; self.addresses.keys.len()];
-        for (_, slot) in self.sessions.connected() {
+        for (index, _) in self.sessions.connected() {
+            let slot = self.sessions.get(slot_id(index));
             if slot.address == NONE || slot.subnet == NONE {
                 continue;
             }
@@ -351,6 +341,7 @@ impl History {
     }
 
     fn fill_group(&self, values: &mut [f64], field: Field, snapshot: &Snapshot) {
+        values.fill(f64::NAN);
         let rows = self
             .group_rows
             .iter()
@@ -380,9 +371,10 @@ impl History {
                         values[slot] = 0.0;
                     }
                 }
-                for (_, slot) in self.sessions.connected() {
+                for (index, row) in self.sessions.connected() {
+                    let slot = self.sessions.get(slot_id(index));
                     for &group in slot.groups.iter().filter(|&&group| group != NONE) {
-                        values[group as usize] += value(&snapshot.sessions, slot.row as usize);
+                        values[group as usize] += value(&snapshot.sessions, row);
                     }
                 }
             }
@@ -416,11 +408,6 @@ impl History {
             _ => f64::NAN,
         }
     }
-}
-
-fn fill(slots: &mut Vec<u32>, with: impl Iterator<Item = usize>) {
-    slots.clear();
-    slots.extend(with.map(|slot| u32::try_from(slot).unwrap_or(NONE)));
 }
 
 /// The text fields of a session that are not interned by the history.

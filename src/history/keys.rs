@@ -6,7 +6,6 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -15,10 +14,17 @@ use crate::time::Timestamp;
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// Tables are capped far below 2^32 slots.
+pub(super) fn slot_id(slot: usize) -> u32 {
+    u32::try_from(slot).unwrap_or(NONE)
+}
+
 /// The slots.
 #[derive(Debug)]
 pub(super) struct Keys<K> {
     slots: Vec<Slot<K>>,
+    /// By slot; apart, for every session of every poll touches it.
+    presence: Vec<Presence>,
     free: Vec<u32>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -32,15 +38,21 @@ struct Slot<K> {
     hash: u64,
     /// Counts the keys that this slot has had.
     generation: u32,
-    /// Sessions at the last poll.
-    present: u32,
-    last_present: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Presence {
+    /// At the last poll.
+    sessions: u32,
+    /// When a session was last there, or was first found gone.
+    last_seen: Timestamp,
 }
 
 impl<K: Hash + Eq> Keys<K> {
     pub(super) fn new(cap: usize) -> Self {
         Self {
             slots: Vec::new(),
+            presence: Vec::new(),
             free: Vec::new(),
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -55,9 +67,9 @@ impl<K: Hash + Eq> Keys<K> {
         self.free.clear();
         for (index, slot) in (0..).zip(&mut self.slots) {
             slot.key = None;
-            slot.present = 0;
             self.free.push(index);
         }
+        self.clear_presence();
         self.free.reverse();
     }
 
@@ -86,7 +98,7 @@ impl<K: Hash + Eq> Keys<K> {
         slot.key = Some(K::from(key.to_owned()));
         slot.hash = hash;
         slot.generation = slot.generation.wrapping_add(1);
-        slot.last_present = now;
+        self.presence[index as usize].last_seen = now;
         let slots = &self.slots;
         self.table
             .insert_unique(hash, index, |&slot| slots[slot as usize].hash);
@@ -104,40 +116,44 @@ impl<K: Hash + Eq> Keys<K> {
             key: None,
             hash: 0,
             generation: 0,
-            present: 0,
-            last_present: Timestamp::default(),
         });
+        self.presence.push(Presence::default());
         Some(index)
     }
 
     /// Before the sessions of a poll are counted.
     pub(super) fn clear_presence(&mut self) {
-        for slot in &mut self.slots {
-            slot.present = 0;
+        for presence in &mut self.presence {
+            presence.sessions = 0;
         }
     }
 
     /// Counts a session of the poll at `now`.
     pub(super) fn count(&mut self, slot: u32, now: Timestamp) {
-        let slot = &mut self.slots[slot as usize];
-        slot.present += 1;
-        slot.last_present = now;
+        let presence = &mut self.presence[slot as usize];
+        presence.sessions += 1;
+        presence.last_seen = now;
     }
 
-    /// Frees what has had no session for `keep`, and if the table is full nonetheless the longest
-    /// absent eighth; hands each slot to `freed`.
-    pub(super) fn sweep(&mut self, now: Timestamp, keep: Duration, mut freed: impl FnMut(usize)) {
+    /// A session was found gone by the poll at `now`.
+    pub(super) fn touch(&mut self, slot: u32, now: Timestamp) {
+        self.presence[slot as usize].last_seen = now;
+    }
+
+    /// Frees what has had no session since `start`, when the longest window began, and if the table
+    /// is full nonetheless the longest absent eighth; hands each slot to `freed`.
+    pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(usize)) {
         let is_full = self.table.len() >= self.cap;
-        let mut absent: Vec<(Timestamp, u32)> = (0..)
-            .zip(&self.slots)
-            .filter(|(_, slot)| slot.key.is_some() && slot.present == 0)
-            .filter(|(_, slot)| is_full || now.since(slot.last_present) > keep)
-            .map(|(index, slot)| (slot.last_present, index))
+        let mut absent: Vec<(Timestamp, u32)> = (0_u32..)
+            .zip(&self.presence)
+            .filter(|(_, p)| p.sessions == 0 && (is_full || p.last_seen <= start))
+            .filter(|&(index, _)| self.key(index as usize).is_some())
+            .map(|(index, presence)| (presence.last_seen, index))
             .collect();
         if is_full {
             absent.sort_unstable();
-            let expired = absent.partition_point(|&(last, _)| now.since(last) > keep);
-            absent.truncate(expired.max(self.cap / 8));
+            let expired = absent.partition_point(|&(last, _)| last <= start);
+            absent.truncate(expired.max(self.cap.div_ceil(8)));
         }
         for (_, index) in absent {
             let slot = &mut self.slots[index as usize];
@@ -164,7 +180,7 @@ impl<K: Hash + Eq> Keys<K> {
     }
 
     pub(super) fn present(&self, slot: usize) -> u32 {
-        self.slots.get(slot).map_or(0, |slot| slot.present)
+        self.presence.get(slot).map_or(0, |p| p.sessions)
     }
 
     /// The slots in use.
@@ -186,8 +202,6 @@ mod tests {
         Timestamp::from_millis(s * 1_000)
     }
 
-    const KEEP: Duration = Duration::from_secs(60);
-
     #[test]
     fn a_full_table_refuses_new_keys_and_frees_the_longest_absent() {
         let mut keys = Keys::<Box<str>>::new(16);
@@ -197,10 +211,10 @@ mod tests {
         }
         assert_eq!(keys.slot("new", at(20)), NONE);
         assert_eq!(keys.overflow(), 1);
-        keys.sweep(at(20), KEEP, |_| panic!("all are present"));
+        keys.sweep(at(-40), |_| panic!("all are present"));
         keys.clear_presence();
         let mut freed = Vec::new();
-        keys.sweep(at(20), KEEP, |slot| freed.push(slot));
+        keys.sweep(at(-40), |slot| freed.push(slot));
         assert_eq!(freed, [0, 1]);
         let slot = keys.slot("new", at(20));
         assert_eq!((slot, keys.generation(slot as usize)), (1, 2));
@@ -212,9 +226,10 @@ mod tests {
         let slot = keys.slot("a", at(0));
         keys.count(slot, at(0));
         keys.clear_presence();
-        keys.sweep(at(60), KEEP, |_| panic!("within the window"));
+        keys.touch(slot, at(10));
+        keys.sweep(at(9), |_| panic!("within the window"));
         assert_eq!(keys.slot("a", at(60)), slot);
-        keys.sweep(at(61), KEEP, |_| {});
+        keys.sweep(at(10), |_| {});
         assert_eq!(keys.key(slot as usize), None);
         keys.clear();
         assert_eq!(keys.slot("b", at(62)), slot);

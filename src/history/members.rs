@@ -171,7 +171,7 @@ impl Members {
         }
         for (row, group) in undecided {
             let index = group as usize;
-            if snapshot.groups.sessions[index] > certain[index] {
+            if self.is_certain[index] && snapshot.groups.sessions[index] > certain[index] {
                 self.of_session[row][1] = Some(group);
             }
         }
@@ -314,6 +314,76 @@ mod tests {
         assert_eq!(of, [vec![1], vec![0]]);
         let (of, _) = assign(&snapshot(910, &odd, &[("0", 2)]));
         assert_eq!(of, [vec![0], vec![0]]);
+    }
+
+    #[test]
+    fn a_slice_that_is_certain_lacks_nobody() {
+        // The first may have started before 900 s or after, the second before 1,800 s or after.
+        let odd = [("8.8.8.8:1", 910.5), ("8.8.8.8:2", 10.5)];
+        let (of, certain) = assign(&snapshot(1_810, &odd, &[("0", 1), ("1", 1)]));
+        assert_eq!((of, certain), (vec![vec![0], vec![]], vec![true, false]));
+    }
+
+    /// What a server of some release says of `starts_ms`, counted from its own start.
+    fn told(
+        starts_ms: &[u32],
+        now_ms: u32,
+        lag_ms: u32,
+        is_old: bool,
+        resolution_s: u64,
+    ) -> (Snapshot, Vec<String>) {
+        let name = |start_ms: u32| {
+            if is_old {
+                (start_ms / 900_000).to_string()
+            } else {
+                format!("t{}", start_ms / 300_000)
+            }
+        };
+        let names: Vec<String> = starts_ms.iter().map(|&ms| name(ms)).collect();
+        let mut groups: Vec<(&str, u64)> = Vec::new();
+        for name in &names {
+            match groups.iter_mut().find(|(known, _)| known == name) {
+                Some((_, count)) => *count += 1,
+                None => groups.push((name, 1)),
+            }
+        }
+        let ages: Vec<(&str, f64)> = starts_ms
+            .iter()
+            .map(|&ms| ("8.8.8.8:1", f64::from(now_ms + lag_ms - ms) / 1_000.0))
+            .collect();
+        let mut snapshot = snapshot(u64::from(now_ms) / 1_000, &ages, &groups);
+        let uptime_s = u64::from(now_ms) / 1_000 / resolution_s * resolution_s;
+        snapshot.server.uptime = Some(Uptime {
+            at_least: Duration::from_secs(uptime_s),
+            resolution: Duration::from_secs(resolution_s),
+        });
+        snapshot.sessions_read.asked = snapshot.server_read.answered;
+        snapshot.sessions_read.answered =
+            snapshot.sessions_read.asked + Duration::from_millis(lag_ms.into());
+        (snapshot, names)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn who_is_told_to_be_in_a_slice_is_and_a_certain_one_is_whole(
+            starts_ms in proptest::collection::vec(0..4_000_000_u32, 1..40),
+            lag_ms in 0..5_000_u32,
+            is_old: bool,
+            is_coarse: bool,
+        ) {
+            let resolution_s = if is_coarse { 60 } else { 1 };
+            let (snapshot, names) = told(&starts_ms, 4_000_123, lag_ms, is_old, resolution_s);
+            let (of, certain) = assign(&snapshot);
+            let groups = &snapshot.groups;
+            for (group, &is_certain) in certain.iter().enumerate() {
+                let name = groups.names.get(groups.name[group]);
+                let members = || of.iter().map(|of| of.contains(&u32::try_from(group).unwrap()));
+                for (is_told, truth) in members().zip(&names) {
+                    let should = is_certain && truth == name;
+                    proptest::prop_assert_eq!(is_told, should, "{} {:?}", name, of);
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,9 @@
 //! What a session did before it left stays in the window of its address, subnet and client: who
 //! reconnects launders nothing. What cannot be told is NaN in a column, and no test holds for it.
 
+mod census;
 mod columns;
+mod continuity;
 mod heights;
 mod keys;
 mod members;
@@ -16,6 +18,7 @@ mod private;
 mod sessions;
 mod table;
 mod tally;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -25,23 +28,25 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::decision::{Epoch, SessionRef, Target};
 use crate::field::Scope;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
 use crate::wire::Inspection;
 
 pub(crate) use columns::transport_name;
+pub use continuity::Continuity;
+use continuity::Last;
 use heights::Stall;
-use keys::NONE;
+use keys::slot_id;
 use members::Members;
 pub(crate) use plan::ColumnId;
 pub use plan::Plan;
 use private::is_private;
 pub use private::{Party, SubnetWidths};
-use sessions::{GONE, Seen, SessionTable, Slot};
+use sessions::SessionTable;
 use table::Table;
 use tally::{Counter, Deltas, Tallies};
+use targets::Live;
 use timeline::Timeline;
 
 /// How much the history may remember.
@@ -66,42 +71,11 @@ impl Default for Bounds {
     }
 }
 
-/// How a snapshot follows the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Continuity {
-    /// It goes on from there.
-    Continued,
-    /// The first one.
-    First,
-    /// The server was started again: IDs and counters began anew.
-    Restarted,
-    /// Too long ago: [`Bounds::gap_max`].
-    Gap,
-}
-
 /// How far the server's clock and the agent's may drift apart between two polls.
 const CLOCK_SLACK: Duration = Duration::from_secs(30);
 
 /// An error costs 100, from 1.10.1 on.
 const ERROR_COST_THOUSANDTHS: u64 = 100_000;
-
-/// What a group's members do counts for the group.
-const GROUP_COUNTERS: [Counter; 6] = [
-    Counter::RecvCount,
-    Counter::RecvSize,
-    Counter::SentSize,
-    Counter::TxsSent,
-    Counter::Cost,
-    Counter::New,
-];
-
-/// What the snapshot before said.
-#[derive(Debug)]
-struct Last {
-    at: Timestamp,
-    epoch: Epoch,
-    server: Server,
-}
 
 /// The history.
 #[derive(Debug)]
@@ -121,26 +95,21 @@ pub struct History {
     server_deltas: Deltas,
     server_tallies: Tallies,
     members: Members,
-    /// By group slot: the row in the present snapshot, and until when its rates are not known.
+    /// By group slot: the row in the present snapshot, and the last poll that left its members'
+    /// doings uncounted.
     group_rows: Vec<u32>,
-    group_unsure_until: Vec<Timestamp>,
+    group_unsure_at: Vec<Timestamp>,
     /// By the snapshot's name: the client's slot.
     client_slots: Vec<u32>,
     daemon_height: Stall,
     db_height: Stall,
     last: Option<Last>,
-    /// Client sessions in the present snapshot.
+    /// Client sessions in the present snapshot, and those of them from private or unknown peers.
     present: usize,
+    private: usize,
     errors_rose_by: u64,
     columns: Vec<Vec<f64>>,
     live: [Live; Scope::ALL.len()],
-}
-
-/// The targets that a policy may look at now.
-#[derive(Debug, Default)]
-struct Live {
-    all: Vec<u32>,
-    public: Vec<u32>,
 }
 
 impl History {
@@ -166,12 +135,13 @@ impl History {
             server_tallies: Tallies::default(),
             members: Members::default(),
             group_rows: Vec::new(),
-            group_unsure_until: Vec::new(),
+            group_unsure_at: Vec::new(),
             client_slots: Vec::new(),
             daemon_height: Stall::default(),
             db_height: Stall::default(),
             last: None,
             present: 0,
+            private: 0,
             errors_rose_by: 0,
             columns: vec![Vec::new(); plan.columns.len()],
             live: Default::default(),
@@ -189,12 +159,14 @@ impl History {
     /// Takes in a snapshot. [`History::finish`] must follow, with the same one.
     pub fn begin(&mut self, snapshot: &Snapshot) -> Continuity {
         let at = snapshot.at();
-        let continuity = self.continuity(snapshot);
+        let continuity = self.last.as_ref().map_or(Continuity::First, |last| {
+            last.followed_by(snapshot, self.bounds.gap_max)
+        });
         if continuity == Continuity::Continued {
-            self.sweep(at);
             for timeline in &mut self.timelines {
                 timeline.advance(at);
             }
+            self.sweep(at);
         } else {
             self.reset(at);
         }
@@ -206,11 +178,7 @@ impl History {
         self.match_sessions(snapshot, continuity);
         self.match_groups(snapshot);
         self.observe_server(&snapshot.server, at, continuity);
-        self.last = Some(Last {
-            at,
-            epoch: snapshot.epoch,
-            server: snapshot.server.clone(),
-        });
+        self.last = Some(Last::of(snapshot));
         continuity
     }
 
@@ -221,13 +189,14 @@ impl History {
             return Vec::new();
         }
         let costs = self.session_deltas.of(Counter::Cost);
-        let mut likeliest: Vec<(u64, u64)> = self
+        let likeliest = self
             .sessions
             .connected()
-            .map(|(index, slot)| (costs.get(index).copied().unwrap_or(0), slot.session.id))
+            .map(|(slot, _)| (costs.get(slot).copied().unwrap_or(0), slot_id(slot)))
             // An error costs 100, and decay takes little of it between two polls.
             .filter(|&(cost, _)| cost >= ERROR_COST_THOUSANDTHS / 2)
-            .collect();
+            .map(|(cost, slot)| (cost, self.session(slot).id));
+        let mut likeliest: Vec<(u64, u64)> = likeliest.collect();
         likeliest.sort_unstable_by_key(|&(cost, id)| (std::cmp::Reverse(cost), id));
         likeliest.into_iter().take(max).map(|(_, id)| id).collect()
     }
@@ -257,19 +226,9 @@ impl History {
 
     /// How many clients are connected, by [`Party`].
     pub fn parties(&self) -> usize {
-        let addresses = &self.addresses.keys;
-        let is_here = |&slot: &usize| {
-            addresses.present(slot) > 0
-                && addresses
-                    .key(slot)
-                    .is_some_and(|net| !is_private(net.addr()))
-        };
-        let private = self
-            .sessions
-            .connected()
-            .filter(|(_, slot)| slot.is_private)
-            .count();
-        addresses.used().filter(is_here).count() + private
+        let public = &self.live[Scope::Address as usize].public;
+        let is_here = |&&slot: &&u32| self.addresses.keys.present(slot as usize) > 0;
+        public.iter().filter(is_here).count() + self.private
     }
 
     /// How often something was not tracked because a table was full.
@@ -279,23 +238,6 @@ impl History {
             + self.subnets.keys.overflow()
             + self.clients.keys.overflow()
             + self.groups.keys.overflow()
-    }
-
-    fn continuity(&self, snapshot: &Snapshot) -> Continuity {
-        let Some(last) = &self.last else {
-            return Continuity::First;
-        };
-        let elapsed = snapshot.at().since(last.at);
-        if elapsed > self.bounds.gap_max {
-            Continuity::Gap
-        // A restart breaks the connection, so over one there is none, whatever its clock says.
-        } else if snapshot.epoch != last.epoch
-            && has_restarted(&last.server, &snapshot.server, elapsed)
-        {
-            Continuity::Restarted
-        } else {
-            Continuity::Continued
-        }
     }
 
     fn reset(&mut self, at: Timestamp) {
@@ -312,183 +254,7 @@ impl History {
         self.subnets.clear();
         self.clients.clear();
         self.groups.clear();
-        self.group_unsure_until.clear();
-    }
-
-    fn begin_tables(&mut self, snapshot: &Snapshot, at: Timestamp) {
-        self.sessions.begin();
-        self.session_deltas.clear(self.sessions.len());
-        self.server_deltas.clear(1);
-        self.addresses.begin();
-        self.subnets.begin();
-        self.clients.begin();
-        self.groups.begin();
-        self.client_slots.clear();
-        // Only names of clients get a slot; protocol versions share the snapshot's names.
-        self.client_slots
-            .resize(snapshot.sessions.names.len(), NONE);
-        let sessions = &snapshot.sessions;
-        for (name, flags) in sessions.client.iter().zip(&sessions.flags) {
-            let slot = &mut self.client_slots[name.index()];
-            if *slot == NONE && !flags.is_rpc() {
-                *slot = self.clients.keys.slot(sessions.names.get(*name), at);
-            }
-        }
-    }
-
-    fn match_sessions(&mut self, snapshot: &Snapshot, continuity: Continuity) {
-        let (at, sessions) = (snapshot.at(), &snapshot.sessions);
-        let is_continued = continuity == Continuity::Continued;
-        self.present = 0;
-        for row in 0..sessions.len() {
-            if sessions.flags[row].is_rpc() {
-                continue;
-            }
-            self.present += 1;
-            let (seen, did) = self.sessions.observe(sessions, row, at, snapshot.epoch);
-            let (slot, is_new) = match seen {
-                Seen::Known(slot) => (slot, false),
-                Seen::New { slot, is_fresh } => (slot, is_fresh),
-                Seen::Untracked => continue,
-            };
-            self.place(slot, at);
-            self.sessions.get_mut(slot).client = self.client_slots[sessions.client[row].index()];
-            self.count_presence(slot, at);
-            if is_continued {
-                self.credit(slot, &did, is_new);
-            }
-        }
-        let Self {
-            sessions,
-            session_tallies,
-            addresses,
-            subnets,
-            clients,
-            groups,
-            server_deltas,
-            ..
-        } = self;
-        sessions.end(at, snapshot.epoch, |index, slot| {
-            session_tallies.clear_slot(index as usize);
-            server_deltas.add(Counter::Gone, 0, 1);
-            addresses.add(slot.address, Counter::Gone, 1);
-            subnets.add(slot.subnet, Counter::Gone, 1);
-            clients.add(slot.client, Counter::Gone, 1);
-            for group in slot.groups {
-                groups.add(group, Counter::Gone, 1);
-            }
-        });
-    }
-
-    /// Finds the address and the subnet of a session that has none yet: it is new, or the tables
-    /// were full until now.
-    fn place(&mut self, slot: u32, at: Timestamp) {
-        let session = self.sessions.get_mut(slot);
-        if session.address != NONE && session.subnet != NONE {
-            return;
-        }
-        let Some(peer) = session.session.peer.0 else {
-            return;
-        };
-        let (address, subnet) = (
-            SubnetWidths::ADDRESS.network(peer.ip()),
-            self.widths.network(peer.ip()),
-        );
-        if session.address == NONE {
-            session.address = self.addresses.keys.slot(&address, at);
-        }
-        // A subnet so wide that it is public but for this part of it is not this part's.
-        if session.subnet == NONE && session.is_private == is_private(subnet.addr()) {
-            session.subnet = self.subnets.keys.slot(&subnet, at);
-        }
-    }
-
-    fn count_presence(&mut self, slot: u32, at: Timestamp) {
-        let session = self.sessions.get(slot);
-        if session.address != NONE {
-            self.addresses.keys.count(session.address, at);
-        }
-        if session.subnet != NONE {
-            self.subnets.keys.count(session.subnet, at);
-        }
-        if session.client != NONE {
-            self.clients.keys.count(session.client, at);
-        }
-    }
-
-    /// Adds what a session did to its own sums and to those of its address, subnet and client.
-    fn credit(&mut self, slot: u32, did: &sessions::Did, is_new: bool) {
-        let Slot {
-            address,
-            subnet,
-            client,
-            ..
-        } = *self.sessions.get(slot);
-        let new = is_new.then_some((Counter::New, 1));
-        for (counter, amount) in did.iter().copied().chain(new) {
-            if amount == 0 {
-                continue;
-            }
-            self.session_deltas.add(counter, slot as usize, amount);
-            self.server_deltas.add(counter, 0, amount);
-            self.addresses.add(address, counter, amount);
-            self.subnets.add(subnet, counter, amount);
-            self.clients.add(client, counter, amount);
-        }
-    }
-
-    /// Finds the groups' members and adds what they did to their groups' sums.
-    fn match_groups(&mut self, snapshot: &Snapshot) {
-        let (at, groups) = (snapshot.at(), &snapshot.groups);
-        self.members.assign(snapshot);
-        self.group_rows.clear();
-        self.group_rows.resize(self.groups.keys.len(), GONE);
-        let mut slot_of_row = Vec::with_capacity(groups.len());
-        for (row, name) in groups.name.iter().enumerate() {
-            let slot = self.groups.keys.slot(groups.names.get(*name), at);
-            slot_of_row.push(slot);
-            if slot == NONE {
-                continue;
-            }
-            self.groups.keys.count(slot, at);
-            let index = slot as usize;
-            if index >= self.group_rows.len() {
-                self.group_rows.resize(index + 1, GONE);
-            }
-            self.group_rows[index] = u32::try_from(row).unwrap_or(GONE);
-            self.group_unsure_until
-                .resize(self.groups.keys.len().max(index + 1), Timestamp::default());
-            if !self.members.is_certain(row) {
-                // What its members did since the last poll goes uncounted.
-                self.group_unsure_until[index] = at + self.plan.window_max();
-            }
-        }
-        if self.groups.keys.len() == 0 {
-            return;
-        }
-        for index in 0..self.sessions.len() {
-            let slot = u32::try_from(index).unwrap_or(NONE);
-            let session = self.sessions.get_mut(slot);
-            if session.row == GONE {
-                continue;
-            }
-            let mut of = self
-                .members
-                .of_session(session.row as usize)
-                .map(|row| slot_of_row[row as usize]);
-            session.groups = [of.next().unwrap_or(NONE), of.next().unwrap_or(NONE)];
-            for group in session.groups.into_iter().filter(|&group| group != NONE) {
-                for counter in GROUP_COUNTERS {
-                    let amount = self
-                        .session_deltas
-                        .of(counter)
-                        .get(index)
-                        .copied()
-                        .unwrap_or(0);
-                    self.groups.add(group, counter, amount);
-                }
-            }
-        }
+        self.group_unsure_at.clear();
     }
 
     fn observe_server(&mut self, server: &Server, at: Timestamp, continuity: Continuity) {
@@ -507,142 +273,11 @@ impl History {
 
     /// Frees the slots of targets that have left every window.
     fn sweep(&mut self, at: Timestamp) {
-        let keep = self.plan.window_max() + self.plan.window_max() / 4;
-        let Table { keys, tallies, .. } = &mut self.addresses;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
-        let Table { keys, tallies, .. } = &mut self.subnets;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
-        let Table { keys, tallies, .. } = &mut self.clients;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
-        let Table { keys, tallies, .. } = &mut self.groups;
-        keys.sweep(at, keep, |slot| tallies.clear_slot(slot));
+        let starts = self.timelines.iter().map(Timeline::start);
+        let start = starts.min().unwrap_or(at);
+        self.addresses.sweep(start);
+        self.subnets.sweep(start);
+        self.clients.sweep(start);
+        self.groups.sweep(start);
     }
 }
-
-/// Whether the server `elapsed` after `before` is another process.
-fn has_restarted(before: &Server, now: &Server, elapsed: Duration) -> bool {
-    let is_too_young = before.uptime.zip(now.uptime).is_some_and(|(then, now)| {
-        let at_most = now.at_least + now.resolution;
-        at_most < then.at_least || at_most + CLOCK_SLACK < then.at_least + elapsed
-    });
-    // In a container a pid can come again.
-    is_too_young || (now.pid.is_some() && now.pid != before.pid)
-}
-
-/// What the engine reads.
-impl History {
-    /// The targets of `scope` that have, or within the longest window had, a session. Private peers
-    /// are targets of `address` and `subnet` only where the policy says so.
-    pub(crate) fn live(&self, scope: Scope, include_private: bool) -> &[u32] {
-        let live = &self.live[scope as usize];
-        match scope {
-            Scope::Address | Scope::Subnet if !include_private => &live.public,
-            _ => &live.all,
-        }
-    }
-
-    /// A number or flag by target; NaN where it cannot be told.
-    pub(crate) fn column(&self, column: ColumnId) -> &[f64] {
-        &self.columns[column.0]
-    }
-
-    /// Distinguishes the targets that a slot has had.
-    pub(crate) fn generation(&self, scope: Scope, slot: u32) -> u32 {
-        let index = slot as usize;
-        match scope {
-            Scope::Server => 0,
-            Scope::Session => self.sessions.get(slot).generation,
-            Scope::Address => self.addresses.keys.generation(index),
-            Scope::Subnet => self.subnets.keys.generation(index),
-            Scope::Client => self.clients.keys.generation(index),
-            Scope::Group => self.groups.keys.generation(index),
-        }
-    }
-
-    /// The target in a slot.
-    pub(crate) fn target(&self, scope: Scope, slot: u32) -> Target {
-        let index = slot as usize;
-        let net = |table: &Table<IpNet>| table.keys.key(index).copied().unwrap_or_default();
-        let text = |table: &Table<Box<str>>| Arc::from(table.keys.key(index).map_or("", |k| &**k));
-        match scope {
-            Scope::Server => Target::Server,
-            Scope::Session => Target::Session(self.sessions.get(slot).session),
-            Scope::Address => Target::Address(net(&self.addresses)),
-            Scope::Subnet => Target::Subnet(net(&self.subnets)),
-            Scope::Client => Target::Client(text(&self.clients)),
-            Scope::Group => Target::Group(text(&self.groups)),
-        }
-    }
-
-    /// The network of an address or a subnet.
-    pub(crate) fn network(&self, scope: Scope, slot: u32) -> Option<&IpNet> {
-        match scope {
-            Scope::Address => self.addresses.keys.key(slot as usize),
-            Scope::Subnet => self.subnets.keys.key(slot as usize),
-            _ => None,
-        }
-    }
-
-    /// The client name of a session; of the target itself in scope `client`.
-    pub(crate) fn client(&self, scope: Scope, slot: u32) -> Option<ClientSlot> {
-        let slot = match scope {
-            Scope::Session => self.sessions.get(slot).client,
-            _ => slot,
-        };
-        (slot != NONE).then_some(ClientSlot(slot))
-    }
-
-    /// The text of a client name.
-    pub(crate) fn client_name(&self, client: ClientSlot) -> &str {
-        self.clients
-            .keys
-            .key(client.0 as usize)
-            .map_or("", |name| name)
-    }
-
-    /// The name of a group.
-    pub(crate) fn group_name(&self, slot: u32) -> &str {
-        self.groups.keys.key(slot as usize).map_or("", |name| name)
-    }
-
-    /// The row of a connected session in the present snapshot.
-    pub(crate) fn row(&self, session: u32) -> usize {
-        self.sessions.get(session).row as usize
-    }
-
-    /// The session in a slot.
-    pub(crate) fn session(&self, slot: u32) -> SessionRef {
-        self.sessions.get(slot).session
-    }
-
-    /// The slots of connected sessions, closing ones included.
-    pub(crate) fn connected(&self) -> impl Iterator<Item = u32> {
-        self.sessions
-            .connected()
-            .map(|(index, _)| u32::try_from(index).unwrap_or(NONE))
-    }
-
-    /// The targets of `scope` that a session belongs to: only a group's can be two.
-    pub(crate) fn targets_of(&self, scope: Scope, session: u32) -> [Option<u32>; 2] {
-        let slot = self.sessions.get(session);
-        let some = |target: u32| (target != NONE).then_some(target);
-        match scope {
-            Scope::Server => [None; 2],
-            Scope::Session => [Some(session), None],
-            Scope::Address => [some(slot.address), None],
-            Scope::Subnet => [some(slot.subnet), None],
-            Scope::Client => [some(slot.client), None],
-            Scope::Group => slot.groups.map(some),
-        }
-    }
-
-    /// Whether it is certain which sessions make up a group.
-    pub(crate) fn has_certain_members(&self, group: u32) -> bool {
-        let row = self.group_rows[group as usize];
-        row != GONE && self.members.is_certain(row as usize)
-    }
-}
-
-/// A client name's slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ClientSlot(pub(crate) u32);

@@ -100,9 +100,4 @@ impl Plan {
             .iter()
             .any(|p| p.mode != Mode::Off && p.scope == Scope::Group)
     }
-
-    /// The longest window.
-    pub(super) fn window_max(&self) -> Duration {
-        self.windows.iter().copied().max().unwrap_or_default()
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::CLOCK_SLACK;
-use super::keys::NONE;
+use super::keys::{NONE, slot_id};
 use super::private::is_private;
 use super::tally::{COST_SCALE, Counter};
 use crate::decision::{Epoch, Peer, SessionRef};
@@ -25,17 +25,15 @@ const SCAN: usize = 8;
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) session: SessionRef,
-    /// The row in the present snapshot, or [`GONE`].
-    pub(super) row: u32,
-    pub(super) generation: u32,
     pub(super) is_private: bool,
-    /// Slots in the tables of address, subnet and client, or [`NONE`].
+    /// Slots in the tables of address and subnet, or [`NONE`].
     pub(super) address: u32,
     pub(super) subnet: u32,
-    pub(super) client: u32,
     /// Slots in the table of groups.
     pub(super) groups: [u32; 2],
     is_used: bool,
+    /// Whether it connected since the last poll.
+    is_fresh: bool,
     age_s: f64,
     counters: Counters,
     pub(super) inspected: Option<Box<Inspected>>,
@@ -127,6 +125,12 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct SessionTable {
     slots: Vec<Slot>,
+    /// What every poll reads of every slot, apart, so that it lies close together: the row in the
+    /// present snapshot or [`GONE`], the count of sessions that the slot has had, and the slot in
+    /// the table of clients or [`NONE`].
+    rows: Vec<u32>,
+    generations: Vec<u32>,
+    clients: Vec<u32>,
     free: Vec<u32>,
     by_id: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -144,6 +148,9 @@ impl SessionTable {
     pub(super) fn new(cap: usize) -> Self {
         Self {
             slots: Vec::new(),
+            rows: Vec::new(),
+            generations: Vec::new(),
+            clients: Vec::new(),
             free: Vec::new(),
             by_id: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -179,12 +186,35 @@ impl SessionTable {
             .copied()
     }
 
-    /// The slots of connected sessions.
-    pub(super) fn connected(&self) -> impl Iterator<Item = (usize, &Slot)> {
-        self.slots
+    /// The slots of connected sessions, each with its row in the present snapshot.
+    pub(super) fn connected(&self) -> impl Iterator<Item = (usize, usize)> {
+        let rows = self.rows().enumerate();
+        rows.filter_map(|(slot, row)| row.map(|row| (slot, row)))
+    }
+
+    /// By slot the row in the present snapshot, of connected sessions.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Option<usize>> {
+        self.rows
             .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.is_used && slot.row != GONE)
+            .map(|&row| (row != GONE).then_some(row as usize))
+    }
+
+    /// The row in the present snapshot, or [`GONE`].
+    pub(super) fn row(&self, slot: u32) -> u32 {
+        self.rows[slot as usize]
+    }
+
+    pub(super) fn generation(&self, slot: u32) -> u32 {
+        self.generations[slot as usize]
+    }
+
+    /// The slot of its name in the table of clients, or [`NONE`].
+    pub(super) fn client(&self, slot: u32) -> u32 {
+        self.clients[slot as usize]
+    }
+
+    pub(super) fn set_client(&mut self, slot: u32, client: u32) {
+        self.clients[slot as usize] = client;
     }
 
     /// Forgets all sessions; generations go on.
@@ -194,9 +224,9 @@ impl SessionTable {
         self.free.clear();
         for (index, slot) in (0..).zip(&mut self.slots) {
             slot.is_used = false;
-            slot.row = GONE;
             self.free.push(index);
         }
+        self.rows.fill(GONE);
         self.free.reverse();
     }
 
@@ -204,9 +234,7 @@ impl SessionTable {
     pub(super) fn begin(&mut self) {
         self.cursor = 0;
         self.next_order.clear();
-        for slot in &mut self.slots {
-            slot.row = GONE;
-        }
+        self.rows.fill(GONE);
     }
 
     /// Finds the session of `row`, or makes a slot for it. `at` and `epoch` are the poll's.
@@ -226,8 +254,9 @@ impl SessionTable {
             if is_same {
                 let did = now.since(&slot.counters);
                 slot.counters = now;
+                slot.is_fresh = false;
                 slot.age_s = sessions.age_s[row];
-                slot.row = u32::try_from(row).unwrap_or(GONE);
+                self.rows[index as usize] = u32::try_from(row).unwrap_or(GONE);
                 self.next_order.push(index);
                 return (Seen::Known(index), did);
             }
@@ -249,14 +278,17 @@ impl SessionTable {
             since: start(at, age_s),
         };
         slot.is_private = peer.0.is_none_or(|peer| is_private(peer.ip()));
-        (slot.address, slot.subnet, slot.client) = (NONE, NONE, NONE);
-        slot.row = u32::try_from(row).unwrap_or(GONE);
-        slot.generation = slot.generation.wrapping_add(1);
+        (slot.address, slot.subnet) = (NONE, NONE);
         slot.is_used = true;
+        slot.is_fresh = is_fresh;
         slot.age_s = age_s;
         slot.counters = now;
         slot.inspected = None;
         slot.groups = [NONE; 2];
+        self.rows[index as usize] = u32::try_from(row).unwrap_or(GONE);
+        self.clients[index as usize] = NONE;
+        let generation = &mut self.generations[index as usize];
+        *generation = generation.wrapping_add(1);
         let hash = self.hasher.hash_one(sessions.id[row]);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.by_id.insert_unique(hash, index, |&s| {
@@ -275,7 +307,7 @@ impl SessionTable {
         let ahead = self.order.iter().enumerate().skip(self.cursor).take(SCAN);
         for (place, &index) in ahead {
             let slot = &self.slots[index as usize];
-            if slot.session.id == id && slot.is_used && slot.row == GONE {
+            if slot.session.id == id && slot.is_used && self.rows[index as usize] == GONE {
                 self.cursor = place + 1;
                 return Some(index);
             }
@@ -324,32 +356,38 @@ impl SessionTable {
                 peer: Peer(None),
                 since: Timestamp::default(),
             },
-            row: GONE,
-            generation: 0,
             is_private: true,
             address: NONE,
             subnet: NONE,
-            client: NONE,
             groups: [NONE; 2],
             is_used: false,
+            is_fresh: false,
             age_s: f64::NAN,
             counters: Counters::default(),
             inspected: None,
         });
+        self.rows.push(GONE);
+        self.generations.push(0);
+        self.clients.push(NONE);
         Some(index)
     }
 
-    /// After the rows of a poll are matched: hands each session that is gone to `gone` and frees
-    /// its slot.
-    pub(super) fn end(&mut self, at: Timestamp, epoch: Epoch, mut gone: impl FnMut(u32, &Slot)) {
+    /// After the rows of a poll are matched: hands each session that is gone, with its client's
+    /// slot, to `gone` and frees its slot.
+    pub(super) fn end(
+        &mut self,
+        at: Timestamp,
+        epoch: Epoch,
+        mut gone: impl FnMut(u32, &Slot, u32),
+    ) {
         (self.polled, self.epoch) = (at, epoch);
-        for index in 0..self.slots.len() {
-            let slot = &self.slots[index];
-            if !slot.is_used || slot.row != GONE {
+        for index in 0..self.rows.len() {
+            if self.rows[index] != GONE || !self.slots[index].is_used {
                 continue;
             }
-            let index32 = u32::try_from(index).unwrap_or(NONE);
-            gone(index32, slot);
+            let slot = &self.slots[index];
+            let index32 = slot_id(index);
+            gone(index32, slot, self.clients[index]);
             self.unindex(index32);
             self.slots[index].is_used = false;
             self.free.push(index32);
@@ -365,11 +403,12 @@ impl SessionTable {
         methods: &[Arc<str>],
     ) -> u64 {
         let slot = &mut self.slots[slot as usize];
-        // Errors from before the first look have no time: they are in the total, not in a rate.
-        let known = slot
-            .inspected
-            .as_ref()
-            .map_or(inspection.errors, |last| last.errors);
+        let known = match &slot.inspected {
+            Some(last) => last.errors,
+            None if slot.is_fresh => 0,
+            // Errors from before the first look have no time: they are in the total, not in a rate.
+            None => inspection.errors,
+        };
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
         slot.inspected = Some(Box::new(Inspected {
             errors: inspection.errors,

@@ -3,8 +3,10 @@
 use std::hash::Hash;
 
 use super::keys::{Keys, NONE};
+use super::plan::WindowId;
 use super::tally::{Counter, Deltas, Tallies};
 use super::timeline::Timeline;
+use crate::time::Timestamp;
 
 /// A scope's table. What a session did stays with its address, subnet and client after it left.
 #[derive(Debug)]
@@ -23,6 +25,12 @@ impl<K: Hash + Eq> Table<K> {
         }
     }
 
+    /// Sees to it that `counter` is summed over `window`.
+    pub(super) fn want(&mut self, counter: Counter, window: WindowId) {
+        self.deltas.want(counter);
+        self.tallies.want(counter, window);
+    }
+
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.tallies.reset();
@@ -38,6 +46,20 @@ impl<K: Hash + Eq> Table<K> {
         if slot != NONE && amount != 0 {
             self.deltas.add(counter, slot as usize, amount);
         }
+    }
+
+    /// One of the target's sessions was found gone by the poll at `now`.
+    pub(super) fn leave(&mut self, slot: u32, now: Timestamp) {
+        if slot != NONE {
+            self.keys.touch(slot, now);
+            self.deltas.add(Counter::Gone, slot as usize, 1);
+        }
+    }
+
+    /// Frees the slots of targets that have left the longest window, which began at `start`.
+    pub(super) fn sweep(&mut self, start: Timestamp) {
+        let tallies = &mut self.tallies;
+        self.keys.sweep(start, |slot| tallies.clear_slot(slot));
     }
 
     pub(super) fn fold(&mut self, timelines: &[Timeline]) {

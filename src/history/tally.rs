@@ -32,21 +32,31 @@ impl Counter {
     }
 }
 
-/// What happened since the last poll, by counter and slot.
+/// What happened since the last poll, by counter and slot; of the counters that are wanted.
 #[derive(Debug, Default)]
 pub(super) struct Deltas {
+    wanted: [bool; Counter::COUNT],
     by_counter: [Vec<u64>; Counter::COUNT],
 }
 
 impl Deltas {
+    /// Sees to it that `counter` is kept; the others are not.
+    pub(super) fn want(&mut self, counter: Counter) {
+        self.wanted[counter as usize] = true;
+    }
+
     pub(super) fn clear(&mut self, slots: usize) {
-        for deltas in &mut self.by_counter {
+        let wanted = self.by_counter.iter_mut().zip(self.wanted);
+        for (deltas, _) in wanted.filter(|(_, is_wanted)| *is_wanted) {
             deltas.clear();
             deltas.resize(slots, 0);
         }
     }
 
     pub(super) fn add(&mut self, counter: Counter, slot: usize, amount: u64) {
+        if !self.wanted[counter as usize] {
+            return;
+        }
         let deltas = &mut self.by_counter[counter as usize];
         if slot >= deltas.len() {
             deltas.resize(slot + 1, 0);

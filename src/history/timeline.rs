@@ -1,8 +1,9 @@
 //! A window of time, cut into bins at polls.
 //!
 //! A bin is at least a sixth of the window long and ends with a poll. The window reaches back to
-//! the bin border that lies nearest to its nominal start, and rates are taken over the time that it
-//! really spans, so that polls that come late or fail to come distort nothing.
+//! the bin border that lies nearest to its nominal start, but covers all of its length save half a
+//! bin: rather too long than too short. Rates are taken over the time that it really spans, so that
+//! polls that come late or fail to come distort nothing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -55,7 +56,8 @@ impl Timeline {
         while let [Some(&(first, storage)), Some(&(second, _))] =
             [self.bins.front(), self.bins.get(1)]
         {
-            if distance(first, start) < distance(second, start) {
+            let is_nearer = distance(second, start) <= distance(first, start);
+            if !is_nearer || !self.covers(now.since(second)) {
                 break;
             }
             self.bins.pop_front();
@@ -71,16 +73,23 @@ impl Timeline {
             .unwrap_or_default()
     }
 
+    /// When the bins begin.
+    pub(super) fn start(&self) -> Timestamp {
+        self.bins.front().map_or(self.end, |&(start, _)| start)
+    }
+
     /// The time that the bins cover.
     pub(super) fn span(&self) -> Duration {
-        self.bins
-            .front()
-            .map_or(Duration::ZERO, |&(start, _)| self.end.since(start))
+        self.end.since(self.start())
     }
 
     /// Whether the bins cover the window, but for half a bin at the most.
     pub(super) fn is_covered(&self) -> bool {
-        self.span() + self.window / (2 * BINS) >= self.window
+        self.covers(self.span())
+    }
+
+    fn covers(&self, span: Duration) -> bool {
+        span + self.window / (2 * BINS) >= self.window
     }
 
     pub(super) const fn window(&self) -> Duration {
@@ -126,6 +135,16 @@ mod tests {
             timeline.advance(Timestamp::from_millis(10_050 * s));
         }
         assert_eq!(timeline.span().as_millis(), 60_300);
+    }
+
+    #[test]
+    fn what_is_covered_stays_covered_whatever_polls_are_missed() {
+        let mut timeline = Timeline::new(Duration::from_secs(60), at(0));
+        for s in (1..100).filter(|s| s % 7 != 0 && s % 13 > 2) {
+            timeline.advance(at(10 * s));
+            assert_eq!(timeline.is_covered(), 10 * s >= 60, "{s}");
+            assert!(timeline.span().as_secs() <= 110, "{s}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The account of what was permitted: cooldowns, budgets, the breaker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -17,23 +16,12 @@ use crate::time::Timestamp;
 /// Beyond so many targets the cooldowns that end first are forgotten first.
 const COOLDOWNS_MAX: usize = 100_000;
 
-/// Between two runs of the agent the same session seems to have begun at times that differ so much
-/// at the most: by how long an answer took, and by what the server rounds off.
-const SINCE_SLACK: Duration = Duration::from_secs(60);
-
 type Key = (Arc<str>, Target);
-
-/// Of a session, when it began; [`Key`]s have that left out.
-#[derive(Clone, Copy, Debug)]
-struct Rest {
-    until: Timestamp,
-    since: Option<Timestamp>,
-}
 
 /// One ledger.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    cooldowns: HashMap<Key, Rest>,
+    cooldowns: HashMap<Key, Timestamp>,
     actions: HashMap<ActionKind, Bucket>,
     policies: HashMap<Arc<str>, Bucket>,
     breaker: BreakerState,
@@ -62,15 +50,10 @@ impl Ledger {
         self.actions = saved.actions.into_iter().collect();
         self.policies = saved.policies.into_iter().collect();
         self.breaker = BreakerState::restore(saved.breaker);
-        self.cooldowns.clear();
-        for cooldown in cooldowns {
-            let (key, since) = key(&cooldown.policy, &cooldown.target);
-            let until = cooldown.until;
-            let rest = self.cooldowns.entry(key).or_insert(Rest { until, since });
-            if until > rest.until {
-                *rest = Rest { until, since };
-            }
-        }
+        self.cooldowns = cooldowns
+            .into_iter()
+            .map(|c| (key(&c.policy, &c.target), c.until))
+            .collect();
     }
 
     pub(super) fn save(&self) -> SavedLedger {
@@ -85,18 +68,21 @@ impl Ledger {
         }
     }
 
-    pub(super) fn begin(&mut self, at: Timestamp) {
+    /// Before the rulings of a poll. A missed one tells nothing of what was suppressed at the last.
+    pub(super) fn begin(&mut self, at: Timestamp, is_missed: bool) {
         self.taken.clear();
         self.started.clear();
-        self.cooldowns.retain(|_, rest| rest.until > at);
+        self.cooldowns.retain(|_, until| *until > at);
         if self.cooldowns.len() > COOLDOWNS_MAX {
-            let mut ends: Vec<Timestamp> = self.cooldowns.values().map(|rest| rest.until).collect();
+            let mut ends: Vec<Timestamp> = self.cooldowns.values().copied().collect();
             let excess = ends.len() - COOLDOWNS_MAX;
             let last = *ends.select_nth_unstable(excess).1;
-            self.cooldowns.retain(|_, rest| rest.until >= last);
+            self.cooldowns.retain(|_, until| *until >= last);
         }
-        std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
-        self.suppressed.clear();
+        if !is_missed {
+            std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
+            self.suppressed.clear();
+        }
     }
 
     pub(super) fn end(&mut self) {
@@ -111,14 +97,10 @@ impl Ledger {
         self.breaker.open_until(at)
     }
 
-    pub(super) fn cooldown(&self, policy: &Arc<str>, target: &Target) -> Option<Timestamp> {
-        let (key, since) = key(policy, target);
-        let rest = self.cooldowns.get(&key)?;
-        let is_same = match (since, rest.since) {
-            (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SINCE_SLACK,
-            _ => true,
-        };
-        is_same.then_some(rest.until)
+    pub(super) fn cooldown(&self, policy: &str, target: &Target) -> Option<Timestamp> {
+        self.cooldowns
+            .get(&key(&Arc::from(policy), target))
+            .copied()
     }
 
     pub(super) fn rule(
@@ -141,10 +123,11 @@ impl Ledger {
         let verdict = match verdict {
             Ok(withheld) => Verdict::Permitted { withheld },
             Err(by) => {
-                let key = (decision.policy.clone(), decision.target.clone());
+                let key = key(&decision.policy, &decision.target);
                 let kind = std::mem::discriminant(&by);
-                let is_repeat = self.suppressed_before.get(&key) == Some(&kind);
-                self.suppressed.insert(key, kind);
+                let now = self.suppressed.insert(key.clone(), kind);
+                let last = now.or_else(|| self.suppressed_before.get(&key).copied());
+                let is_repeat = last == Some(kind);
                 Verdict::Suppressed { by, is_repeat }
             }
         };
@@ -168,12 +151,14 @@ impl Ledger {
             .policies
             .iter()
             .find(|policy| policy.name == decision.policy);
-        let cooldown = self.cooldown(&decision.policy, &decision.target);
-        if let Some(until) = cooldown.filter(|&until| until > at) {
+        let key = key(&decision.policy, &decision.target);
+        if let Some(&until) = self.cooldowns.get(&key).filter(|&&until| until > at) {
             return Err(Suppression::Cooldown { until });
         }
         let kind = decision.action.kind();
-        self.leave_taken(decision, kind)?;
+        if kind.is_done_to_sessions() {
+            self.leave_taken(decision, kind)?;
+        }
         // An alert changes nothing, so no breaker need hold it.
         if let Some(until) = self
             .breaker
@@ -189,7 +174,7 @@ impl Ledger {
             return Err(Suppression::PolicyLimit);
         }
         let budget = budget(config, kind);
-        let wanted = decision.sessions.len().max(1);
+        let wanted = wanted(decision);
         let granted = bucket(&mut self.actions, &kind, budget, at)
             .available(budget, at)
             .min(wanted);
@@ -211,10 +196,11 @@ impl Ledger {
             bucket(&mut self.policies, &decision.policy, own, at).take(1);
         }
         let withheld = wanted - granted;
-        decision.sessions.truncate(granted);
-        for session in &decision.sessions {
+        if kind.is_done_to_sessions() {
+            decision.sessions.truncate(granted);
+            let ids = decision.sessions.iter().map(|session| session.id);
             self.taken
-                .insert((kind, session.id), decision.policy.clone());
+                .extend(ids.map(|id| ((kind, id), decision.policy.clone())));
         }
         // Who got away for want of budget is due again at the next poll.
         if let Some(policy) = policy.filter(|_| withheld == 0) {
@@ -224,8 +210,7 @@ impl Ledger {
                 target: decision.target.clone(),
                 until,
             });
-            let (key, since) = key(&decision.policy, &decision.target);
-            self.cooldowns.insert(key, Rest { until, since });
+            self.cooldowns.insert(key, until);
         }
         Ok(withheld)
     }
@@ -240,14 +225,17 @@ impl Ledger {
         set: &PolicySet,
     ) {
         let policy = &decision.policy;
-        self.cooldowns.remove(&key(policy, &decision.target).0);
+        self.cooldowns.remove(&key(policy, &decision.target));
         let (kind, at) = (decision.action.kind(), decision.at);
         let all = budget(config, kind);
-        bucket(&mut self.actions, &kind, all, at).put_back(all, unsent);
-        if unsent < decision.sessions.len() {
+        let taken = wanted(decision);
+        bucket(&mut self.actions, &kind, all, at).put_back(all, unsent.min(taken));
+        if unsent < taken {
             return;
         }
-        self.breaker.take_back(at, &decision.sessions);
+        if kind == ActionKind::Disconnect {
+            self.breaker.take_back(at, &decision.sessions);
+        }
         let own = set.policies.iter().find(|own| own.name == *policy);
         if let Some(own) = own.and_then(own_budget) {
             bucket(&mut self.policies, policy, own, at).put_back(own, 1);
@@ -271,18 +259,17 @@ impl Ledger {
     }
 }
 
-fn key(policy: &Arc<str>, target: &Target) -> (Key, Option<Timestamp>) {
-    let (target, since) = match target {
-        Target::Session(session) => {
-            let since = Timestamp::default();
-            (
-                Target::Session(SessionRef { since, ..*session }),
-                Some(session.since),
-            )
-        }
-        other => (other.clone(), None),
+/// An agent that was started again reckons when a session connected anew, some milliseconds off. ID
+/// and peer tell it.
+fn key(policy: &Arc<str>, target: &Target) -> Key {
+    let target = match target {
+        Target::Session(session) => Target::Session(SessionRef {
+            since: Timestamp::from_millis(0),
+            ..*session
+        }),
+        target => target.clone(),
     };
-    ((policy.clone(), target), since)
+    (policy.clone(), target)
 }
 
 /// The policy's own limit.
@@ -292,6 +279,16 @@ fn own_budget(policy: &Policy) -> Option<Budget> {
         rate,
         burst: rate.count,
     })
+}
+
+/// What a decision takes of its action's budget, if it gets all: a session is one, and so is what is
+/// not done to sessions, however many it is about.
+fn wanted(decision: &Decision) -> usize {
+    if decision.action.kind().is_done_to_sessions() {
+        decision.sessions.len().max(1)
+    } else {
+        1
+    }
 }
 
 fn budget(config: &LimitsConfig, kind: ActionKind) -> Budget {

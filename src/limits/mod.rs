@@ -176,8 +176,30 @@ impl Limits {
         at: Timestamp,
         parties: usize,
     ) -> Vec<Ruling> {
-        self.enforced.begin(at);
-        self.shadow.begin(at);
+        self.rule_all(proposals, set, at, parties, false)
+    }
+
+    /// Rules on the proposals of a poll that failed: what was suppressed at the last one that did
+    /// not is still no news at the next.
+    pub fn rule_missed(
+        &mut self,
+        proposals: Vec<Proposal>,
+        set: &PolicySet,
+        at: Timestamp,
+    ) -> Vec<Ruling> {
+        self.rule_all(proposals, set, at, 0, true)
+    }
+
+    fn rule_all(
+        &mut self,
+        proposals: Vec<Proposal>,
+        set: &PolicySet,
+        at: Timestamp,
+        parties: usize,
+        is_missed: bool,
+    ) -> Vec<Ruling> {
+        self.enforced.begin(at, is_missed);
+        self.shadow.begin(at, is_missed);
         let rulings = proposals
             .into_iter()
             .map(|proposal| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Budget, Cooldown, Limits, LimitsConfig, Ruling, Verdict};
+use super::{Budget, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
 use crate::decision::{Decision, Epoch, Peer, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
 use crate::policy::{self, Action, Mode, PolicySet, Quota};
@@ -86,46 +86,6 @@ fn limits() -> Limits {
     Limits::new(LimitsConfig::default(), Mode::Enforce)
 }
 
-/// A session's start is reckoned from its age, which is never told to the millisecond.
-#[test]
-fn the_cooldown_of_a_session_outlives_the_agent() {
-    let about = |id: u64, since_ms: i64| {
-        let since = Timestamp::from_millis(since_ms);
-        Target::Session(SessionRef {
-            since,
-            ..session(id)
-        })
-    };
-    let of = |target: Target| {
-        let mut proposal = proposal("free", 1, 7..8);
-        proposal.decision.target = target;
-        proposal
-    };
-    let mut first = limits();
-    assert_eq!(
-        suppression(&rule(&mut first, 0, vec![of(about(7, 0))])[0]),
-        None
-    );
-    let mut next = limits();
-    next.restore(first.save(), first.started_cooldowns().to_vec());
-    let again = [
-        about(7, 1_234),
-        about(7, -1_234),
-        about(7, 600_000),
-        about(8, 0),
-    ];
-    let is_held = again.map(|target| {
-        let until = next.cooldown("free", &target, Mode::Enforce);
-        until.is_some_and(|until| until > at(30))
-    });
-    assert_eq!(is_held, [true, true, false, false]);
-    let rulings = rule(&mut next, 30, vec![of(about(7, 1_234))]);
-    assert_eq!(
-        suppression(&rulings[0]),
-        Some(&Suppression::Cooldown { until: at(60) })
-    );
-}
-
 #[test]
 fn what_was_never_sent_costs_nothing() {
     let mut limits = limits();
@@ -172,6 +132,95 @@ fn the_same_suppression_at_the_next_poll_is_a_repeat() {
     assert!(is_repeat(&mut limits, 20));
     rule(&mut limits, 30, Vec::new());
     assert!(!is_repeat(&mut limits, 40));
+}
+
+#[test]
+fn a_missed_poll_makes_no_news_of_what_was_suppressed_before() {
+    let mut limits = limits();
+    rule(&mut limits, 0, vec![proposal("free", 1, 0..2)]);
+    rule(&mut limits, 10, vec![proposal("free", 1, 0..2)]);
+    let missed = limits.rule_missed(vec![proposal("free", 1, 0..2)], &set(), at(20));
+    limits.rule_missed(Vec::new(), &set(), at(30));
+    let next = rule(&mut limits, 40, vec![proposal("free", 1, 0..2)]);
+    for ruling in [&missed[0], &next[0]] {
+        assert!(matches!(
+            ruling.verdict,
+            Verdict::Suppressed {
+                is_repeat: true,
+                ..
+            }
+        ));
+    }
+}
+
+#[test]
+fn an_alert_is_one_however_many_sessions_it_is_about() {
+    let mut limits = limits();
+    let alert = |name| {
+        let mut proposal = proposal(name, 1, 0..100);
+        proposal.decision.action = Action::Alert;
+        proposal
+    };
+    let rulings = rule(&mut limits, 0, vec![alert("free"), alert("limited")]);
+    for ruling in &rulings {
+        assert_eq!(ruling.verdict, Verdict::Permitted { withheld: 0 });
+        assert_eq!(ruling.decision.sessions.len(), 100);
+    }
+    let again = rule(&mut limits, 10, vec![alert("free")]);
+    assert_eq!(
+        suppression(&again[0]),
+        Some(&Suppression::Cooldown { until: at(60) })
+    );
+    let disconnect = rule(&mut limits, 10, vec![proposal("trial", 1, 0..2)]);
+    assert_eq!(suppression(&disconnect[0]), None);
+}
+
+#[test]
+fn what_was_never_asked_for_is_put_back_once_and_a_log_puts_back_no_disconnect() {
+    let config = LimitsConfig {
+        alert: Budget {
+            burst: 3,
+            ..LimitsConfig::default().alert
+        },
+        breaker: super::Breaker {
+            clients_min: 2,
+            share: 0.001,
+            ..LimitsConfig::default().breaker
+        },
+        ..LimitsConfig::default()
+    };
+    let mut limits = Limits::new(config, Mode::Enforce);
+    let with = |action: Action, name, net, ids| {
+        let mut proposal = proposal(name, net, ids);
+        proposal.decision.action = action;
+        proposal
+    };
+    let log = Action::Log {
+        duration: Duration::from_secs(60),
+    };
+    let proposals = vec![
+        with(Action::Alert, "free", 1, 0..100),
+        with(Action::Alert, "free", 2, 0..100),
+        with(Action::Alert, "free", 3, 0..100),
+        proposal("free", 4, 0..1),
+        with(log, "free", 5, 0..1),
+    ];
+    let rulings = rule(&mut limits, 0, proposals);
+    limits.take_back(&rulings[0].decision, 100, &set());
+    limits.take_back(&rulings[4].decision, 1, &set());
+    let next = vec![
+        with(Action::Alert, "free", 6, 0..1),
+        with(Action::Alert, "free", 7, 0..1),
+        proposal("free", 8, 1..2),
+    ];
+    let next = rule(&mut limits, 0, next);
+    assert_eq!(suppression(&next[0]), None);
+    assert_eq!(suppression(&next[1]), Some(&Suppression::ActionLimit));
+    // Still the second client of a thousand.
+    assert_eq!(
+        suppression(&next[2]),
+        Some(&Suppression::Breaker { until: at(1_800) })
+    );
 }
 
 #[test]
@@ -345,6 +394,30 @@ fn a_restart_changes_nothing() {
         rule(limits, 1, proposals)
     };
     assert_eq!(ask(&mut again), ask(&mut limits));
+}
+
+/// An agent that was started again takes a session to have connected some milliseconds off.
+#[test]
+fn a_session_stays_in_its_cooldown_over_a_restart() {
+    let session = |since_ms| SessionRef {
+        since: Timestamp::from_millis(since_ms),
+        ..session(7)
+    };
+    let mut limits = limits();
+    limits.restore(
+        SavedLimits::default(),
+        [Cooldown {
+            policy: "free".into(),
+            target: Target::Session(session(10_000)),
+            until: at(60),
+        }],
+    );
+    let mut again = proposal("free", 1, 7..8);
+    again.decision.target = Target::Session(session(9_994));
+    assert_eq!(
+        suppression(&rule(&mut limits, 20, vec![again])[0]),
+        Some(&Suppression::Cooldown { until: at(60) })
+    );
 }
 
 proptest! {

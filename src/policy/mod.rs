@@ -121,6 +121,11 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
+    /// Whether it is done to sessions one by one, and not to the target or the server as a whole.
+    pub const fn is_done_to_sessions(self) -> bool {
+        matches!(self, Self::Disconnect | Self::Log)
+    }
+
     /// As written in a policy.
     pub const fn name(self) -> &'static str {
         match self {

@@ -162,7 +162,7 @@ pub enum RpcError {
         reason: String,
     },
     /// The server refused the request.
-    #[error("the server answered `{method}` with error {code}: {message}")]
+    #[error("the server answered `{method}` with error {code}: {message}{}", remedy(method, *code))]
     Server {
         /// The request's method.
         method: &'static str,
@@ -247,6 +247,17 @@ fn now(current: Option<Epoch>) -> String {
         || "there is none now".to_owned(),
         |epoch| format!("this is {epoch}"),
     )
+}
+
+/// What to do about an error of the server, if that is plain.
+fn remedy(method: &str, code: i64) -> &'static str {
+    const METHOD_NOT_FOUND: i64 = -32_601;
+    // Every release's LocalRPC knows it, and no Electrum client asks it.
+    if (method, code) == ("getinfo", METHOD_NOT_FOUND) {
+        "; that is perhaps the port for clients; the LocalRPC's is usually 8000"
+    } else {
+        ""
+    }
 }
 
 /// A text that came from the server, fit to be shown.

@@ -366,7 +366,7 @@ async fn replies_that_cannot_be_used() {
     lost: the reply to `getinfo` is not a JSON-RPC reply (missing field `id` at line 1 column 89): `{"jsonrpc": "2.0", "method": "blockchain.headers.subscribe", "params": [{"heigh…`; is that ElectrumX's LocalRPC?
     lost: the reply to `getinfo` bears the id 4 where 1 was sent; requests and replies are out of step
     lost: the reply to `getinfo` bears the id null where 1 was sent; requests and replies are out of step
-    kept: the server answered `getinfo` with error -32601: unknown method "getinfo"
+    kept: the server answered `getinfo` with error -32601: unknown method "getinfo"; that is perhaps the port for clients; the LocalRPC's is usually 8000
     kept: the server answered `getinfo` with error 1: invalid daemon URL: "http://***@h"
     "#);
 }

@@ -35,8 +35,15 @@ impl Number {
         if value < 0.0 {
             return Err(cell.error(format_args!("`{value}` is negative")));
         }
-        Ok(value)
+        Ok(at_most(value))
     }
+}
+
+/// A client can make its cost infinite. Beyond this one cost is as bad as another, and sums stay
+/// finite, in the history's whole thousandths and in the journal's JSON too. NaN stays what it is.
+pub(super) const fn at_most(cost: f64) -> f64 {
+    const COST_MAX: f64 = 1e12;
+    if cost > COST_MAX { COST_MAX } else { cost }
 }
 
 impl<'de> Deserialize<'de> for Number {

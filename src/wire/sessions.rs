@@ -7,7 +7,7 @@ use std::ops::Deref;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use super::ROWS_MAX;
-use super::number::{Cell, Number, Numbers};
+use super::number::{Cell, Number, Numbers, at_most};
 use super::text::TextSeed;
 use crate::decision::Peer;
 use crate::snapshot::{Flags, Generation, Sessions, Transport};
@@ -161,7 +161,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
 
 /// Extra cost is a sum of rounded differences: a hair below 0 is 0. NaN stays what it is.
 fn from_0(extra_cost: f64) -> f64 {
-    if extra_cost < 0.0 { 0.0 } else { extra_cost }
+    if extra_cost < 0.0 {
+        0.0
+    } else {
+        at_most(extra_cost)
+    }
 }
 
 /// The fifth column: the protocol version, or where releases have none, the pending requests.
@@ -233,7 +237,8 @@ struct FlagsText(Flags);
 
 impl<'de> Deserialize<'de> for FlagsText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(FlagsVisitor)
+        // As bytes, for nothing in it depends on its being Unicode, and finding that out takes time.
+        deserializer.deserialize_bytes(FlagsVisitor)
     }
 }
 
@@ -246,8 +251,8 @@ impl Visitor<'_> for FlagsVisitor {
         f.write_str("flags such as `T10`")
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<FlagsText, E> {
-        let transport = match text.as_bytes().first() {
+    fn visit_bytes<E: de::Error>(self, text: &[u8]) -> Result<FlagsText, E> {
+        let transport = match text.first() {
             Some(b'T') => Transport::Tcp,
             Some(b'S') => Transport::Ssl,
             Some(b'W') => Transport::Websocket,
@@ -255,7 +260,7 @@ impl Visitor<'_> for FlagsVisitor {
             Some(_) => Transport::Other,
             None => return Err(E::custom("empty: no transport")),
         };
-        let marks = &text.as_bytes()[1..];
+        let marks = &text[1..];
         Ok(FlagsText(Flags {
             transport,
             closing: marks.contains(&b'C'),
@@ -268,7 +273,7 @@ struct PeerText(Peer);
 
 impl<'de> Deserialize<'de> for PeerText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(PeerVisitor)
+        deserializer.deserialize_bytes(PeerVisitor)
     }
 }
 
@@ -281,11 +286,75 @@ impl Visitor<'_> for PeerVisitor {
         f.write_str("a peer such as `1.2.3.4:5678`")
     }
 
-    /// What is not an address and a port stands for nobody who could be told apart.
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<PeerText, E> {
-        let peer = text.parse::<SocketAddr>().ok();
-        Ok(PeerText(Peer(peer.map(|peer| {
-            SocketAddr::new(peer.ip().to_canonical(), peer.port())
-        }))))
+    fn visit_bytes<E: de::Error>(self, text: &[u8]) -> Result<PeerText, E> {
+        Ok(PeerText(Peer(peer(text))))
+    }
+}
+
+/// What is not an address and a port stands for nobody who could be told apart.
+fn peer(text: &[u8]) -> Option<SocketAddr> {
+    if let Some(peer) = peer_v4(text) {
+        return Some(peer);
+    }
+    let peer: SocketAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
+}
+
+/// Most peers read like this, and the standard library's parser takes its time. `None` for all else,
+/// even if it is a peer.
+fn peer_v4(text: &[u8]) -> Option<SocketAddr> {
+    let mut octets = [0_u8; 4];
+    let mut rest = text;
+    for (octet, end) in octets.iter_mut().zip(*b"...:") {
+        let (number, after) = decimal(rest, 3)?;
+        *octet = u8::try_from(number).ok()?;
+        rest = after.strip_prefix(&[end])?;
+    }
+    let (port, rest) = decimal(rest, 5)?;
+    let port = u16::try_from(port).ok().filter(|_| rest.is_empty())?;
+    Some(SocketAddr::from((octets, port)))
+}
+
+/// A number of one to `digits_max` digits without leading zeros, and what follows it.
+fn decimal(text: &[u8], digits_max: usize) -> Option<(u32, &[u8])> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 || digits > digits_max || (digits > 1 && text[0] == b'0') {
+        return None;
+    }
+    let (digits, rest) = text.split_at(digits);
+    let value = |value, &digit: &u8| value * 10 + u32::from(digit - b'0');
+    Some((digits.iter().fold(0, value), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reads_like_most_peers_is_read_as_the_standard_library_does() {
+        for text in [
+            "1.2.3.4:5678",
+            "255.255.255.255:65535",
+            "0.0.0.0:0",
+            "256.1.1.1:1",
+            "1.1.1.1:65536",
+            "01.1.1.1:1",
+            "1.1.1.1:01",
+            "1.1.1:1",
+            "1.1.1.1.1:1",
+            "1.1.1.1",
+            "1.1.1.1:",
+            "1.1.1.1:1 ",
+            " 1.1.1.1:1",
+            "1111.1.1.1:1",
+            "1.1.1.1:000001",
+            "unknown",
+            "",
+            "[2001:db8::1]:5",
+        ] {
+            assert_eq!(peer(text.as_bytes()), text.parse().ok(), "{text}");
+        }
+        assert_eq!(peer(b"[::ffff:1.2.3.4]:5"), "1.2.3.4:5".parse().ok());
+        assert_eq!(peer(b"1.2.3.4:5\xff"), None);
     }
 }

@@ -8,7 +8,16 @@ use crate::{Folder, told};
 #[test]
 fn help() {
     let folder = Folder::new();
-    let helps = ["check", "journal", "fields", "completions"].map(|command| [command, "--help"]);
+    let helps = [
+        "demo",
+        "once",
+        "run",
+        "check",
+        "journal",
+        "fields",
+        "completions",
+    ]
+    .map(|command| [command, "--help"]);
     let mut runs: Vec<&[&str]> = vec![&["--help"], &["--version"], &[]];
     runs.extend(helps.iter().map(|args| &args[..]));
     let told = told(&folder, &runs);
@@ -40,6 +49,37 @@ fn the_exit_codes_are_documented() {
     for exit in electrumx_warden::cli::Exit::ALL {
         let row = format!("| {} | {} |", exit as u8, exit.doc());
         assert!(document.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn every_command_and_option_is_documented() {
+    let document = include_str!("../../docs/command-line.md");
+    let folder = Folder::new();
+    let help = folder.run(&["--help"]).out;
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    let names = commands.lines().filter(|line| !line.starts_with("   "));
+    let names: Vec<_> = names
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names {
+        let heading = format!("## `{name}`\n");
+        let (_, section) = document.split_once(&heading).expect(name);
+        let section = section.split("\n## ").next().unwrap();
+        let help = folder.run(&[name, "-h"]).out;
+        let (_, options) = help.split_once("Options:\n").unwrap();
+        let options = options.split("Examples:").next().unwrap();
+        for option in options
+            .split_whitespace()
+            .filter(|word| word.starts_with("--"))
+        {
+            assert!(
+                option == "--help" || section.contains(option),
+                "{name} {option}"
+            );
+        }
     }
 }
 

@@ -299,6 +299,7 @@ fn what_is_no_journal() {
         &[
             &["journal", "--path", "missing.sqlite"],
             &["journal", "--path", "no/such/folder.sqlite"],
+            &["journal", "--path", "escape\u{1b}[31m.sqlite"],
             &["journal", "--path", "."],
             &["journal", "--path", "text.sqlite"],
             &["journal", "--path", "other.sqlite"],

@@ -4,6 +4,7 @@ mod check;
 mod fields;
 mod frame;
 mod journal;
+mod setup;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -104,7 +105,8 @@ impl Ran {
 fn told(folder: &Folder, runs: &[&[&str]]) -> String {
     let told = runs.iter().map(|args| {
         let ran = folder.run(args);
-        format!("$ electrumx-warden {}\n{}", args.join(" "), ran.told())
+        let line = args.join(" ").replace('\u{1b}', "\\e");
+        format!("$ electrumx-warden {line}\n{}", ran.told())
     });
     told.collect::<Vec<_>>().join("\n")
 }

@@ -53,6 +53,17 @@ impl Client {
         )
     }
 
+    /// Makes two requests for headers that together cost more than a float holds: a count is charged before it is cut.
+    pub(crate) fn spend_without_bound(&mut self) {
+        let count = format!("8{}", "0".repeat(309));
+        for id in [7, 8] {
+            let call = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"blockchain.block.headers","params":[0,{count}]}}"#
+            );
+            self.lines.send_line(&call).expect("send");
+        }
+    }
+
     /// The port at this end, by which `sessions` tells the session.
     pub(crate) fn port(&self) -> u16 {
         self.lines.local_port()
@@ -84,6 +95,12 @@ impl Client {
     pub(crate) fn flood_errors(&mut self, count: usize) -> usize {
         self.lines
             .pipeline((0..count).map(|_| ("no.such.method", "[]".to_owned())))
+    }
+
+    /// Makes `count` requests that cost little and succeed. Gives how many were answered before the server closed.
+    pub(crate) fn ping(&mut self, count: usize) -> usize {
+        self.lines
+            .pipeline((0..count).map(|_| ("server.ping", "[]".to_owned())))
     }
 
     /// Asks `count` times for a transaction, whose size `Daemon::set_tx_size` sets; gives the bytes received.

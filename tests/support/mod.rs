@@ -1,12 +1,13 @@
 //! Real servers for the integration tests: what they are made of, and who connects to them.
 //!
 //! Everything here blocks and uses the standard library's threads, so that a test may be sync or async.
-//! Nothing here knows the crate under test.
+//! Nothing here knows the library under test; `warden` runs its program.
 #![allow(dead_code, reason = "each test binary uses its own part of this tree")]
 
 pub(crate) mod bitcoind;
 pub(crate) mod chain;
 pub(crate) mod client;
+pub(crate) mod crowd;
 pub(crate) mod daemon;
 pub(crate) mod electrumx;
 pub(crate) mod netns;
@@ -16,6 +17,7 @@ pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod rpc;
 pub(crate) mod wait;
+pub(crate) mod warden;
 
 use std::io::Write as _;
 

@@ -1,17 +1,21 @@
 //! A child process that cannot outlive its test, however the test ends.
 //!
-//! A shell waits beside the program on a pipe that only the test holds: when the test drops the value, panics, or is
-//! killed, the pipe closes and the shell kills the program.
+//! A shell waits beside the program on a pipe that only the test holds: it passes on the signals that the test names
+//! there, and when the test drops the value, panics, or is killed, the pipe closes and the shell kills the program.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::wait;
 
 const KEEPER: &str = r#"exec 3<&0 </dev/null
 "$@" 3<&- &
 program=$!
-( read -r _ <&3; kill -9 $program ) >/dev/null 2>&1 &
+( while read -r signal; do kill -s "$signal" $program; done <&3; kill -9 $program ) >/dev/null 2>&1 &
 watcher=$!
 wait $program
 code=$?
@@ -65,6 +69,20 @@ impl Tied {
             .try_wait()
             .expect("ask after the child")
             .is_some()
+    }
+
+    /// Sends the program a signal: `TERM`, `STOP`, `CONT`.
+    pub(crate) fn signal(&mut self, name: &str) {
+        let pipe = self.keeper.stdin.as_mut().expect("not killed yet");
+        writeln!(pipe, "{name}").expect("the program's keeper listens");
+    }
+
+    /// The code with which the program ends within `limit`; 128 and more if a signal ends it.
+    pub(crate) fn code_within(&mut self, limit: Duration) -> i32 {
+        wait::until("the program's end", limit, || {
+            let status = self.keeper.try_wait().expect("ask after the child")?;
+            Some(status.code().expect("the keeper exits"))
+        })
     }
 
     /// Everything the program has printed, undecodable bytes replaced.

@@ -109,13 +109,21 @@ impl Lines {
         let line = self
             .exchange(method, &params.to_string())
             .unwrap_or_else(|e| panic!("`{method}`: {e}"));
-        let mut reply: Value = serde_json::from_slice(&line)
-            .unwrap_or_else(|e| panic!("`{method}`: {e} in {}", String::from_utf8_lossy(&line)));
+        let text = strict(&String::from_utf8_lossy(&line));
+        let mut reply: Value =
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("`{method}`: {e} in {text}"));
         match reply.get_mut("error") {
             Some(error) if !error.is_null() => Err(error.take()),
             _ => Ok(reply["result"].take()),
         }
     }
+}
+
+/// A reply without what hostile clients of these tests put into it and strict JSON has no place for.
+fn strict(line: &str) -> String {
+    line.replace(r"\ud800", r"\ufffd")
+        .replace("Infinity", "1e308")
+        .replace("NaN", "null")
 }
 
 /// A `LocalRPC` connection.

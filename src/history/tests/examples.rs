@@ -1,12 +1,11 @@
 //! One matter at a time.
 
-use std::time::Duration;
-
 use super::Watch;
 use crate::field::Scope::{Address, Client, Group, Server, Session, Subnet};
 use crate::history::{Bounds, Continuity};
-use crate::scene::Scene;
+use crate::scene::{Scene, millis};
 use crate::snapshot::Transport;
+use crate::wire::Inspection;
 
 const PEER: &str = "8.8.8.8:1";
 
@@ -101,7 +100,7 @@ fn before_a_window_has_passed_only_young_sessions_have_a_rate() {
     for (age_s, peer) in [(60.0, "8.8.8.8:1"), (0.5, "8.8.4.4:1"), (60.5, "9.9.9.9:1")] {
         let id = scene.connect(peer, "wallet");
         let row = scene.of(id);
-        row.since_ms -= Duration::from_secs_f64(age_s).as_millis() as i64;
+        row.since_ms -= millis(age_s);
         row.sent = 6_000;
     }
     let id = scene.connect("1.1.1.1:1", "wallet");
@@ -396,4 +395,59 @@ fn gap_max_itself_is_no_gap() {
     let (mut watch, mut scene) = watched(&["session subs"]);
     scene.wait(Bounds::default().gap_max.as_secs_f64());
     assert_eq!(watch.see(&scene.poll()), Continuity::Continued);
+}
+
+fn errors(errors: u64) -> Inspection {
+    Inspection {
+        errors,
+        requests: 1_000,
+        ..Inspection::default()
+    }
+}
+
+#[test]
+fn errors_count_from_the_first_look_or_from_a_fresh_start() {
+    let (mut watch, mut scene) = watched(&["session error_rate", "session errors"]);
+    let old = scene.connect(PEER, "wallet");
+    watch.see_for(&mut scene, 60, 10);
+    let new = scene.connect("8.8.4.4:1", "wallet");
+    for id in [old, new] {
+        scene.of(id).cost = 100_000.0;
+    }
+    scene.errors = 1_200;
+    scene.wait(10.0);
+    let snapshot = scene.poll();
+    watch.history.begin(&snapshot);
+    assert_eq!(watch.history.inspect_next(1), [old]);
+    assert_eq!(watch.history.inspect_next(9), [old, new]);
+    watch.history.inspected(old, &errors(600));
+    watch.history.inspected(new, &errors(600));
+    watch.history.finish(&snapshot);
+    let get = |watch: &Watch, field, id| watch.get(Session, field, id);
+    assert_eq!(get(&watch, "errors", "0"), Some(600.0));
+    assert_eq!(get(&watch, "error_rate", "0"), Some(0.0));
+    assert_eq!(get(&watch, "error_rate", "1"), Some(10.0));
+    scene.wait(10.0);
+    let snapshot = scene.poll();
+    watch.history.begin(&snapshot);
+    assert_eq!(watch.history.inspect_next(9), [0_u64; 0]);
+    watch.history.inspected(old, &errors(1_200));
+    watch.history.inspected(77, &errors(1_200));
+    watch.history.finish(&snapshot);
+    assert_eq!(get(&watch, "error_rate", "0"), Some(10.0));
+    assert_eq!(get(&watch, "errors", "1"), Some(600.0));
+}
+
+#[test]
+fn a_private_peer_is_not_part_of_a_wide_public_subnet() {
+    let mut watch = Watch::new("1m", &["subnet sessions", "address sessions"]);
+    watch.history.widths.v4 = 8;
+    let mut scene = Scene::new();
+    for peer in ["172.2.0.1:1", "172.16.0.1:1", "10.0.0.1:1"] {
+        scene.connect(peer, "wallet");
+    }
+    watch.see(&scene.poll());
+    assert_eq!(watch.get(Subnet, "sessions", "172.0.0.0/8"), Some(1.0));
+    assert_eq!(watch.get(Subnet, "sessions", "10.0.0.0/8"), Some(1.0));
+    assert_eq!(watch.get(Address, "sessions", "172.16.0.1"), Some(1.0));
 }

@@ -5,7 +5,7 @@ mod naive;
 mod random;
 
 use super::{Bounds, ColumnId, Continuity, History, Plan, SubnetWidths};
-use crate::field::{Field, Kind, Scope};
+use crate::field::Scope;
 use crate::scene::{Scene, policies};
 use crate::snapshot::Snapshot;
 
@@ -22,19 +22,16 @@ impl Watch {
     }
 
     pub(super) fn bounded(window: &str, wanted: &[&'static str], bounds: Bounds) -> Self {
-        let mut text = String::new();
-        for (number, wanted) in wanted.iter().enumerate() {
+        let one = |(number, wanted): (usize, &&str)| {
             let (scope, field) = wanted.split_once(' ').unwrap();
-            let scope_of = Scope::ALL.into_iter().find(|s| s.name() == scope).unwrap();
-            let test = match Field::of(scope_of, field).unwrap().info().kind {
-                Kind::Flag => "true",
-                _ => "\">= 0\"",
-            };
-            text += &format!(
+            let is_flag = field == "private";
+            let test = if is_flag { "true" } else { "\">= 0\"" };
+            format!(
                 "[[policy]]\nname = \"p{number}\"\nscope = \"{scope}\"\nwindow = \"{window}\"\n\
                  when = {{ {field} = {test} }}\naction = \"alert\"\n"
-            );
-        }
+            )
+        };
+        let text: String = wanted.iter().enumerate().map(one).collect();
         let set = policies(&text);
         let plan = Plan::new(&set.policies);
         let columns = set.policies.iter().zip(wanted).map(|(policy, wanted)| {
