@@ -370,8 +370,8 @@ impl Agent {
         match (open_until, self.is_breaker_open) {
             (Some(until), false) => error!(
                 decisions = carried.len(),
-                "the breaker is open until {until}: so large a share of the sessions was to be \
-                 disconnected that the policies must be looked at by a person; nothing is enforced"
+                "the breaker is open until {until}: so large a share of the clients was to be \
+                 disconnected that the policies must be looked at by a person; nothing but alerts is carried out"
             ),
             (None, true) => warn!("the breaker is closed again"),
             _ => {}

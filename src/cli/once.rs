@@ -108,6 +108,7 @@ fn policies(args: &Args) -> Result<PolicySet, Failure> {
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     samples: u32,
+    failed_polls: u32,
     decisions: usize,
     executed: usize,
     dry_run: usize,
@@ -162,14 +163,24 @@ async fn sample(
     .map_err(setup::unusable)?;
     let mut summary = Summary::default();
     let mut ticks = tokio::time::interval(args.interval);
-    for sample in 0..args.samples {
+    let mut has_polled = false;
+    for sample in 1..=args.samples {
         ticks.tick().await;
         let tick = agent.tick().await;
-        if let Some(failure) = &tick.failure {
-            return Err(Failure::new(Exit::Failed, failure.to_string()));
-        }
-        if sample == 0 {
-            complain(&unavailable(&agent));
+        match &tick.failure {
+            None if !has_polled => {
+                complain(&unavailable(&agent));
+                has_polled = true;
+            }
+            None => {}
+            // One poll that failed is missing; without any there is nothing to say.
+            Some(failure) if sample == args.samples && !has_polled => {
+                return Err(Failure::new(Exit::Failed, failure.to_string()));
+            }
+            Some(failure) => {
+                super::screen::error(&format!("poll {sample} of {}: {failure}", args.samples));
+                summary.failed_polls += 1;
+            }
         }
         tell_decisions(&tick, &mut summary, args, screen)?;
     }

@@ -75,14 +75,15 @@ impl History {
             server_deltas,
             ..
         } = self;
-        sessions.end(at, snapshot.epoch, |index, slot, client| {
+        sessions.end(at, snapshot.epoch, |index, slot, client, visit| {
             session_tallies.clear_slot(index as usize);
             server_deltas.add(Counter::Gone, 0, 1);
-            addresses.leave(slot.address, at);
-            subnets.leave(slot.subnet, at);
-            clients.leave(client, at);
+            server_deltas.add(Counter::Brief, 0, u64::from(visit.is_brief));
+            addresses.leave(slot.address, visit, at);
+            subnets.leave(slot.subnet, visit, at);
+            clients.leave(client, visit, at);
             for group in slot.groups {
-                groups.leave(group, at);
+                groups.leave(group, visit, at);
             }
         });
     }

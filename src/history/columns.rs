@@ -23,6 +23,7 @@ impl Windowed {
         Some(match field {
             Field::NewSessions => Self::Count(Counter::New),
             Field::GoneSessions => Self::Count(Counter::Gone),
+            Field::BriefSessions => Self::Count(Counter::Brief),
             Field::RecvRate => Self::Rate(Counter::RecvSize),
             Field::SentRate => Self::Rate(Counter::SentSize),
             Field::RequestRate => Self::Rate(Counter::RecvCount),
@@ -228,7 +229,7 @@ impl History {
                     Counter::TxsSent => sessions.txs_sent[row] as f64,
                     Counter::Cost => sessions.cost[row],
                     Counter::Errors => errors(slot_id(slot)).map_or(f64::NAN, |n| n as f64),
-                    Counter::New | Counter::Gone => f64::NAN,
+                    Counter::New | Counter::Gone | Counter::Brief => f64::NAN,
                 };
                 values[slot] = total / window_s;
             }

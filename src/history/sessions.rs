@@ -92,6 +92,15 @@ impl Counters {
 /// stay exact.
 const COST_MAX: f64 = 1e12;
 
+/// A session that was certainly shorter than this is brief. Wallets stay for minutes at the least.
+const BRIEF_S: f64 = 30.0;
+
+/// What is known of a session that has left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visit {
+    pub(super) is_brief: bool,
+}
+
 /// What a session did between two polls.
 pub(super) type Did = [(Counter, u64); 5];
 
@@ -378,8 +387,9 @@ impl SessionTable {
         &mut self,
         at: Timestamp,
         epoch: Epoch,
-        mut gone: impl FnMut(u32, &Slot, u32),
+        mut gone: impl FnMut(u32, &Slot, u32, Visit),
     ) {
+        let elapsed_s = at.since(self.polled).as_secs_f64();
         (self.polled, self.epoch) = (at, epoch);
         for index in 0..self.rows.len() {
             if self.rows[index] != GONE || !self.slots[index].is_used {
@@ -387,7 +397,9 @@ impl SessionTable {
             }
             let slot = &self.slots[index];
             let index32 = slot_id(index);
-            gone(index32, slot, self.clients[index]);
+            // An unknown age is not below anything.
+            let is_brief = slot.age_s + elapsed_s < BRIEF_S;
+            gone(index32, slot, self.clients[index], Visit { is_brief });
             self.unindex(index32);
             self.slots[index].is_used = false;
             self.free.push(index32);

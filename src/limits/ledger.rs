@@ -1,6 +1,7 @@
 //! The account of what was permitted: cooldowns, budgets, the breaker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -16,12 +17,23 @@ use crate::time::Timestamp;
 /// Beyond so many targets the cooldowns that end first are forgotten first.
 const COOLDOWNS_MAX: usize = 100_000;
 
+/// Between two runs of the agent the same session seems to have begun at times that differ so much
+/// at the most: by how long an answer took, and by what the server rounds off.
+const SINCE_SLACK: Duration = Duration::from_secs(60);
+
 type Key = (Arc<str>, Target);
+
+/// Of a session, when it began; [`Key`]s have that left out.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Timestamp,
+    since: Option<Timestamp>,
+}
 
 /// One ledger.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    cooldowns: HashMap<Key, Timestamp>,
+    cooldowns: HashMap<Key, Rest>,
     actions: HashMap<ActionKind, Bucket>,
     policies: HashMap<Arc<str>, Bucket>,
     breaker: BreakerState,
@@ -50,10 +62,15 @@ impl Ledger {
         self.actions = saved.actions.into_iter().collect();
         self.policies = saved.policies.into_iter().collect();
         self.breaker = BreakerState::restore(saved.breaker);
-        self.cooldowns = cooldowns
-            .into_iter()
-            .map(|c| (key(&c.policy, &c.target), c.until))
-            .collect();
+        self.cooldowns.clear();
+        for cooldown in cooldowns {
+            let (key, since) = key(&cooldown.policy, &cooldown.target);
+            let until = cooldown.until;
+            let rest = self.cooldowns.entry(key).or_insert(Rest { until, since });
+            if until > rest.until {
+                *rest = Rest { until, since };
+            }
+        }
     }
 
     pub(super) fn save(&self) -> SavedLedger {
@@ -72,12 +89,12 @@ impl Ledger {
     pub(super) fn begin(&mut self, at: Timestamp, is_missed: bool) {
         self.taken.clear();
         self.started.clear();
-        self.cooldowns.retain(|_, until| *until > at);
+        self.cooldowns.retain(|_, rest| rest.until > at);
         if self.cooldowns.len() > COOLDOWNS_MAX {
-            let mut ends: Vec<Timestamp> = self.cooldowns.values().copied().collect();
+            let mut ends: Vec<Timestamp> = self.cooldowns.values().map(|rest| rest.until).collect();
             let excess = ends.len() - COOLDOWNS_MAX;
             let last = *ends.select_nth_unstable(excess).1;
-            self.cooldowns.retain(|_, until| *until >= last);
+            self.cooldowns.retain(|_, rest| rest.until >= last);
         }
         if !is_missed {
             std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
@@ -97,10 +114,14 @@ impl Ledger {
         self.breaker.open_until(at)
     }
 
-    pub(super) fn cooldown(&self, policy: &str, target: &Target) -> Option<Timestamp> {
-        self.cooldowns
-            .get(&key(&Arc::from(policy), target))
-            .copied()
+    pub(super) fn cooldown(&self, policy: &Arc<str>, target: &Target) -> Option<Timestamp> {
+        let (key, since) = key(policy, target);
+        let rest = self.cooldowns.get(&key)?;
+        let is_same = match (since, rest.since) {
+            (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SINCE_SLACK,
+            _ => true,
+        };
+        is_same.then_some(rest.until)
     }
 
     pub(super) fn rule(
@@ -123,7 +144,7 @@ impl Ledger {
         let verdict = match verdict {
             Ok(withheld) => Verdict::Permitted { withheld },
             Err(by) => {
-                let key = key(&decision.policy, &decision.target);
+                let (key, _) = key(&decision.policy, &decision.target);
                 let kind = std::mem::discriminant(&by);
                 let now = self.suppressed.insert(key.clone(), kind);
                 let last = now.or_else(|| self.suppressed_before.get(&key).copied());
@@ -151,8 +172,8 @@ impl Ledger {
             .policies
             .iter()
             .find(|policy| policy.name == decision.policy);
-        let key = key(&decision.policy, &decision.target);
-        if let Some(&until) = self.cooldowns.get(&key).filter(|&&until| until > at) {
+        let cooldown = self.cooldown(&decision.policy, &decision.target);
+        if let Some(until) = cooldown.filter(|&until| until > at) {
             return Err(Suppression::Cooldown { until });
         }
         let kind = decision.action.kind();
@@ -210,7 +231,8 @@ impl Ledger {
                 target: decision.target.clone(),
                 until,
             });
-            self.cooldowns.insert(key, until);
+            let (key, since) = key(&decision.policy, &decision.target);
+            self.cooldowns.insert(key, Rest { until, since });
         }
         Ok(withheld)
     }
@@ -225,7 +247,7 @@ impl Ledger {
         set: &PolicySet,
     ) {
         let policy = &decision.policy;
-        self.cooldowns.remove(&key(policy, &decision.target));
+        self.cooldowns.remove(&key(policy, &decision.target).0);
         let (kind, at) = (decision.action.kind(), decision.at);
         let all = budget(config, kind);
         let taken = wanted(decision);
@@ -259,17 +281,18 @@ impl Ledger {
     }
 }
 
-/// An agent that was started again reckons when a session connected anew, some milliseconds off. ID
-/// and peer tell it.
-fn key(policy: &Arc<str>, target: &Target) -> Key {
-    let target = match target {
-        Target::Session(session) => Target::Session(SessionRef {
-            since: Timestamp::from_millis(0),
-            ..*session
-        }),
-        target => target.clone(),
+fn key(policy: &Arc<str>, target: &Target) -> (Key, Option<Timestamp>) {
+    let (target, since) = match target {
+        Target::Session(session) => {
+            let since = Timestamp::default();
+            (
+                Target::Session(SessionRef { since, ..*session }),
+                Some(session.since),
+            )
+        }
+        other => (other.clone(), None),
     };
-    (policy.clone(), target)
+    ((policy.clone(), target), since)
 }
 
 /// The policy's own limit.

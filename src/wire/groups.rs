@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use super::ROWS_MAX;
 use super::number::{Cell, Numbers};
@@ -62,7 +62,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         let row = columns.len();
         let cell = |column| Cell { row, column };
 
-        let name: GroupName = cell("group").next(&mut seq)?;
+        let name = cell("group").next_seed(GroupNameSeed(&mut columns.names), &mut seq)?;
         let numbers = Numbers::<10>::read(None, &mut seq, row, 1)?;
         // The sums over the members' traffic fall when a member leaves, so the history takes them
         // from the members themselves; of a row it needs only what no session tells.
@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         };
         let sessions = numbers.as_slice()[0].counter(cell("sessions"))?;
 
-        let name = name.intern(&mut columns.names);
+        let (GroupName::Number(name) | GroupName::Text(name)) = name;
         columns.name.push(name);
         columns.sessions.push(sessions);
         columns.cost.push(cost);
@@ -92,29 +92,23 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
+/// A group's name, and how it was written.
 enum GroupName {
-    Number(u64),
-    Text(Box<str>),
+    Number(NameId),
+    Text(NameId),
 }
 
-impl GroupName {
-    fn intern(&self, names: &mut Names) -> NameId {
-        match self {
-            Self::Number(number) => names.intern(&number.to_string()),
-            Self::Text(text) => names.intern(text),
-        }
+struct GroupNameSeed<'a>(&'a mut Names);
+
+impl<'de> DeserializeSeed<'de> for GroupNameSeed<'_> {
+    type Value = GroupName;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<GroupName, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Deserialize<'de> for GroupName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(GroupNameVisitor)
-    }
-}
-
-struct GroupNameVisitor;
-
-impl Visitor<'_> for GroupNameVisitor {
+impl Visitor<'_> for GroupNameSeed<'_> {
     type Value = GroupName;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,10 +116,11 @@ impl Visitor<'_> for GroupNameVisitor {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<GroupName, E> {
-        Ok(GroupName::Number(number))
+        // Releases that number their groups have few.
+        Ok(GroupName::Number(self.0.intern(&number.to_string())))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<GroupName, E> {
-        Ok(GroupName::Text(text.into()))
+        Ok(GroupName::Text(self.0.intern(text)))
     }
 }

@@ -1,8 +1,9 @@
 //! Numbers of a row: counters are whole and never negative, measures may have fractions.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 /// A number as sent.
 #[derive(Clone, Copy)]
@@ -95,7 +96,16 @@ impl Cell {
         self,
         row: &mut A,
     ) -> Result<T, A::Error> {
-        match row.next_element() {
+        self.next_seed(PhantomData, row)
+    }
+
+    /// The same, decoded by `seed`.
+    pub(super) fn next_seed<'de, S: DeserializeSeed<'de>, A: SeqAccess<'de>>(
+        self,
+        seed: S,
+        row: &mut A,
+    ) -> Result<S::Value, A::Error> {
+        match row.next_element_seed(seed) {
             Ok(Some(value)) => Ok(value),
             Ok(None) => Err(self.error("missing: the row ends before it")),
             Err(error) => Err(self.error(error)),

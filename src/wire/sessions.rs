@@ -99,10 +99,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         };
         let FlagsText(flags) = cell("flags").next(&mut seq)?;
         let PeerText(peer) = cell("peer").next(&mut seq)?;
-        let client = seq
-            .next_element_seed(TextSeed(&mut columns.names))
-            .map_err(|error| cell("client").error(error))?
-            .ok_or_else(|| cell("client").error("missing: the row ends before it"))?;
+        let client = cell("client").next_seed(TextSeed(&mut columns.names), &mut seq)?;
         let (protocol, first) = match cell("protocol version").next(&mut seq)? {
             Fifth::Protocol(text) => (Some(text), None),
             Fifth::Number(number) => (None, Some(number)),
