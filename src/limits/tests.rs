@@ -86,46 +86,6 @@ fn limits() -> Limits {
     Limits::new(LimitsConfig::default(), Mode::Enforce)
 }
 
-/// A session's start is reckoned from its age, which is never told to the millisecond.
-#[test]
-fn the_cooldown_of_a_session_outlives_the_agent() {
-    let about = |id: u64, since_ms: i64| {
-        let since = Timestamp::from_millis(since_ms);
-        Target::Session(SessionRef {
-            since,
-            ..session(id)
-        })
-    };
-    let of = |target: Target| {
-        let mut proposal = proposal("free", 1, 7..8);
-        proposal.decision.target = target;
-        proposal
-    };
-    let mut first = limits();
-    assert_eq!(
-        suppression(&rule(&mut first, 0, vec![of(about(7, 0))])[0]),
-        None
-    );
-    let mut next = limits();
-    next.restore(first.save(), first.started_cooldowns().to_vec());
-    let again = [
-        about(7, 1_234),
-        about(7, -1_234),
-        about(7, 600_000),
-        about(8, 0),
-    ];
-    let is_held = again.map(|target| {
-        let until = next.cooldown("free", &target, Mode::Enforce);
-        until.is_some_and(|until| until > at(30))
-    });
-    assert_eq!(is_held, [true, true, false, false]);
-    let rulings = rule(&mut next, 30, vec![of(about(7, 1_234))]);
-    assert_eq!(
-        suppression(&rulings[0]),
-        Some(&Suppression::Cooldown { until: at(60) })
-    );
-}
-
 #[test]
 fn what_was_never_sent_costs_nothing() {
     let mut limits = limits();

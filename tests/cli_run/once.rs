@@ -76,7 +76,7 @@ async fn it_is_read_by_people() {
     let (code, out, _) = once(&server, &folder, &["--policies", "policies", "--enforce"]).await;
     assert_eq!(code, 0);
     insta::assert_snapshot!(out, @r#"
-    executed    disconnect 1 session: session 1 (198.51.100.2:5)  evil: client "evil\u{1b}[2J" (=~ ^evil)
+    executed    disconnect session 1 (198.51.100.2:5)  evil: client "evil\u{1b}[2J" (=~ ^evil)
 
     ElectrumX 1.20.0 at RPC: Bitcoin, up 1d2h; daemon 127.0.0.1:8332, heights 905000 (daemon) 905000 (index)
     2 client sessions and 1 RPC connection, 0 groups, 0 errors

@@ -30,7 +30,7 @@ async fn an_act_under_way_is_finished() {
     agent.terminate();
     let (status, told) = agent.end(Duration::from_secs(10)).await;
     assert_eq!(status.code(), Some(0), "{told}");
-    assert!(began.elapsed() + Duration::from_millis(100) >= held_up);
+    assert!(began.elapsed() >= held_up / 2);
     assert!(told.contains("stopped"), "{told}");
     assert!(!server.world().is_open(key));
     let rows = folder.rows();
