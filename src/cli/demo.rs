@@ -157,7 +157,7 @@ impl Told {
             args.seed,
             counted(agent.warden().policies().policies.len(), "policy", "policies"),
         ))?;
-        screen.line(format!("{DIM}Times are the simulation's. What the server's clients do is dim; what the agent does is not.{DIM:#}"))?;
+        screen.line(format!("{DIM}Times are the simulation's. Lines with an outcome are the agent's; the others tell what its server goes through.{DIM:#}"))?;
         screen.line("")
     }
 
@@ -166,7 +166,8 @@ impl Told {
         for event in events {
             match self.format {
                 Format::Text => {
-                    screen.line(format!("{DIM}{}  {}{DIM:#}", clock(event.at), event.text))?;
+                    let line = format!("{DIM}{}  {}{DIM:#}", clock(event.at), event.text);
+                    screen.entry(&line, 7)?;
                 }
                 Format::Json => {
                     let at_s = event.at.as_secs_f64();

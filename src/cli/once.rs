@@ -47,7 +47,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
     interval: Duration,
 
-    /// Carry out what is decided
+    /// Carry out what is decided; cooldowns, budgets and the breaker begin anew with each call,
+    /// unless --journal keeps them
     #[arg(long)]
     enforce: bool,
 
@@ -245,14 +246,17 @@ fn tell_end(
     screen: &mut Screen,
 ) -> std::io::Result<()> {
     for pending in pending {
-        screen.line(format!(
-            "{DIM}pending   {DIM:#}  {}  {HEAD}{}{HEAD:#}: {}, for {} of {}",
-            show::target(&pending.target),
-            pending.policy,
-            show::reasons(&pending.evidence),
-            format_duration(pending.held),
-            format_duration(pending.hold),
-        ))?;
+        screen.entry(
+            &format!(
+                "{DIM}pending   {DIM:#}  {}  {HEAD}{}{HEAD:#}: {}, for {} of {}",
+                show::target(&pending.target),
+                pending.policy,
+                show::reasons(&pending.evidence),
+                format_duration(pending.held),
+                format_duration(pending.hold),
+            ),
+            12,
+        )?;
     }
     for (policy, field) in unjudged {
         screen.line(format!(
@@ -265,7 +269,7 @@ fn tell_end(
     match snapshot {
         Some(snapshot) => {
             for line in portrait(&args.rpc, snapshot) {
-                screen.line(line)?;
+                screen.entry(&line, 4)?;
             }
         }
         None => screen.line("the last poll failed: how the server is now is not known")?,

@@ -46,6 +46,8 @@ impl History {
         let (at, sessions) = (snapshot.at(), &snapshot.sessions);
         let is_continued = continuity == Continuity::Continued;
         (self.present, self.private) = (0, 0);
+        // Whoever leaves takes errors out of the server's sum.
+        let mut has_left = false;
         for row in 0..sessions.len() {
             if sessions.flags[row].is_rpc() {
                 continue;
@@ -76,6 +78,7 @@ impl History {
             ..
         } = self;
         sessions.end(at, snapshot.epoch, |index, slot, client, visit| {
+            has_left = true;
             session_tallies.clear_slot(index as usize);
             server_deltas.add(Counter::Gone, 0, 1);
             server_deltas.add(Counter::Brief, 0, u64::from(visit.is_brief));
@@ -86,6 +89,7 @@ impl History {
                 groups.leave(group, visit, at);
             }
         });
+        self.may_have_erred = has_left;
     }
 
     /// Finds the address and the subnet of a session that has none yet: it is new, or the tables

@@ -23,6 +23,7 @@ mod targets;
 mod tests;
 mod timeline;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,7 +108,8 @@ pub struct History {
     /// Client sessions in the present snapshot, and those of them from private or unknown peers.
     present: usize,
     private: usize,
-    errors_rose_by: u64,
+    /// Whether the server's sum of errors rose, or may have fallen by as much as it rose.
+    may_have_erred: bool,
     columns: Vec<Vec<f64>>,
     live: [Live; Scope::ALL.len()],
 }
@@ -142,7 +144,7 @@ impl History {
             last: None,
             present: 0,
             private: 0,
-            errors_rose_by: 0,
+            may_have_erred: false,
             columns: vec![Vec::new(); plan.columns.len()],
             live: Default::default(),
             plan,
@@ -182,10 +184,11 @@ impl History {
         continuity
     }
 
-    /// The IDs of at most `max` sessions to inspect: those whose cost rose most, if the server
-    /// counted new errors and any policy looks at a session's errors or requests.
+    /// The IDs of at most `max` sessions to inspect, if there may be new errors and any policy looks
+    /// at a session's errors or requests: those that were not inspected for longest, and of these
+    /// those whose cost rose most, so that nobody hides behind others.
     pub fn inspect_next(&self, max: usize) -> Vec<u64> {
-        if self.errors_rose_by == 0 || !self.plan.needs_inspection() {
+        if !self.may_have_erred || !self.plan.needs_inspection() {
             return Vec::new();
         }
         let costs = self.session_deltas.of(Counter::Cost);
@@ -195,16 +198,21 @@ impl History {
             .map(|(slot, _)| (costs.get(slot).copied().unwrap_or(0), slot_id(slot)))
             // An error costs 100, and decay takes little of it between two polls.
             .filter(|&(cost, _)| cost >= ERROR_COST_THOUSANDTHS / 2)
-            .map(|(cost, slot)| (cost, self.session(slot).id));
-        let mut likeliest: Vec<(u64, u64)> = likeliest.collect();
-        likeliest.sort_unstable_by_key(|&(cost, id)| (std::cmp::Reverse(cost), id));
-        likeliest.into_iter().take(max).map(|(_, id)| id).collect()
+            .map(|(cost, slot)| {
+                let inspected = self.sessions.get(slot).inspected.as_ref();
+                let inspected_at = inspected.map(|inspected| inspected.at);
+                (inspected_at, Reverse(cost), self.session(slot).id)
+            });
+        let mut likeliest: Vec<_> = likeliest.collect();
+        likeliest.sort_unstable();
+        likeliest.into_iter().take(max).map(|(.., id)| id).collect()
     }
 
     /// Takes in what the server said of one session of the present snapshot.
     pub fn inspected(&mut self, id: u64, inspection: &Inspection) {
         if let Some(slot) = self.sessions.find(id) {
-            let errors = self.sessions.inspected(slot, inspection, &self.methods);
+            let at = self.last.as_ref().map(|last| last.at).unwrap_or_default();
+            let errors = self.sessions.inspected(slot, inspection, &self.methods, at);
             self.session_deltas
                 .add(Counter::Errors, slot as usize, errors);
         }
@@ -266,9 +274,9 @@ impl History {
             .filter(|_| continuity == Continuity::Continued);
         let before = last.map_or(server.errors, |last| last.server.errors);
         // The server sums over those connected now: a fall hides errors, and is no errors.
-        self.errors_rose_by = server.errors.saturating_sub(before);
-        self.server_deltas
-            .add(Counter::Errors, 0, self.errors_rose_by);
+        let rose_by = server.errors.saturating_sub(before);
+        self.may_have_erred |= rose_by > 0;
+        self.server_deltas.add(Counter::Errors, 0, rose_by);
     }
 
     /// Frees the slots of targets that have left every window.

@@ -42,6 +42,7 @@ pub(super) struct Slot {
 /// What `inspect_session` last said of a session.
 #[derive(Debug)]
 pub(super) struct Inspected {
+    pub(super) at: Timestamp,
     pub(super) errors: u64,
     pub(super) requests: u64,
     /// Of the methods that policies name, in the plan's order.
@@ -413,6 +414,7 @@ impl SessionTable {
         slot: u32,
         inspection: &Inspection,
         methods: &[Arc<str>],
+        at: Timestamp,
     ) -> u64 {
         let slot = &mut self.slots[slot as usize];
         let known = match &slot.inspected {
@@ -423,6 +425,7 @@ impl SessionTable {
         };
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
         slot.inspected = Some(Box::new(Inspected {
+            at,
             errors: inspection.errors,
             requests: inspection.requests,
             methods: methods.iter().map(count).collect(),
