@@ -189,11 +189,10 @@ async fn sample(
     let pending = agent.pending();
     let unjudged = unjudged(&agent, args);
     (summary.pending, summary.unjudged) = (pending.len(), unjudged.len());
-    if let Some(snapshot) = agent.snapshot() {
-        match args.format {
-            Format::Text => tell_end(args, snapshot, &pending, &unjudged, &summary, screen)?,
-            Format::Json => write_end(snapshot, &pending, &unjudged, &summary, screen)?,
-        }
+    let snapshot = agent.snapshot();
+    match args.format {
+        Format::Text => tell_end(args, snapshot, &pending, &unjudged, &summary, screen)?,
+        Format::Json => write_end(snapshot, &pending, &unjudged, &summary, screen)?,
     }
     Ok(if summary.failed > 0 {
         Exit::Failed
@@ -266,7 +265,7 @@ fn tell_decisions(
 
 fn tell_end(
     args: &Args,
-    snapshot: &Snapshot,
+    snapshot: Option<&Snapshot>,
     pending: &[Pending],
     unjudged: &[Unjudged],
     summary: &Summary,
@@ -294,8 +293,13 @@ fn tell_end(
     if summary.decisions + pending.len() + unjudged.len() > 0 {
         screen.line("")?;
     }
-    for line in portrait(&args.rpc, snapshot) {
-        screen.entry(&line, 4)?;
+    match snapshot {
+        Some(snapshot) => {
+            for line in portrait(&args.rpc, snapshot) {
+                screen.entry(&line, 4)?;
+            }
+        }
+        None => screen.line("the last poll failed: how the server is now is not known")?,
     }
     let what = if args.enforce { "executed" } else { "dry-run" };
     let done = if args.enforce {
@@ -373,6 +377,27 @@ struct SnapshotJson<'a> {
     errors: u64,
 }
 
+impl<'a> SnapshotJson<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let (server, sessions) = (&snapshot.server, &snapshot.sessions);
+        let rpcs = sessions.flags.iter().filter(|flags| flags.is_rpc()).count();
+        Self {
+            at: snapshot.at().to_string(),
+            version: server.version.as_deref(),
+            coin: server.coin.as_deref(),
+            daemon: server.daemon.as_deref(),
+            daemon_height: server.daemon_height,
+            db_height: server.db_height,
+            uptime_s: server.uptime.map(|uptime| uptime.at_least.as_secs()),
+            sessions: server.sessions,
+            clients: sessions.len() - rpcs,
+            rpc_connections: rpcs,
+            groups: server.groups,
+            errors: server.errors,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct PendingJson<'a> {
     policy: &'a str,
@@ -384,36 +409,15 @@ struct PendingJson<'a> {
 }
 
 fn write_end(
-    snapshot: &Snapshot,
+    snapshot: Option<&Snapshot>,
     pending: &[Pending],
     unjudged: &[Unjudged],
     summary: &Summary,
     screen: &mut Screen,
 ) -> std::io::Result<()> {
-    let server = &snapshot.server;
-    let rpcs = snapshot
-        .sessions
-        .flags
-        .iter()
-        .filter(|flags| flags.is_rpc())
-        .count();
-    screen.json(
-        "snapshot",
-        &SnapshotJson {
-            at: snapshot.at().to_string(),
-            version: server.version.as_deref(),
-            coin: server.coin.as_deref(),
-            daemon: server.daemon.as_deref(),
-            daemon_height: server.daemon_height,
-            db_height: server.db_height,
-            uptime_s: server.uptime.map(|uptime| uptime.at_least.as_secs()),
-            sessions: server.sessions,
-            clients: snapshot.sessions.len() - rpcs,
-            rpc_connections: rpcs,
-            groups: server.groups,
-            errors: server.errors,
-        },
-    )?;
+    if let Some(snapshot) = snapshot {
+        screen.json("snapshot", &SnapshotJson::of(snapshot))?;
+    }
     for pending in pending {
         screen.json(
             "pending",

@@ -1,9 +1,12 @@
 //! `once`: a few polls, and an end.
 
+use std::time::Duration;
+
 use electrumx_warden::sim::{Pace, Release, Server, SessionKey, World};
 use serde_json::Value;
 
 use crate::process::{Folder, output};
+use crate::tap::{Tap, Trick};
 
 async fn server(release: Release) -> (Server, SessionKey) {
     let mut world = World::empty(release, 1);
@@ -143,4 +146,46 @@ async fn what_cannot_be_done_is_a_failure() {
     let (code, out, told) = once(&server, &folder, &["--format", "json"]).await;
     assert_eq!((code, &*out), (1, ""));
     insta::assert_snapshot!(told, @"error: that is a web server (`HTTP/1.1 400 Bad Request`); ElectrumX's LocalRPC is usually port 8000");
+}
+
+/// One poll of three fails; if it is the last, nothing is said of the server.
+#[tokio::test]
+async fn a_poll_that_fails_among_others_is_missing() {
+    for (fails, types) in [
+        (2, &["decision", "snapshot", "summary"][..]),
+        (3, &["decision", "summary"]),
+    ] {
+        let (server, _) = server(Release::V1_20_0).await;
+        let tap = Tap::on(server.addr()).await;
+        let folder = Folder::new(tap.addr);
+        policies(&folder, EVIL);
+        for _ in 1..fails {
+            tap.play("getinfo", Trick::Delay(Duration::ZERO));
+        }
+        tap.play("getinfo", Trick::CutBefore);
+        let rpc = tap.addr.to_string();
+        let args = [
+            "once",
+            "--rpc",
+            &rpc,
+            "--policies",
+            "policies",
+            "--format",
+            "json",
+        ];
+        let more = ["--samples", "3", "--interval", "100ms"];
+        let (code, out, told) = output(folder.command(&[&args[..], &more].concat())).await;
+        assert_eq!(code, 0, "{told}");
+        let expected = format!("error: poll {fails} of 3: the server closed the connection");
+        assert!(told.starts_with(&expected), "{told}");
+        let lines = lines(&out);
+        let mut told: Vec<&str> = lines
+            .iter()
+            .filter_map(|line| line["type"].as_str())
+            .collect();
+        // The cooldown is another decision.
+        told.dedup();
+        assert_eq!(told, types);
+        assert_eq!(lines.last().unwrap()["failed_polls"], 1);
+    }
 }
