@@ -16,11 +16,15 @@ use crate::escape;
 use crate::history::Continuity;
 use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
 use crate::limits::Cooldown;
+use crate::policy::reading::unreadable;
 use crate::policy::{ListId, Mode, read_list};
 use crate::poll::{Clock, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::warden::{Judgement, Warden};
+
+/// Of the mistakes in a list file so many are told.
+const MISTAKES_MAX: usize = 5;
 
 /// What the loop is configured with.
 #[derive(Clone, Debug)]
@@ -164,7 +168,7 @@ impl Agent {
             let failure = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                polled = self.poll() => polled.err(),
+                failure = self.watch() => failure,
             };
             let tick = self.judge_and_act(failure).await;
             told(self, &tick);
@@ -178,8 +182,21 @@ impl Agent {
 
     /// One poll with all that follows from it.
     pub async fn tick(&mut self) -> Tick {
-        let failure = self.poll().await.err();
+        let failure = self.watch().await;
         self.judge_and_act(failure).await
+    }
+
+    /// Everything that only reads, so that it can be given up at any moment.
+    async fn watch(&mut self) -> Option<RpcError> {
+        let failure = self.poll().await.err();
+        self.tell_outage(failure.as_ref());
+        if failure.is_none() {
+            self.observe();
+            if self.no_inspection != Some(self.snapshot.epoch) {
+                self.inspect().await;
+            }
+        }
+        failure
     }
 
     async fn poll(&mut self) -> Result<(), RpcError> {
@@ -195,10 +212,9 @@ impl Agent {
     }
 
     async fn judge_and_act(&mut self, failure: Option<RpcError>) -> Tick {
-        self.tell_outage(failure.as_ref());
         self.check_journal();
         let judgement = match &failure {
-            None => self.judge().await,
+            None => self.judge(),
             Some(_) => self.warden.missed(self.clock.now(), self.snapshot.epoch),
         };
         if failure.is_none() {
@@ -214,7 +230,7 @@ impl Agent {
         }
     }
 
-    async fn judge(&mut self) -> Judgement {
+    fn observe(&mut self) {
         match self.warden.observe(&self.snapshot) {
             Continuity::Continued => {}
             Continuity::First => self.warn_of_unknown_fields(),
@@ -224,9 +240,9 @@ impl Agent {
             }
             Continuity::Gap => warn!("too long without a poll: rates and hold times begin anew"),
         }
-        if self.no_inspection != Some(self.snapshot.epoch) {
-            self.inspect().await;
-        }
+    }
+
+    fn judge(&mut self) -> Judgement {
         let judgement = self.warden.judge(&self.snapshot);
         if judgement.crowded > 0 {
             warn!(
@@ -364,11 +380,15 @@ impl Agent {
     fn tell_breaker(&mut self, carried: &[Carried]) {
         let open_until = self.warden.breaker_open_until(self.clock.now());
         match (open_until, self.is_breaker_open) {
-            (Some(until), false) => error!(
-                decisions = carried.len(),
-                "the breaker is open until {until}: so large a share of the sessions was to be \
-                 disconnected that the policies must be looked at by a person; nothing is enforced"
-            ),
+            (Some(until), false) => {
+                let (decisions, mode) = (carried.len(), self.warden.mode());
+                error!(
+                    decisions,
+                    "the breaker is open until {until} (mode {mode}): so large a share of the \
+                     clients was to be disconnected that a person must look at the policies; \
+                     nothing but alerts is carried out"
+                );
+            }
             (None, true) => warn!("the breaker is closed again"),
             _ => {}
         }
@@ -394,16 +414,19 @@ impl Agent {
             }
             list.stamp = stamp;
             let path = list.path.display();
-            match read_list(&list.path) {
-                Err(error) => warn!("the list `{path}` stays as it was: {error}"),
-                Ok(text) => match self.warden.policies_mut().reload_list(list.id, text) {
-                    Ok(()) => info!("read the list `{path}` again"),
-                    Err(diagnostics) => {
-                        for diagnostic in diagnostics {
-                            warn!("the list `{path}` stays as it was: {diagnostic}");
-                        }
+            let read = read_list(&list.path).map_err(|error| vec![unreadable(&list.path, &error)]);
+            let policies = self.warden.policies_mut();
+            match read.and_then(|text| policies.reload_list(list.id, text)) {
+                Ok(()) => info!("read the list `{path}` again"),
+                Err(diagnostics) => {
+                    let mistakes = diagnostics.len();
+                    for diagnostic in diagnostics.iter().take(MISTAKES_MAX) {
+                        warn!("the list `{path}` stays as it was: {diagnostic}");
                     }
-                },
+                    if mistakes > MISTAKES_MAX {
+                        warn!("the list `{path}` has {mistakes} mistakes");
+                    }
+                }
             }
         }
     }

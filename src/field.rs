@@ -213,6 +213,9 @@ fields! {
         "sessions that connected within the window, as far as the polls saw them";
     GoneSessions "gone_sessions" [Server Address Subnet Group Client] COUNT, true, Always,
         "sessions that left within the window";
+    BriefSessions "brief_sessions" [Server Address Subnet Group Client] COUNT, true, Always,
+        "sessions that left within the window and had certainly lasted less than 30 seconds; polls \
+         must be closer than that";
 
     // Sums over the sessions connected now.
     PendingRequests "pending_requests" [Server Session Address Subnet Group Client] COUNT, false, Always,

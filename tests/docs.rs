@@ -69,3 +69,47 @@ fn a_mistake_would_be_found() {
     assert_ne!(mistakes("[[policy]]\nname = 'x'\n"), [""; 0]);
     assert_ne!(mistakes("[server]\nrcp = 'x'\n"), [""; 0]);
 }
+
+#[test]
+fn every_link_within_the_repository_leads_somewhere() {
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let target = document
+                .parent()
+                .unwrap()
+                .join(link.split('#').next().unwrap());
+            assert!(target.exists(), "{}: {link}", document.display());
+        }
+    }
+}
+
+/// As README says: the example with a copy of the policies beside it.
+#[test]
+fn the_example_checks_out_where_it_is_copied_to() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("policies")).unwrap();
+    for entry in fs::read_dir(root.join("policies")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(
+            &path,
+            folder
+                .path()
+                .join("policies")
+                .join(path.file_name().unwrap()),
+        )
+        .unwrap();
+    }
+    let file = folder.path().join("electrumx-warden.toml");
+    fs::copy(root.join("examples/electrumx-warden.toml"), &file).unwrap();
+    let config = Config::load(&file);
+    assert!(config.diagnostics.is_empty());
+    let policies = config.config.unwrap().policies.load();
+    assert!(policies.diagnostics.is_empty());
+    assert!(policies.set.unwrap().policies.len() >= 15);
+}

@@ -222,20 +222,6 @@ fn the_rpc_connection_is_found_by_its_port_and_not_inspected() {
     });
 }
 
-/// Two requests for headers that together cost more than a float holds: a count is charged before it is cut.
-fn spend_without_bound(client: &mut Client) {
-    let count = format!("8{}", "0".repeat(309));
-    let call = |id| {
-        format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"blockchain.block.headers","params":[0,{count}]}}"#
-        )
-    };
-    client
-        .lines()
-        .send_line(&format!("{}\n{}", call(7), call(8)))
-        .expect("send");
-}
-
 #[test]
 fn one_client_makes_costs_infinite_for_its_whole_subnet() {
     if support::skipped() {
@@ -264,7 +250,7 @@ fn spoil(release: Release, evil: IpAddr, honest: IpAddr) {
 
     let mut first = Client::silent_from(SocketAddr::new(evil, 0), to).expect("connect");
     first.introduce("\"evil\"").expect("be welcome");
-    spend_without_bound(&mut first);
+    first.spend_without_bound();
     let line = seen("sessions", "sessions_infinite", "Infinity");
     assert!(
         line.contains("NaN"),

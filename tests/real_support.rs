@@ -112,7 +112,10 @@ fn failover_goes_to_the_secondary_and_never_comes_back_by_itself() {
         return;
     }
     let (primary, secondary) = (Daemon::start(10), Daemon::start(10));
-    let server = Setup::new(Release::V1_20_0, &[primary.url(), secondary.url()]).start();
+    // Two of the server's own pollers that fail in step flip the daemon twice, and come to rest nowhere: leave it one.
+    let server = Setup::new(Release::V1_20_0, &[primary.url(), secondary.url()])
+        .env("DAEMON_POLL_INTERVAL_MEMPOOL", "3600000")
+        .start();
     let mut rpc = server.rpc();
     let mut on = |daemon: &Daemon, limit: Duration| {
         wait::until("the daemon to be in use", limit, || {

@@ -1,4 +1,4 @@
-//! `check`: what the agent would say of its configuration and policies, without a server.
+//! `check`: what the agent would say of its configuration and policies, before it runs.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,18 +7,24 @@ use clap::ArgGroup;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use super::runtime;
 use super::screen::{Format, Screen};
-use super::show::{BAD, GOOD, WARN, counted};
+use super::show::{self, BAD, GOOD, WARN, counted};
 use crate::config::{Config, Policies};
-use crate::policy::Diagnostic;
+use crate::policy::{Diagnostic, PolicySet};
+use crate::poll::{self, SteadyClock};
+use crate::rpc::{Client, ClientOptions};
+use crate::snapshot::Snapshot;
 
 /// Check a configuration and policies, and tell all their mistakes at once.
 ///
-/// Reads them as the agent does. Needs no server, and changes nothing.
+/// Reads them as the agent does, and changes nothing. Needs no server, but with one it tells which
+/// policies that server's release gives too little for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   electrumx-warden check policies
   electrumx-warden check --config electrumx-warden.toml --deny-warnings
+  electrumx-warden check --rpc 127.0.0.1:8000 policies
   electrumx-warden check --format json policies | jq .message")]
 #[command(group = ArgGroup::new("what").required(true).multiple(true).args(["config", "paths"]))]
 pub(super) struct Args {
@@ -29,6 +35,10 @@ pub(super) struct Args {
     /// Policy files, and folders of them; without any, those that the configuration names
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    /// Warn of fields that the server there cannot give: polls it once
+    #[arg(long, value_name = "HOST:PORT")]
+    rpc: Option<String>,
 
     /// Fail on warnings too
     #[arg(long)]
@@ -56,15 +66,25 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         own.list_entries_max = entries_max.unwrap_or(own.list_entries_max);
         policies = Some(own);
     }
+    let mut unpolled = None;
     if let Some(policies) = policies {
         let checked = policies.load();
         report.files = checked.files;
-        report.policies = checked.set.map(|set| set.policies.len());
         report.diagnostics.extend(checked.diagnostics);
+        report.policies = checked.set.as_ref().map(|set| set.policies.len());
+        if let (Some(rpc), Some(set)) = (&args.rpc, checked.set) {
+            match runtime::block_on(poll(rpc)) {
+                Ok(snapshot) => report.compare(&set, &snapshot),
+                Err(failure) => unpolled = Some(failure),
+            }
+        }
     }
     match args.format {
         Format::Text => report.show(args.deny_warnings, screen)?,
         Format::Json => report.write(args.deny_warnings, screen)?,
+    }
+    if let Some(failure) = unpolled {
+        return Err(failure);
     }
     Ok(if report.is_ok(args.deny_warnings) {
         Exit::Ok
@@ -73,10 +93,21 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     })
 }
 
+async fn poll(rpc: &str) -> Result<Snapshot, Failure> {
+    let mut client = Client::new(ClientOptions::new(rpc));
+    let mut snapshot = Snapshot::default();
+    poll::poll(&mut client, &SteadyClock::start(), false, &mut snapshot)
+        .await
+        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    Ok(snapshot)
+}
+
 /// What was found.
 #[derive(Default)]
 struct Report {
     has_config: bool,
+    /// As it calls itself, if it was asked for.
+    server: Option<String>,
     /// Policy files that could be read.
     files: usize,
     /// Policies, if their files have no error.
@@ -85,6 +116,17 @@ struct Report {
 }
 
 impl Report {
+    fn compare(&mut self, set: &PolicySet, snapshot: &Snapshot) {
+        let version = snapshot.server.version.as_deref();
+        self.server = Some(
+            version
+                .unwrap_or("an ElectrumX of unknown release")
+                .to_owned(),
+        );
+        self.diagnostics
+            .extend(set.lint_for(snapshot.capabilities()));
+    }
+
     fn errors(&self) -> usize {
         self.diagnostics.iter().filter(|d| d.is_error()).count()
     }
@@ -99,7 +141,12 @@ impl Report {
 
     fn show(&self, deny_warnings: bool, screen: &mut Screen) -> io::Result<()> {
         screen.diagnostics(&self.diagnostics)?;
-        screen.line(format!("{}: {}", self.what(), self.verdict(deny_warnings)))
+        let server = self
+            .server
+            .as_deref()
+            .map_or_else(String::new, |server| format!(" for {}", show::text(server)));
+        let (what, verdict) = (self.what(), self.verdict(deny_warnings));
+        screen.line(format!("{what}{server}: {verdict}"))
     }
 
     /// `the configuration and 12 policies in 5 files`
@@ -138,6 +185,7 @@ impl Report {
             ok: self.is_ok(deny_warnings),
             files: self.files,
             policies: self.policies,
+            server: self.server.as_deref(),
             errors: self.errors(),
             warnings: self.warnings(),
         };
@@ -180,10 +228,12 @@ impl<'a> Finding<'a> {
 
 /// The end of it.
 #[derive(Serialize)]
-struct Summary {
+struct Summary<'a> {
     ok: bool,
     files: usize,
     policies: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
     errors: usize,
     warnings: usize,
 }

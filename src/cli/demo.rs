@@ -7,9 +7,9 @@ use comfy_table::{Cell, CellAlignment};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::runtime;
 use super::screen::{Format, Screen};
 use super::show::{self, BAD, DIM, GOOD, HEAD, counted, decision_json, decision_line};
+use super::{runtime, setup};
 use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions};
 use crate::decision::Outcome;
@@ -65,8 +65,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let set = shipped()
         .set
         .ok_or_else(|| Failure::new(Exit::Setup, "the shipped policies are broken"))?;
-    let folder = tempfile::tempdir()?;
-    let journal = Journal::open(&folder.path().join("journal.sqlite"))?;
+    let (journal, _folder) = setup::passing_journal()?;
     runtime::block_on(play(args, set, journal, screen))
 }
 
@@ -85,7 +84,11 @@ async fn play(
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     let world = World::story(Release::V1_20_0, args.seed);
-    let server = Arc::new(Server::start(world, Pace::Manual).await?);
+    let server = Server::start(world, Pace::Manual).await.map_err(|error| {
+        let message = format!("the simulated server cannot listen on 127.0.0.1: {error}");
+        Failure::new(Exit::Setup, message)
+    })?;
+    let server = Arc::new(server);
     let mut agent = Agent::new(
         Warden::new(
             set,
@@ -154,7 +157,7 @@ impl Told {
             args.seed,
             counted(agent.warden().policies().policies.len(), "policy", "policies"),
         ))?;
-        screen.line(format!("{DIM}Times are the simulation's. What the server's clients do is dim; what the agent does is not.{DIM:#}"))?;
+        screen.line(format!("{DIM}Times are the simulation's. Lines with an outcome are the agent's; the others tell what its server goes through.{DIM:#}"))?;
         screen.line("")
     }
 
@@ -163,7 +166,8 @@ impl Told {
         for event in events {
             match self.format {
                 Format::Text => {
-                    screen.line(format!("{DIM}{}  {}{DIM:#}", clock(event.at), event.text))?;
+                    let line = format!("{DIM}{}  {}{DIM:#}", clock(event.at), event.text);
+                    screen.entry(&line, 7)?;
                 }
                 Format::Json => {
                     let at_s = event.at.as_secs_f64();
@@ -218,11 +222,18 @@ impl Told {
     }
 
     fn table(&self, score: &Score, screen: &mut Screen) -> std::io::Result<()> {
-        let mut table = show::table(&["who", "met", "disconnected", "median", "worst"]);
+        let mut table = show::table(&["", "who", "met", "disconnected", "median", "worst"]);
+        let mut side = "";
         for kind in &score.kinds {
-            table.add_row(row(kind));
+            let its_side = if kind.kind.is_honest() {
+                "honest"
+            } else {
+                "abusive"
+            };
+            table.add_row(row(if its_side == side { "" } else { its_side }, kind));
+            side = its_side;
         }
-        for column in 1..5 {
+        for column in 2..6 {
             if let Some(column) = table.column_mut(column) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -262,7 +273,8 @@ impl Told {
     }
 }
 
-fn row(kind: &KindScore) -> Vec<Cell> {
+/// The side is named where it begins.
+fn row(side: &str, kind: &KindScore) -> Vec<Cell> {
     let is_right = if kind.kind.is_honest() {
         kind.disconnected == 0
     } else {
@@ -279,6 +291,7 @@ fn row(kind: &KindScore) -> Vec<Cell> {
             .map_or_else(String::new, |spread| seconds(time(spread)))
     };
     vec![
+        Cell::new(side),
         Cell::new(kind.kind.label()),
         Cell::new(kind.met),
         Cell::new(kind.disconnected).fg(color),

@@ -47,7 +47,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
     interval: Duration,
 
-    /// Carry out what is decided
+    /// Carry out what is decided; cooldowns, budgets and the breaker begin anew with each call,
+    /// unless --journal keeps them
     #[arg(long)]
     enforce: bool,
 
@@ -88,13 +89,12 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
             ),
         ));
     }
-    let folder = tempfile::tempdir()?;
-    let path = args
-        .journal
-        .clone()
-        .unwrap_or_else(|| folder.path().join("journal.sqlite"));
-    let journal =
-        Journal::open(&path).map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    let (journal, _folder) = if let Some(path) = &args.journal {
+        (setup::journal(path)?, None)
+    } else {
+        let (journal, folder) = setup::passing_journal()?;
+        (journal, Some(folder))
+    };
     runtime::block_on(sample(args, set, journal, screen))
 }
 
@@ -109,10 +109,13 @@ fn policies(args: &Args) -> Result<PolicySet, Failure> {
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     samples: u32,
+    failed_polls: u32,
     decisions: usize,
     executed: usize,
     dry_run: usize,
     suppressed: usize,
+    /// Suppressed too, and not told one by one.
+    untold: usize,
     failed: usize,
     pending: usize,
     unjudged: usize,
@@ -157,40 +160,76 @@ async fn sample(
             inspect_max: 20,
             retention: Retention::default(),
         },
-    )?;
+    )
+    .map_err(setup::unusable)?;
     let mut summary = Summary::default();
     let mut ticks = tokio::time::interval(args.interval);
-    for sample in 0..args.samples {
+    let mut has_polled = false;
+    for sample in 1..=args.samples {
         ticks.tick().await;
         let tick = agent.tick().await;
-        if let Some(failure) = &tick.failure {
-            return Err(Failure::new(Exit::Failed, failure.to_string()));
+        match &tick.failure {
+            None if !has_polled => {
+                complain(&unavailable(&agent));
+                has_polled = true;
+            }
+            None => {}
+            // One poll that failed is missing; without any there is nothing to say.
+            Some(failure) if sample == args.samples && !has_polled => {
+                return Err(Failure::new(Exit::Failed, failure.to_string()));
+            }
+            Some(failure) => {
+                super::screen::error(&format!("poll {sample} of {}: {failure}", args.samples));
+                summary.failed_polls += 1;
+            }
         }
-        if sample == 0 {
-            complain(&unavailable(&agent));
-        }
-        tell_decisions(&tick, &mut summary, args.format, screen)?;
+        tell_decisions(&tick, &mut summary, args, screen)?;
     }
     summary.samples = args.samples;
     let pending = agent.pending();
-    let unjudged: Vec<(String, String)> = agent
-        .warden()
-        .unjudged()
-        .into_iter()
-        .map(|(policy, field)| (policy.name.to_string(), field.to_owned()))
-        .collect();
+    let unjudged = unjudged(&agent, args);
     (summary.pending, summary.unjudged) = (pending.len(), unjudged.len());
-    if let Some(snapshot) = agent.snapshot() {
-        match args.format {
-            Format::Text => tell_end(args, snapshot, &pending, &unjudged, &summary, screen)?,
-            Format::Json => write_end(snapshot, &pending, &unjudged, &summary, screen)?,
-        }
+    let snapshot = agent.snapshot();
+    match args.format {
+        Format::Text => tell_end(args, snapshot, &pending, &unjudged, &summary, screen)?,
+        Format::Json => write_end(snapshot, &pending, &unjudged, &summary, screen)?,
     }
     Ok(if summary.failed > 0 {
         Exit::Failed
     } else {
         Exit::Ok
     })
+}
+
+/// A policy that these samples do not suffice for.
+#[derive(Debug, Serialize)]
+struct Unjudged {
+    policy: String,
+    field: String,
+    why: String,
+}
+
+fn unjudged(agent: &Agent, args: &Args) -> Vec<Unjudged> {
+    let capabilities = agent.snapshot().map(Snapshot::capabilities);
+    let watched = args.interval * (args.samples - 1);
+    let unjudged = agent.warden().unjudged().into_iter();
+    unjudged
+        .map(|(policy, test)| Unjudged {
+            policy: policy.name.to_string(),
+            field: test.field_written.to_string(),
+            why: if capabilities.is_some_and(|server| !server.gives(test.field)) {
+                "this server does not give it".to_owned()
+            } else if test.field.info().windowed {
+                format!(
+                    "its window is {}, these samples span {}; take more, or let them be further apart",
+                    format_duration(policy.window),
+                    format_duration(watched),
+                )
+            } else {
+                "the server does not tell it now".to_owned()
+            },
+        })
+        .collect()
 }
 
 /// What policies ask for and this release does not tell.
@@ -202,17 +241,18 @@ fn unavailable(agent: &Agent) -> Vec<crate::policy::Diagnostic> {
 fn tell_decisions(
     tick: &Tick,
     summary: &mut Summary,
-    format: Format,
+    args: &Args,
     screen: &mut Screen,
 ) -> std::io::Result<()> {
+    summary.untold += tick.untold;
     for carried in &tick.carried {
         summary.count(&carried.outcome);
-        match format {
+        match args.format {
             Format::Text => {
                 screen.entry(&decision_line(&carried.decision, &carried.outcome), 12)?;
             }
             Format::Json => {
-                let id = None;
+                let id = carried.id.filter(|_| args.journal.is_some());
                 screen.json(
                     "decision",
                     &decision_json(id, &carried.decision, &carried.outcome),
@@ -225,32 +265,41 @@ fn tell_decisions(
 
 fn tell_end(
     args: &Args,
-    snapshot: &Snapshot,
+    snapshot: Option<&Snapshot>,
     pending: &[Pending],
-    unjudged: &[(String, String)],
+    unjudged: &[Unjudged],
     summary: &Summary,
     screen: &mut Screen,
 ) -> std::io::Result<()> {
     for pending in pending {
-        screen.line(format!(
-            "{DIM}pending   {DIM:#}  {}  {HEAD}{}{HEAD:#}: {}, for {} of {}",
-            show::target(&pending.target),
-            pending.policy,
-            show::reasons(&pending.evidence),
-            format_duration(pending.held),
-            format_duration(pending.hold),
-        ))?;
+        screen.entry(
+            &format!(
+                "{DIM}pending   {DIM:#}  {}  {HEAD}{}{HEAD:#}: {}, for {} of {}",
+                show::target(&pending.target),
+                pending.policy,
+                show::reasons(&pending.evidence),
+                format_duration(pending.held),
+                format_duration(pending.hold),
+            ),
+            12,
+        )?;
     }
-    for (policy, field) in unjudged {
-        screen.line(format!(
-            "{WARN}not judged{WARN:#}  {HEAD}{policy}{HEAD:#}: `{field}` cannot be told from these samples"
-        ))?;
+    for Unjudged { policy, field, why } in unjudged {
+        let line = format!(
+            "{WARN}not judged{WARN:#}  {HEAD}{policy}{HEAD:#}: `{field}` is not known: {why}"
+        );
+        screen.entry(&line, 12)?;
     }
     if summary.decisions + pending.len() + unjudged.len() > 0 {
         screen.line("")?;
     }
-    for line in portrait(&args.rpc, snapshot) {
-        screen.line(line)?;
+    match snapshot {
+        Some(snapshot) => {
+            for line in portrait(&args.rpc, snapshot) {
+                screen.entry(&line, 4)?;
+            }
+        }
+        None => screen.line("the last poll failed: how the server is now is not known")?,
     }
     let what = if args.enforce { "executed" } else { "dry-run" };
     let done = if args.enforce {
@@ -258,8 +307,12 @@ fn tell_end(
     } else {
         summary.dry_run
     };
+    let untold = match summary.untold {
+        0 => String::new(),
+        more => format!(" (and {more} more, too many to be told one by one)"),
+    };
     screen.line(format!(
-        "{}: {done} {what}, {} suppressed, {} failed; {} pending; {} not judged",
+        "{}: {done} {what}, {} suppressed{untold}, {} failed; {} pending; {} not judged",
         counted(summary.decisions, "decision", "decisions"),
         summary.suppressed,
         summary.failed,
@@ -268,7 +321,7 @@ fn tell_end(
     ))
 }
 
-/// The server in three lines.
+/// The server in two lines.
 fn portrait(rpc: &str, snapshot: &Snapshot) -> [String; 2] {
     let server = &snapshot.server;
     let text = |text: &Option<String>, otherwise: &str| {
@@ -324,6 +377,27 @@ struct SnapshotJson<'a> {
     errors: u64,
 }
 
+impl<'a> SnapshotJson<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let (server, sessions) = (&snapshot.server, &snapshot.sessions);
+        let rpcs = sessions.flags.iter().filter(|flags| flags.is_rpc()).count();
+        Self {
+            at: snapshot.at().to_string(),
+            version: server.version.as_deref(),
+            coin: server.coin.as_deref(),
+            daemon: server.daemon.as_deref(),
+            daemon_height: server.daemon_height,
+            db_height: server.db_height,
+            uptime_s: server.uptime.map(|uptime| uptime.at_least.as_secs()),
+            sessions: server.sessions,
+            clients: sessions.len() - rpcs,
+            rpc_connections: rpcs,
+            groups: server.groups,
+            errors: server.errors,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct PendingJson<'a> {
     policy: &'a str,
@@ -334,43 +408,16 @@ struct PendingJson<'a> {
     evidence: &'a [Evidence],
 }
 
-#[derive(Serialize)]
-struct UnjudgedJson<'a> {
-    policy: &'a str,
-    field: &'a str,
-}
-
 fn write_end(
-    snapshot: &Snapshot,
+    snapshot: Option<&Snapshot>,
     pending: &[Pending],
-    unjudged: &[(String, String)],
+    unjudged: &[Unjudged],
     summary: &Summary,
     screen: &mut Screen,
 ) -> std::io::Result<()> {
-    let server = &snapshot.server;
-    let rpcs = snapshot
-        .sessions
-        .flags
-        .iter()
-        .filter(|flags| flags.is_rpc())
-        .count();
-    screen.json(
-        "snapshot",
-        &SnapshotJson {
-            at: snapshot.at().to_string(),
-            version: server.version.as_deref(),
-            coin: server.coin.as_deref(),
-            daemon: server.daemon.as_deref(),
-            daemon_height: server.daemon_height,
-            db_height: server.db_height,
-            uptime_s: server.uptime.map(|uptime| uptime.at_least.as_secs()),
-            sessions: server.sessions,
-            clients: snapshot.sessions.len() - rpcs,
-            rpc_connections: rpcs,
-            groups: server.groups,
-            errors: server.errors,
-        },
-    )?;
+    if let Some(snapshot) = snapshot {
+        screen.json("snapshot", &SnapshotJson::of(snapshot))?;
+    }
     for pending in pending {
         screen.json(
             "pending",
@@ -384,8 +431,8 @@ fn write_end(
             },
         )?;
     }
-    for (policy, field) in unjudged {
-        screen.json("unjudged", &UnjudgedJson { policy, field })?;
+    for unjudged in unjudged {
+        screen.json("unjudged", unjudged)?;
     }
     screen.json("summary", summary)
 }

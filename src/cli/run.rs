@@ -34,8 +34,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let config = setup::config(&args.config)?;
     let set = setup::policies(config.policies.load())?;
     logging::start(config.log)?;
-    let journal = Journal::open(&config.journal.path)
-        .map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    let journal = setup::journal(&config.journal.path)?;
     runtime::block_on(watch(&config, set, journal))
 }
 
@@ -70,7 +69,8 @@ async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit
         journal,
         Box::new(SteadyClock::start()),
         options,
-    )?;
+    )
+    .map_err(setup::unusable)?;
     agent.run(shutdown, |_, tick| tell(tick)).await;
     Ok(Exit::Ok)
 }

@@ -13,7 +13,8 @@ pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> 
         .block_on(command)
 }
 
-/// Ready at SIGTERM or SIGINT.
+/// Ready at SIGTERM or SIGINT. SIGHUP ends nothing: nothing is read again while it runs, but for
+/// list files, and those by themselves.
 pub(super) fn shutdown() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| {
@@ -23,10 +24,17 @@ pub(super) fn shutdown() -> Result<impl Future<Output = ()>, Failure> {
     };
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hangup.recv() => tracing::warn!(
+                    "SIGHUP reads nothing again: restart for a changed configuration or policy; \
+                     nothing is forgotten by that"
+                ),
+            }
         }
     })
 }

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use tempfile::TempDir;
+
 use super::exit::{Exit, Failure};
 use super::screen::complain;
 use crate::config::Config;
+use crate::journal::{Journal, JournalError};
 use crate::policy::{Checked, PolicySet};
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
@@ -25,4 +28,24 @@ pub(super) fn policies(checked: Checked) -> Result<PolicySet, Failure> {
         let message = "not started, for the policies must be mended first";
         Failure::new(Exit::Setup, message)
     })
+}
+
+/// The journal at `path`, to be written.
+pub(super) fn journal(path: &Path) -> Result<Journal, Failure> {
+    Journal::open(path).map_err(unusable)
+}
+
+/// A journal in a folder that goes when the second value is dropped.
+pub(super) fn passing_journal() -> Result<(Journal, TempDir), Failure> {
+    let folder = tempfile::tempdir().map_err(|error| {
+        let message = format!("no folder for temporary files can be made ({error}): set TMPDIR");
+        Failure::new(Exit::Setup, message)
+    })?;
+    Ok((journal(&folder.path().join("journal.sqlite"))?, folder))
+}
+
+/// A journal that a command cannot start with.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(super) fn unusable(error: JournalError) -> Failure {
+    Failure::new(Exit::Setup, error.to_string())
 }

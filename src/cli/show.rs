@@ -248,7 +248,11 @@ pub fn deed(decision: &Decision) -> String {
         if let Target::Session(_) = decision.target {
             return on.clone();
         }
-        let count = counted(decision.sessions.len(), "session", "sessions");
+        let count = match decision.sessions.len() {
+            // Held back before its sessions were told apart.
+            0 => "sessions".to_owned(),
+            count => counted(count, "session", "sessions"),
+        };
         format!("{count} of {on}")
     };
     match &decision.action {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::keys::NONE;
+use super::History;
+use super::keys::{NONE, slot_id};
 use super::plan::{Column, WindowId};
 use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
-use super::{History, Live};
 use crate::field::{Field, Scope};
 use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
 
@@ -23,6 +23,7 @@ impl Windowed {
         Some(match field {
             Field::NewSessions => Self::Count(Counter::New),
             Field::GoneSessions => Self::Count(Counter::Gone),
+            Field::BriefSessions => Self::Count(Counter::Brief),
             Field::RecvRate => Self::Rate(Counter::RecvSize),
             Field::SentRate => Self::Rate(Counter::SentSize),
             Field::RequestRate => Self::Rate(Counter::RecvCount),
@@ -127,40 +128,6 @@ impl History {
         }
     }
 
-    pub(super) fn fill_live(&mut self, snapshot: &Snapshot) {
-        let flags = &snapshot.sessions.flags;
-        let sessions = self.sessions.connected();
-        fill(
-            &mut self.live[Scope::Session as usize].all,
-            // A closing session is as good as gone.
-            sessions
-                .filter(|&(_, row)| !flags[row].closing)
-                .map(|(slot, _)| slot),
-        );
-        fill(&mut self.live[Scope::Server as usize].all, 0..1);
-        fill(
-            &mut self.live[Scope::Client as usize].all,
-            self.clients.keys.used(),
-        );
-        let rows = &self.group_rows;
-        let present = (0..rows.len()).filter(|&slot| rows[slot] != GONE);
-        fill(&mut self.live[Scope::Group as usize].all, present);
-        for (scope, table) in [
-            (Scope::Address, &self.addresses),
-            (Scope::Subnet, &self.subnets),
-        ] {
-            let Live { all, public } = &mut self.live[scope as usize];
-            fill(all, table.keys.used());
-            let is_public = |slot: &usize| {
-                table
-                    .keys
-                    .key(*slot)
-                    .is_some_and(|net| !super::is_private(net.addr()))
-            };
-            fill(public, table.keys.used().filter(is_public));
-        }
-    }
-
     pub(super) fn fill_columns(&mut self, snapshot: &Snapshot) {
         let mut columns = std::mem::take(&mut self.columns);
         let mut is_counted = std::mem::take(&mut self.is_counted);
@@ -237,7 +204,7 @@ impl History {
         }
         if column.field.info().source == crate::field::Source::Inspection {
             for (slot, value) in values.iter_mut().enumerate() {
-                let slot = self.sessions.get(u32::try_from(slot).unwrap_or(NONE));
+                let slot = self.sessions.get(slot_id(slot));
                 if slot.inspected.is_none() {
                     *value = f64::NAN;
                 }
@@ -266,7 +233,7 @@ impl History {
                     Counter::TxsSent => sessions.txs_sent[row] as f64,
                     Counter::Cost => sessions.cost[row],
                     Counter::Errors => errors(slot_id(slot)).map_or(f64::NAN, |n| n as f64),
-                    Counter::New | Counter::Gone => f64::NAN,
+                    Counter::New | Counter::Gone | Counter::Brief => f64::NAN,
                 };
                 values[slot] = total / window_s;
             }
@@ -446,16 +413,6 @@ impl History {
             _ => f64::NAN,
         }
     }
-}
-
-fn fill(slots: &mut Vec<u32>, with: impl Iterator<Item = usize>) {
-    slots.clear();
-    slots.extend(with.map(slot_id));
-}
-
-/// Tables are capped far below 2^32 slots.
-pub(super) fn slot_id(slot: usize) -> u32 {
-    u32::try_from(slot).unwrap_or(NONE)
 }
 
 /// The text fields of a session that are not interned by the history.

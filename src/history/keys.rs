@@ -14,6 +14,11 @@ use crate::time::Timestamp;
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// Tables are capped far below 2^32 slots.
+pub(super) fn slot_id(slot: usize) -> u32 {
+    u32::try_from(slot).unwrap_or(NONE)
+}
+
 /// The slots.
 #[derive(Debug)]
 pub(super) struct Keys<K> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::CLOCK_SLACK;
-use super::keys::NONE;
+use super::keys::{NONE, slot_id};
 use super::private::is_private;
 use super::tally::{COST_SCALE, Counter};
 use crate::decision::{Epoch, Peer, SessionRef};
@@ -42,6 +42,7 @@ pub(super) struct Slot {
 /// What `inspect_session` last said of a session.
 #[derive(Debug)]
 pub(super) struct Inspected {
+    pub(super) at: Timestamp,
     pub(super) errors: u64,
     pub(super) requests: u64,
     /// Of the methods that policies name, in the plan's order.
@@ -91,6 +92,15 @@ impl Counters {
 /// More than any session can have cost in earnest; what a client inflates stops here, so that sums
 /// stay exact.
 const COST_MAX: f64 = 1e12;
+
+/// A session that was certainly shorter than this is brief. Wallets stay for minutes at the least.
+const BRIEF_S: f64 = 30.0;
+
+/// What is known of a session that has left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visit {
+    pub(super) is_brief: bool,
+}
 
 /// What a session did between two polls.
 pub(super) type Did = [(Counter, u64); 5];
@@ -391,16 +401,19 @@ impl SessionTable {
         &mut self,
         at: Timestamp,
         epoch: Epoch,
-        mut gone: impl FnMut(u32, &Slot, u32),
+        mut gone: impl FnMut(u32, &Slot, u32, Visit),
     ) {
+        let elapsed_s = at.since(self.polled).as_secs_f64();
         (self.polled, self.epoch) = (at, epoch);
         for index in 0..self.rows.len() {
             if self.rows[index] != GONE || !self.slots[index].is_used {
                 continue;
             }
             let slot = &self.slots[index];
-            let index32 = u32::try_from(index).unwrap_or(NONE);
-            gone(index32, slot, self.clients[index]);
+            let index32 = slot_id(index);
+            // An unknown age is not below anything.
+            let is_brief = slot.age_s + elapsed_s < BRIEF_S;
+            gone(index32, slot, self.clients[index], Visit { is_brief });
             self.unindex(index32);
             self.slots[index].is_used = false;
             self.free.push(index32);
@@ -414,6 +427,7 @@ impl SessionTable {
         slot: u32,
         inspection: &Inspection,
         methods: &[Arc<str>],
+        at: Timestamp,
     ) -> u64 {
         let slot = &mut self.slots[slot as usize];
         let known = match &slot.inspected {
@@ -424,6 +438,7 @@ impl SessionTable {
         };
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
         slot.inspected = Some(Box::new(Inspected {
+            at,
             errors: inspection.errors,
             requests: inspection.requests,
             methods: methods.iter().map(count).collect(),

@@ -4,6 +4,7 @@ use std::hash::Hash;
 
 use super::keys::{Keys, NONE};
 use super::plan::WindowId;
+use super::sessions::Visit;
 use super::tally::{Counter, Deltas, Tallies};
 use super::timeline::Timeline;
 use crate::time::Timestamp;
@@ -49,10 +50,12 @@ impl<K: Hash + Eq> Table<K> {
     }
 
     /// One of the target's sessions was found gone by the poll at `now`.
-    pub(super) fn leave(&mut self, slot: u32, now: Timestamp) {
+    pub(super) fn leave(&mut self, slot: u32, visit: Visit, now: Timestamp) {
         if slot != NONE {
             self.keys.touch(slot, now);
             self.deltas.add(Counter::Gone, slot, 1);
+            self.deltas
+                .add(Counter::Brief, slot, u64::from(visit.is_brief));
         }
     }
 

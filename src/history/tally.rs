@@ -15,13 +15,14 @@ pub(super) enum Counter {
     Errors,
     New,
     Gone,
+    Brief,
 }
 
 /// Thousandths of a cost unit.
 pub(super) const COST_SCALE: f64 = 1_000.0;
 
 impl Counter {
-    pub(super) const COUNT: usize = 8;
+    pub(super) const COUNT: usize = 9;
 
     /// What a sum is in the field's unit.
     pub(super) const fn unit(self) -> f64 {

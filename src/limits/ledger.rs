@@ -1,6 +1,7 @@
 //! The account of what was permitted: cooldowns, budgets, the breaker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::breaker::{BreakerState, SavedBreaker};
 use super::bucket::Bucket;
 use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
-use crate::decision::{Decision, Suppression, Target};
+use crate::decision::{Decision, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
 use crate::policy::{ActionKind, Mode, Policy, PolicySet};
 use crate::time::Timestamp;
@@ -16,12 +17,23 @@ use crate::time::Timestamp;
 /// Beyond so many targets the cooldowns that end first are forgotten first.
 const COOLDOWNS_MAX: usize = 100_000;
 
+/// Between two runs of the agent the same session seems to have begun at times that differ so much
+/// at the most: by how long an answer took, and by what the server rounds off.
+const SINCE_SLACK: Duration = Duration::from_secs(60);
+
 type Key = (Arc<str>, Target);
+
+/// Of a session, when it began; [`Key`]s have that left out.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Timestamp,
+    since: Option<Timestamp>,
+}
 
 /// One ledger.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    cooldowns: HashMap<Key, Timestamp>,
+    cooldowns: HashMap<Key, Rest>,
     actions: HashMap<ActionKind, Bucket>,
     policies: HashMap<Arc<str>, Bucket>,
     breaker: BreakerState,
@@ -50,10 +62,15 @@ impl Ledger {
         self.actions = saved.actions.into_iter().collect();
         self.policies = saved.policies.into_iter().collect();
         self.breaker = BreakerState::restore(saved.breaker);
-        self.cooldowns = cooldowns
-            .into_iter()
-            .map(|c| ((c.policy, c.target), c.until))
-            .collect();
+        self.cooldowns.clear();
+        for cooldown in cooldowns {
+            let (key, since) = key(&cooldown.policy, &cooldown.target);
+            let until = cooldown.until;
+            let rest = self.cooldowns.entry(key).or_insert(Rest { until, since });
+            if until > rest.until {
+                *rest = Rest { until, since };
+            }
+        }
     }
 
     pub(super) fn save(&self) -> SavedLedger {
@@ -72,12 +89,12 @@ impl Ledger {
     pub(super) fn begin(&mut self, at: Timestamp, is_missed: bool) {
         self.taken.clear();
         self.started.clear();
-        self.cooldowns.retain(|_, until| *until > at);
+        self.cooldowns.retain(|_, rest| rest.until > at);
         if self.cooldowns.len() > COOLDOWNS_MAX {
-            let mut ends: Vec<Timestamp> = self.cooldowns.values().copied().collect();
+            let mut ends: Vec<Timestamp> = self.cooldowns.values().map(|rest| rest.until).collect();
             let excess = ends.len() - COOLDOWNS_MAX;
             let last = *ends.select_nth_unstable(excess).1;
-            self.cooldowns.retain(|_, until| *until >= last);
+            self.cooldowns.retain(|_, rest| rest.until >= last);
         }
         if !is_missed {
             std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
@@ -97,10 +114,14 @@ impl Ledger {
         self.breaker.open_until(at)
     }
 
-    pub(super) fn cooldown(&self, policy: &str, target: &Target) -> Option<Timestamp> {
-        self.cooldowns
-            .get(&(Arc::from(policy), target.clone()))
-            .copied()
+    pub(super) fn cooldown(&self, policy: &Arc<str>, target: &Target) -> Option<Timestamp> {
+        let (key, since) = key(policy, target);
+        let rest = self.cooldowns.get(&key)?;
+        let is_same = match (since, rest.since) {
+            (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SINCE_SLACK,
+            _ => true,
+        };
+        is_same.then_some(rest.until)
     }
 
     pub(super) fn rule(
@@ -123,7 +144,7 @@ impl Ledger {
         let verdict = match verdict {
             Ok(withheld) => Verdict::Permitted { withheld },
             Err(by) => {
-                let key = (decision.policy.clone(), decision.target.clone());
+                let (key, _) = key(&decision.policy, &decision.target);
                 let kind = std::mem::discriminant(&by);
                 let now = self.suppressed.insert(key.clone(), kind);
                 let last = now.or_else(|| self.suppressed_before.get(&key).copied());
@@ -151,8 +172,8 @@ impl Ledger {
             .policies
             .iter()
             .find(|policy| policy.name == decision.policy);
-        let key = (decision.policy.clone(), decision.target.clone());
-        if let Some(&until) = self.cooldowns.get(&key).filter(|&&until| until > at) {
+        let cooldown = self.cooldown(&decision.policy, &decision.target);
+        if let Some(until) = cooldown.filter(|&until| until > at) {
             return Err(Suppression::Cooldown { until });
         }
         let kind = decision.action.kind();
@@ -174,11 +195,7 @@ impl Ledger {
             return Err(Suppression::PolicyLimit);
         }
         let budget = budget(config, kind);
-        let wanted = if kind.is_done_to_sessions() {
-            decision.sessions.len().max(1)
-        } else {
-            1
-        };
+        let wanted = wanted(decision);
         let granted = bucket(&mut self.actions, &kind, budget, at)
             .available(budget, at)
             .min(wanted);
@@ -210,11 +227,12 @@ impl Ledger {
         if let Some(policy) = policy.filter(|_| withheld == 0) {
             let until = at + policy.cooldown;
             self.started.push(Cooldown {
-                policy: key.0.clone(),
-                target: key.1.clone(),
+                policy: decision.policy.clone(),
+                target: decision.target.clone(),
                 until,
             });
-            self.cooldowns.insert(key, until);
+            let (key, since) = key(&decision.policy, &decision.target);
+            self.cooldowns.insert(key, Rest { until, since });
         }
         Ok(withheld)
     }
@@ -229,15 +247,17 @@ impl Ledger {
         set: &PolicySet,
     ) {
         let policy = &decision.policy;
-        self.cooldowns
-            .remove(&(policy.clone(), decision.target.clone()));
+        self.cooldowns.remove(&key(policy, &decision.target).0);
         let (kind, at) = (decision.action.kind(), decision.at);
         let all = budget(config, kind);
-        bucket(&mut self.actions, &kind, all, at).put_back(all, unsent);
-        if unsent < decision.sessions.len() {
+        let taken = wanted(decision);
+        bucket(&mut self.actions, &kind, all, at).put_back(all, unsent.min(taken));
+        if unsent < taken {
             return;
         }
-        self.breaker.take_back(at, &decision.sessions);
+        if kind == ActionKind::Disconnect {
+            self.breaker.take_back(at, &decision.sessions);
+        }
         let own = set.policies.iter().find(|own| own.name == *policy);
         if let Some(own) = own.and_then(own_budget) {
             bucket(&mut self.policies, policy, own, at).put_back(own, 1);
@@ -261,6 +281,20 @@ impl Ledger {
     }
 }
 
+fn key(policy: &Arc<str>, target: &Target) -> (Key, Option<Timestamp>) {
+    let (target, since) = match target {
+        Target::Session(session) => {
+            let since = Timestamp::default();
+            (
+                Target::Session(SessionRef { since, ..*session }),
+                Some(session.since),
+            )
+        }
+        other => (other.clone(), None),
+    };
+    ((policy.clone(), target), since)
+}
+
 /// The policy's own limit.
 fn own_budget(policy: &Policy) -> Option<Budget> {
     let rate = policy.limit?;
@@ -268,6 +302,16 @@ fn own_budget(policy: &Policy) -> Option<Budget> {
         rate,
         burst: rate.count,
     })
+}
+
+/// What a decision takes of its action's budget, if it gets all: a session is one, and so is what is
+/// not done to sessions, however many it is about.
+fn wanted(decision: &Decision) -> usize {
+    if decision.action.kind().is_done_to_sessions() {
+        decision.sessions.len().max(1)
+    } else {
+        1
+    }
 }
 
 fn budget(config: &LimitsConfig, kind: ActionKind) -> Budget {

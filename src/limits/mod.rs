@@ -230,7 +230,12 @@ impl Limits {
 
     /// Until when the breaker of the enforced decisions is open.
     pub fn breaker_open_until(&self, at: Timestamp) -> Option<Timestamp> {
-        self.enforced.breaker_open_until(at)
+        let ledger = if self.mode == Mode::Enforce {
+            &self.enforced
+        } else {
+            &self.shadow
+        };
+        ledger.breaker_open_until(at)
     }
 
     /// Until when a policy leaves a target alone, if it does.
@@ -240,6 +245,6 @@ impl Limits {
         } else {
             &self.shadow
         };
-        ledger.cooldown(policy, target)
+        ledger.cooldown(&Arc::from(policy), target)
     }
 }

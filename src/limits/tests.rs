@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Budget, Cooldown, Limits, LimitsConfig, Ruling, Verdict};
+use super::{Budget, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
 use crate::decision::{Decision, Epoch, Peer, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
 use crate::policy::{self, Action, Mode, PolicySet, Quota};
@@ -87,6 +87,21 @@ fn limits() -> Limits {
 }
 
 #[test]
+fn what_was_never_sent_costs_nothing() {
+    let mut limits = limits();
+    let rulings = rule(&mut limits, 0, vec![proposal("limited", 1, 0..100)]);
+    assert_eq!(suppression(&rulings[0]), None);
+    let before = rulings[0].decision.clone();
+    limits.take_back(&before, 100, &set());
+    for net in 1..3 {
+        let rulings = rule(&mut limits, 0, vec![proposal("limited", net, 0..100)]);
+        assert_eq!(suppression(&rulings[0]), None);
+    }
+    let rulings = rule(&mut limits, 0, vec![proposal("limited", 3, 0..100)]);
+    assert_eq!(suppression(&rulings[0]), Some(&Suppression::PolicyLimit));
+}
+
+#[test]
 fn the_cooldown_is_per_policy_and_target() {
     let mut limits = limits();
     let ask = |limits: &mut Limits, s, name, net| {
@@ -158,6 +173,54 @@ fn an_alert_is_one_however_many_sessions_it_is_about() {
     );
     let disconnect = rule(&mut limits, 10, vec![proposal("trial", 1, 0..2)]);
     assert_eq!(suppression(&disconnect[0]), None);
+}
+
+#[test]
+fn what_was_never_asked_for_is_put_back_once_and_a_log_puts_back_no_disconnect() {
+    let config = LimitsConfig {
+        alert: Budget {
+            burst: 3,
+            ..LimitsConfig::default().alert
+        },
+        breaker: super::Breaker {
+            clients_min: 2,
+            share: 0.001,
+            ..LimitsConfig::default().breaker
+        },
+        ..LimitsConfig::default()
+    };
+    let mut limits = Limits::new(config, Mode::Enforce);
+    let with = |action: Action, name, net, ids| {
+        let mut proposal = proposal(name, net, ids);
+        proposal.decision.action = action;
+        proposal
+    };
+    let log = Action::Log {
+        duration: Duration::from_secs(60),
+    };
+    let proposals = vec![
+        with(Action::Alert, "free", 1, 0..100),
+        with(Action::Alert, "free", 2, 0..100),
+        with(Action::Alert, "free", 3, 0..100),
+        proposal("free", 4, 0..1),
+        with(log, "free", 5, 0..1),
+    ];
+    let rulings = rule(&mut limits, 0, proposals);
+    limits.take_back(&rulings[0].decision, 100, &set());
+    limits.take_back(&rulings[4].decision, 1, &set());
+    let next = vec![
+        with(Action::Alert, "free", 6, 0..1),
+        with(Action::Alert, "free", 7, 0..1),
+        proposal("free", 8, 1..2),
+    ];
+    let next = rule(&mut limits, 0, next);
+    assert_eq!(suppression(&next[0]), None);
+    assert_eq!(suppression(&next[1]), Some(&Suppression::ActionLimit));
+    // Still the second client of a thousand.
+    assert_eq!(
+        suppression(&next[2]),
+        Some(&Suppression::Breaker { until: at(1_800) })
+    );
 }
 
 #[test]
@@ -331,6 +394,30 @@ fn a_restart_changes_nothing() {
         rule(limits, 1, proposals)
     };
     assert_eq!(ask(&mut again), ask(&mut limits));
+}
+
+/// An agent that was started again takes a session to have connected some milliseconds off.
+#[test]
+fn a_session_stays_in_its_cooldown_over_a_restart() {
+    let session = |since_ms| SessionRef {
+        since: Timestamp::from_millis(since_ms),
+        ..session(7)
+    };
+    let mut limits = limits();
+    limits.restore(
+        SavedLimits::default(),
+        [Cooldown {
+            policy: "free".into(),
+            target: Target::Session(session(10_000)),
+            until: at(60),
+        }],
+    );
+    let mut again = proposal("free", 1, 7..8);
+    again.decision.target = Target::Session(session(9_994));
+    assert_eq!(
+        suppression(&rule(&mut limits, 20, vec![again])[0]),
+        Some(&Suppression::Cooldown { until: at(60) })
+    );
 }
 
 proptest! {

@@ -265,6 +265,13 @@ pub enum Problem {
         /// Which.
         what: String,
     },
+    /// A multiple of what is normal without a fixed threshold beside it.
+    #[error("{what} has no floor")]
+    #[diagnostic(code(policy::no_floor), severity(Warning))]
+    NoFloor {
+        /// Which.
+        what: String,
+    },
     /// An earlier policy does the same sooner.
     #[error("policy `{policy}` is shadowed by `{by}`")]
     #[diagnostic(code(policy::shadowed), severity(Warning))]

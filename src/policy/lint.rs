@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Findings, Problem};
 use super::implication::Logic;
 use super::set::{Origin, PolicySet};
 use super::source::{Place, word};
-use super::{Action, AllOf, Mode, Policy, Predicate, Test};
+use super::{Action, AllOf, Comparison, Mode, Policy, Predicate, Test, Threshold};
 use crate::field::{Dimension, Field, Kind, Scope, Source};
 use crate::units;
 
@@ -24,7 +24,8 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    const fn gives(self, field: Field) -> bool {
+    /// Whether the server gives a field.
+    pub const fn gives(self, field: Field) -> bool {
         match field.info().source {
             Source::Protocol => self.protocol,
             Source::Cost => self.cost,
@@ -98,9 +99,45 @@ pub(super) fn all(set: &PolicySet, findings: &mut Findings) {
         if !hopeless {
             exceptions(logic, policy, origin, findings);
         }
+        floors(policy, origin, findings);
         window(policy, origin, findings);
     }
     shadows(set, findings);
+}
+
+/// Warns of multiples of what is normal that stand alone: where that is 0, anything is more.
+fn floors(policy: &Policy, origin: &Origin, findings: &mut Findings) {
+    for (table, places) in policy.when.any.iter().zip(&origin.when) {
+        let has_floor = |test: &Test| {
+            let mut upward = table
+                .tests
+                .iter()
+                .filter_map(|other| Some((other, upward(other)?)));
+            upward.any(|(other, threshold)| {
+                other.field == test.field
+                    && matches!(threshold, Threshold::Fixed(value) if value > 0.0)
+            })
+        };
+        for (test, place) in table.tests.iter().zip(places) {
+            if matches!(upward(test), Some(Threshold::Population { .. })) && !has_floor(test) {
+                let what = written(test);
+                findings.push(Diagnostic::new(Problem::NoFloor { what }).at(place.clone()).help(
+                    "where most targets have 0, any multiple of that is 0: add a fixed threshold, \
+                     as in `[\"> 100\", \"> 20x median\"]`",
+                ));
+            }
+        }
+    }
+}
+
+/// What a test demands that a number exceeds.
+const fn upward(test: &Test) -> Option<Threshold> {
+    match test.predicate {
+        Predicate::Compare(Comparison::Greater | Comparison::GreaterOrEqual, threshold) => {
+            Some(threshold)
+        }
+        _ => None,
+    }
 }
 
 /// Warns of tests that hold never or always; whether one of `when` never does.

@@ -55,10 +55,11 @@ pub fn read_list(path: &Path) -> io::Result<String> {
 
 /// One byte more than allowed is read, so that the check can tell.
 pub(crate) fn read_bounded(path: &Path, size_max: usize) -> io::Result<String> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
+    // Before it is opened: opening a pipe waits for whoever writes to it.
+    if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
+    let file = File::open(path)?;
     let mut text = String::new();
     file.take(size_max as u64 + 1).read_to_string(&mut text)?;
     Ok(text)

@@ -610,6 +610,35 @@ fn one_test(scope: &str, when: &str) -> (PolicySet, Test) {
 }
 
 #[test]
+fn a_multiple_of_what_is_normal_wants_a_floor() {
+    let told = |when: &str| {
+        let policy = format!(
+            "[[policy]]\nname = 'n'\nscope = 'session'\naction = 'alert'\nwhen = {{ {when} }}\n"
+        );
+        report(&[("p.toml", &policy)])
+    };
+    insta::assert_snapshot!(told("subs = '> 20x median', age = '> 1m'"), @r#"
+    policy::no_floor
+
+      ⚠ `subs > 20x median` has no floor
+       ╭─[p.toml:5:17]
+     4 │ action = 'alert'
+     5 │ when = { subs = '> 20x median', age = '> 1m' }
+       ·                 ──────────────
+       ╰────
+      help: where most targets have 0, any multiple of that is 0: add a fixed threshold, as in `[">
+            100", "> 20x median"]`
+    "#);
+    for silent in [
+        "subs = ['> 20x median', '> 100']",
+        "subs = '< 20x median'",
+        "subs = ['>= p99', '>= 5']",
+    ] {
+        assert_eq!(told(silent), "", "{silent}");
+    }
+}
+
+#[test]
 fn every_form_of_test_is_read() {
     let fixed = |when, comparison, value| {
         let (_, test) = one_test("session", when);
@@ -631,11 +660,11 @@ fn every_form_of_test_is_read() {
     fixed("request_rate = '> 30/min'", Comparison::Greater, 0.5);
 
     for (when, times, quantile) in [
-        ("subs = '> 20x median'", 20.0, 0.5),
-        ("subs = '> 0.5 x median'", 0.5, 0.5),
-        ("subs = '> median'", 1.0, 0.5),
-        ("subs = '> p99'", 1.0, 0.99),
-        ("subs = '> 3x p99.9'", 3.0, 0.999),
+        ("subs = '< 20x median'", 20.0, 0.5),
+        ("subs = '< 0.5 x median'", 0.5, 0.5),
+        ("subs = '< median'", 1.0, 0.5),
+        ("subs = '< p99'", 1.0, 0.99),
+        ("subs = '< 3x p99.9'", 3.0, 0.999),
     ] {
         let (_, test) = one_test("session", when);
         let Predicate::Compare(

@@ -10,8 +10,8 @@
 //! | sent                  | 110 kB/s for 45 s         | 1.4 MiB/s by a subnet   |
 //! | subscriptions         | 2,000                     | 10,000 within 15 s      |
 //! | pending requests      | 12                        | 200                     |
-//! | connections, address  | 1 a minute                | 15 a minute             |
-//! | connections, subnet   | 1 a minute                | 150 a minute            |
+//! | below 30 s, address   | none                      | 13 a minute             |
+//! | below 30 s, subnet    | none                      | 150 a minute            |
 
 use super::session::Method;
 

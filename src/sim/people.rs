@@ -18,6 +18,9 @@ const ABUSIVE_OCTETS: [u8; 5] = [45, 89, 141, 179, 194];
 /// Two offices with several wallets each.
 const OFFICES: [[u8; 3]; 2] = [[82, 64, 17], [213, 95, 140]];
 
+/// Two carriers that put many telephones behind one address.
+const CARRIERS: [[u8; 4]; 2] = [[46, 114, 12, 7], [109, 41, 3, 200]];
+
 const WALLETS: [&str; 9] = [
     "4.5.8",
     "4.5.5",
@@ -86,6 +89,10 @@ fn peers(id: ActorId, kind: Kind, rng: &mut Rng) -> Vec<IpAddr> {
         Kind::NatWallet => {
             let [a, b, c] = OFFICES[id.0 as usize % OFFICES.len()];
             vec![Ipv4Addr::new(a, b, c, rng.u8(10..250)).into()]
+        }
+        Kind::MobileWallet if id.0.is_multiple_of(2) => {
+            let carrier = CARRIERS[id.0 as usize / 2 % CARRIERS.len()];
+            vec![Ipv4Addr::from(carrier).into()]
         }
         Kind::BandwidthHog if id.0.is_multiple_of(3) => ipv6_subnet(16, rng),
         Kind::BandwidthHog => ipv4_subnet(19, rng),

@@ -10,6 +10,7 @@ use electrumx_warden::limits::Budget;
 use electrumx_warden::policy::Quota;
 use electrumx_warden::sim::Release;
 
+use crate::log::Log;
 use crate::scene::{Scene, evil, executed, policy};
 use crate::tap::Trick;
 
@@ -185,9 +186,17 @@ async fn the_breaker_opens_and_stays_open_over_a_restart() {
         outcomes.iter().filter(is).count()
     };
     // 5 of 16 are below a third, 6 are not.
+    let (log, _guard) = Log::listen();
     let outcomes = scene.good_poll().await;
     assert_eq!((executed(&outcomes), breaker(&outcomes)), (1, 3));
+    let lines = log.lines();
+    assert!(
+        lines.len() == 1
+            && lines[0].starts_with("ERROR the breaker is open until 2026-01-01T00:30:10"),
+        "{lines:?}"
+    );
     assert!(scene.good_poll().await.is_empty(), "told once");
+    assert!(log.lines().is_empty(), "told once");
     scene.kill_agent();
     assert_eq!(breaker(&scene.good_poll().await), 3);
     assert_eq!(keys.iter().filter(|&&key| scene.is_open(key)).count(), 3);

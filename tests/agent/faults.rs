@@ -16,6 +16,7 @@ use electrumx_warden::time::Timestamp;
 use electrumx_warden::warden::{Settings, Warden};
 use tokio::time::Instant;
 
+use crate::log::Log;
 use crate::scene::{INTERVAL, Scene, evil, executed, outcomes, policy, set};
 
 /// Disconnects who has been called evil for half a minute.
@@ -81,6 +82,7 @@ async fn every_fault_is_a_missed_poll_and_no_more() {
         scene.good_poll().await;
         // Ten seconds held. Were the missed polls counted, it would be due.
         scene.server.set_fault(Some(fault));
+        let (log, guard) = Log::listen();
         for _ in 0..3 {
             let tick = scene.poll().await;
             let failure = tick.failure.expect("it fails").to_string();
@@ -89,8 +91,15 @@ async fn every_fault_is_a_missed_poll_and_no_more() {
             assert!(scene.agent().snapshot().is_none());
             assert!(scene.agent().pending().is_empty());
         }
+        let lines = log.lines();
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("WARN poll failed: "),
+            "{lines:?}"
+        );
         scene.server.set_fault(None);
         assert!(scene.good_poll().await.is_empty(), "{fault:?}");
+        assert_eq!(log.lines(), ["INFO polls succeed again"]);
+        drop(guard);
         assert!(scene.is_open(key));
         assert_eq!(executed(&scene.good_poll().await), 1, "{fault:?}");
         assert!(!scene.is_open(key));

@@ -19,6 +19,8 @@ pub(crate) enum Trick {
     CutAfter,
     /// This is done first.
     First(Box<dyn FnOnce() + Send>),
+    /// This is done after the server has, before the agent hears of it.
+    Then(Box<dyn FnOnce() + Send>),
     /// The server hears of it this much later.
     Delay(Duration),
 }
@@ -81,6 +83,11 @@ impl Tap {
     pub(crate) fn play(&self, method: &'static str, trick: Trick) {
         self.tricks.lock().unwrap().push_back((method, trick));
     }
+
+    /// What was to come does not.
+    pub(crate) fn play_no_more(&self) {
+        self.tricks.lock().unwrap().clear();
+    }
 }
 
 async fn carry(
@@ -101,10 +108,12 @@ async fn carry(
         let trick = take(&tricks, request["method"].as_str().unwrap());
         asked.lock().unwrap().push(request);
         let mut is_cut = false;
+        let mut then: Option<Box<dyn FnOnce() + Send>> = None;
         match trick {
             Some(Trick::CutBefore) => return,
             Some(Trick::CutAfter) => is_cut = true,
             Some(Trick::First(first)) => first(),
+            Some(Trick::Then(act)) => then = Some(act),
             Some(Trick::Delay(delay)) => tokio::time::sleep(delay).await,
             None => {}
         }
@@ -114,6 +123,9 @@ async fn carry(
         }
         let mut reply = Vec::new();
         let read = replies.read_until(b'\n', &mut reply).await;
+        if let Some(then) = then {
+            then();
+        }
         if is_cut || read.is_err() || agent.write_all(&reply).await.is_err() {
             return;
         }

@@ -4,10 +4,24 @@
 mod support;
 
 mod daemons;
+mod hostile;
 mod once;
 mod run;
 mod strangers;
+mod subnets;
 
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn the_policies_of_these_tests_are_sound() {
+    let one = support::warden::policies("abuse");
+    let folder = one.parent().expect("a folder").read_dir().expect("files");
+    for file in folder.flatten() {
+        let path = file.path();
+        let path = path.to_str().expect("a path in UTF-8");
+        let checked = support::warden::run(&["check", "--deny-warnings", path]);
+        assert_eq!(checked.code, Some(0), "{checked:#?}");
+    }
+}

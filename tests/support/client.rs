@@ -53,6 +53,17 @@ impl Client {
         )
     }
 
+    /// Makes two requests for headers that together cost more than a float holds: a count is charged before it is cut.
+    pub(crate) fn spend_without_bound(&mut self) {
+        let count = format!("8{}", "0".repeat(309));
+        for id in [7, 8] {
+            let call = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"blockchain.block.headers","params":[0,{count}]}}"#
+            );
+            self.lines.send_line(&call).expect("send");
+        }
+    }
+
     /// The port at this end, by which `sessions` tells the session.
     pub(crate) fn port(&self) -> u16 {
         self.lines.local_port()

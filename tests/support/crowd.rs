@@ -1,7 +1,6 @@
 //! Clients that keep at it while a test looks elsewhere, each on a thread of its own.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -11,8 +10,9 @@ use super::client::Client;
 #[derive(Debug)]
 pub(crate) struct Busy {
     port: u16,
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Client>>,
+    thread: JoinHandle<Client>,
+    /// Its end is the sign to stop.
+    at_work: Sender<()>,
 }
 
 impl Busy {
@@ -22,38 +22,33 @@ impl Busy {
         pause: Duration,
         mut work: impl FnMut(&mut Client) + Send + 'static,
     ) -> Self {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let (port, stop) = (client.port(), Arc::clone(&is_over));
+        let port = client.port();
+        let (at_work, over) = channel();
         let thread = thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
+            loop {
                 work(&mut client);
-                thread::sleep(pause);
+                if over.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                    return client;
+                }
             }
-            client
         });
-        let thread = Some(thread);
         Self {
             port,
-            is_over,
             thread,
+            at_work,
         }
     }
 
-    /// The client's port.
+    /// The port of the client that it began with.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Has it finish what it is at, and gives the client back.
-    pub(crate) fn stop(mut self) -> Client {
-        self.is_over.store(true, Ordering::Relaxed);
-        let thread = self.thread.take().expect("not stopped yet");
-        thread.join().expect("the client's work does not panic")
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
+    pub(crate) fn stop(self) -> Client {
+        drop(self.at_work);
+        self.thread
+            .join()
+            .expect("the client's work does not panic")
     }
 }

@@ -451,3 +451,36 @@ fn a_private_peer_is_not_part_of_a_wide_public_subnet() {
     assert_eq!(watch.get(Subnet, "sessions", "10.0.0.0/8"), Some(1.0));
     assert_eq!(watch.get(Address, "sessions", "172.16.0.1"), Some(1.0));
 }
+
+#[test]
+fn nobody_hides_from_inspection() {
+    let (mut watch, mut scene) = watched(&["session errors"]);
+    let ids: Vec<u64> = (1..=4)
+        .map(|port| scene.connect(&format!("8.8.8.8:{port}"), "x"))
+        .collect();
+    scene.errors = 500;
+    watch.see_for(&mut scene, 20, 10);
+    let costly = |scene: &mut Scene, ids: &[u64]| {
+        for &id in ids {
+            scene.of(id).cost += 100.0 * (id + 1) as f64;
+        }
+    };
+    // One leaves with 500 errors while the others make as many: the sum stands still.
+    scene.leave(ids[3]);
+    costly(&mut scene, &ids[..3]);
+    scene.wait(10.0);
+    let snapshot = scene.poll();
+    watch.history.begin(&snapshot);
+    assert_eq!(watch.history.inspect_next(2), [ids[2], ids[1]]);
+    for id in [ids[2], ids[1]] {
+        watch.history.inspected(id, &errors(1));
+    }
+    watch.history.finish(&snapshot);
+    // Whoever was not looked at yet comes first, however cheap beside the others.
+    costly(&mut scene, &ids[..3]);
+    scene.errors += 1;
+    scene.wait(10.0);
+    let snapshot = scene.poll();
+    watch.history.begin(&snapshot);
+    assert_eq!(watch.history.inspect_next(2), [ids[0], ids[2]]);
+}

@@ -1,0 +1,187 @@
+//! The targets as the engine asks for them: who can be judged now, and who is behind a slot.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::History;
+use super::keys::{NONE, slot_id};
+use super::plan::ColumnId;
+use super::private::is_private;
+use super::sessions::GONE;
+use super::table::Table;
+use crate::decision::{SessionRef, Target};
+use crate::field::Scope;
+use crate::snapshot::Snapshot;
+
+/// The targets that a policy may look at now.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    all: Vec<u32>,
+    pub(super) public: Vec<u32>,
+}
+
+impl History {
+    pub(super) fn fill_live(&mut self, snapshot: &Snapshot) {
+        let flags = &snapshot.sessions.flags;
+        let sessions = self.sessions.connected();
+        fill(
+            &mut self.live[Scope::Session as usize].all,
+            // A closing session is as good as gone.
+            sessions
+                .filter(|&(_, row)| !flags[row].closing)
+                .map(|(slot, _)| slot),
+        );
+        fill(&mut self.live[Scope::Server as usize].all, 0..1);
+        fill(
+            &mut self.live[Scope::Client as usize].all,
+            self.clients.keys.used(),
+        );
+        let rows = &self.group_rows;
+        let present = (0..rows.len()).filter(|&slot| rows[slot] != GONE);
+        fill(&mut self.live[Scope::Group as usize].all, present);
+        for (scope, table) in [
+            (Scope::Address, &self.addresses),
+            (Scope::Subnet, &self.subnets),
+        ] {
+            let Live { all, public } = &mut self.live[scope as usize];
+            fill(all, table.keys.used());
+            let is_public = |slot: &usize| {
+                table
+                    .keys
+                    .key(*slot)
+                    .is_some_and(|net| !is_private(net.addr()))
+            };
+            fill(public, table.keys.used().filter(is_public));
+        }
+    }
+
+    /// The targets of `scope` that have, or within the longest window had, a session. Private peers
+    /// are targets of `address` and `subnet` only where the policy says so.
+    pub(crate) fn live(&self, scope: Scope, include_private: bool) -> &[u32] {
+        let live = &self.live[scope as usize];
+        match scope {
+            Scope::Address | Scope::Subnet if !include_private => &live.public,
+            _ => &live.all,
+        }
+    }
+
+    /// A number or flag by target; NaN where it cannot be told.
+    pub(crate) fn column(&self, column: ColumnId) -> &[f64] {
+        &self.columns[column.0]
+    }
+
+    /// Distinguishes the targets that a slot has had.
+    pub(crate) fn generation(&self, scope: Scope, slot: u32) -> u32 {
+        let index = slot as usize;
+        match scope {
+            Scope::Server => 0,
+            Scope::Session => self.sessions.generation(slot),
+            Scope::Address => self.addresses.keys.generation(index),
+            Scope::Subnet => self.subnets.keys.generation(index),
+            Scope::Client => self.clients.keys.generation(index),
+            Scope::Group => self.groups.keys.generation(index),
+        }
+    }
+
+    /// Whether a target that policies look at has a session now.
+    pub(crate) fn is_present(&self, scope: Scope, slot: u32) -> bool {
+        let index = slot as usize;
+        match scope {
+            Scope::Address => self.addresses.keys.present(index) > 0,
+            Scope::Subnet => self.subnets.keys.present(index) > 0,
+            Scope::Client => self.clients.keys.present(index) > 0,
+            Scope::Server | Scope::Session | Scope::Group => true,
+        }
+    }
+
+    /// The target in a slot.
+    pub(crate) fn target(&self, scope: Scope, slot: u32) -> Target {
+        let index = slot as usize;
+        let net = |table: &Table<IpNet>| table.keys.key(index).copied().unwrap_or_default();
+        let text = |table: &Table<Box<str>>| Arc::from(table.keys.key(index).map_or("", |k| &**k));
+        match scope {
+            Scope::Server => Target::Server,
+            Scope::Session => Target::Session(self.sessions.get(slot).session),
+            Scope::Address => Target::Address(net(&self.addresses)),
+            Scope::Subnet => Target::Subnet(net(&self.subnets)),
+            Scope::Client => Target::Client(text(&self.clients)),
+            Scope::Group => Target::Group(text(&self.groups)),
+        }
+    }
+
+    /// The network of an address or a subnet.
+    pub(crate) fn network(&self, scope: Scope, slot: u32) -> Option<&IpNet> {
+        match scope {
+            Scope::Address => self.addresses.keys.key(slot as usize),
+            Scope::Subnet => self.subnets.keys.key(slot as usize),
+            _ => None,
+        }
+    }
+
+    /// The client name of a session; of the target itself in scope `client`.
+    pub(crate) fn client(&self, scope: Scope, slot: u32) -> Option<ClientSlot> {
+        let slot = match scope {
+            Scope::Session => self.sessions.client(slot),
+            _ => slot,
+        };
+        (slot != NONE).then_some(ClientSlot(slot))
+    }
+
+    /// The text of a client name.
+    pub(crate) fn client_name(&self, client: ClientSlot) -> &str {
+        self.clients
+            .keys
+            .key(client.0 as usize)
+            .map_or("", |name| name)
+    }
+
+    /// The name of a group.
+    pub(crate) fn group_name(&self, slot: u32) -> &str {
+        self.groups.keys.key(slot as usize).map_or("", |name| name)
+    }
+
+    /// The row of a connected session in the present snapshot.
+    pub(crate) fn row(&self, session: u32) -> usize {
+        self.sessions.row(session) as usize
+    }
+
+    /// The session in a slot.
+    pub(crate) fn session(&self, slot: u32) -> SessionRef {
+        self.sessions.get(slot).session
+    }
+
+    /// The slots of connected sessions, closing ones included.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = u32> {
+        self.sessions.connected().map(|(slot, _)| slot_id(slot))
+    }
+
+    /// The targets of `scope` that a session belongs to: only a group's can be two.
+    pub(crate) fn targets_of(&self, scope: Scope, session: u32) -> [Option<u32>; 2] {
+        let slot = self.sessions.get(session);
+        let some = |target: u32| (target != NONE).then_some(target);
+        match scope {
+            Scope::Server => [None; 2],
+            Scope::Session => [Some(session), None],
+            Scope::Address => [some(slot.address), None],
+            Scope::Subnet => [some(slot.subnet), None],
+            Scope::Client => [some(self.sessions.client(session)), None],
+            Scope::Group => slot.groups.map(some),
+        }
+    }
+
+    /// Whether it is certain which sessions make up a group.
+    pub(crate) fn has_certain_members(&self, group: u32) -> bool {
+        let row = self.group_rows[group as usize];
+        row != GONE && self.members.is_certain(row as usize)
+    }
+}
+
+/// A client name's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientSlot(pub(crate) u32);
+
+fn fill(slots: &mut Vec<u32>, with: impl Iterator<Item = usize>) {
+    slots.clear();
+    slots.extend(with.map(slot_id));
+}

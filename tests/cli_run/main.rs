@@ -1,0 +1,13 @@
+//! `run`, `once` and `demo` as processes, against simulated servers.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod check;
+mod demo;
+mod kill;
+mod once;
+mod process;
+mod start;
+mod stop;
+#[expect(dead_code, reason = "another test needs the rest of it")]
+#[path = "../agent/tap.rs"]
+mod tap;
