@@ -218,7 +218,7 @@ impl Engine {
             } = probe.how
                 && matches!(comparison, Comparison::Greater | Comparison::GreaterOrEqual)
             {
-                let seen = history.column(column)[held.slot as usize];
+                let seen = history.column(column).of(held.slot);
                 worst = worst.max(ratio(seen, facts.threshold(column, threshold, population)));
             }
         }
@@ -252,7 +252,7 @@ impl Engine {
                     How::Compare {
                         column, threshold, ..
                     } => (
-                        Seen::Number(history.column(column)[held.slot as usize]),
+                        Seen::Number(history.column(column).of(held.slot)),
                         Some(facts.threshold(column, threshold, population)),
                     ),
                     How::Is { wanted, .. } => (Seen::Flag(wanted), None),

@@ -322,7 +322,7 @@ fn blocked_by<'a>(
     let live = history.live(policy.scope, policy.include_private);
     let is_unknown = |column| {
         let values = history.column(column);
-        !live.is_empty() && live.iter().all(|&slot| values[slot as usize].is_nan())
+        !live.is_empty() && live.iter().all(|&slot| values.of(slot).is_nan())
     };
     let probe = table
         .probes

@@ -33,9 +33,7 @@ impl Population {
         let values = history.column(column);
         let live = history.live(scope, include_private).iter();
         let present = live.filter(|&&slot| history.is_present(scope, slot));
-        let known = present
-            .map(|&slot| values[slot as usize])
-            .filter(|v| !v.is_nan());
+        let known = present.map(|&slot| values.of(slot)).filter(|v| !v.is_nan());
         self.scratch.clear();
         self.scratch.extend(known);
         let value = nearest_rank(&mut self.scratch, quantile);

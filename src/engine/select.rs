@@ -4,9 +4,12 @@ use super::compile::{How, Probe, Table};
 use super::population::Population;
 use super::verdicts::{Subject, Verdicts};
 use crate::field::{Field, Scope};
-use crate::history::{History, transport_name};
+use crate::history::{History, Numbers, transport_name};
 use crate::policy::{Comparison, PolicySet, Threshold};
 use crate::snapshot::Snapshot;
+
+/// Numbers that are tested in one go.
+const RUN: usize = 32;
 
 /// What a test that cannot be told counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +180,7 @@ impl Facts<'_> {
 
 fn keep_compared(
     slots: &mut Vec<u32>,
-    values: &[f64],
+    values: Numbers<'_>,
     comparison: Comparison,
     threshold: f64,
     if_unknown: bool,
@@ -203,18 +206,39 @@ fn keep_compared(
 
 fn keep_numbers(
     slots: &mut Vec<u32>,
-    values: &[f64],
+    values: Numbers<'_>,
     if_unknown: bool,
     holds: impl Fn(f64) -> bool,
 ) {
-    keep(slots, |slot| {
-        let value = values[slot as usize];
-        if value.is_nan() {
-            if_unknown
-        } else {
-            holds(value)
+    // No branches here, so that several are tested at once.
+    let holds = |value: f64| (holds(value) & !value.is_nan()) | (value.is_nan() & if_unknown);
+    match values {
+        Numbers::Each(values) => keep_valued(slots, values, |&value| holds(value)),
+        Numbers::Scaled(sums, factor) => {
+            keep_valued(slots, sums, |&sum| holds(sum as f64 * factor));
         }
-    });
+    }
+}
+
+/// Leaves in `slots`, which ascend, those whose value `holds` holds for.
+fn keep_valued<T>(slots: &mut Vec<u32>, values: &[T], holds: impl Fn(&T) -> bool) {
+    let mut kept = 0;
+    for start in (0..slots.len()).step_by(RUN) {
+        let end = slots.len().min(start + RUN);
+        let (first, last) = (slots[start] as usize, slots[end - 1] as usize);
+        // Most slots are in use, so that they lie side by side, and most hold nobody who offends.
+        let is_run = last - first == end - 1 - start;
+        let any = |values: &[T]| values.iter().fold(false, |any, value| any | holds(value));
+        if is_run && !any(&values[first..=last]) {
+            continue;
+        }
+        for index in start..end {
+            let slot = slots[index];
+            slots[kept] = slot;
+            kept += usize::from(holds(&values[slot as usize]));
+        }
+    }
+    slots.truncate(kept);
 }
 
 /// Leaves in `slots` those that `holds` holds for. Whether it does is hard to foresee for the

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::History;
 use super::keys::{NONE, slot_id};
-use super::plan::{Column, WindowId};
+use super::numbers::{self, Numbers};
+use super::plan::{Column, ColumnId, WindowId};
 use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
-use crate::field::{Field, Scope};
+use crate::field::{Field, Scope, Source};
 use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
 
 /// How a windowed field comes out of a counter.
@@ -131,10 +132,16 @@ impl History {
     pub(super) fn fill_columns(&mut self, snapshot: &Snapshot) {
         let mut columns = std::mem::take(&mut self.columns);
         let mut is_counted = std::mem::take(&mut self.is_counted);
-        for (values, column) in columns.iter_mut().zip(&self.plan.columns) {
+        for (filled, column) in columns.iter_mut().zip(&self.plan.columns) {
+            if let Some(tallied) = self.tallied(column, snapshot) {
+                *filled = tallied;
+                continue;
+            }
             // What fills a column writes every slot: what is left of the last poll is not cleared.
+            let values = filled.here();
             values.resize(self.slots(column.scope), f64::NAN);
             match (Windowed::of(column.scope, column.field), column.window) {
+                _ if !is_told(column.field, snapshot) => values.fill(f64::NAN),
                 (Some(windowed), Some(window)) => {
                     self.fill_windowed(values, column, windowed, window, snapshot);
                 }
@@ -147,16 +154,62 @@ impl History {
                     _ => self.fill_sums(values, column, snapshot),
                 },
             }
-            if column.field.info().source == crate::field::Source::Cost
-                && snapshot
-                    .sessions
-                    .generation
-                    .is_some_and(|g| g != Generation::Cost)
-            {
-                values.fill(f64::NAN);
-            }
         }
         (self.columns, self.is_counted) = (columns, is_counted);
+    }
+
+    /// A column that is nothing but sums over a covered window, for every target.
+    fn tallied(&self, column: &Column, snapshot: &Snapshot) -> Option<numbers::Column> {
+        let (scope, window) = (column.scope, column.window?);
+        let windowed = Windowed::of(scope, column.field)?;
+        let is_for_all = scope != Scope::Group
+            && column.field.info().source != Source::Inspection
+            && is_told(column.field, snapshot);
+        let factor = self.factor(windowed, window).filter(|_| is_for_all)?;
+        Some(numbers::Column::Tallied {
+            scope,
+            counter: windowed.counter(),
+            window,
+            factor,
+        })
+    }
+
+    /// What takes a sum to the field's unit; `None` while the window is not covered.
+    fn factor(&self, windowed: Windowed, window: WindowId) -> Option<f64> {
+        let timeline = &self.timelines[window.0];
+        let span_s = timeline.span().as_secs_f64();
+        if !timeline.is_covered() || span_s <= 0.0 {
+            return None;
+        }
+        let counter = windowed.counter();
+        Some(match windowed {
+            Windowed::Count(_) => 1.0,
+            Windowed::Rate(_) => counter.unit() / span_s,
+            Windowed::Share(_) => {
+                let total = self.server_tallies.sums(counter, window);
+                match total.and_then(|sums| sums.first()).copied().unwrap_or(0) {
+                    // Nothing at all went by: nobody had a part of it.
+                    0 => 0.0,
+                    total => 1.0 / total as f64,
+                }
+            }
+        })
+    }
+
+    /// A number or flag by target; NaN where it cannot be told.
+    pub(crate) fn column(&self, column: ColumnId) -> Numbers<'_> {
+        match &self.columns[column.0] {
+            numbers::Column::Here(values) => Numbers::Each(values),
+            &numbers::Column::Tallied {
+                scope,
+                counter,
+                window,
+                factor,
+            } => {
+                let sums = self.tallies(scope).sums(counter, window);
+                Numbers::Scaled(sums.unwrap_or_default(), factor)
+            }
+        }
     }
 
     fn fill_windowed(
@@ -169,25 +222,10 @@ impl History {
     ) {
         let counter = windowed.counter();
         let timeline = &self.timelines[window.0];
-        let span_s = timeline.span().as_secs_f64();
-        let Some(sums) = self.tallies(column.scope).sums(counter, window) else {
-            return values.fill(f64::NAN);
-        };
-        let scale = match windowed {
-            Windowed::Count(_) => 1.0,
-            Windowed::Rate(_) => counter.unit() / span_s,
-            Windowed::Share(_) => {
-                let total = self.server_tallies.sums(counter, window);
-                match total.and_then(|sums| sums.first()).copied().unwrap_or(0) {
-                    // Nothing at all went by: nobody had a part of it.
-                    0 => 0.0,
-                    total => 1.0 / total as f64,
-                }
-            }
-        };
-        if timeline.is_covered() && span_s > 0.0 {
+        let sums = self.tallies(column.scope).sums(counter, window);
+        if let Some((factor, sums)) = self.factor(windowed, window).zip(sums) {
             for (value, &sum) in values.iter_mut().zip(sums) {
-                *value = sum as f64 * scale;
+                *value = sum as f64 * factor;
             }
         } else {
             values.fill(f64::NAN);
@@ -202,7 +240,7 @@ impl History {
                 }
             }
         }
-        if column.field.info().source == crate::field::Source::Inspection {
+        if column.field.info().source == Source::Inspection {
             for (slot, value) in values.iter_mut().enumerate() {
                 let slot = self.sessions.get(slot_id(slot));
                 if slot.inspected.is_none() {
@@ -413,6 +451,12 @@ impl History {
             _ => f64::NAN,
         }
     }
+}
+
+/// Whether the server reckons what the field is about.
+fn is_told(field: Field, snapshot: &Snapshot) -> bool {
+    let generation = snapshot.sessions.generation;
+    field.info().source != Source::Cost || generation.is_none_or(|g| g == Generation::Cost)
 }
 
 /// The text fields of a session that are not interned by the history.

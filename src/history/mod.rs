@@ -13,6 +13,7 @@ mod continuity;
 mod heights;
 mod keys;
 mod members;
+mod numbers;
 mod plan;
 mod private;
 mod sessions;
@@ -40,6 +41,7 @@ use continuity::Last;
 use heights::Stall;
 use keys::slot_id;
 use members::Members;
+pub(crate) use numbers::Numbers;
 pub(crate) use plan::ColumnId;
 pub use plan::Plan;
 use private::is_private;
@@ -112,7 +114,7 @@ pub struct History {
     private: usize,
     /// Whether the server's sum of errors rose, or may have fallen by as much as it rose.
     may_have_erred: bool,
-    columns: Vec<Vec<f64>>,
+    columns: Vec<numbers::Column>,
     /// By address slot, while a column is filled.
     is_counted: Vec<bool>,
     live: [Live; Scope::ALL.len()],
@@ -150,7 +152,7 @@ impl History {
             present: 0,
             private: 0,
             may_have_erred: false,
-            columns: vec![Vec::new(); plan.columns.len()],
+            columns: plan.columns.iter().map(|_| Default::default()).collect(),
             is_counted: Vec::new(),
             live: Default::default(),
             plan,

@@ -6,7 +6,6 @@ use ipnet::IpNet;
 
 use super::History;
 use super::keys::{NONE, slot_id};
-use super::plan::ColumnId;
 use super::private::is_private;
 use super::sessions::GONE;
 use super::table::Table;
@@ -45,14 +44,15 @@ impl History {
             (Scope::Subnet, &self.subnets),
         ] {
             let Live { all, public } = &mut self.live[scope as usize];
-            fill(all, table.keys.used());
-            let is_public = |slot: &usize| {
-                table
-                    .keys
-                    .key(*slot)
-                    .is_some_and(|net| !is_private(net.addr()))
-            };
-            fill(public, table.keys.used().filter(is_public));
+            all.clear();
+            public.clear();
+            for slot in table.keys.used() {
+                all.push(slot_id(slot));
+                let net = table.keys.key(slot);
+                if net.is_some_and(|net| !is_private(net.addr())) {
+                    public.push(slot_id(slot));
+                }
+            }
         }
     }
 
@@ -64,11 +64,6 @@ impl History {
             Scope::Address | Scope::Subnet if !include_private => &live.public,
             _ => &live.all,
         }
-    }
-
-    /// A number or flag by target; NaN where it cannot be told.
-    pub(crate) fn column(&self, column: ColumnId) -> &[f64] {
-        &self.columns[column.0]
     }
 
     /// Distinguishes the targets that a slot has had.

@@ -69,7 +69,7 @@ impl Watch {
         let live = self.history.live(scope, true).iter();
         live.map(|&slot| {
             let target = self.history.target(scope, slot).to_string();
-            (target, values[slot as usize])
+            (target, values.of(slot))
         })
         .collect()
     }

@@ -1,0 +1,56 @@
+//! The numbers of one column at one poll, as the engine reads them.
+
+use super::plan::WindowId;
+use super::tally::Counter;
+use crate::field::Scope;
+
+/// A number by slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Numbers<'a> {
+    /// As they are; NaN where it cannot be told.
+    Each(&'a [f64]),
+    /// Sums over a window, each to be multiplied by the factor.
+    Scaled(&'a [u64], f64),
+}
+
+impl Numbers<'_> {
+    /// The number of a slot.
+    pub(crate) fn of(self, slot: u32) -> f64 {
+        match self {
+            Self::Each(values) => values[slot as usize],
+            Self::Scaled(sums, factor) => sums[slot as usize] as f64 * factor,
+        }
+    }
+}
+
+/// Where the numbers of a column stand.
+#[derive(Debug)]
+pub(super) enum Column {
+    Here(Vec<f64>),
+    /// In the tallies: copying them would take longer than what is done with them.
+    Tallied {
+        scope: Scope,
+        counter: Counter,
+        window: WindowId,
+        factor: f64,
+    },
+}
+
+impl Default for Column {
+    fn default() -> Self {
+        Self::Here(Vec::new())
+    }
+}
+
+impl Column {
+    /// The numbers, to be written: of the last poll's some may be left.
+    pub(super) fn here(&mut self) -> &mut Vec<f64> {
+        if matches!(self, Self::Tallied { .. }) {
+            *self = Self::default();
+        }
+        match self {
+            Self::Here(values) => values,
+            Self::Tallied { .. } => unreachable!("it has just been replaced"),
+        }
+    }
+}
