@@ -7,7 +7,7 @@ use crate::decision::{Decision, Epoch};
 use crate::engine::{Engine, Pending, Protection};
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
 use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
-use crate::policy::{Mode, Policy, PolicySet};
+use crate::policy::{Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::wire::Inspection;
@@ -161,9 +161,9 @@ impl Warden {
         self.engine.pending(&self.history, snapshot)
     }
 
-    /// The policies that cannot be judged yet or on this release, each with the field that is
-    /// unknown.
-    pub fn unjudged(&self) -> Vec<(&Policy, &str)> {
+    /// The policies that cannot be judged yet or on this release, each with the test that cannot
+    /// be told.
+    pub fn unjudged(&self) -> Vec<(&Policy, &Test)> {
         self.engine.unjudged(&self.history)
     }
 

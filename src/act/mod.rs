@@ -3,7 +3,8 @@
 //! Dry-run differs from enforcing here and nowhere else. An intent is in the journal before the
 //! server is asked; what the server says of each session becomes the outcome.
 
-mod logging;
+mod daemon;
+mod log;
 mod words;
 
 use std::fmt::Write as _;
@@ -11,18 +12,16 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use self::words::{Words, is_unsent};
+use daemon::change_daemon;
+use words::Words;
+
 use crate::decision::{Decision, Epoch, Outcome, Suppression};
 use crate::escape;
 use crate::journal::{DecisionId, Entry, Journal, JournalError, LogRun, LogStart, StateChange};
 use crate::limits::{Bucket, Budget, Cooldown, Ruling, Verdict};
-use crate::policy::reading::read_bounded;
-use crate::policy::{Action, DaemonTarget, Mode, Quota};
-use crate::redact::{SecretUrls, redact};
+use crate::policy::{Action, Mode, Quota};
+use crate::redact::redact;
 use crate::rpc::{Client, Disconnected};
-
-/// A file of daemons' URLs is not longer.
-const URLS_BYTES_MAX: usize = 64 * 1_024;
 
 /// A decision that went through the limits, and what came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -269,60 +268,6 @@ async fn disconnect(carried: &mut [Carried], intended: &[usize], client: &mut Cl
             *outcome = words.outcome(&decision.sessions, "disconnected", |Disconnected| None);
         }
     }
-}
-
-async fn change_daemon(carried: &mut [Carried], intended: &[usize], client: &mut Client) {
-    for &i in intended {
-        let Carried {
-            decision,
-            outcome,
-            unsent,
-            ..
-        } = &mut carried[i];
-        let Action::DaemonUrl { to } = &decision.action else {
-            continue;
-        };
-        let said = match daemon_urls(to) {
-            Err(detail) => Err(detail),
-            Ok(urls) => {
-                let said = client.daemon_url(decision.epoch, &urls).await;
-                *unsent = usize::from(said.as_ref().is_err_and(is_unsent));
-                said.map_err(|error| error.to_string())
-            }
-        };
-        *outcome = match said {
-            Ok(detail) => Outcome::Executed { detail },
-            Err(detail) => Outcome::Failed { detail },
-        };
-    }
-}
-
-fn daemon_urls(to: &DaemonTarget) -> Result<SecretUrls, String> {
-    let text = match to {
-        // The empty text is the server's word for its own DAEMON_URL.
-        DaemonTarget::Default => return Ok(SecretUrls::new("")),
-        DaemonTarget::Env(name) => std::env::var(&**name).map_err(|_| {
-            format!("the environment variable `{name}` is not set: set it to the daemons' URLs")
-        })?,
-        DaemonTarget::File(path) => read_bounded((**path).as_ref(), URLS_BYTES_MAX)
-            .map_err(|error| format!("cannot read the daemons' URLs from `{path}`: {error}"))?,
-    };
-    let urls: Vec<&str> = text
-        .split([',', '\n'])
-        .map(str::trim)
-        .filter(|url| !url.is_empty())
-        .collect();
-    if text.len() > URLS_BYTES_MAX {
-        return Err(format!(
-            "the list of daemons' URLs is longer than {URLS_BYTES_MAX} bytes"
-        ));
-    }
-    if urls.is_empty() {
-        return Err(
-            "the list of daemons' URLs is empty: an empty list would mean the default".into(),
-        );
-    }
-    Ok(SecretUrls::new(urls.join(",")))
 }
 
 fn alert(carried: &mut [Carried], intended: &[usize]) {

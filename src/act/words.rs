@@ -1,4 +1,4 @@
-//! What the server said of each session, as an outcome.
+//! What the server says of each session that it was asked about, and the outcome that makes.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;

@@ -187,12 +187,7 @@ async fn sample(
     }
     summary.samples = args.samples;
     let pending = agent.pending();
-    let unjudged: Vec<(String, String)> = agent
-        .warden()
-        .unjudged()
-        .into_iter()
-        .map(|(policy, field)| (policy.name.to_string(), field.to_owned()))
-        .collect();
+    let unjudged = unjudged(&agent, args);
     (summary.pending, summary.unjudged) = (pending.len(), unjudged.len());
     let snapshot = agent.snapshot();
     match args.format {
@@ -204,6 +199,37 @@ async fn sample(
     } else {
         Exit::Ok
     })
+}
+
+/// A policy that these samples do not suffice for.
+#[derive(Debug, Serialize)]
+struct Unjudged {
+    policy: String,
+    field: String,
+    why: String,
+}
+
+fn unjudged(agent: &Agent, args: &Args) -> Vec<Unjudged> {
+    let capabilities = agent.snapshot().map(Snapshot::capabilities);
+    let watched = args.interval * (args.samples - 1);
+    let unjudged = agent.warden().unjudged().into_iter();
+    unjudged
+        .map(|(policy, test)| Unjudged {
+            policy: policy.name.to_string(),
+            field: test.field_written.to_string(),
+            why: if capabilities.is_some_and(|server| !server.gives(test.field)) {
+                "this server does not give it".to_owned()
+            } else if test.field.info().windowed {
+                format!(
+                    "its window is {}, these samples span {}; take more, or let them be further apart",
+                    format_duration(policy.window),
+                    format_duration(watched),
+                )
+            } else {
+                "the server does not tell it now".to_owned()
+            },
+        })
+        .collect()
 }
 
 /// What policies ask for and this release does not tell.
@@ -241,7 +267,7 @@ fn tell_end(
     args: &Args,
     snapshot: Option<&Snapshot>,
     pending: &[Pending],
-    unjudged: &[(String, String)],
+    unjudged: &[Unjudged],
     summary: &Summary,
     screen: &mut Screen,
 ) -> std::io::Result<()> {
@@ -258,10 +284,11 @@ fn tell_end(
             12,
         )?;
     }
-    for (policy, field) in unjudged {
-        screen.line(format!(
-            "{WARN}not judged{WARN:#}  {HEAD}{policy}{HEAD:#}: `{field}` cannot be told from these samples"
-        ))?;
+    for Unjudged { policy, field, why } in unjudged {
+        let line = format!(
+            "{WARN}not judged{WARN:#}  {HEAD}{policy}{HEAD:#}: `{field}` is not known: {why}"
+        );
+        screen.entry(&line, 12)?;
     }
     if summary.decisions + pending.len() + unjudged.len() > 0 {
         screen.line("")?;
@@ -381,16 +408,10 @@ struct PendingJson<'a> {
     evidence: &'a [Evidence],
 }
 
-#[derive(Serialize)]
-struct UnjudgedJson<'a> {
-    policy: &'a str,
-    field: &'a str,
-}
-
 fn write_end(
     snapshot: Option<&Snapshot>,
     pending: &[Pending],
-    unjudged: &[(String, String)],
+    unjudged: &[Unjudged],
     summary: &Summary,
     screen: &mut Screen,
 ) -> std::io::Result<()> {
@@ -410,8 +431,8 @@ fn write_end(
             },
         )?;
     }
-    for (policy, field) in unjudged {
-        screen.json("unjudged", &UnjudgedJson { policy, field })?;
+    for unjudged in unjudged {
+        screen.json("unjudged", unjudged)?;
     }
     screen.json("summary", summary)
 }

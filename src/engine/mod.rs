@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::decision::{Decision, Epoch, Evidence, Suppression, Target};
 use crate::history::{History, Plan};
-use crate::policy::{AllOf, Policy, PolicySet};
+use crate::policy::{AllOf, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -207,18 +207,18 @@ impl Engine {
         pending
     }
 
-    /// The policies that test a number which is unknown for every target, each with the field: the
+    /// The policies that test a number which is unknown for every target, each with that test: the
     /// window is not covered yet, or the release does not tell.
-    pub fn unjudged(&self, history: &History) -> Vec<(&Policy, &str)> {
+    pub fn unjudged(&self, history: &History) -> Vec<(&Policy, &Test)> {
         let mut unjudged = Vec::new();
         for compiled in &self.compiled {
             let policy = &self.set.policies[compiled.policy];
             let tables = policy.when.any.iter().zip(&compiled.when);
-            let blocked: Option<Vec<&str>> = tables
+            let blocked: Option<Vec<&Test>> = tables
                 .map(|(all, table)| blocked_by(history, policy, all, table))
                 .collect();
-            let field = blocked.and_then(|fields| fields.first().copied());
-            unjudged.extend(field.map(|field| (policy, field)));
+            let test = blocked.and_then(|tests| tests.first().copied());
+            unjudged.extend(test.map(|test| (policy, test)));
         }
         unjudged
     }
@@ -312,13 +312,13 @@ fn sort_worst_first(proposals: &mut [Proposal], set: &PolicySet) {
     });
 }
 
-/// The first field of a table that is unknown for every target, if there are targets.
+/// The first test of a table whose number is unknown for every target, if there are targets.
 fn blocked_by<'a>(
     history: &History,
     policy: &Policy,
     all: &'a AllOf,
     table: &compile::Table,
-) -> Option<&'a str> {
+) -> Option<&'a Test> {
     let live = history.live(policy.scope, policy.include_private);
     let is_unknown = |column| {
         let values = history.column(column);
@@ -328,5 +328,5 @@ fn blocked_by<'a>(
         .probes
         .iter()
         .find(|probe| probe.how.column().is_some_and(is_unknown))?;
-    Some(&all.tests[probe.test].field_written)
+    Some(&all.tests[probe.test])
 }

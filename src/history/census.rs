@@ -22,7 +22,11 @@ const GROUP_COUNTERS: [Counter; 6] = [
 
 impl History {
     pub(super) fn begin_tables(&mut self, snapshot: &Snapshot, at: Timestamp) {
-        self.sessions.begin();
+        let (sessions, groups) = (snapshot.sessions.len(), snapshot.groups.len());
+        self.sessions.begin(sessions);
+        self.addresses.keys.reserve(sessions);
+        self.subnets.keys.reserve(sessions);
+        self.groups.keys.reserve(groups);
         self.session_deltas.clear(self.sessions.len());
         self.server_deltas.clear(1);
         self.addresses.begin();
@@ -79,7 +83,7 @@ impl History {
         } = self;
         sessions.end(at, snapshot.epoch, |index, slot, client, visit| {
             has_left = true;
-            session_tallies.clear_slot(index as usize);
+            session_tallies.clear_slot(index);
             server_deltas.add(Counter::Gone, 0, 1);
             server_deltas.add(Counter::Brief, 0, u64::from(visit.is_brief));
             addresses.leave(slot.address, visit, at);
@@ -141,7 +145,7 @@ impl History {
             if amount == 0 {
                 continue;
             }
-            self.session_deltas.add(counter, slot as usize, amount);
+            self.session_deltas.add(counter, slot, amount);
             self.server_deltas.add(counter, 0, amount);
             self.addresses.add(address, counter, amount);
             self.subnets.add(subnet, counter, amount);
@@ -155,10 +159,10 @@ impl History {
         self.members.assign(snapshot);
         self.group_rows.clear();
         self.group_rows.resize(self.groups.keys.len(), GONE);
-        let mut slot_of_row = Vec::with_capacity(groups.len());
+        self.group_slots.clear();
         for (row, name) in groups.name.iter().enumerate() {
             let slot = self.groups.keys.slot(groups.names.get(*name), at);
-            slot_of_row.push(slot);
+            self.group_slots.push(slot);
             if slot == NONE {
                 continue;
             }
@@ -187,7 +191,7 @@ impl History {
             let mut of = self
                 .members
                 .of_session(row as usize)
-                .map(|row| slot_of_row[row as usize]);
+                .map(|row| self.group_slots[row as usize]);
             session.groups = [of.next().unwrap_or(NONE), of.next().unwrap_or(NONE)];
             for group in session.groups.into_iter().filter(|&group| group != NONE) {
                 for counter in GROUP_COUNTERS {

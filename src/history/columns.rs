@@ -130,6 +130,7 @@ impl History {
 
     pub(super) fn fill_columns(&mut self, snapshot: &Snapshot) {
         let mut columns = std::mem::take(&mut self.columns);
+        let mut is_counted = std::mem::take(&mut self.is_counted);
         for (values, column) in columns.iter_mut().zip(&self.plan.columns) {
             // What fills a column writes every slot: what is left of the last poll is not cleared.
             values.resize(self.slots(column.scope), f64::NAN);
@@ -140,6 +141,9 @@ impl History {
                 _ => match column.scope {
                     Scope::Server => values[0] = self.server_value(column.field, snapshot),
                     Scope::Session => self.fill_session(values, column, snapshot),
+                    _ if column.field == Field::Addresses => {
+                        self.fill_addresses(values, &mut is_counted);
+                    }
                     _ => self.fill_sums(values, column, snapshot),
                 },
             }
@@ -152,7 +156,7 @@ impl History {
                 values.fill(f64::NAN);
             }
         }
-        self.columns = columns;
+        (self.columns, self.is_counted) = (columns, is_counted);
     }
 
     fn fill_windowed(
@@ -294,7 +298,6 @@ impl History {
             (_, Field::SessionsShare) => {
                 self.fill_presence(values, column.scope, 1.0 / (self.present.max(1) as f64));
             }
-            (_, Field::Addresses) => self.fill_addresses(values),
             (scope, field) => {
                 let Some(value) = summed(field) else {
                     return values.fill(f64::NAN);
@@ -327,9 +330,10 @@ impl History {
     }
 
     /// Counts each present address once, by any of its sessions.
-    fn fill_addresses(&self, values: &mut [f64]) {
+    fn fill_addresses(&self, values: &mut [f64], is_counted: &mut Vec<bool>) {
         values.fill(0.0);
-        let mut is_counted = vec![false; self.addresses.keys.len()];
+        is_counted.clear();
+        is_counted.resize(self.addresses.keys.len(), false);
         for (index, _) in self.sessions.connected() {
             let slot = self.sessions.get(slot_id(index));
             if slot.address == NONE || slot.subnet == NONE {

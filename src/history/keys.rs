@@ -105,6 +105,20 @@ impl<K: Hash + Eq> Keys<K> {
         index
     }
 
+    /// Makes room for `slots` in one go. Growing to it step by step leaves the smaller tables behind
+    /// as holes in the heap.
+    pub(super) fn reserve(&mut self, slots: usize) {
+        let slots = slots.min(self.cap);
+        self.slots.reserve(slots.saturating_sub(self.slots.len()));
+        self.presence
+            .reserve(slots.saturating_sub(self.presence.len()));
+        let hashes = &self.slots;
+        self.table
+            .reserve(slots.saturating_sub(self.table.len()), |&slot| {
+                hashes[slot as usize].hash
+            });
+    }
+
     fn vacant(&mut self) -> Option<u32> {
         if let Some(slot) = self.free.pop() {
             return Some(slot);
@@ -142,7 +156,7 @@ impl<K: Hash + Eq> Keys<K> {
 
     /// Frees what has had no session since `start`, when the longest window began, and if the table
     /// is full nonetheless the longest absent eighth; hands each slot to `freed`.
-    pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(usize)) {
+    pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(u32)) {
         let is_full = self.table.len() >= self.cap;
         let mut absent: Vec<(Timestamp, u32)> = (0_u32..)
             .zip(&self.presence)
@@ -162,7 +176,7 @@ impl<K: Hash + Eq> Keys<K> {
                 entry.remove();
             }
             self.free.push(index);
-            freed(index as usize);
+            freed(index);
         }
     }
 

@@ -48,6 +48,11 @@ pub(super) struct Members {
     of_session: Vec<[Option<u32>; 2]>,
     /// By group row.
     is_certain: Vec<bool>,
+    /// By group row, while members are found: how many there are for certain, and how many more
+    /// there may be.
+    certain: Vec<u64>,
+    possible: Vec<u64>,
+    undecided: Vec<(usize, u32)>,
     subnets: HashMap<IpNet, u32>,
     slices: HashMap<u64, u32>,
 }
@@ -74,6 +79,7 @@ impl Members {
         self.is_certain.clear();
         self.is_certain.resize(groups.len(), false);
         self.subnets.clear();
+        self.subnets.reserve(groups.len());
         self.slices.clear();
         let mut widths = Vec::new();
         let mut slice_length = None;
@@ -113,7 +119,7 @@ impl Members {
             v4: v4.unwrap_or(32),
             v6: v6.unwrap_or(128),
         };
-        let mut counts = vec![0_u64; snapshot.groups.len()];
+        let counts = zeros(&mut self.certain, snapshot.groups.len());
         for (row, peer) in snapshot.sessions.peer.iter().enumerate() {
             let Some(address) = peer.0.map(|peer| peer.ip()) else {
                 continue;
@@ -141,9 +147,9 @@ impl Members {
         let Some(bounds) = StartBounds::new(snapshot) else {
             return;
         };
-        let mut certain = vec![0_u64; snapshot.groups.len()];
-        let mut possible = vec![0_u64; snapshot.groups.len()];
-        let mut undecided = Vec::new();
+        let certain = zeros(&mut self.certain, snapshot.groups.len());
+        let possible = zeros(&mut self.possible, snapshot.groups.len());
+        self.undecided.clear();
         for (row, &age_s) in snapshot.sessions.age_s.iter().enumerate() {
             let Some((first, last)) = bounds.slices(age_s, length) else {
                 // Who knows where it belongs: no slice is certain.
@@ -159,7 +165,7 @@ impl Members {
             for slice in first..=last {
                 if let Some(&group) = self.slices.get(&slice) {
                     possible[group as usize] += 1;
-                    undecided.push((row, group));
+                    self.undecided.push((row, group));
                 }
             }
         }
@@ -169,13 +175,19 @@ impl Members {
             self.is_certain[group] =
                 counted == certain[group] || counted == certain[group] + possible[group];
         }
-        for (row, group) in undecided {
+        for &(row, group) in &self.undecided {
             let index = group as usize;
             if self.is_certain[index] && snapshot.groups.sessions[index] > certain[index] {
                 self.of_session[row][1] = Some(group);
             }
         }
     }
+}
+
+fn zeros(counts: &mut Vec<u64>, len: usize) -> &mut [u64] {
+    counts.clear();
+    counts.resize(len, 0);
+    counts
 }
 
 /// Bounds of a session's start, counted from the server's, in seconds.

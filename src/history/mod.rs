@@ -100,6 +100,8 @@ pub struct History {
     /// doings uncounted.
     group_rows: Vec<u32>,
     group_unsure_at: Vec<Timestamp>,
+    /// By the snapshot's group row: the group's slot.
+    group_slots: Vec<u32>,
     /// By the snapshot's name: the client's slot.
     client_slots: Vec<u32>,
     daemon_height: Stall,
@@ -111,6 +113,8 @@ pub struct History {
     /// Whether the server's sum of errors rose, or may have fallen by as much as it rose.
     may_have_erred: bool,
     columns: Vec<Vec<f64>>,
+    /// By address slot, while a column is filled.
+    is_counted: Vec<bool>,
     live: [Live; Scope::ALL.len()],
 }
 
@@ -137,6 +141,7 @@ impl History {
             server_tallies: Tallies::default(),
             members: Members::default(),
             group_rows: Vec::new(),
+            group_slots: Vec::new(),
             group_unsure_at: Vec::new(),
             client_slots: Vec::new(),
             daemon_height: Stall::default(),
@@ -146,6 +151,7 @@ impl History {
             private: 0,
             may_have_erred: false,
             columns: vec![Vec::new(); plan.columns.len()],
+            is_counted: Vec::new(),
             live: Default::default(),
             plan,
         };
@@ -213,8 +219,7 @@ impl History {
         if let Some(slot) = self.sessions.find(id) {
             let at = self.last.as_ref().map(|last| last.at).unwrap_or_default();
             let errors = self.sessions.inspected(slot, inspection, &self.methods, at);
-            self.session_deltas
-                .add(Counter::Errors, slot as usize, errors);
+            self.session_deltas.add(Counter::Errors, slot, errors);
         }
     }
 

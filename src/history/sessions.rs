@@ -240,10 +240,23 @@ impl SessionTable {
         self.free.reverse();
     }
 
-    /// Before the rows of a poll are matched.
-    pub(super) fn begin(&mut self) {
-        self.cursor = 0;
+    /// Before the rows of a poll are matched, of which there are at most `rows`.
+    pub(super) fn begin(&mut self, rows: usize) {
+        // In one go, as in the tables of targets.
+        let rows = rows.min(self.cap);
+        let more = rows.saturating_sub(self.slots.len());
+        self.slots.reserve(more);
+        for column in [&mut self.rows, &mut self.generations, &mut self.clients] {
+            column.reserve(more);
+        }
         self.next_order.clear();
+        self.next_order.reserve(rows);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.by_id
+            .reserve(rows.saturating_sub(self.by_id.len()), |&slot| {
+                hasher.hash_one(slots[slot as usize].session.id)
+            });
+        self.cursor = 0;
         self.rows.fill(GONE);
     }
 

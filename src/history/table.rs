@@ -45,7 +45,7 @@ impl<K: Hash + Eq> Table<K> {
 
     pub(super) fn add(&mut self, slot: u32, counter: Counter, amount: u64) {
         if slot != NONE && amount != 0 {
-            self.deltas.add(counter, slot as usize, amount);
+            self.deltas.add(counter, slot, amount);
         }
     }
 
@@ -53,9 +53,9 @@ impl<K: Hash + Eq> Table<K> {
     pub(super) fn leave(&mut self, slot: u32, visit: Visit, now: Timestamp) {
         if slot != NONE {
             self.keys.touch(slot, now);
-            self.deltas.add(Counter::Gone, slot as usize, 1);
+            self.deltas.add(Counter::Gone, slot, 1);
             self.deltas
-                .add(Counter::Brief, slot as usize, u64::from(visit.is_brief));
+                .add(Counter::Brief, slot, u64::from(visit.is_brief));
         }
     }
 

@@ -37,7 +37,14 @@ impl Counter {
 #[derive(Debug, Default)]
 pub(super) struct Deltas {
     wanted: [bool; Counter::COUNT],
-    by_counter: [Vec<u64>; Counter::COUNT],
+    by_counter: [Amounts; Counter::COUNT],
+}
+
+#[derive(Debug, Default)]
+struct Amounts {
+    by_slot: Vec<u64>,
+    /// The slots whose amount is not 0, each once: at most polls most sessions do nothing.
+    touched: Vec<u32>,
 }
 
 impl Deltas {
@@ -48,25 +55,32 @@ impl Deltas {
 
     pub(super) fn clear(&mut self, slots: usize) {
         let wanted = self.by_counter.iter_mut().zip(self.wanted);
-        for (deltas, _) in wanted.filter(|(_, is_wanted)| *is_wanted) {
-            deltas.clear();
-            deltas.resize(slots, 0);
+        for (amounts, _) in wanted.filter(|(_, is_wanted)| *is_wanted) {
+            for slot in amounts.touched.drain(..) {
+                amounts.by_slot[slot as usize] = 0;
+            }
+            amounts.by_slot.resize(slots, 0);
         }
     }
 
-    pub(super) fn add(&mut self, counter: Counter, slot: usize, amount: u64) {
-        if !self.wanted[counter as usize] {
+    pub(super) fn add(&mut self, counter: Counter, slot: u32, amount: u64) {
+        if amount == 0 || !self.wanted[counter as usize] {
             return;
         }
-        let deltas = &mut self.by_counter[counter as usize];
-        if slot >= deltas.len() {
-            deltas.resize(slot + 1, 0);
+        let Amounts { by_slot, touched } = &mut self.by_counter[counter as usize];
+        let index = slot as usize;
+        if index >= by_slot.len() {
+            by_slot.resize(index + 1, 0);
         }
-        deltas[slot] = deltas[slot].saturating_add(amount);
+        if by_slot[index] == 0 {
+            touched.push(slot);
+        }
+        by_slot[index] = by_slot[index].saturating_add(amount);
     }
 
+    /// By slot; slots beyond are at 0.
     pub(super) fn of(&self, counter: Counter) -> &[u64] {
-        &self.by_counter[counter as usize]
+        &self.by_counter[counter as usize].by_slot
     }
 }
 
@@ -74,6 +88,8 @@ impl Deltas {
 #[derive(Debug, Default)]
 pub(super) struct Tallies {
     tallies: Vec<Tally>,
+    /// Slots whose targets are gone, but may still be listed in bins.
+    cleared: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -81,8 +97,20 @@ struct Tally {
     counter: Counter,
     window: WindowId,
     sums: Vec<u64>,
-    bins: Vec<Vec<u64>>,
+    bins: Vec<Bin>,
 }
+
+/// What happened in a part of the window.
+#[derive(Debug, Default)]
+struct Bin {
+    /// As long as only few slots have any: who comes and who goes is few at most times.
+    few: Vec<(u32, u64)>,
+    /// From then on; empty before.
+    by_slot: Vec<u64>,
+}
+
+/// A bin goes by slot when more than this part of the slots would be listed.
+const FEW: usize = 8;
 
 impl Tallies {
     /// Sees to it that `counter` is summed over `window`.
@@ -99,6 +127,7 @@ impl Tallies {
 
     /// Forgets all sums.
     pub(super) fn reset(&mut self) {
+        self.cleared.clear();
         for tally in &mut self.tallies {
             tally.sums.clear();
             tally.bins.clear();
@@ -107,9 +136,13 @@ impl Tallies {
 
     /// Adds what happened since the last poll, drops what has left the windows.
     pub(super) fn fold(&mut self, deltas: &Deltas, slots: usize, timelines: &[Timeline]) {
+        self.cleared.sort_unstable();
         for tally in &mut self.tallies {
-            tally.fold(deltas.of(tally.counter), slots, &timelines[tally.window.0]);
+            let amounts = &deltas.by_counter[tally.counter as usize];
+            tally.unlist(&self.cleared);
+            tally.fold(amounts, slots, &timelines[tally.window.0]);
         }
+        self.cleared.clear();
     }
 
     /// The sum by slot, if it is kept.
@@ -121,37 +154,75 @@ impl Tallies {
     }
 
     /// Makes a slot ready for another target.
-    pub(super) fn clear_slot(&mut self, slot: usize) {
+    pub(super) fn clear_slot(&mut self, slot: u32) {
         for tally in &mut self.tallies {
-            for column in std::iter::once(&mut tally.sums).chain(&mut tally.bins) {
-                if let Some(sum) = column.get_mut(slot) {
+            let bins = tally.bins.iter_mut().map(|bin| &mut bin.by_slot);
+            for column in std::iter::once(&mut tally.sums).chain(bins) {
+                if let Some(sum) = column.get_mut(slot as usize) {
                     *sum = 0;
                 }
             }
         }
+        self.cleared.push(slot);
     }
 }
 
 impl Tally {
-    fn fold(&mut self, deltas: &[u64], slots: usize, timeline: &Timeline) {
+    /// `slots` is sorted.
+    fn unlist(&mut self, slots: &[u32]) {
+        if !slots.is_empty() {
+            for bin in &mut self.bins {
+                bin.few
+                    .retain(|(slot, _)| slots.binary_search(slot).is_err());
+            }
+        }
+    }
+
+    fn fold(&mut self, amounts: &Amounts, slots: usize, timeline: &Timeline) {
         let turn = timeline.turn();
         self.sums.resize(slots, 0);
         while self.bins.len() <= turn.open {
-            self.bins.push(Vec::new());
+            self.bins.push(Bin::default());
         }
         for &expired in &turn.expired {
             if let Some(bin) = self.bins.get_mut(expired) {
-                for (sum, gone) in self.sums.iter_mut().zip(bin.iter_mut()) {
-                    *sum = sum.saturating_sub(*gone);
-                    *gone = 0;
-                }
+                bin.take_from(&mut self.sums);
             }
         }
-        let bin = &mut self.bins[turn.open];
-        bin.resize(slots, 0);
-        for ((sum, bin), &delta) in self.sums.iter_mut().zip(bin.iter_mut()).zip(deltas) {
-            *sum = sum.saturating_add(delta);
-            *bin = bin.saturating_add(delta);
+        self.bins[turn.open].add_to(&mut self.sums, amounts);
+    }
+}
+
+impl Bin {
+    fn add_to(&mut self, sums: &mut [u64], amounts: &Amounts) {
+        let Amounts { by_slot, touched } = amounts;
+        let of = |slot: u32| by_slot[slot as usize];
+        for &slot in touched {
+            let sum = &mut sums[slot as usize];
+            *sum = sum.saturating_add(of(slot));
+        }
+        if self.by_slot.is_empty() && self.few.len() + touched.len() <= sums.len() / FEW {
+            self.few
+                .extend(touched.iter().map(|&slot| (slot, of(slot))));
+            return;
+        }
+        self.by_slot.resize(sums.len(), 0);
+        let listed = self.few.drain(..);
+        for (slot, amount) in listed.chain(touched.iter().map(|&slot| (slot, of(slot)))) {
+            let bin = &mut self.by_slot[slot as usize];
+            *bin = bin.saturating_add(amount);
+        }
+    }
+
+    /// Takes all that is in it out of the sums, and leaves it empty.
+    fn take_from(&mut self, sums: &mut [u64]) {
+        for (slot, amount) in self.few.drain(..) {
+            let sum = &mut sums[slot as usize];
+            *sum = sum.saturating_sub(amount);
+        }
+        for (sum, amount) in sums.iter_mut().zip(&mut self.by_slot) {
+            *sum = sum.saturating_sub(*amount);
+            *amount = 0;
         }
     }
 }

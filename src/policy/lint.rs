@@ -24,7 +24,8 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    const fn gives(self, field: Field) -> bool {
+    /// Whether the server gives a field.
+    pub const fn gives(self, field: Field) -> bool {
         match field.info().source {
             Source::Protocol => self.protocol,
             Source::Cost => self.cost,

@@ -521,7 +521,7 @@ fn unjudged_says_which_field_is_not_known() {
     let unjudged = |judge: &Judge| {
         let unjudged = judge.engine.unjudged(&judge.history).into_iter();
         unjudged
-            .map(|(policy, field)| format!("{} {field}", policy.name))
+            .map(|(policy, test)| format!("{} {}", policy.name, test.field_written))
             .collect::<Vec<_>>()
     };
     assert_eq!(unjudged(&judge), ["rate sent_rate", "cost cost"]);

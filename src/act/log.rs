@@ -1,7 +1,7 @@
-//! Log runs: sessions that the server logs for a while, and what must be undone of that.
+//! Logging for a while: switched on once, switched off once, across restarts too.
 //!
-//! `log` is a toggle, and operators use it too, so nothing is asked for that the `L` flag of the last
-//! snapshot does not call for, and what somebody else did in between is put back.
+//! `log` is a toggle, so the server's flag is read before anything is asked, and what an operator
+//! switched is left as it is.
 
 use std::collections::HashMap;
 
