@@ -1,4 +1,4 @@
-//! What the agent takes in memory, and how often it asks for it.
+//! What the agent takes in memory.
 //!
 //! For each size a fresh process polls a server in this one over TCP, with the shipped policies and
 //! the default bounds, and tells its peak. Time is the process's own: it waits for no window.
@@ -14,18 +14,14 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use allocation_counter::{AllocationInfo, measure};
 use crowd::{Crowd, INTERVAL};
 use electrumx_warden::agent::{Agent, AgentOptions};
 use electrumx_warden::journal::{Journal, Retention};
 use electrumx_warden::policy::PolicySet;
 use electrumx_warden::poll::Clock;
 use electrumx_warden::rpc::{Client, ClientOptions};
-use electrumx_warden::snapshot::Snapshot;
 use electrumx_warden::time::Timestamp;
 use electrumx_warden::warden::{Settings, Warden};
-use electrumx_warden::wire::{GroupsSeed, SessionsSeed};
-use serde::de::DeserializeSeed;
 
 /// Sessions, and the MiB that the agent may take with them.
 const SIZES: [(usize, f64); 3] = [(1_000, 16.0), (10_000, f64::INFINITY), (100_000, 128.0)];
@@ -36,20 +32,16 @@ fn main() -> ExitCode {
     if let Ok(addr) = std::env::var("WARDEN_BENCH_SERVER") {
         return watch(addr);
     }
-    println!("sessions | peak MiB, at most | allocations a poll, KiB");
+    println!("sessions | peak MiB | at most");
     let mut is_good = true;
     for (sessions, peak_max) in SIZES {
         let peak = peak_mib(sessions);
-        let steady = steady_state(sessions);
-        let at_most = match peak_max.is_finite() {
-            true => format!("{peak_max:.0}"),
-            false => String::new(),
+        let at_most = if peak_max.is_finite() {
+            peak_max.to_string()
+        } else {
+            String::new()
         };
-        println!(
-            "{sessions:>8} | {peak:>8.1}  {at_most:>7} | {:>18}  {:>3}",
-            steady.count_total,
-            steady.bytes_total / 1_024,
-        );
+        println!("{sessions:>8} | {peak:>8.1} | {at_most:>7}");
         is_good &= peak < peak_max;
     }
     if is_good {
@@ -64,35 +56,6 @@ fn shipped() -> PolicySet {
     PolicySet::load(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")])
         .set
         .expect("the shipped policies are good")
-}
-
-/// The median poll, once every window is covered.
-fn steady_state(sessions: usize) -> AllocationInfo {
-    let mut crowd = Crowd::new(sessions, 1);
-    let mut warden = Warden::new(shipped(), Settings::default());
-    let mut snapshot = Snapshot::default();
-    let (mut rows, mut groups) = (Vec::new(), Vec::new());
-    let mut polls: Vec<AllocationInfo> = (0..2 * POLLS)
-        .map(|_| {
-            crowd.write_sessions(&mut rows);
-            crowd.write_groups(&mut groups);
-            crowd.date(&mut snapshot);
-            crowd.advance();
-            measure(|| {
-                let mut json = serde_json::Deserializer::from_slice(&rows);
-                let decoded = SessionsSeed(&mut snapshot.sessions).deserialize(&mut json);
-                decoded.expect("a good reply");
-                let mut json = serde_json::Deserializer::from_slice(&groups);
-                let decoded = GroupsSeed(&mut snapshot.groups).deserialize(&mut json);
-                decoded.expect("a good reply");
-                warden.observe(&snapshot);
-                warden.judge(&snapshot);
-            })
-        })
-        .skip(POLLS)
-        .collect();
-    polls.sort_by_key(|poll| poll.bytes_total);
-    polls[POLLS / 2]
 }
 
 /// The peak of an agent in a process of its own.

@@ -31,6 +31,8 @@ pub(crate) struct Crowd {
     sessions: Vec<Session>,
     next_id: u64,
     uptime_s: f64,
+    /// How many leave and come between two polls.
+    pub(crate) comers: usize,
 }
 
 struct Session {
@@ -66,6 +68,7 @@ impl Crowd {
             sessions: Vec::with_capacity(sessions),
             next_id: 10_000,
             uptime_s: UPTIME_S,
+            comers: sessions / 1_000,
         };
         for _ in 0..sessions {
             let age_s = crowd.rng.f64() * 86_400.0;
@@ -125,9 +128,11 @@ impl Crowd {
     /// Lets the time between two polls pass.
     pub(crate) fn advance(&mut self) {
         self.uptime_s += INTERVAL.as_secs_f64();
-        let here = self.sessions.len();
+        for _ in 0..self.comers {
+            let gone = self.rng.usize(..self.sessions.len());
+            self.sessions.remove(gone);
+        }
         let rng = &mut self.rng;
-        self.sessions.retain(|_| rng.u32(..1_000) != 0);
         for session in &mut self.sessions {
             // 10,000 an hour is what a server forgives.
             session.cost = (session.cost - 27.8).max(0.0);
@@ -144,8 +149,9 @@ impl Crowd {
             session.pending = rng.u32(..3);
             session.cost += rng.f64() * 80.0 + size as f64 / 100_000.0;
         }
-        for _ in self.sessions.len()..here {
-            self.join(rng_age(&mut Rng::with_seed(self.next_id)));
+        for _ in 0..self.comers {
+            let age_s = self.rng.f64() * INTERVAL.as_secs_f64();
+            self.join(age_s);
         }
     }
 
@@ -244,10 +250,6 @@ impl Crowd {
             resolution: Duration::from_secs(60),
         });
     }
-}
-
-fn rng_age(rng: &mut Rng) -> f64 {
-    rng.f64() * INTERVAL.as_secs_f64()
 }
 
 #[derive(Default)]
