@@ -11,54 +11,10 @@ use electrumx_warden::journal::{Entry, Filter, Journal, JournalError, StateChang
 use electrumx_warden::policy::{Action, Mode};
 use electrumx_warden::time::Timestamp;
 
-/// The mount point; set inside the namespace alone.
-const DISK: &str = "JOURNAL_DISK_TEST_MOUNT";
+#[path = "support/small_disk.rs"]
+mod small_disk;
 
-/// Set to `1` by whoever cannot provide namespaces; refused in CI.
-const SKIP: &str = "ELECTRUMX_WARDEN_SKIP_NAMESPACES";
-
-/// Runs this very test again on a tmpfs of 2 MiB, where it does `test`.
-fn on_a_small_disk(test: fn(&Path)) {
-    if let Some(disk) = std::env::var_os(DISK) {
-        return test(disk.as_ref());
-    }
-    // The test harness names a test's thread after it.
-    let name = std::thread::current().name().unwrap().to_owned();
-    if std::env::var(SKIP).is_ok_and(|value| value == "1") {
-        let ci = std::env::var("CI").is_ok_and(|value| !["", "0", "false"].contains(&&*value));
-        assert!(!ci, "`{SKIP}=1` is refused in CI");
-        eprintln!("left out, because `{SKIP}=1` is set");
-        return;
-    }
-    let mount_point = tempfile::tempdir().unwrap();
-    let script = "mount -t tmpfs -o size=2m none \"$1\" && exec \"$2\" --exact \"$3\"";
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
-        .arg("sh")
-        .arg(mount_point.path())
-        .arg(std::env::current_exe().unwrap())
-        .arg(name)
-        .env(DISK, mount_point.path())
-        .output();
-    let text = match &output {
-        Ok(output) => [&output.stdout[..], &output.stderr[..]].concat(),
-        Err(error) => error.to_string().into_bytes(),
-    };
-    let text = String::from_utf8_lossy(&text);
-    assert!(
-        text.contains("running 1 test"),
-        "cannot mount a tmpfs in a namespace of its own (`unshare --user --map-root-user --mount`): \
-         {text}\nallow user namespaces, or set {SKIP}=1 to leave this test out"
-    );
-    assert!(output.unwrap().status.success(), "{text}");
-}
-
-/// Takes all the room there is.
-fn fill(ballast: &Path) {
-    let mut file = std::fs::File::create(ballast).unwrap();
-    let error = std::io::copy(&mut std::io::repeat(b'x'), &mut file).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
-}
+use small_disk::{fill, on_a_small_disk};
 
 fn entry(n: u32) -> Entry {
     let decision = Decision {

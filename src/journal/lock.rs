@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::JournalError;
 
@@ -29,7 +30,7 @@ impl Lock {
             .mode(super::schema::FILE_MODE)
             .open(beside(journal))
             .map_err(|error| JournalError::from_io(journal, &error))?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {
                 sign(&mut file);
                 Ok(Self { _file: file })
@@ -41,6 +42,19 @@ impl Lock {
             Err(TryLockError::Error(error)) => Err(JournalError::from_io(journal, &error)),
         }
     }
+}
+
+/// Tries for a moment: whoever forks has a copy of the lock until it executes another program, even if
+/// the holder itself has let go of it.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    const TRIES: u32 = 20;
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            done => return done,
+        }
+    }
+    file.try_lock()
 }
 
 fn beside(journal: &Path) -> PathBuf {

@@ -86,6 +86,11 @@ pub enum Problem {
         message: String,
     },
 
+    /// The wrong kind of file.
+    #[error("this is a configuration of the agent, not a policy file")]
+    #[diagnostic(code(policy::configuration))]
+    Configuration,
+
     // Keys and values.
     /// A key that means nothing here.
     #[error("unknown key `{key}` in {place}")]

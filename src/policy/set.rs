@@ -223,6 +223,14 @@ impl<'t> Document<'t> {
         if let Some(entry) = root.take("policy") {
             self.find_policies(&entry, policies, findings);
         }
+        if let Some(entry) = root.take("server") {
+            findings.push(
+                Diagnostic::new(Problem::Configuration)
+                    .at(entry.key)
+                    .help("name it with `--config`"),
+            );
+            return;
+        }
         if self.broken_at.is_empty() {
             root.finish(
                 &[

@@ -610,6 +610,23 @@ fn one_test(scope: &str, when: &str) -> (PolicySet, Test) {
 }
 
 #[test]
+fn a_configuration_is_not_taken_for_policies() {
+    let text = "mode = 'enforce'\n[server]\nrpc = '127.0.0.1:8000'\n[limits]\n";
+    insta::assert_snapshot!(report(&[("warden.toml", text)]), @r"
+    policy::configuration
+
+      × this is a configuration of the agent, not a policy file
+       ╭─[warden.toml:2:2]
+     1 │ mode = 'enforce'
+     2 │ [server]
+       ·  ──────
+     3 │ rpc = '127.0.0.1:8000'
+       ╰────
+      help: name it with `--config`
+    ");
+}
+
+#[test]
 fn a_multiple_of_what_is_normal_wants_a_floor() {
     let told = |when: &str| {
         let policy = format!(

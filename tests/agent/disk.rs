@@ -2,7 +2,6 @@
 //! The test runs itself in a mount namespace with a small file system of its own.
 
 use std::path::Path;
-use std::process::Command;
 
 use electrumx_warden::decision::Outcome;
 use electrumx_warden::journal::Row;
@@ -10,55 +9,16 @@ use electrumx_warden::sim::Release;
 
 use crate::log::Log;
 use crate::scene::{Scene, evil, executed, policy};
-
-/// The mount point; set inside the namespace alone.
-const DISK: &str = "AGENT_DISK_TEST_MOUNT";
-
-/// Set to `1` by whoever cannot provide namespaces; refused in CI.
-const SKIP: &str = "ELECTRUMX_WARDEN_SKIP_NAMESPACES";
+use crate::small_disk::{fill, on_a_small_disk};
 
 #[test]
 fn while_the_disk_is_full_nothing_is_enforced() {
-    if let Some(disk) = std::env::var_os(DISK) {
+    on_a_small_disk(|disk| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        return runtime.unwrap().block_on(live_through(disk.as_ref()));
-    }
-    if std::env::var(SKIP).is_ok_and(|value| value == "1") {
-        let ci = std::env::var("CI").is_ok_and(|value| !["", "0", "false"].contains(&&*value));
-        assert!(!ci, "`{SKIP}=1` is refused in CI");
-        eprintln!("left out, because `{SKIP}=1` is set");
-        return;
-    }
-    let mount_point = tempfile::tempdir().unwrap();
-    let script = "mount -t tmpfs -o size=2m none \"$1\" && exec \"$2\" --exact \"$3\"";
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
-        .arg("sh")
-        .arg(mount_point.path())
-        .arg(std::env::current_exe().unwrap())
-        .arg("disk::while_the_disk_is_full_nothing_is_enforced")
-        .env(DISK, mount_point.path())
-        .output();
-    let text = match &output {
-        Ok(output) => [&output.stdout[..], &output.stderr[..]].concat(),
-        Err(error) => error.to_string().into_bytes(),
-    };
-    let text = String::from_utf8_lossy(&text);
-    assert!(
-        text.contains("running 1 test"),
-        "cannot mount a tmpfs in a namespace of its own (`unshare --user --map-root-user --mount`): \
-         {text}\nallow user namespaces, or set {SKIP}=1 to leave this test out"
-    );
-    assert!(output.unwrap().status.success(), "{text}");
-}
-
-/// Takes all the room there is.
-fn fill(ballast: &Path) {
-    let mut file = std::fs::File::create(ballast).unwrap();
-    let error = std::io::copy(&mut std::io::repeat(b'x'), &mut file).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        runtime.unwrap().block_on(live_through(disk));
+    });
 }
 
 async fn live_through(disk: &Path) {

@@ -9,6 +9,8 @@ mod lists;
 mod log;
 mod logging;
 mod scene;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 mod story;
 #[expect(dead_code, reason = "another test needs the rest of it")]
 mod tap;
