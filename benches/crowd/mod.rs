@@ -5,6 +5,12 @@
 //! families, hundreds of names, counters that move for a third of the sessions and costs that decay
 //! for all, a few sessions that leave and as many that come.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "made-up numbers, all small and from 0 up"
+)]
+
 pub(crate) mod rules;
 
 use std::collections::BTreeMap;

@@ -152,7 +152,11 @@ impl History {
             present: 0,
             private: 0,
             may_have_erred: false,
-            columns: plan.columns.iter().map(|_| Default::default()).collect(),
+            columns: plan
+                .columns
+                .iter()
+                .map(|_| numbers::Column::default())
+                .collect(),
             is_counted: Vec::new(),
             live: Default::default(),
             plan,
