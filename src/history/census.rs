@@ -33,6 +33,8 @@ impl History {
         self.subnets.begin();
         self.clients.begin();
         self.groups.begin();
+        self.subnet_addresses.clear();
+        self.subnet_addresses.resize(self.subnets.keys.len(), 0);
         self.client_slots.clear();
         // Only names of clients get a slot; protocol versions share the snapshot's names.
         self.client_slots
@@ -122,11 +124,14 @@ impl History {
     fn count_presence(&mut self, slot: u32, at: Timestamp) {
         let session = self.sessions.get(slot);
         self.private += usize::from(session.is_private);
-        if session.address != NONE {
-            self.addresses.keys.count(session.address, at);
-        }
+        let is_first = session.address != NONE && self.addresses.keys.count(session.address, at);
         if session.subnet != NONE {
             self.subnets.keys.count(session.subnet, at);
+            let index = session.subnet as usize;
+            if index >= self.subnet_addresses.len() {
+                self.subnet_addresses.resize(index + 1, 0);
+            }
+            self.subnet_addresses[index] += u32::from(is_first);
         }
         let client = self.sessions.client(slot);
         if client != NONE {

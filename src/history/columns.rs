@@ -131,7 +131,6 @@ impl History {
 
     pub(super) fn fill_columns(&mut self, snapshot: &Snapshot) {
         let mut columns = std::mem::take(&mut self.columns);
-        let mut is_counted = std::mem::take(&mut self.is_counted);
         for (filled, column) in columns.iter_mut().zip(&self.plan.columns) {
             if let Some(tallied) = self.tallied(column, snapshot) {
                 *filled = tallied;
@@ -148,14 +147,11 @@ impl History {
                 _ => match column.scope {
                     Scope::Server => values[0] = self.server_value(column.field, snapshot),
                     Scope::Session => self.fill_session(values, column, snapshot),
-                    _ if column.field == Field::Addresses => {
-                        self.fill_addresses(values, &mut is_counted);
-                    }
                     _ => self.fill_sums(values, column, snapshot),
                 },
             }
         }
-        (self.columns, self.is_counted) = (columns, is_counted);
+        self.columns = columns;
     }
 
     /// A column that is nothing but sums over a covered window, for every target.
@@ -333,6 +329,11 @@ impl History {
                 }
             }
             (_, Field::Sessions) => self.fill_presence(values, column.scope, 1.0),
+            (_, Field::Addresses) => {
+                for (value, &addresses) in values.iter_mut().zip(&self.subnet_addresses) {
+                    *value = f64::from(addresses);
+                }
+            }
             (_, Field::SessionsShare) => {
                 self.fill_presence(values, column.scope, 1.0 / (self.present.max(1) as f64));
             }
@@ -364,22 +365,6 @@ impl History {
                 _ => self.clients.keys.present(slot),
             };
             *value = f64::from(present) * scale;
-        }
-    }
-
-    /// Counts each present address once, by any of its sessions.
-    fn fill_addresses(&self, values: &mut [f64], is_counted: &mut Vec<bool>) {
-        values.fill(0.0);
-        is_counted.clear();
-        is_counted.resize(self.addresses.keys.len(), false);
-        for (index, _) in self.sessions.connected() {
-            let slot = self.sessions.get(slot_id(index));
-            if slot.address == NONE || slot.subnet == NONE {
-                continue;
-            }
-            if !std::mem::replace(&mut is_counted[slot.address as usize], true) {
-                values[slot.subnet as usize] += 1.0;
-            }
         }
     }
 

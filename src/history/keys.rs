@@ -142,11 +142,12 @@ impl<K: Hash + Eq> Keys<K> {
         }
     }
 
-    /// Counts a session of the poll at `now`.
-    pub(super) fn count(&mut self, slot: u32, now: Timestamp) {
+    /// Counts a session of the poll at `now`; whether it is the first of the target.
+    pub(super) fn count(&mut self, slot: u32, now: Timestamp) -> bool {
         let presence = &mut self.presence[slot as usize];
         presence.sessions += 1;
         presence.last_seen = now;
+        presence.sessions == 1
     }
 
     /// A session was found gone by the poll at `now`.

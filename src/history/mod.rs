@@ -115,8 +115,8 @@ pub struct History {
     /// Whether the server's sum of errors rose, or may have fallen by as much as it rose.
     may_have_erred: bool,
     columns: Vec<numbers::Column>,
-    /// By address slot, while a column is filled.
-    is_counted: Vec<bool>,
+    /// By subnet slot: addresses with a session in the present snapshot.
+    subnet_addresses: Vec<u32>,
     live: [Live; Scope::ALL.len()],
 }
 
@@ -157,7 +157,7 @@ impl History {
                 .iter()
                 .map(|_| numbers::Column::default())
                 .collect(),
-            is_counted: Vec::new(),
+            subnet_addresses: Vec::new(),
             live: Default::default(),
             plan,
         };

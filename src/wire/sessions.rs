@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::Deref;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
@@ -10,6 +9,7 @@ use super::ROWS_MAX;
 use super::number::{Cell, Number, Numbers, at_most};
 use super::text::TextSeed;
 use crate::decision::Peer;
+use crate::names::{NameId, Names};
 use crate::snapshot::{Flags, Generation, Sessions, Transport};
 
 /// Decodes the `result` of `sessions` into the columns, which are cleared first. After an error
@@ -100,13 +100,14 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         let FlagsText(flags) = cell("flags").next(&mut seq)?;
         let PeerText(peer) = cell("peer").next(&mut seq)?;
         let client = cell("client").next_seed(TextSeed(&mut columns.names), &mut seq)?;
-        let (protocol, first) = match cell("protocol version").next(&mut seq)? {
-            Fifth::Protocol(text) => (Some(text), None),
+        let fifth = FifthSeed(&mut columns.names);
+        let (protocol, first) = match cell("protocol version").next_seed(fifth, &mut seq)? {
+            Fifth::Protocol(name) => (Some(name), None),
             Fifth::Number(number) => (None, Some(number)),
         };
         let numbers = Numbers::<10>::read(first, &mut seq, row, 5)?;
         let numbers = numbers.as_slice();
-        let (generation, costs, counters) = match (&protocol, numbers.len()) {
+        let (generation, costs, counters) = match (protocol, numbers.len()) {
             (None, 8) => (Generation::Plain, None, numbers),
             (Some(_), 8) => (Generation::Protocol, None, numbers),
             (Some(_), 10) => (
@@ -146,9 +147,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         columns.flags.push(flags);
         columns.peer.push(peer);
         columns.client.push(client);
-        let protocol = columns
-            .names
-            .intern(protocol.as_deref().unwrap_or_default());
+        let protocol = protocol.unwrap_or_else(|| columns.names.intern(""));
         columns.protocol.push(protocol);
         columns.id.push(id);
         columns.generation = Some(generation);
@@ -167,42 +166,24 @@ fn from_0(extra_cost: f64) -> f64 {
 
 /// The fifth column: the protocol version, or where releases have none, the pending requests.
 enum Fifth {
-    Protocol(ProtocolText),
+    Protocol(NameId),
     Number(Number),
 }
 
-/// Seldom longer than `1.4.2`; what is longer is cut.
-struct ProtocolText {
-    bytes: [u8; 16],
-    len: usize,
-}
+/// Protocol versions are seldom longer than `1.4.2`; what is longer is cut.
+const PROTOCOL_BYTES_MAX: usize = 16;
 
-impl ProtocolText {
-    fn cut(text: &str) -> Self {
-        let len = text.floor_char_boundary(16);
-        let mut bytes = [0; 16];
-        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
-        Self { bytes, len }
+struct FifthSeed<'a>(&'a mut Names);
+
+impl<'de> DeserializeSeed<'de> for FifthSeed<'_> {
+    type Value = Fifth;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Fifth, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-impl Deref for ProtocolText {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
-    }
-}
-
-impl<'de> Deserialize<'de> for Fifth {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FifthVisitor)
-    }
-}
-
-struct FifthVisitor;
-
-impl Visitor<'_> for FifthVisitor {
+impl Visitor<'_> for FifthSeed<'_> {
     type Value = Fifth;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -210,11 +191,12 @@ impl Visitor<'_> for FifthVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Fifth, E> {
-        Ok(Fifth::Protocol(ProtocolText::cut(text)))
+        let cut = &text[..text.floor_char_boundary(PROTOCOL_BYTES_MAX)];
+        Ok(Fifth::Protocol(self.0.intern(cut)))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Fifth, E> {
-        Ok(Fifth::Protocol(ProtocolText::cut("")))
+        Ok(Fifth::Protocol(self.0.intern("")))
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Fifth, E> {
