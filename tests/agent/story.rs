@@ -61,7 +61,12 @@ async fn play(world: World, mode: Mode, mut each: impl FnMut(&Tick)) -> Arc<Serv
 
 #[tokio::test]
 async fn the_story_ends_well_on_releases_that_reckon_costs() {
-    let releases = [Release::V1_13_0, Release::V1_16_0, Release::V1_20_0, Release::V2_0_0];
+    let releases = [
+        Release::V1_13_0,
+        Release::V1_16_0,
+        Release::V1_20_0,
+        Release::V2_0_0,
+    ];
     for release in releases {
         for seed in 1..=2 {
             let server = play(World::story(release, seed), Mode::Enforce, |_| {}).await;
