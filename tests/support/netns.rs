@@ -12,7 +12,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::python::run;
+use super::python::{Release, run};
 
 const REMEDY: &str = "install iproute2 (`.ci/install` does) and run the tests as root, or where CAP_SYS_ADMIN is granted";
 
@@ -24,6 +24,10 @@ impl Netns {
     /// A namespace whose loopback is up and has `addresses` besides its own.
     pub(crate) fn with(addresses: &[IpAddr]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        // Nothing can be fetched from within: whatever is missing is put in place before.
+        for release in Release::ALL {
+            release.environment();
+        }
         let name = format!(
             "warden-{}-{}",
             std::process::id(),
