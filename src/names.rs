@@ -4,6 +4,7 @@
 //! the cut count as one.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -39,8 +40,9 @@ impl Names {
     pub fn intern(&mut self, name: &str) -> NameId {
         let name = cut(name);
         let hash = self.hasher.hash_one(name);
-        let (text, ends) = (&self.text, &self.ends);
-        if let Some(&id) = self.ids.find(hash, |&id| at(text, ends, id) == name) {
+        let (text, ends) = (self.text.as_bytes(), &self.ends);
+        let is_name = |&id: &u32| &text[place(ends, id)] == name.as_bytes();
+        if let Some(&id) = self.ids.find(hash, is_name) {
             return NameId(id);
         }
         let id = u32::try_from(self.ends.len()).expect("row counts are bounded far below 2^32");
@@ -83,9 +85,13 @@ impl Names {
 }
 
 fn at<'a>(text: &'a str, ends: &[u32], id: u32) -> &'a str {
+    &text[place(ends, id)]
+}
+
+fn place(ends: &[u32], id: u32) -> Range<usize> {
     let id = id as usize;
     let start = if id == 0 { 0 } else { ends[id - 1] as usize };
-    &text[start..ends[id] as usize]
+    start..ends[id] as usize
 }
 
 fn cut(name: &str) -> &str {

@@ -9,7 +9,7 @@ use electrumx_warden::policy::{PolicySet, Source, check};
 const WINDOWS: [&str; 4] = ["30s", "1m", "2m", "5m"];
 
 /// Patterns that a list of texts could not replace.
-const PATTERNS: [&str; 5] = [
+pub(crate) const PATTERNS: [&str; 5] = [
     r"(?i)^(all_seeing|crawler\\b|spider\\b)",
     r"^electrum/4\\.[0-3]\\.[0-9]+$",
     r"(?i)(scan|probe|monitor)",

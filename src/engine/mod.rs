@@ -129,6 +129,11 @@ impl Engine {
         self.verdicts.asked
     }
 
+    /// How often of these a pattern was matched against a text.
+    pub fn patterns_matched(&self) -> u64 {
+        self.verdicts.matched
+    }
+
     /// Forgets for how long anything has held: the evidence has a gap that is too long.
     pub fn forget(&mut self) {
         for compiled in &mut self.compiled {

@@ -2,7 +2,7 @@
 
 use super::compile::{How, Probe, Table};
 use super::population::Population;
-use super::verdicts::{Subject, Verdicts};
+use super::verdicts::{Subject, VerdictId, Verdicts};
 use crate::field::{Field, Scope};
 use crate::history::{History, Numbers, transport_name};
 use crate::policy::{Comparison, PolicySet, Threshold};
@@ -77,12 +77,34 @@ impl Facts<'_> {
                 let wanted = f64::from(u8::from(wanted));
                 keep_compared(slots, values, Comparison::Equal, wanted, if_unknown);
             }
-            How::Verdict { .. } | How::Direct { .. } => {
-                keep(slots, |slot| {
-                    self.text_holds(probe.how, slot, verdicts)
-                        .unwrap_or(if_unknown)
-                });
+            How::Verdict {
+                field,
+                verdict,
+                negated,
+            } => {
+                let holds = |answer: Option<bool>| answer.map_or(if_unknown, |yes| yes != negated);
+                match field {
+                    Field::Client => keep(slots, |slot| {
+                        holds(self.client_verdict(verdict, slot, verdicts))
+                    }),
+                    Field::Group => keep(slots, |slot| {
+                        holds(self.group_verdict(verdict, slot, verdicts))
+                    }),
+                    _ => keep(slots, |slot| {
+                        holds(self.address_verdict(verdict, slot, verdicts))
+                    }),
+                }
             }
+            How::Direct {
+                field,
+                question,
+                negated,
+            } => keep(slots, |slot| {
+                let text = self.text(field, slot);
+                text.map_or(if_unknown, |text| {
+                    verdicts.ask(question, self.set, text) != negated
+                })
+            }),
         }
     }
 
@@ -101,59 +123,45 @@ impl Facts<'_> {
         }
     }
 
-    /// `None` if it cannot be told.
-    pub(super) fn text_holds(&self, how: How, slot: u32, verdicts: &mut Verdicts) -> Option<bool> {
-        let (history, set) = (self.history, self.set);
-        let (holds, negated) = match how {
-            How::Verdict {
-                field: Field::Client,
-                verdict,
-                negated,
-            } => {
-                let client = history.client(self.scope, slot)?;
-                let generation = history.generation(Scope::Client, client.0);
-                let text = || Some(Subject::Text(history.client_name(client)));
-                (
-                    verdicts.get(verdict, set, client.0, generation, text)?,
-                    negated,
-                )
-            }
-            How::Verdict {
-                field: Field::Group,
-                verdict,
-                negated,
-            } => {
-                let generation = history.generation(Scope::Group, slot);
-                let text = || Some(Subject::Text(history.group_name(slot)));
-                (verdicts.get(verdict, set, slot, generation, text)?, negated)
-            }
-            How::Verdict {
-                verdict, negated, ..
-            } => {
-                let generation = history.generation(self.scope, slot);
-                let address = || match self.scope {
-                    Scope::Session => {
-                        let peer = history.session(slot).peer.0?;
-                        Some(Subject::Address(peer.ip()))
-                    }
-                    scope => history.network(scope, slot).map(Subject::Net),
-                };
-                (
-                    verdicts.get(verdict, set, slot, generation, address)?,
-                    negated,
-                )
-            }
-            How::Direct {
-                field,
-                question,
-                negated,
-            } => (
-                verdicts.ask(question, set, self.text(field, slot)?),
-                negated,
-            ),
-            How::Compare { .. } | How::Is { .. } => return None,
+    /// Of a client's name; `None` if it cannot be told.
+    fn client_verdict(
+        &self,
+        verdict: VerdictId,
+        slot: u32,
+        verdicts: &mut Verdicts,
+    ) -> Option<bool> {
+        let history = self.history;
+        let client = history.client(self.scope, slot)?;
+        let generation = history.generation(Scope::Client, client.0);
+        let text = || Some(Subject::Text(history.client_name(client)));
+        verdicts.get(verdict, self.set, client.0, generation, text)
+    }
+
+    fn group_verdict(
+        &self,
+        verdict: VerdictId,
+        slot: u32,
+        verdicts: &mut Verdicts,
+    ) -> Option<bool> {
+        let history = self.history;
+        let generation = history.generation(Scope::Group, slot);
+        let text = || Some(Subject::Text(history.group_name(slot)));
+        verdicts.get(verdict, self.set, slot, generation, text)
+    }
+
+    fn address_verdict(
+        &self,
+        verdict: VerdictId,
+        slot: u32,
+        verdicts: &mut Verdicts,
+    ) -> Option<bool> {
+        let history = self.history;
+        let generation = history.generation(self.scope, slot);
+        let address = || match self.scope {
+            Scope::Session => Some(Subject::Address(history.session(slot).peer.0?.ip())),
+            scope => history.network(scope, slot).map(Subject::Net),
         };
-        Some(holds != negated)
+        verdicts.get(verdict, self.set, slot, generation, address)
     }
 
     /// The text of a field; `None` if the server does not tell.
@@ -226,11 +234,15 @@ fn keep_valued<T>(slots: &mut Vec<u32>, values: &[T], holds: impl Fn(&T) -> bool
     for start in (0..slots.len()).step_by(RUN) {
         let end = slots.len().min(start + RUN);
         let (first, last) = (slots[start] as usize, slots[end - 1] as usize);
-        // Most slots are in use, so that they lie side by side, and most hold nobody who offends.
-        let is_run = last - first == end - 1 - start;
-        let any = |values: &[T]| values.iter().fold(false, |any, value| any | holds(value));
-        if is_run && !any(&values[first..=last]) {
-            continue;
+        // Most slots are in use, so that they lie side by side; and of a run mostly all hold or none.
+        if last - first == end - 1 - start {
+            let run = &values[first..=last];
+            let holding = run.iter().filter(|value| holds(value)).count();
+            if holding == 0 || holding == run.len() {
+                slots.copy_within(start..start + holding, kept);
+                kept += holding;
+                continue;
+            }
         }
         for index in start..end {
             let slot = slots[index];

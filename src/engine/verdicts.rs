@@ -81,8 +81,9 @@ pub(super) struct DirectId(usize);
 pub(super) struct Verdicts {
     by: Vec<Verdict>,
     direct: Vec<Question>,
-    /// How often a question was really asked.
+    /// How often a question was really asked, and how often by matching a pattern.
     pub(super) asked: u64,
+    pub(super) matched: u64,
 }
 
 #[derive(Debug)]
@@ -198,7 +199,10 @@ impl Verdicts {
             None => Answer::Unknown,
         };
         verdict.known[slot] = stamp | answer as u32;
-        self.asked += u64::from(answer != Answer::Unknown);
+        if answer != Answer::Unknown {
+            self.asked += 1;
+            self.matched += u64::from(matches!(verdict.question, Question::Matches(_)));
+        }
         Answer::of(answer as u32)
     }
 }

@@ -330,6 +330,7 @@ impl History {
             }
             (_, Field::Sessions) => self.fill_presence(values, column.scope, 1.0),
             (_, Field::Addresses) => {
+                values.fill(0.0);
                 for (value, &addresses) in values.iter_mut().zip(&self.subnet_addresses) {
                     *value = f64::from(addresses);
                 }

@@ -354,9 +354,12 @@ impl SessionTable {
         if slot.session.peer != sessions.peer[row] || !now.can_follow(&slot.counters) {
             return false;
         }
+        if epoch == self.epoch {
+            return true;
+        }
         let expected_s = slot.age_s + at.since(self.polled).as_secs_f64();
         // An unknown age agrees with nothing: better to lose a history than to mix two.
-        epoch == self.epoch || (sessions.age_s[row] - expected_s).abs() <= CLOCK_SLACK.as_secs_f64()
+        (sessions.age_s[row] - expected_s).abs() <= CLOCK_SLACK.as_secs_f64()
     }
 
     fn unindex(&mut self, index: u32) {

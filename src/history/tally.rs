@@ -63,10 +63,14 @@ impl Deltas {
         }
     }
 
+    #[inline]
     pub(super) fn add(&mut self, counter: Counter, slot: u32, amount: u64) {
-        if amount == 0 || !self.wanted[counter as usize] {
-            return;
+        if amount != 0 && self.wanted[counter as usize] {
+            self.put(counter, slot, amount);
         }
+    }
+
+    fn put(&mut self, counter: Counter, slot: u32, amount: u64) {
         let Amounts { by_slot, touched } = &mut self.by_counter[counter as usize];
         let index = slot as usize;
         if index >= by_slot.len() {
@@ -109,7 +113,7 @@ struct Bin {
     by_slot: Vec<u64>,
 }
 
-/// A bin goes by slot when more than this part of the slots would be listed.
+/// A bin goes by slot when more than one slot in so many would be listed.
 const FEW: usize = 8;
 
 impl Tallies {
@@ -207,7 +211,7 @@ impl Bin {
             return;
         }
         self.by_slot.resize(sums.len(), 0);
-        let listed = self.few.drain(..);
+        let listed = std::mem::take(&mut self.few).into_iter();
         for (slot, amount) in listed.chain(touched.iter().map(|&slot| (slot, of(slot)))) {
             let bin = &mut self.by_slot[slot as usize];
             *bin = bin.saturating_add(amount);
