@@ -20,6 +20,7 @@ pub mod act;
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod decision;
 pub mod engine;
 pub mod escape;
