@@ -3,6 +3,20 @@
 //! Pure: probes come in as [`Round`]s, with their time. It asks no daemon anything and holds no
 //! credentials; a daemon is known here by its address, as `getinfo` shows it.
 
+mod coin;
+mod compare;
+mod confirm;
+mod health;
 mod report;
+mod stall;
+mod state;
+#[cfg(test)]
+mod tests;
+mod watch;
 
+pub use confirm::{Change, Confirmation, Confirming};
+pub use health::{Counts, Health};
 pub use report::{Address, BadHex, BlockHash, Chain, Failure, Index, Report, Round, Work};
+pub use stall::Stall;
+pub use state::State;
+pub use watch::{Settings, Tip, Unfit, Watch, Watched};

@@ -1,0 +1,106 @@
+//! What a daemon is like, by its last probe and in comparison with the others.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+
+/// The states that are told apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum State {
+    /// It gives no answer.
+    Unreachable {
+        /// What happened.
+        detail: String,
+    },
+    /// It is there, but has no time.
+    Busy {
+        /// What happened.
+        detail: String,
+    },
+    /// It refuses user, password or address.
+    WrongCredentials,
+    /// It is starting.
+    WarmingUp {
+        /// What it says.
+        detail: String,
+    },
+    /// It catches up for the first time.
+    InitialDownload {
+        /// Blocks that it has the headers of, and not yet the rest.
+        blocks_left: u64,
+    },
+    /// No reorganisation leads from its chain to the others'.
+    OtherChain,
+    /// It is on a fork that has less work than another daemon's chain.
+    Fork,
+    /// It is on the best chain, but further back than it may be.
+    Behind {
+        /// How far.
+        blocks: u64,
+    },
+    /// It has not the blocks that the server may want.
+    Pruned,
+    /// An index that the server needs is not there, or not complete.
+    MissingIndex {
+        /// Which.
+        index: Box<str>,
+    },
+    /// None of these.
+    Healthy,
+}
+
+impl State {
+    /// In a word or two, as policies test it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Busy { .. } => "busy",
+            Self::WrongCredentials => "wrong credentials",
+            Self::WarmingUp { .. } => "warming up",
+            Self::InitialDownload { .. } => "initial download",
+            Self::OtherChain => "other chain",
+            Self::Fork => "fork",
+            Self::Behind { .. } => "behind",
+            Self::Pruned => "pruned",
+            Self::MissingIndex { .. } => "missing index",
+            Self::Healthy => "healthy",
+        }
+    }
+}
+
+impl From<&Failure> for State {
+    fn from(failure: &Failure) -> Self {
+        match failure.clone() {
+            Failure::Unreachable { detail } => Self::Unreachable { detail },
+            Failure::Busy { detail } => Self::Busy { detail },
+            Failure::WrongCredentials => Self::WrongCredentials,
+            Failure::WarmingUp { detail } => Self::WarmingUp { detail },
+        }
+    }
+}
+
+/// With what is known of it; the daemon's own words are unescaped.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name();
+        match self {
+            Self::Unreachable { detail } | Self::Busy { detail } | Self::WarmingUp { detail } => {
+                write!(f, "{name}: {detail}")
+            }
+            Self::InitialDownload { blocks_left } => {
+                write!(f, "{name}, {} left", blocks(*blocks_left))
+            }
+            Self::Behind { blocks: by } => write!(f, "{name} by {}", blocks(*by)),
+            Self::MissingIndex { index } => write!(f, "{name}: {index}"),
+            _ => f.write_str(name),
+        }
+    }
+}
+
+fn blocks(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} block{plural}")
+}

@@ -1,0 +1,5 @@
+mod confirm;
+pub(crate) mod node;
+mod routes;
+mod stalls;
+mod states;

@@ -1,0 +1,352 @@
+//! The daemons over time: their states, their health, and which of them the server may go to.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::compare::{Anchor, Needs, states};
+use super::{Address, BlockHash, Chain, Counts, Health, Round, State, Work, coin};
+use crate::policy::DaemonTarget;
+use crate::snapshot::Server;
+use crate::time::Timestamp;
+
+/// What the daemons are judged by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The server's daemons in their order; the first is the primary. None if none are known.
+    pub addresses: Vec<Address>,
+    /// How many checks make a daemon healthy, or not.
+    pub counts: Counts,
+    /// So many blocks a healthy daemon may be behind the best chain.
+    pub behind_max: u64,
+    /// After a longer time without a round nothing is known of the daemons any more.
+    pub fresh_max: Duration,
+    /// Whether the primary is to be preferred while another daemon does well.
+    pub preempt: bool,
+    /// The mean time between blocks, where the coin does not say it.
+    pub block_time: Option<Duration>,
+    /// The indexes that a daemon must have, where the release does not say it.
+    pub indexes: Option<Vec<Box<str>>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            counts: Counts { rise: 12, fall: 3 },
+            behind_max: 1,
+            fresh_max: Duration::from_secs(60),
+            preempt: true,
+            block_time: None,
+            indexes: None,
+        }
+    }
+}
+
+/// All daemons.
+#[derive(Debug)]
+pub struct Watch {
+    settings: Settings,
+    daemons: Vec<Watched>,
+    anchor: Option<Anchor>,
+    /// When the last round was.
+    heard_at: Option<Timestamp>,
+    /// The time of the snapshot that was taken in last, and what it said of the server.
+    at: Timestamp,
+    server: Server,
+}
+
+/// One daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watched {
+    /// Which.
+    pub address: Address,
+    /// Its state in the last round; `None` before the first.
+    pub state: Option<State>,
+    /// Since when it has been in this state, whatever the details.
+    pub since: Timestamp,
+    /// Its health.
+    pub health: Health,
+    /// The tip that was heard last.
+    pub tip: Option<Tip>,
+    /// Its chain in the last round.
+    #[serde(skip)]
+    chain: Option<Chain>,
+}
+
+/// The end of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tip {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// All work up to it.
+    pub work: Work,
+}
+
+impl Watched {
+    fn new(address: Address) -> Self {
+        Self {
+            address,
+            state: None,
+            since: Timestamp::default(),
+            health: Health::default(),
+            tip: None,
+            chain: None,
+        }
+    }
+
+    /// Its height in the last round, if it answered.
+    pub fn height(&self) -> Option<u64> {
+        self.chain.as_ref().map(|chain| chain.height)
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.health.up() == Some(true) && self.state == Some(State::Healthy)
+    }
+
+    fn enter(&mut self, state: State, at: Timestamp, counts: Counts) {
+        self.health.check(state == State::Healthy, at, counts);
+        if self.state.as_ref().map(State::name) != Some(state.name()) {
+            self.since = at;
+        }
+        self.state = Some(state);
+    }
+}
+
+/// Why the server must not go to a daemon now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit(String);
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn unfit<T>(why: String) -> Result<T, Unfit> {
+    Err(Unfit(why))
+}
+
+impl Watch {
+    /// Nothing heard yet.
+    pub fn new(settings: Settings) -> Self {
+        let addresses = settings.addresses.iter().cloned();
+        Self {
+            daemons: addresses.map(Watched::new).collect(),
+            settings,
+            anchor: None,
+            heard_at: None,
+            at: Timestamp::default(),
+            server: Server::default(),
+        }
+    }
+
+    /// Takes in a snapshot's time and server, and the rounds since the last one.
+    pub fn observe(&mut self, at: Timestamp, server: &Server, rounds: &[Round]) {
+        self.at = at;
+        self.server.clone_from(server);
+        for round in rounds {
+            self.take_in(round);
+        }
+    }
+
+    fn take_in(&mut self, round: &Round) {
+        let gap = self.heard_at.map(|heard| round.at.since(heard));
+        if gap.is_some_and(|gap| gap > self.settings.fresh_max) {
+            self.forget();
+        }
+        self.heard_at = Some(round.at);
+        let current = self.current_index();
+        let coin = self.server.coin.as_deref().unwrap_or_default();
+        let chain_name = coin::chain_name(coin);
+        let chains: Vec<Option<&Chain>> = round
+            .reports
+            .iter()
+            .map(|report| report.heard.as_ref().ok())
+            .collect();
+        self.anchor = Anchor::after(self.anchor.take(), &chains, current, chain_name);
+        let needs = Needs {
+            chain_name,
+            indexes: &self.indexes(),
+            behind_max: self.settings.behind_max,
+        };
+        let states = states(&round.reports, self.anchor.as_ref(), current, &needs);
+        for ((daemon, state), chain) in self.daemons.iter_mut().zip(states).zip(chains) {
+            daemon.enter(state, round.at, self.settings.counts);
+            daemon.chain = chain.cloned();
+            if let Some(chain) = chain {
+                daemon.tip = Some(Tip {
+                    height: chain.height,
+                    hash: chain.tip,
+                    work: chain.work,
+                });
+            }
+        }
+    }
+
+    /// After a gap no check follows another, and the chains may have moved on beyond comparison.
+    fn forget(&mut self) {
+        self.anchor = None;
+        for daemon in &mut self.daemons {
+            *daemon = Watched::new(daemon.address.clone());
+        }
+    }
+
+    fn indexes(&self) -> Vec<&str> {
+        match &self.settings.indexes {
+            Some(indexes) => indexes.iter().map(|index| &**index).collect(),
+            None => {
+                let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                coin::indexes(&text(&self.server.version), &text(&self.server.coin)).to_vec()
+            }
+        }
+    }
+
+    fn current_index(&self) -> Option<usize> {
+        let daemon = self.server.daemon.as_deref()?;
+        self.index_of(daemon)
+    }
+
+    fn index_of(&self, address: &str) -> Option<usize> {
+        self.daemons
+            .iter()
+            .position(|daemon| *daemon.address == *address)
+    }
+
+    /// Whether the last round is recent enough to go by.
+    fn is_fresh(&self) -> bool {
+        self.heard_at
+            .is_some_and(|heard| self.at.since(heard) <= self.settings.fresh_max)
+    }
+
+    /// What the daemons are judged by.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// All daemons, in their order.
+    pub fn daemons(&self) -> &[Watched] {
+        &self.daemons
+    }
+
+    /// The first, if a recent round told of it.
+    pub fn primary(&self) -> Option<&Watched> {
+        self.daemons.first().filter(|_| self.is_fresh())
+    }
+
+    /// The one that the server uses, if it is known and a recent round told of it.
+    pub fn current(&self) -> Option<&Watched> {
+        let index = self.current_index().filter(|_| self.is_fresh())?;
+        Some(&self.daemons[index])
+    }
+
+    /// Whether the server uses the primary, if the server tells and the primary is known.
+    pub fn on_primary(&self) -> Option<bool> {
+        let primary = self.daemons.first()?;
+        Some(self.server.daemon.as_deref()? == &*primary.address)
+    }
+
+    /// Blocks that a daemon is behind the best healthy one; below zero if it is ahead of it.
+    pub fn height_gap(&self, daemon: &Watched) -> Option<f64> {
+        Some(self.best_height()? as f64 - daemon.height()? as f64)
+    }
+
+    fn best_height(&self) -> Option<u64> {
+        let healthy = self.daemons.iter().filter(|daemon| daemon.is_healthy());
+        healthy.filter_map(Watched::height).max()
+    }
+
+    /// The mean time between blocks, if it is known.
+    pub fn block_time(&self) -> Option<Duration> {
+        let coin = self.server.coin.as_deref().unwrap_or_default();
+        self.settings.block_time.or_else(|| coin::block_time(coin))
+    }
+
+    /// The chance that a healthy chain of this coin stands still for so long: blocks come at random.
+    pub fn stall_odds(&self, stalled: Duration) -> Option<f64> {
+        let mean = self.block_time()?;
+        Some((-stalled.as_secs_f64() / mean.as_secs_f64()).exp())
+    }
+
+    /// Where a change of daemons goes, in order: the first is where the server is to be. The
+    /// default is the server's own list, and is held to be ours; without ours it is not checked.
+    ///
+    /// # Errors
+    /// Says why the first must not be used now. Nothing else can let it pass.
+    pub fn route(&self, to: &DaemonTarget) -> Result<Vec<Address>, Unfit> {
+        match to {
+            DaemonTarget::Default if self.daemons.is_empty() => Ok(Vec::new()),
+            DaemonTarget::Default => self.fit(0).map(|()| Vec::new()),
+            DaemonTarget::Primary => self.fit(0).map(|()| self.settings.addresses.clone()),
+            DaemonTarget::Best => {
+                let best = self.best()?;
+                self.fit(best)?;
+                Ok(vec![self.daemons[best].address.clone()])
+            }
+            DaemonTarget::List(addresses) => {
+                let first = addresses.first().and_then(|first| self.index_of(first));
+                match first {
+                    Some(first) => self.fit(first).map(|()| addresses.to_vec()),
+                    None => unfit("it is none of the daemons in `[server.daemon]`".into()),
+                }
+            }
+        }
+    }
+
+    /// The first healthy one in order at the best height.
+    fn best(&self) -> Result<usize, Unfit> {
+        let best = self.best_height();
+        self.daemons
+            .iter()
+            .position(|daemon| daemon.is_healthy() && daemon.height() == best)
+            .ok_or_else(|| Unfit("no daemon is healthy".into()))
+    }
+
+    /// Whether the server may go to this daemon now: it is healthy, not below what the server has,
+    /// and has the tip of the daemon in use or more work.
+    fn fit(&self, index: usize) -> Result<(), Unfit> {
+        let Some(daemon) = self.daemons.get(index) else {
+            return unfit("there is no `[server.daemon]`".into());
+        };
+        let address = &daemon.address;
+        if !self.is_fresh() {
+            return unfit(format!("`{address}` was not probed of late"));
+        }
+        let current = self.current_index();
+        if current == Some(index) {
+            return unfit(format!("the server uses `{address}` already"));
+        }
+        let Some(chain) = daemon.chain.as_ref().filter(|_| daemon.is_healthy()) else {
+            let state = daemon.state.as_ref().map_or("unknown", State::name);
+            let state = match daemon.health.up() {
+                Some(true) => format!("is {state} now"),
+                Some(false) => format!("is not healthy: {state}"),
+                None => format!("has not been watched for long enough: {state}"),
+            };
+            return unfit(format!("`{address}` {state}"));
+        };
+        if let Some(tip) = current.and_then(|current| self.daemons[current].tip)
+            && chain.hash(tip.height) != Some(tip.hash)
+            && chain.work <= tip.work
+        {
+            return unfit(if chain.height < tip.height {
+                format!(
+                    "`{address}` is below the daemon in use: {} of {}",
+                    chain.height, tip.height
+                )
+            } else {
+                format!("`{address}` has another tip than the daemon in use, and no more work")
+            });
+        }
+        match self.server.db_height {
+            Some(height) if chain.height < height => unfit(format!(
+                "`{address}` is below the server's index: {} of {height}",
+                chain.height
+            )),
+            _ => Ok(()),
+        }
+    }
+}
