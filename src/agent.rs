@@ -11,7 +11,7 @@ use serde::Deserialize as _;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::act::{Actor, Carried, Done};
+use crate::act::{Actor, Carried, Done, Urls};
 use crate::escape;
 use crate::history::Continuity;
 use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
@@ -129,6 +129,11 @@ impl Agent {
             lists,
             untracked: 0,
         })
+    }
+
+    /// Takes the daemons that the server can be sent to.
+    pub fn know_daemons(&mut self, urls: Urls) {
+        self.actor.know_daemons(urls);
     }
 
     /// The last good snapshot, if the last poll succeeded.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::Address;
 use crate::field::{Dimension, Scope};
 use crate::policy::{Action, Mode};
 use crate::time::Timestamp;
@@ -167,6 +168,13 @@ pub struct Decision {
     pub sessions: Vec<SessionRef>,
     /// Members left alone: RPC, closing, protected.
     pub spared: u32,
+    /// Whether it is due for its `at_once`, before `for` has passed.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub at_once: bool,
+    /// Of `daemon_url`: where to, in order. Empty where that is the server's own list, or where it
+    /// cannot be told.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub daemons: Vec<Address>,
 }
 
 /// Why a decision is not carried out.

@@ -35,6 +35,8 @@ fn entry(n: u32) -> Entry {
         severity: 1.0,
         sessions: Vec::<SessionRef>::new(),
         spared: 0,
+        at_once: false,
+        daemons: Vec::new(),
     };
     Entry::new(decision, Outcome::Intended)
 }

@@ -224,6 +224,8 @@ fn entry(round: &str, batch: u64, n: usize) -> Entry {
         severity: 1.0,
         sessions: vec![session],
         spared: 0,
+        at_once: false,
+        daemons: Vec::new(),
     };
     let until = Timestamp::from_millis(60_000);
     let mut entry = Entry::new(decision, Outcome::Intended);

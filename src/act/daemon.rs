@@ -1,71 +1,137 @@
-//! Changing the server's daemon. The URLs hold credentials: they are read when the act is due, and
-//! shown nowhere.
+//! Changing the server's daemon. The URLs hold credentials: they are put together when the act is
+//! due, and shown nowhere.
 
-use super::Carried;
 use super::words::is_unsent;
+use super::{Actor, Carried};
+use crate::daemon::Address;
 use crate::decision::Outcome;
-use crate::policy::reading::read_bounded;
 use crate::policy::{Action, DaemonTarget};
 use crate::redact::SecretUrls;
 use crate::rpc::Client;
 
-/// A file of daemons' URLs is not longer.
-const URLS_BYTES_MAX: usize = 64 * 1_024;
+/// The URL of each daemon of the configuration, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Urls(Vec<(Address, SecretUrls)>);
 
-pub(super) async fn change_daemon(
-    carried: &mut [Carried],
-    intended: &[usize],
-    client: &mut Client,
-) {
-    for &i in intended {
-        let Carried {
-            decision,
-            outcome,
-            unsent,
-            ..
-        } = &mut carried[i];
-        let Action::DaemonUrl { to } = &decision.action else {
-            continue;
-        };
-        let said = match daemon_urls(to) {
-            Err(detail) => Err(detail),
-            Ok(urls) => {
-                let said = client.daemon_url(decision.epoch, &urls).await;
-                *unsent = usize::from(said.as_ref().is_err_and(is_unsent));
-                said.map_err(|error| error.to_string())
-            }
-        };
-        *outcome = match said {
-            Ok(detail) => Outcome::Executed { detail },
-            Err(detail) => Outcome::Failed { detail },
-        };
+impl FromIterator<(Address, SecretUrls)> for Urls {
+    fn from_iter<T: IntoIterator<Item = (Address, SecretUrls)>>(urls: T) -> Self {
+        Self(urls.into_iter().collect())
     }
 }
 
-fn daemon_urls(to: &DaemonTarget) -> Result<SecretUrls, String> {
-    let text = match to {
-        // The empty text is the server's word for its own DAEMON_URL.
-        DaemonTarget::Default => return Ok(SecretUrls::new("")),
-        DaemonTarget::Env(name) => std::env::var(&**name).map_err(|_| {
-            format!("the environment variable `{name}` is not set: set it to the daemons' URLs")
-        })?,
-        DaemonTarget::File(path) => read_bounded((**path).as_ref(), URLS_BYTES_MAX)
-            .map_err(|error| format!("cannot read the daemons' URLs from `{path}`: {error}"))?,
-    };
-    let urls: Vec<&str> = text
-        .split([',', '\n'])
-        .map(str::trim)
-        .filter(|url| !url.is_empty())
-        .collect();
-    if text.len() > URLS_BYTES_MAX {
-        return Err(format!(
-            "the list of daemons' URLs is longer than {URLS_BYTES_MAX} bytes"
-        ));
+impl Urls {
+    /// What the server is to be sent for a decision that goes `to` there: the URLs of `daemons`,
+    /// and after these all others, so that it can still move on by itself.
+    fn to_send(&self, to: &DaemonTarget, daemons: &[Address]) -> Result<SecretUrls, String> {
+        // The empty text is the server's word for its own DAEMON_URL: no other may come out as that.
+        if *to == DaemonTarget::Default {
+            return Ok(SecretUrls::new(""));
+        }
+        if daemons.is_empty() {
+            return Err("not done, for it cannot be told which daemon to go to".into());
+        }
+        let mut urls = Vec::with_capacity(self.0.len());
+        for daemon in daemons {
+            let url = self.of(daemon).ok_or_else(|| {
+                format!(
+                    "not done, for `{daemon}` is no daemon of the configuration: name it in \
+                     `[server.daemon]`"
+                )
+            })?;
+            urls.push(url.expose());
+        }
+        let others = self.0.iter().filter(|(other, _)| !daemons.contains(other));
+        urls.extend(others.map(|(_, url)| url.expose()));
+        Ok(SecretUrls::new(urls.join(",")))
     }
-    if urls.is_empty() {
-        return Err(
-            "the list of daemons' URLs is empty: an empty list would mean the default".into(),
+
+    fn of(&self, daemon: &Address) -> Option<&SecretUrls> {
+        let found = self.0.iter().find(|(address, _)| address == daemon);
+        found.map(|(_, url)| url)
+    }
+}
+
+impl Actor {
+    /// Takes the daemons that the server can be sent to.
+    pub fn know_daemons(&mut self, urls: Urls) {
+        self.daemons = urls;
+    }
+
+    pub(super) async fn change_daemon(
+        &self,
+        carried: &mut [Carried],
+        intended: &[usize],
+        client: &mut Client,
+    ) {
+        for &i in intended {
+            let Carried {
+                decision,
+                outcome,
+                unsent,
+                ..
+            } = &mut carried[i];
+            let Action::DaemonUrl { to } = &decision.action else {
+                continue;
+            };
+            let said = match self.daemons.to_send(to, &decision.daemons) {
+                Err(detail) => Err(detail),
+                Ok(urls) => {
+                    let said = client.daemon_url(decision.epoch, &urls).await;
+                    *unsent = usize::from(said.as_ref().is_err_and(is_unsent));
+                    said.map_err(|error| error.to_string())
+                }
+            };
+            *outcome = match said {
+                Ok(detail) => Outcome::Executed { detail },
+                Err(detail) => Outcome::Failed { detail },
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls() -> Urls {
+        ["a:1", "b:2", "c:3"]
+            .map(|daemon| {
+                let url = SecretUrls::new(format!("http://u:sesame@{daemon}/"));
+                (Address::from(daemon), url)
+            })
+            .into_iter()
+            .collect()
+    }
+
+    fn sent(to: &DaemonTarget, daemons: &[&str]) -> Result<String, String> {
+        let daemons: Vec<Address> = daemons.iter().copied().map(Address::from).collect();
+        let urls = urls().to_send(to, &daemons)?;
+        Ok(urls.expose().to_owned())
+    }
+
+    #[test]
+    fn the_daemons_wanted_come_first_and_the_others_stay() {
+        assert_eq!(
+            sent(&DaemonTarget::Best, &["b:2"]).unwrap(),
+            "http://u:sesame@b:2/,http://u:sesame@a:1/,http://u:sesame@c:3/"
+        );
+        let list = DaemonTarget::List(["c:3".into(), "a:1".into()].into());
+        assert_eq!(
+            sent(&list, &["c:3", "a:1"]).unwrap(),
+            "http://u:sesame@c:3/,http://u:sesame@a:1/,http://u:sesame@b:2/"
+        );
+        assert_eq!(sent(&DaemonTarget::Default, &[]).unwrap(), "");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_sent() {
+        assert_eq!(
+            sent(&DaemonTarget::Primary, &[]).unwrap_err(),
+            "not done, for it cannot be told which daemon to go to"
+        );
+        assert_eq!(
+            sent(&DaemonTarget::Best, &["a:1", "d:4"]).unwrap_err(),
+            "not done, for `d:4` is no daemon of the configuration: name it in `[server.daemon]`"
         );
     }
-    Ok(SecretUrls::new(urls.join(",")))
 }

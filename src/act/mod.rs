@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use daemon::change_daemon;
+pub use daemon::Urls;
 use words::Words;
 
 use crate::decision::{Decision, Epoch, Outcome, Suppression};
@@ -54,6 +54,7 @@ pub struct Actor {
     runs: Vec<LogRun>,
     held_back: Option<Bucket>,
     is_ambiguous: bool,
+    daemons: Urls,
 }
 
 /// What came of the rulings of a poll.
@@ -163,7 +164,7 @@ impl Actor {
         let mut changes = Vec::new();
         disconnect(carried, &intended, client).await;
         self.log(carried, &intended, client, &mut changes).await;
-        change_daemon(carried, &intended, client).await;
+        self.change_daemon(carried, &intended, client).await;
         alert(carried, &intended);
         let outcomes: Vec<(DecisionId, Outcome)> = intended
             .iter()

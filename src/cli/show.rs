@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use comfy_table::{Attribute, Cell, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
+use crate::daemon::Address;
 use crate::decision::{Decision, Evidence, Outcome, Seen, SessionRef, Suppression, Target};
 use crate::escape;
 use crate::field::Dimension;
@@ -99,9 +100,13 @@ pub fn action(action: &Action) -> String {
 
 fn daemon(to: &DaemonTarget) -> String {
     match to {
+        DaemonTarget::Primary => "primary".to_owned(),
+        DaemonTarget::Best => "best".to_owned(),
         DaemonTarget::Default => "default".to_owned(),
-        DaemonTarget::Env(name) => format!("${}", text(name)),
-        DaemonTarget::File(path) => text(path),
+        DaemonTarget::List(daemons) => {
+            let daemons: Vec<_> = daemons.iter().map(|daemon| text(daemon)).collect();
+            daemons.join(", ")
+        }
     }
 }
 
@@ -332,6 +337,8 @@ pub fn decision_json<'a>(
         evidence: &decision.evidence,
         sessions: decision.sessions.iter().map(SessionJson::of).collect(),
         spared: decision.spared,
+        at_once: decision.at_once,
+        daemons: &decision.daemons,
     }
 }
 
@@ -364,6 +371,10 @@ pub struct DecisionJson<'a> {
     evidence: &'a [Evidence],
     sessions: Vec<SessionJson>,
     spared: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    at_once: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    daemons: &'a [Address],
 }
 
 #[derive(Debug, Serialize)]
@@ -419,6 +430,8 @@ mod tests {
             severity: 3.2,
             sessions: vec![session; 2],
             spared: 1,
+            at_once: false,
+            daemons: Vec::new(),
         }
     }
 
@@ -464,7 +477,7 @@ mod tests {
                 &decision(
                     Target::Server,
                     Action::DaemonUrl {
-                        to: DaemonTarget::Env("DAEMONS".into()),
+                        to: DaemonTarget::List([Arc::from("10.0.0.2:8332")].into()),
                     },
                     vec![],
                 ),

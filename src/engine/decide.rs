@@ -9,10 +9,13 @@ use super::hold::Held;
 use super::protection::Guard;
 use super::select::Facts;
 use super::{DECISIONS_MAX, Engine, Evaluation, Proposal};
+use crate::daemon::Address;
 use crate::decision::{Decision, Epoch, Evidence, Peer, Seen, SessionRef, Suppression, Target};
 use crate::field::{Dimension, Field, Kind, Scope};
 use crate::history::History;
-use crate::policy::{Action, AllOf, Comparison, Policy, PolicySet, Predicate, Test, Threshold};
+use crate::policy::{
+    Action, AllOf, Comparison, DaemonTarget, Policy, PolicySet, Predicate, Test, Threshold,
+};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -116,6 +119,8 @@ impl Engine {
                 severity,
                 sessions: members.sessions,
                 spared: members.spared + members.ambiguous,
+                at_once: false,
+                daemons: destination(&policy.action),
                 evidence: self.evidence(index, &held, history, snapshot),
             };
             evaluation.proposals.push(Proposal { decision, barred });
@@ -187,6 +192,8 @@ impl Engine {
                 severity: ratios.fold(1.0, f64::max),
                 sessions: Vec::new(),
                 spared: 0,
+                at_once: false,
+                daemons: destination(&policy.action),
                 evidence,
             },
             barred: None,
@@ -449,6 +456,22 @@ fn bar(
         return Some(Some(Suppression::AmbiguousId));
     }
     (members.spared > 0).then_some(Some(Suppression::Protection))
+}
+
+/// Where a `daemon_url` goes to, in order; empty for the server's own list, and where it cannot be
+/// told. What is known of the daemons' health is not asked here yet, so `primary` and `best` cannot.
+fn destination(action: &Action) -> Vec<Address> {
+    match action {
+        Action::DaemonUrl {
+            to: DaemonTarget::List(daemons),
+        } => daemons.to_vec(),
+        Action::DaemonUrl {
+            to: DaemonTarget::Primary | DaemonTarget::Best | DaemonTarget::Default,
+        }
+        | Action::Disconnect
+        | Action::Log { .. }
+        | Action::Alert => Vec::new(),
+    }
 }
 
 fn ratio(seen: f64, threshold: f64) -> f64 {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{DecisionId, OutcomeKind};
 use crate::decision::{Decision, Epoch, Evidence, Outcome, Seen, SessionRef, Target};
 use crate::field::Dimension;
+use crate::policy::bounds::DAEMONS_MAX;
 use crate::time::Timestamp;
 
 /// Names and values seen that are longer end in `…` instead; clients choose them.
@@ -50,7 +51,7 @@ pub struct Row {
 /// The columns that [`read`] wants, in its order.
 pub(super) const COLUMNS: &str = "id, at_ms, epoch, policy, mode, action_json, target_json, \
      evidence_json, evidence_left_out, held_ns, severity, sessions_json, sessions_left_out, \
-     spared, outcome_json";
+     spared, outcome_json, at_once, daemons_json";
 
 pub(super) fn insert(
     connection: &Connection,
@@ -61,12 +62,14 @@ pub(super) fn insert(
     let (evidence, evidence_left_out) = first(&decision.evidence, EVIDENCE_MAX);
     let evidence: Vec<StoredEvidence<'_>> = evidence.iter().map(Into::into).collect();
     let (sessions, sessions_left_out) = first(&decision.sessions, SESSIONS_MAX);
+    let (daemons, _) = first(&decision.daemons, DAEMONS_MAX);
+    let daemons: Vec<Cow<'_, str>> = daemons.iter().map(|daemon| bounded_name(daemon)).collect();
     connection
         .prepare_cached(
             "INSERT INTO decision (at_ms, epoch, policy, mode, action, action_json, target,
              target_json, evidence_json, evidence_left_out, held_ns, severity, sessions_json,
-             sessions_left_out, spared, outcome, outcome_json) VALUES
-             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             sessions_left_out, spared, outcome, outcome_json, at_once, daemons_json) VALUES
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             decision.at.as_millis(),
@@ -86,6 +89,8 @@ pub(super) fn insert(
             decision.spared,
             Word(OutcomeKind::of(outcome)),
             Json(bounded_outcome(outcome)),
+            decision.at_once,
+            Json(daemons),
         ])?;
     Ok(DecisionId(connection.last_insert_rowid()))
 }
@@ -122,6 +127,8 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
             severity: row.get::<_, Option<f64>>(10)?.unwrap_or(f64::NAN),
             sessions: row.get::<_, Json<Vec<SessionRef>>>(11)?.0,
             spared: row.get(13)?,
+            at_once: row.get(15)?,
+            daemons: row.get::<_, Json<_>>(16)?.0,
         },
         outcome: row.get::<_, Json<_>>(14)?.0,
         evidence_left_out: row.get(8)?,

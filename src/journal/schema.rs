@@ -14,16 +14,16 @@ use super::error::JournalError;
 pub(super) const FILE_MODE: u32 = 0o640;
 
 /// In the file's header, so that `file` and we know a journal: `EXWj`.
-const APPLICATION_ID: i64 = 0x4558_576a;
+pub(super) const APPLICATION_ID: i64 = 0x4558_576a;
 
 /// The step from each format to the next; how many there are is the current format's number.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
 const FORMAT: i64 = MIGRATIONS.len() as i64;
 
 /// Where `target`, `action` and `outcome` are for searching, `*_json` is the value itself.
-const V1: &str = "
+pub(super) const V1: &str = "
     CREATE TABLE decision (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         at_ms INTEGER NOT NULL,
@@ -70,6 +70,20 @@ const V1: &str = "
         one INTEGER PRIMARY KEY CHECK (one = 1),
         room BLOB NOT NULL
     ) STRICT;
+";
+
+/// Whether a decision was due at once, and the daemons that it goes to. Policies named the place of
+/// the daemons' URLs before: that is kept as if it were a daemon. Limits did not say until when they
+/// hold: the decision's own time says that it is not known.
+const V2: &str = "
+    ALTER TABLE decision ADD COLUMN at_once INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE decision ADD COLUMN daemons_json TEXT NOT NULL DEFAULT '[]';
+    UPDATE decision SET action_json = json_set(action_json, '$.to', json_object('list',
+        json_array(coalesce('$' || (action_json ->> '$.to.env'), action_json ->> '$.to.file'))))
+        WHERE action = 'daemon_url' AND json_type(action_json, '$.to') = 'object';
+    UPDATE decision SET outcome_json = json_set(outcome_json, '$.until', at_ms)
+        WHERE outcome = 'suppressed'
+        AND outcome_json ->> '$.by' IN ('policy-limit', 'action-limit');
 ";
 
 /// `synchronous = FULL`: in WAL mode each commit is on the disk when it returns, so that an intent

@@ -66,6 +66,8 @@ fn proposal(name: &str, net: u8, ids: std::ops::Range<u64>) -> Proposal {
             severity: 1.0,
             sessions: ids.map(session).collect(),
             spared: 0,
+            at_once: false,
+            daemons: Vec::new(),
         },
         barred: None,
     }

@@ -1,24 +1,27 @@
 //! Reading what a policy wants done.
 
-use std::sync::Arc;
+use toml::de::{DeArray, DeTable, DeValue};
 
-use toml::de::DeValue;
-
-use super::bounds::{LOG_FOR, duration};
+use super::bounds::{DAEMONS_MAX, LOG_FOR, duration};
 use super::diagnostic::{Diagnostic, Findings, Problem, closest};
-use super::source::word;
+use super::source::{Place, word};
 use super::table::{Entry, Node, Table};
 use super::{Action, ActionKind, DaemonTarget};
+use crate::daemon::Address;
 use crate::field::Scope;
 
 const KINDS: [&str; 4] = ["disconnect", "log", "daemon_url", "alert"];
 
 const FORMS: &str = "write `\"disconnect\"`, `\"alert\"`, `{ log = { for = \"10m\" } }` or \
-                     `{ daemon_url = { to = \"default\" } }`";
+                     `{ daemon_url = { to = \"best\" } }`";
 const LOG_FORM: &str = "say for how long: `{ log = { for = \"10m\" } }`";
-const DAEMON_URL_FORM: &str = "say where to: `{ daemon_url = { to = \"default\" } }`, or \
-                               `{ env = \"NAME\" }` or `{ file = \"urls.txt\" }` in place of \
-                               `\"default\"`";
+const DAEMON_URL_FORM: &str = "say where to: `{ daemon_url = { to = \"best\" } }`, or \
+                               `\"primary\"`, `\"default\"` or an array of daemons in place of \
+                               `\"best\"`";
+const TARGETS: [&str; 3] = ["primary", "best", "default"];
+const TARGET_FORMS: &str = "write `to = \"primary\"`, `\"best\"`, `\"default\"` (the server's own \
+                            list) or `[\"10.0.0.2:8332\"]` (host and port of each)";
+const IN_CONFIGURATION: &str = "the URLs belong to `[server.daemon]` of the configuration";
 
 /// Reads an action that goes with `scope`, if that is known.
 pub(super) fn read(
@@ -141,7 +144,7 @@ fn log(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
 fn daemon_url(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
     if let Some(written) = node.as_written() {
         findings.push(match written.text {
-            "default" => {
+            "primary" | "best" | "default" => {
                 let problem = Problem::WrongType {
                     what: "`daemon_url`".to_owned(),
                     wanted: "a table",
@@ -164,86 +167,148 @@ fn daemon_url(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
 }
 
 fn inline_url(node: Node<'_>) -> Diagnostic {
-    Diagnostic::new(Problem::InlineUrl).at(node.place()).help(
-        "URLs hold the daemon's password, and policy files are shared: write `to = \"default\"` \
-         for the server's own, `to = { env = \"NAME\" }` or `to = { file = \"urls.txt\" }`",
-    )
+    Diagnostic::new(Problem::InlineUrl)
+        .at(node.place())
+        .help(format!(
+            "URLs hold the daemon's password, and policy files are shared: {IN_CONFIGURATION}; here \
+             {TARGET_FORMS}"
+        ))
 }
 
 fn target(node: Node<'_>, findings: &mut Findings) -> Option<DaemonTarget> {
-    if let Some(written) = node.as_written() {
-        if written.text == "default" {
-            return Some(DaemonTarget::Default);
-        }
-        // A word that is nearly the right one is no URL; anything else may be, and is not echoed.
-        let plain = written.text.chars().all(char::is_alphabetic);
-        findings.push(match closest(written.text, ["default"]) {
-            Some(close) if plain => {
-                let what = "daemon target";
-                let word = word(written.text);
-                Diagnostic::new(Problem::UnknownWord { what, word })
-                    .at(node.place())
-                    .help(format!("did you mean `{close}`?"))
-            }
-            _ => inline_url(node),
-        });
-        return None;
-    }
-    let table = Table::of(node, "to", "`to`");
-    let mut table = findings.accept(table.map_err(|finding| finding.help(DAEMON_URL_FORM)))?;
-    let env = table.take("env");
-    let file = table.take("file");
-    let place = table.place();
-    let both = env.is_some() && file.is_some();
-    table.finish(
-        &[("path", "file"), ("environment", "env"), ("var", "env")],
-        findings,
-    );
-    match (env, file) {
-        (Some(env), None) => findings.accept(env_name(env.node)).map(DaemonTarget::Env),
-        (None, Some(file)) => {
-            let written = findings.accept(file.node.string("file", "write a path"))?;
-            if written.text.contains("://") || written.text.contains('@') {
-                findings.push(inline_url(file.node));
-                return None;
-            }
-            let path = file.node.text.path(written.text);
-            Some(DaemonTarget::File(Arc::from(path.to_string_lossy())))
+    match node.get() {
+        DeValue::String(_) => findings.accept(named(node)),
+        DeValue::Array(entries) => list(node, entries, findings),
+        DeValue::Table(table) => {
+            findings.push(was_named_elsewhere(node, table));
+            None
         }
         _ => {
-            let found = match (both, node.is_empty_table()) {
-                (true, _) => "both",
-                (false, true) => "neither",
-                // Of another key there is a finding already.
-                (false, false) => return None,
-            };
-            let problem = Problem::WrongType {
-                what: "`to`".to_owned(),
-                wanted: "either `env` or `file`",
-                found,
-            };
-            findings.push(Diagnostic::new(problem).at(place).help(DAEMON_URL_FORM));
+            let wanted = "a word or an array of daemons";
+            findings.push(node.wrong_type("`to`", wanted).help(TARGET_FORMS));
             None
         }
     }
 }
 
-fn env_name(node: Node<'_>) -> Result<Arc<str>, Diagnostic> {
-    let written = node.string("env", "write the name of an environment variable")?;
-    let name = written.text;
-    if name.contains("://") || name.contains('@') {
+fn named(node: Node<'_>) -> Result<DaemonTarget, Diagnostic> {
+    let text = node.string("to", TARGET_FORMS)?.text;
+    let target = match text {
+        "primary" => DaemonTarget::Primary,
+        "best" => DaemonTarget::Best,
+        "default" => DaemonTarget::Default,
+        // A word that is nearly the right one is no URL; anything else may be, and is not echoed.
+        _ if is_address(text) => {
+            let problem = Problem::WrongType {
+                what: "`to`".to_owned(),
+                wanted: "a word or an array of daemons",
+                found: "a daemon alone",
+            };
+            let help = format!("write `to = [\"{text}\"]`");
+            return Err(Diagnostic::new(problem).at(node.place()).help(help));
+        }
+        _ => match closest(text, TARGETS) {
+            Some(close) if text.chars().all(char::is_alphabetic) => {
+                let what = "daemon target";
+                let word = word(text);
+                return Err(Diagnostic::new(Problem::UnknownWord { what, word })
+                    .at(node.place())
+                    .help(format!("did you mean `{close}`?")));
+            }
+            _ => return Err(inline_url(node)),
+        },
+    };
+    Ok(target)
+}
+
+fn list(node: Node<'_>, entries: &DeArray<'_>, findings: &mut Findings) -> Option<DaemonTarget> {
+    if entries.is_empty() {
+        let problem = Problem::WrongType {
+            what: "`to`".to_owned(),
+            wanted: "a word or an array of daemons",
+            found: "an empty array",
+        };
+        let finding = Diagnostic::new(problem).at(node.place());
+        findings.push(finding.help(TARGET_FORMS));
+        return None;
+    }
+    if let Some(beyond) = entries.get(DAEMONS_MAX) {
+        let problem = Problem::TooMany {
+            what: format!("`to` has {} daemons", entries.len()),
+            max: DAEMONS_MAX.to_string(),
+        };
+        findings.push(Diagnostic::new(problem).at(node.with(beyond).place()));
+        return None;
+    }
+    let mut daemons: Vec<(Address, Place)> = Vec::with_capacity(entries.len());
+    let mut is_good = true;
+    for entry in entries {
+        match one_of(node.with(entry), &daemons) {
+            Ok(daemon) => daemons.push(daemon),
+            Err(finding) => {
+                is_good = false;
+                findings.push(finding);
+            }
+        }
+    }
+    let daemons = daemons.into_iter().map(|(daemon, _)| daemon).collect();
+    is_good.then_some(DaemonTarget::List(daemons))
+}
+
+/// A daemon in a list, after those `before`.
+fn one_of(node: Node<'_>, before: &[(Address, Place)]) -> Result<(Address, Place), Diagnostic> {
+    const HELP: &str = "write the daemon's host and port as in `[server.daemon]`, such as \
+                        `\"10.0.0.2:8332\"`";
+    let written = node
+        .as_written()
+        .ok_or_else(|| node.wrong_type("a daemon", "a string").help(HELP))?;
+    if written.text.contains('@') || written.text.contains("://") {
         return Err(inline_url(node));
     }
-    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
-    let rest = |c: char| first(c) || c.is_ascii_digit();
-    if name.len() <= 128 && name.starts_with(first) && name.chars().all(rest) {
-        return Ok(Arc::from(name));
+    if !is_address(written.text) {
+        // It may be a part of a URL, so it is not echoed.
+        return Err(Diagnostic::new(Problem::BadDaemon)
+            .at(node.place())
+            .help(HELP));
     }
-    let problem = Problem::BadName {
-        name: word(name),
-        what: "an environment variable",
+    let address = Address::from(written.text);
+    if let Some((_, first)) = before.iter().find(|(earlier, _)| *earlier == address) {
+        let problem = Problem::Duplicate {
+            what: "daemon",
+            name: word(&address),
+        };
+        return Err(Diagnostic::new(problem)
+            .at(node.place())
+            .also(first.clone(), "it is named here first")
+            .help("name each daemon once"));
+    }
+    Ok((address, node.place()))
+}
+
+/// `HOST:PORT`: no scheme, no credentials, no path.
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
     };
-    Err(Diagnostic::new(problem)
-        .at(node.place())
-        .help("such names have letters, digits and `_`, without a `$`"))
+    let is_host_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_host = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => (1..=253).contains(&host.len()) && host.chars().all(is_host_char),
+    };
+    let is_port = port.bytes().all(|digit| digit.is_ascii_digit());
+    is_host && is_port && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// Policies once named the variable or the file that held the URLs.
+fn was_named_elsewhere(node: Node<'_>, table: &DeTable<'_>) -> Diagnostic {
+    let wrong = node.wrong_type("`to`", "a word or an array of daemons");
+    let is_named = |name| table.keys().any(|key| key.get_ref() == name);
+    if is_named("env") || is_named("file") {
+        wrong.help(format!("{IN_CONFIGURATION}; here {TARGET_FORMS}"))
+    } else {
+        wrong.help(TARGET_FORMS)
+    }
 }

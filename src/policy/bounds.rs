@@ -22,6 +22,8 @@ pub const LIST_ENTRIES_DEFAULT: usize = 1_000_000;
 pub const LIST_ENTRIES_MAX: usize = 10_000_000;
 /// Bytes of a list file.
 pub const LIST_FILE_SIZE_MAX: usize = 256 << 20;
+/// Daemons of a `daemon_url` that lists them.
+pub const DAEMONS_MAX: usize = 8;
 /// Bytes of a compiled pattern.
 pub const REGEX_SIZE_MAX: usize = 1 << 20;
 

@@ -254,6 +254,10 @@ pub enum Problem {
     #[error("daemon URLs do not belong in policy files")]
     #[diagnostic(code(policy::inline_url))]
     InlineUrl,
+    /// A daemon that is not named by its host and port; not shown, for it may be a part of a URL.
+    #[error("a daemon is named by its host and port")]
+    #[diagnostic(code(policy::bad_daemon))]
+    BadDaemon,
 
     // Warnings.
     /// Tests that no target can pass.

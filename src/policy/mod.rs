@@ -26,6 +26,7 @@ use std::time::Duration;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::Address;
 use crate::field::{Field, Scope};
 
 /// What the agent's configuration is read with too.
@@ -74,7 +75,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What a policy wants done. Credentials are not part of it: a daemon list is named.
+/// What a policy wants done. Credentials are not part of it: daemons are named by their addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Action {
@@ -147,12 +148,15 @@ impl fmt::Display for ActionKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DaemonTarget {
+    /// The first daemon of the agent's configuration.
+    Primary,
+    /// Of the configuration's daemons the first healthy one, in their order, at the best height.
+    Best,
     /// The server's own `DAEMON_URL`: no credentials travel.
     Default,
-    /// The URLs in this environment variable of the agent: no credentials in policy files.
-    Env(Arc<str>),
-    /// The URLs in this file, separated by commas or line ends; read when the action is due.
-    File(Arc<str>),
+    /// Daemons of the configuration, from 1 to [`DAEMONS_MAX`](bounds::DAEMONS_MAX), the first of
+    /// them to be gone to.
+    List(Arc<[Address]>),
 }
 
 /// So many a span of time; a policy's `limit`.

@@ -118,11 +118,6 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Where the table begins.
-    pub(crate) fn place(&self) -> Place {
-        self.place.clone()
-    }
-
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Entry<'t>> {
         self.known.push(key);
         let (key, value) = self.keys.iter().find(|(k, _)| k.get_ref() == key)?;

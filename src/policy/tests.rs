@@ -411,11 +411,22 @@ fn actions() {
         ("server", "{ daemon_url = { to = 'defualt' } }"),
         ("server", "{ daemon_url = { url = 'default' } }"),
         ("server", "{ daemon_url = { to = {} } }"),
-        ("server", "{ daemon_url = { to = { env = '$URLS' } } }"),
+        ("server", "{ daemon_url = { to = [] } }"),
         (
             "server",
-            "{ daemon_url = { to = { env = 'A', file = 'b' } } }",
+            "{ daemon_url = { to = ['a:1', 5, 'b:2', 'a:1'] } }",
         ),
+        (
+            "server",
+            "{ daemon_url = { to = ['http://user:secret@10.0.0.1:8332/'] } }",
+        ),
+        ("server", "{ daemon_url = { to = ['10.0.0.1'] } }"),
+        ("server", "{ daemon_url = { to = '10.0.0.1:8332' } }"),
+        (
+            "server",
+            "{ daemon_url = { to = ['a:1','a:2','a:3','a:4','a:5','a:6','a:7','a:8','a:9'] } }",
+        ),
+        ("server", "{ daemon_url = { to = { env = '$URLS' } } }"),
         (
             "server",
             "{ daemon_url = { to = { file = 'http://u:secret@h/' } } }",
@@ -783,13 +794,15 @@ fn every_action_is_read() {
     let url = |to: &str| action("server", &format!("{{ daemon_url = {{ to = {to} }} }}"));
     let to = |to| Action::DaemonUrl { to };
     assert_eq!(url("'default'"), to(DaemonTarget::Default));
+    assert_eq!(url("'primary'"), to(DaemonTarget::Primary));
+    assert_eq!(url("'best'"), to(DaemonTarget::Best));
+    let list = |daemons: &[&str]| {
+        let daemons = daemons.iter().map(|&daemon| daemon.into());
+        to(DaemonTarget::List(daemons.collect()))
+    };
     assert_eq!(
-        url("{ env = 'URLS_2' }"),
-        to(DaemonTarget::Env("URLS_2".into()))
-    );
-    assert_eq!(
-        url("{ file = 'urls' }"),
-        to(DaemonTarget::File("dir/urls".into()))
+        url("['10.0.0.2:8332', '[::1]:1', 'btc_1.lan:65535']"),
+        list(&["10.0.0.2:8332", "[::1]:1", "btc_1.lan:65535"])
     );
 }
 

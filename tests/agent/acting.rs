@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use electrumx_warden::act::Urls;
 use electrumx_warden::decision::{Outcome, Suppression};
 use electrumx_warden::journal::Row;
 use electrumx_warden::limits::Budget;
 use electrumx_warden::policy::Quota;
+use electrumx_warden::redact::SecretUrls;
 use electrumx_warden::sim::Release;
 
 use crate::log::Log;
@@ -256,51 +258,70 @@ fn daemon(to: &str) -> String {
     )
 }
 
+fn urls(of: &[(&str, &str)]) -> Urls {
+    let urls = of.iter();
+    urls.map(|&(daemon, url)| (daemon.into(), SecretUrls::new(url)))
+        .collect()
+}
+
 #[tokio::test]
-async fn the_daemon_is_changed_to_a_file_s_and_to_the_default() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("urls.txt");
-    std::fs::write(
-        &file,
-        "http://u:sesame@10.0.0.8:8332/\n http://u:sesame@10.0.0.9:8332/ \n",
-    )
-    .unwrap();
-    for (to, sent) in [
+async fn the_daemon_is_changed_to_those_listed_and_to_the_default() {
+    let known = [
+        ("10.0.0.7:8332", "http://u:sesame@10.0.0.7:8332/"),
+        ("10.0.0.8:8332", "http://u:sesame@10.0.0.8:8332/"),
+        ("10.0.0.9:8332", "http://u:sesame@10.0.0.9:8332/"),
+    ];
+    for (to, daemons, sent) in [
         (
-            format!("{{ file = \"{}\" }}", file.display()),
-            "http://u:sesame@10.0.0.8:8332/,http://u:sesame@10.0.0.9:8332/",
+            "[\"10.0.0.9:8332\", \"10.0.0.7:8332\"]",
+            &["10.0.0.9:8332", "10.0.0.7:8332"][..],
+            "http://u:sesame@10.0.0.9:8332/,http://u:sesame@10.0.0.7:8332/,\
+             http://u:sesame@10.0.0.8:8332/",
         ),
-        ("\"default\"".to_owned(), ""),
+        ("\"default\"", &[], ""),
     ] {
-        let mut scene = Scene::new(Release::V1_20_0, daemon(&to)).await;
+        let mut scene = Scene::new(Release::V1_20_0, daemon(to)).await;
+        scene.agent().know_daemons(urls(&known));
         let outcomes = scene.good_poll().await;
         assert_eq!(executed(&outcomes), 1, "{outcomes:?}");
         assert_eq!(scene.tap.asked("daemon_url")[0]["daemon_url"], sent);
         assert_eq!(executed(&scene.good_poll().await), 0);
-        assert!(!format!("{:?}", scene.rows()).contains("sesame"));
+        let rows = scene.rows();
+        assert!(!format!("{rows:?}").contains("sesame"));
+        for row in rows {
+            let written: Vec<&str> = row
+                .decision
+                .daemons
+                .iter()
+                .map(|daemon| &**daemon)
+                .collect();
+            assert_eq!(written, daemons);
+        }
     }
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_the_daemons_is_told_without_their_passwords() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("bad"), "http://u:sesame@h:1/,http://u:sesame@").unwrap();
-    std::fs::write(path("empty"), " ,\n").unwrap();
-    std::fs::write(path("long"), "http://u:sesame@h/,".repeat(10_000)).unwrap();
-    let file = |name: &str| format!("{{ file = \"{}\" }}", path(name).display());
+    let known = [
+        ("10.0.0.1:8332", "http://u:sesame@10.0.0.1:8332/"),
+        ("bad:1", "http://u:sesame@"),
+    ];
     let cases = [
         (
-            "{ env = \"WARDEN_TEST_UNSET\" }".to_owned(),
-            "`WARDEN_TEST_UNSET` is not set",
+            "[\"10.0.0.1:8332\", \"10.0.0.2:8332\"]",
+            "`10.0.0.2:8332` is no daemon of the configuration",
+            0,
         ),
-        (file("none"), "cannot read the daemons' URLs"),
-        (file("empty"), "is empty"),
-        (file("long"), "longer than 65536 bytes"),
-        (file("bad"), "the server answered `daemon_url` with error"),
+        ("\"best\"", "it cannot be told which daemon to go to", 0),
+        (
+            "[\"bad:1\"]",
+            "the server answered `daemon_url` with error",
+            1,
+        ),
     ];
-    for (to, words) in cases {
-        let mut scene = Scene::new(Release::V1_20_0, daemon(&to)).await;
+    for (to, words, sent) in cases {
+        let mut scene = Scene::new(Release::V1_20_0, daemon(to)).await;
+        scene.agent().know_daemons(urls(&known));
         let tick = scene.poll().await;
         let Outcome::Failed { detail } = &tick.carried[0].outcome else {
             panic!("{to}: {:?}", tick.carried);
@@ -312,6 +333,7 @@ async fn what_is_wrong_with_the_daemons_is_told_without_their_passwords() {
         // A second attempt would need the cooldown's end.
         let failed = |row: &&Row| matches!(row.outcome, Outcome::Failed { .. });
         assert_eq!(scene.rows().iter().filter(failed).count(), 1);
+        assert_eq!(scene.tap.asked("daemon_url").len(), sent, "{to}");
     }
 }
 

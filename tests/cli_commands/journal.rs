@@ -57,6 +57,8 @@ fn decision(minute: u64, policy: &str, target: Target, action: Action) -> Decisi
         severity: 1.0,
         sessions: Vec::new(),
         spared: 0,
+        at_once: false,
+        daemons: Vec::new(),
     }
 }
 
@@ -114,7 +116,7 @@ fn decisions() -> Vec<Entry> {
             "daemon-stalled",
             Target::Server,
             Action::DaemonUrl {
-                to: DaemonTarget::Env("SECOND_DAEMON".into()),
+                to: DaemonTarget::List([Arc::from("10.0.0.2:8332")].into()),
             },
         );
         stalled.evidence = vec![number(

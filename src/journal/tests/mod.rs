@@ -1,4 +1,5 @@
 mod full;
+mod older;
 mod refused;
 mod round_trip;
 mod upkeep;
@@ -76,6 +77,8 @@ fn decision(policy: &str, target: Target, millis: i64) -> Decision {
         severity: 1.907_349,
         sessions: vec![session(1), session(2)],
         spared: 0,
+        at_once: false,
+        daemons: Vec::new(),
     }
 }
 

@@ -74,11 +74,14 @@ fn any_action() -> impl Strategy<Value = Action> {
         Just(Action::DaemonUrl {
             to: DaemonTarget::Default
         }),
-        any_name().prop_map(|name| Action::DaemonUrl {
-            to: DaemonTarget::Env(name)
+        Just(Action::DaemonUrl {
+            to: DaemonTarget::Primary
         }),
-        any_name().prop_map(|name| Action::DaemonUrl {
-            to: DaemonTarget::File(name)
+        Just(Action::DaemonUrl {
+            to: DaemonTarget::Best
+        }),
+        proptest::collection::vec(any_name(), 1..4).prop_map(|daemons| Action::DaemonUrl {
+            to: DaemonTarget::List(daemons.into())
         }),
     ]
 }
@@ -117,10 +120,12 @@ prop_compose! {
         severity in any_number(),
         sessions in proptest::collection::vec(any_session(), 0..5),
         spared in any::<u32>(),
+        at_once in any::<bool>(),
+        daemons in proptest::collection::vec(any_name(), 0..4),
     ) -> Decision {
         Decision {
             at, epoch: Epoch(epoch), policy, mode, action, target, evidence, held, severity,
-            sessions, spared,
+            sessions, spared, at_once, daemons,
         }
     }
 }
