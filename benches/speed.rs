@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crowd::rules::{PATTERNS, policies};
 use crowd::{Crowd, NAMES};
+use electrumx_warden::daemon;
 use electrumx_warden::engine::{Engine, Protection};
 use electrumx_warden::history::{Bounds, History, SubnetWidths};
 use electrumx_warden::limits::{Limits, LimitsConfig};
@@ -126,6 +127,7 @@ impl Core {
             engine.plan().clone(),
             Bounds::default(),
             SubnetWidths::default(),
+            daemon::Settings::default(),
         );
         Self {
             history,

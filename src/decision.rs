@@ -208,6 +208,11 @@ pub enum Suppression {
     AmbiguousId,
     /// Nothing to change: every session is logged already.
     NothingToDo,
+    /// The server must not go to that daemon now.
+    UnfitDaemon {
+        /// Why, with the daemon's address.
+        why: String,
+    },
 }
 
 /// What came of a decision.

@@ -113,6 +113,8 @@ pub enum Source {
     Getinfo,
     /// The agent's own observation, on any release.
     Agent,
+    /// The agent's own probes of the daemons that the configuration names.
+    Probes,
 }
 
 impl Source {
@@ -125,6 +127,7 @@ impl Source {
             Self::Inspection => "from 2.0 on, by inspect_session",
             Self::Getinfo => "where getinfo tells it",
             Self::Agent => "the agent's own observation",
+            Self::Probes => "with `[server.daemon]`",
         }
     }
 }
@@ -294,6 +297,29 @@ fields! {
         "how long the daemon's height has stood still, as far as the agent has watched";
     DbStalled "db_stalled" [Server] DURATION, false, Agent,
         "how long the index's height has stood still, as far as the agent has watched";
+    DaemonStallOdds "daemon_stall_odds" [Server] SHARE, false, Agent,
+        "the chance that a healthy chain of this coin stands still for as long as `daemon_stalled`";
+    Stall "stall" [Server] Kind::Text, false, Probes,
+        "what holds the blocks up: `none`, `slow block`, `stuck daemon`, `index behind`, `busy rpc` \
+         or `wrong chain`";
+    OnPrimary "on_primary" [Server] Kind::Flag, false, Probes,
+        "whether the daemon in use is the first of `[server.daemon]`";
+    DaemonHealthy "daemon_healthy" [Server] Kind::Flag, false, Probes,
+        "whether the daemon in use is healthy, by rise and fall";
+    DaemonState "daemon_state" [Server] Kind::Text, false, Probes,
+        "the last probe's word for the daemon in use, such as `healthy`, `behind` or `unreachable`";
+    DaemonHeightGap "daemon_height_gap" [Server] COUNT, false, Probes,
+        "blocks that the daemon in use is behind the best healthy one; below 0 if it is ahead of it";
+    PrimaryHealthy "primary_healthy" [Server] Kind::Flag, false, Probes,
+        "whether the primary is healthy, by rise and fall";
+    PrimaryHealthyFor "primary_healthy_for" [Server] DURATION, false, Probes,
+        "for how long the primary has been healthy; 0 while it is not";
+    PrimaryState "primary_state" [Server] Kind::Text, false, Probes,
+        "the last probe's word for the primary";
+    PrimaryHeightGap "primary_height_gap" [Server] COUNT, false, Probes,
+        "blocks that the primary is behind the best healthy daemon; below 0 if it is ahead of it";
+    Preempt "preempt" [Server] Kind::Flag, false, Probes,
+        "whether the configuration wants the primary back while another daemon does well";
     RpcLatency "rpc_latency" [Server] DURATION, false, Agent,
         "how long the server took to answer `sessions`";
     RpcDown "rpc_down" [Server] DURATION, false, Agent,

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::daemon::Round;
 use crate::decision::{Epoch, Peer};
 use crate::names::{NameId, Names};
 use crate::policy::Capabilities;
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub sessions_read: Span,
     /// What `groups` said, if it was asked.
     pub groups: Groups,
+    /// What was heard of the daemons since the snapshot before, in the order of time.
+    pub rounds: Vec<Round>,
 }
 
 impl Snapshot {

@@ -3,11 +3,14 @@
 //! The live agent, the demo and the tests run this very code; time is the snapshots'. There is no
 //! clock, no I/O and no randomness in it or below it.
 
-use crate::decision::{Decision, Epoch};
-use crate::engine::{Engine, Pending, Protection};
+use std::sync::Arc;
+
+use crate::daemon::{self, Change, Confirmation, Confirming, Watch};
+use crate::decision::{Decision, Epoch, Suppression};
+use crate::engine::{Engine, Pending, Proposal, Protection};
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
 use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
-use crate::policy::{Mode, Policy, PolicySet, Test};
+use crate::policy::{ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::wire::Inspection;
@@ -25,6 +28,8 @@ pub struct Settings {
     pub protection: Protection,
     /// Budgets and breaker.
     pub limits: LimitsConfig,
+    /// The server's daemons.
+    pub daemons: daemon::Settings,
 }
 
 /// What the core made of a poll.
@@ -36,6 +41,8 @@ pub struct Judgement {
     pub cooldowns: Vec<Cooldown>,
     /// Targets that were due but beyond [`crate::engine::DECISIONS_MAX`] of their policy.
     pub crowded: u64,
+    /// News of the last change of daemon.
+    pub confirmation: Option<(Change, Confirmation)>,
 }
 
 /// The core.
@@ -44,6 +51,7 @@ pub struct Warden {
     engine: Engine,
     history: History,
     limits: Limits,
+    confirming: Option<Confirming>,
     settings: Settings,
     mode: Mode,
 }
@@ -52,12 +60,18 @@ impl Warden {
     /// With nothing seen yet.
     pub fn new(set: PolicySet, settings: Settings) -> Self {
         let engine = Engine::new(set, settings.protection.clone());
-        let history = History::new(engine.plan().clone(), settings.bounds, settings.widths);
+        let history = History::new(
+            engine.plan().clone(),
+            settings.bounds,
+            settings.widths,
+            settings.daemons.clone(),
+        );
         let limits = Limits::new(settings.limits, settings.mode);
         Self {
             engine,
             history,
             limits,
+            confirming: None,
             mode: settings.mode,
             settings,
         }
@@ -123,13 +137,62 @@ impl Warden {
     /// Judges the snapshot that was observed last.
     pub fn judge(&mut self, snapshot: &Snapshot) -> Judgement {
         self.history.finish(snapshot);
-        let evaluation = self.engine.evaluate(&self.history, snapshot);
+        let confirmation = self.confirm(snapshot);
+        let mut evaluation = self.engine.evaluate(&self.history, snapshot);
+        self.bar_second_change(&mut evaluation.proposals);
         let parties = self.history.parties();
         let set = self.engine.set();
         let rulings = self
             .limits
             .rule(evaluation.proposals, set, snapshot.at(), parties);
-        self.judgement(rulings, evaluation.crowded)
+        Judgement {
+            confirmation,
+            ..self.judgement(rulings, evaluation.crowded)
+        }
+    }
+
+    /// Takes in that the server said yes to a decision of the last poll to change its daemon. From
+    /// here on it is watched whether the server gets on with it.
+    pub fn changed_daemon(&mut self, change: Change) {
+        self.confirming = Some(Confirming::new(change));
+    }
+
+    fn confirm(&mut self, snapshot: &Snapshot) -> Option<(Change, Confirmation)> {
+        let confirming = self.confirming.as_mut()?;
+        let (at, server) = (snapshot.at(), &snapshot.server);
+        let news = confirming.observe(at, server, self.history.daemons())?;
+        let change = confirming.change().clone();
+        if news.is_last() {
+            self.confirming = None;
+        }
+        if matches!(news, Confirmation::Failed { .. }) {
+            self.failed(&change.policy, at);
+        }
+        Some((change, news))
+    }
+
+    /// Until `getinfo` names the daemon that was changed to, nobody changes it again.
+    fn bar_second_change(&self, proposals: &mut [Proposal]) {
+        if !self.confirming.as_ref().is_some_and(Confirming::is_open) {
+            return;
+        }
+        for proposal in proposals {
+            if proposal.decision.action.kind() == ActionKind::DaemonUrl {
+                proposal.barred = Some(Suppression::UnfitDaemon {
+                    why: "the last change of daemon is not confirmed yet".into(),
+                });
+            }
+        }
+    }
+
+    /// Takes in that an enforced act of this policy failed.
+    pub fn failed(&mut self, policy: &Arc<str>, at: Timestamp) {
+        _ = (policy, at);
+    }
+
+    /// What is known of the server's daemons.
+    pub fn daemons(&self) -> &Watch {
+        self.history.daemons()
     }
 
     /// Takes in that a poll failed: what is not known is missing, not zero.
@@ -153,6 +216,7 @@ impl Warden {
             rulings,
             cooldowns,
             crowded,
+            confirmation: None,
         }
     }
 

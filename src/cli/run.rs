@@ -57,6 +57,7 @@ async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit
         widths: config.subnet,
         protection: config.protection.clone(),
         limits: config.limits,
+        daemons: crate::daemon::Settings::default(),
     };
     let options = AgentOptions {
         interval: config.server.interval,

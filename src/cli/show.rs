@@ -171,6 +171,7 @@ pub fn suppression(by: &Suppression) -> String {
         Suppression::UncertainMembers => "members uncertain".to_owned(),
         Suppression::AmbiguousId => "ambiguous ID".to_owned(),
         Suppression::NothingToDo => "nothing to do".to_owned(),
+        Suppression::UnfitDaemon { why } => text(why),
     }
 }
 
@@ -186,6 +187,7 @@ const fn suppression_word(by: &Suppression) -> &'static str {
         Suppression::UncertainMembers => "uncertain-members",
         Suppression::AmbiguousId => "ambiguous-id",
         Suppression::NothingToDo => "nothing-to-do",
+        Suppression::UnfitDaemon { .. } => "unfit-daemon",
     }
 }
 

@@ -54,7 +54,31 @@ pub struct Watch {
     heard_at: Option<Timestamp>,
     /// The time of the snapshot that was taken in last, and what it said of the server.
     at: Timestamp,
-    server: Server,
+    server: Known,
+}
+
+/// What is looked at of the server.
+#[derive(Debug, Default)]
+struct Known {
+    version: Option<String>,
+    coin: Option<String>,
+    daemon: Option<String>,
+    db_height: Option<u64>,
+}
+
+impl Known {
+    fn keep(&mut self, server: &Server) {
+        let keep = |known: &mut Option<String>, now: &Option<String>| {
+            // These hardly ever change, and a poll in steady state allocates nothing.
+            if known != now {
+                known.clone_from(now);
+            }
+        };
+        keep(&mut self.version, &server.version);
+        keep(&mut self.coin, &server.coin);
+        keep(&mut self.daemon, &server.daemon);
+        self.db_height = server.db_height;
+    }
 }
 
 /// One daemon.
@@ -140,14 +164,14 @@ impl Watch {
             anchor: None,
             heard_at: None,
             at: Timestamp::default(),
-            server: Server::default(),
+            server: Known::default(),
         }
     }
 
     /// Takes in a snapshot's time and server, and the rounds since the last one.
     pub fn observe(&mut self, at: Timestamp, server: &Server, rounds: &[Round]) {
         self.at = at;
-        self.server.clone_from(server);
+        self.server.keep(server);
         for round in rounds {
             self.take_in(round);
         }
@@ -196,13 +220,12 @@ impl Watch {
     }
 
     fn indexes(&self) -> Vec<&str> {
-        match &self.settings.indexes {
-            Some(indexes) => indexes.iter().map(|index| &**index).collect(),
-            None => {
-                let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                coin::indexes(&text(&self.server.version), &text(&self.server.coin)).to_vec()
-            }
+        if let Some(indexes) = &self.settings.indexes {
+            return indexes.iter().map(|index| &**index).collect();
         }
+        let version = self.server.version.as_deref().unwrap_or_default();
+        let coin = self.server.coin.as_deref().unwrap_or_default();
+        coin::indexes(version, coin).to_vec()
     }
 
     fn current_index(&self) -> Option<usize> {

@@ -14,7 +14,7 @@ use crate::decision::{Decision, Epoch, Evidence, Peer, Seen, SessionRef, Suppres
 use crate::field::{Dimension, Field, Kind, Scope};
 use crate::history::History;
 use crate::policy::{
-    Action, AllOf, Comparison, DaemonTarget, Policy, PolicySet, Predicate, Test, Threshold,
+    Action, ActionKind, AllOf, Comparison, Policy, PolicySet, Predicate, Test, Threshold,
 };
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
@@ -108,6 +108,10 @@ impl Engine {
             let Some(barred) = bar(policy, &members, held.slot, history) else {
                 continue;
             };
+            let (daemons, barred) = match route(&policy.action, history) {
+                Ok(daemons) => (daemons, barred),
+                Err(unfit) => (Vec::new(), Some(unfit)),
+            };
             let decision = Decision {
                 at: snapshot.at(),
                 epoch: snapshot.epoch,
@@ -120,7 +124,7 @@ impl Engine {
                 sessions: members.sessions,
                 spared: members.spared + members.ambiguous,
                 at_once: false,
-                daemons: destination(&policy.action),
+                daemons,
                 evidence: self.evidence(index, &held, history, snapshot),
             };
             evaluation.proposals.push(Proposal { decision, barred });
@@ -193,10 +197,14 @@ impl Engine {
                 sessions: Vec::new(),
                 spared: 0,
                 at_once: false,
-                daemons: destination(&policy.action),
+                daemons: Vec::new(),
                 evidence,
             },
-            barred: None,
+            barred: (policy.action.kind() == ActionKind::DaemonUrl).then(|| {
+                Suppression::UnfitDaemon {
+                    why: "without a snapshot no daemon can be told to be fit".into(),
+                }
+            }),
         })
     }
 
@@ -458,19 +466,16 @@ fn bar(
     (members.spared > 0).then_some(Some(Suppression::Protection))
 }
 
-/// Where a `daemon_url` goes to, in order; empty for the server's own list, and where it cannot be
-/// told. What is known of the daemons' health is not asked here yet, so `primary` and `best` cannot.
-fn destination(action: &Action) -> Vec<Address> {
+/// Where a `daemon_url` goes to, in order; empty for the server's own list. Or why it must not.
+fn route(action: &Action, history: &History) -> Result<Vec<Address>, Suppression> {
     match action {
-        Action::DaemonUrl {
-            to: DaemonTarget::List(daemons),
-        } => daemons.to_vec(),
-        Action::DaemonUrl {
-            to: DaemonTarget::Primary | DaemonTarget::Best | DaemonTarget::Default,
+        Action::DaemonUrl { to } => {
+            let route = history.daemons().route(to);
+            route.map_err(|unfit| Suppression::UnfitDaemon {
+                why: unfit.to_string(),
+            })
         }
-        | Action::Disconnect
-        | Action::Log { .. }
-        | Action::Alert => Vec::new(),
+        Action::Disconnect | Action::Log { .. } | Action::Alert => Ok(Vec::new()),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::compile::{How, Probe, Table};
 use super::population::Population;
 use super::verdicts::{Subject, VerdictId, Verdicts};
+use crate::daemon::Watched;
 use crate::field::{Field, Scope};
 use crate::history::{History, Numbers, transport_name};
 use crate::policy::{Comparison, PolicySet, Threshold};
@@ -181,9 +182,16 @@ impl Facts<'_> {
             Field::Coin => snapshot.server.coin.as_deref(),
             Field::Version => snapshot.server.version.as_deref(),
             Field::Daemon => snapshot.server.daemon.as_deref(),
+            Field::DaemonState => state_name(history.daemons().current()),
+            Field::PrimaryState => state_name(history.daemons().primary()),
+            Field::Stall => Some(history.stall(snapshot)?.name()),
             _ => None,
         }
     }
+}
+
+fn state_name(daemon: Option<&Watched>) -> Option<&str> {
+    Some(daemon?.state.as_ref()?.name())
 }
 
 fn keep_compared(

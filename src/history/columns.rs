@@ -8,6 +8,7 @@ use super::numbers::{self, Numbers};
 use super::plan::{Column, ColumnId, WindowId};
 use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
+use crate::daemon::Watched;
 use crate::field::{Field, Scope, Source};
 use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
 
@@ -412,7 +413,10 @@ impl History {
 
     fn server_value(&self, field: Field, snapshot: &Snapshot) -> f64 {
         let server = &snapshot.server;
+        let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
         let known = |value: Option<u64>| value.map_or(f64::NAN, |value| value as f64);
+        let known_flag = |value: Option<bool>| value.map_or(f64::NAN, flag);
+        let is_up = |daemon: &Watched| daemon.health.up();
         let seconds = |value: Option<Duration>| value.map_or(f64::NAN, |value| value.as_secs_f64());
         match field {
             Field::Sessions => server.sessions as f64,
@@ -431,11 +435,37 @@ impl History {
                 .map_or(f64::NAN, |(daemon, db)| daemon.saturating_sub(db) as f64),
             Field::DaemonStalled => seconds(self.daemon_height.duration(snapshot.at())),
             Field::DbStalled => seconds(self.db_height.duration(snapshot.at())),
+            Field::DaemonStallOdds => {
+                let stalled = self.daemon_height.duration(snapshot.at());
+                number(stalled.and_then(|stalled| self.daemons.stall_odds(stalled)))
+            }
+            Field::OnPrimary => known_flag(self.daemons.on_primary()),
+            Field::DaemonHealthy => known_flag(self.daemons.current().and_then(is_up)),
+            Field::PrimaryHealthy => known_flag(self.daemons.primary().and_then(is_up)),
+            Field::PrimaryHealthyFor => {
+                let healthy_for = |since| snapshot.at().since(since);
+                seconds(self.daemons.primary().map(|primary| {
+                    primary
+                        .health
+                        .up_since()
+                        .map(healthy_for)
+                        .unwrap_or_default()
+                }))
+            }
+            Field::DaemonHeightGap => number(self.height_gap(self.daemons.current())),
+            Field::PrimaryHeightGap => number(self.height_gap(self.daemons.primary())),
+            Field::Preempt => flag(self.daemons.settings().preempt),
             Field::RpcLatency => snapshot.sessions_read.took().as_secs_f64(),
             // A snapshot is there, so the RPC is up.
             Field::RpcDown => 0.0,
             _ => f64::NAN,
         }
+    }
+}
+
+impl History {
+    fn height_gap(&self, daemon: Option<&Watched>) -> Option<f64> {
+        self.daemons.height_gap(daemon?)
     }
 }
 

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::daemon::{Settings as DaemonSettings, Watch};
 use crate::field::Scope;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
@@ -106,6 +107,7 @@ pub struct History {
     group_slots: Vec<u32>,
     /// By the snapshot's name: the client's slot.
     client_slots: Vec<u32>,
+    daemons: Watch,
     daemon_height: Stall,
     db_height: Stall,
     last: Option<Last>,
@@ -122,7 +124,7 @@ pub struct History {
 
 impl History {
     /// An empty history for these policies' needs.
-    pub fn new(plan: Plan, bounds: Bounds, widths: SubnetWidths) -> Self {
+    pub fn new(plan: Plan, bounds: Bounds, widths: SubnetWidths, daemons: DaemonSettings) -> Self {
         let mut history = Self {
             methods: plan
                 .columns
@@ -146,6 +148,7 @@ impl History {
             group_slots: Vec::new(),
             group_unsure_at: Vec::new(),
             client_slots: Vec::new(),
+            daemons: Watch::new(daemons),
             daemon_height: Stall::default(),
             db_height: Stall::default(),
             last: None,
@@ -192,6 +195,7 @@ impl History {
         self.match_sessions(snapshot, continuity);
         self.match_groups(snapshot);
         self.observe_server(&snapshot.server, at, continuity);
+        self.daemons.observe(at, &snapshot.server, &snapshot.rounds);
         self.last = Some(Last::of(snapshot));
         continuity
     }
@@ -241,6 +245,17 @@ impl History {
         self.groups.fold(&self.timelines);
         self.fill_live(snapshot);
         self.fill_columns(snapshot);
+    }
+
+    /// What is known of the server's daemons.
+    pub fn daemons(&self) -> &Watch {
+        &self.daemons
+    }
+
+    /// What holds the blocks up, as far as it can be told.
+    pub fn stall(&self, snapshot: &Snapshot) -> Option<crate::daemon::Stall> {
+        let stalled = self.daemon_height.duration(snapshot.at());
+        crate::daemon::Stall::of(&self.daemons, &snapshot.server, stalled)
     }
 
     /// How many clients are connected, by [`Party`].

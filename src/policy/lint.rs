@@ -30,7 +30,7 @@ impl Capabilities {
             Source::Protocol => self.protocol,
             Source::Cost => self.cost,
             Source::Inspection => self.inspection,
-            Source::Always | Source::Getinfo | Source::Agent => true,
+            Source::Always | Source::Getinfo | Source::Agent | Source::Probes => true,
         }
     }
 }

@@ -22,9 +22,9 @@ fn next(stage: &mut Stage, confirming: &mut Confirming, height: u64) -> Option<C
     confirming.observe(stage.at, &stage.server, &stage.watch)
 }
 
-fn failed(detail: &str) -> Option<Confirmation> {
+fn failed(detail: &str) -> Confirmation {
     let detail = detail.to_owned();
-    Some(Confirmation::Failed { detail })
+    Confirmation::Failed { detail }
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_change_that_getinfo_does_not_show_within_a_minute_has_failed() {
         assert_eq!(next(&mut stage, &mut confirming, TIP), None);
     }
     let still = failed("after 1m the server still uses `10.0.0.2:8332`");
-    assert_eq!(next(&mut stage, &mut confirming, TIP), still);
+    assert_eq!(next(&mut stage, &mut confirming, TIP), Some(still));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_server_that_leaves_again_has_failed() {
     next(&mut stage, &mut confirming, TIP);
     stage.server.daemon = Some(SECONDARY.into());
     let left = failed("the server left `10.0.0.1:8332` for `10.0.0.2:8332` after 20s");
-    assert_eq!(next(&mut stage, &mut confirming, TIP), left);
+    assert_eq!(next(&mut stage, &mut confirming, TIP), Some(left));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_server_that_does_not_hear_of_the_next_block_has_failed() {
     }
     let deaf =
         failed("`10.0.0.1:8332` has had block 800001 for 1m, and the server does not know of it");
-    assert_eq!(next(&mut stage, &mut confirming, TIP + 1), deaf);
+    assert_eq!(next(&mut stage, &mut confirming, TIP + 1), Some(deaf));
 }
 
 #[test]
@@ -86,5 +86,5 @@ fn a_release_that_names_no_daemon_cannot_confirm() {
     let (mut stage, mut confirming) = changed();
     stage.server.daemon = None;
     let unnamed = failed("this release's getinfo does not name its daemon");
-    assert_eq!(next(&mut stage, &mut confirming, TIP), unnamed);
+    assert_eq!(next(&mut stage, &mut confirming, TIP), Some(unnamed));
 }

@@ -6,6 +6,7 @@ mod random;
 use std::time::Duration;
 
 use super::{Engine, Evaluation, Proposal, Protection};
+use crate::daemon::Settings as DaemonSettings;
 use crate::decision::Target;
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
 use crate::policy::AddressSet;
@@ -36,7 +37,12 @@ impl Judge {
         let engine = Engine::new(policies(text), protection);
         let plan = engine.plan().clone();
         Self {
-            history: History::new(plan, bounds, SubnetWidths::default()),
+            history: History::new(
+                plan,
+                bounds,
+                SubnetWidths::default(),
+                DaemonSettings::default(),
+            ),
             engine,
         }
     }

@@ -5,6 +5,7 @@ mod naive;
 mod random;
 
 use super::{Bounds, ColumnId, Continuity, History, Plan, SubnetWidths};
+use crate::daemon::Settings as DaemonSettings;
 use crate::field::Scope;
 use crate::scene::{Scene, policies};
 use crate::snapshot::Snapshot;
@@ -40,7 +41,12 @@ impl Watch {
         });
         Self {
             columns: columns.collect(),
-            history: History::new(plan, bounds, SubnetWidths::default()),
+            history: History::new(
+                plan,
+                bounds,
+                SubnetWidths::default(),
+                DaemonSettings::default(),
+            ),
         }
     }
 

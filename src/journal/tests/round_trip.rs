@@ -97,6 +97,9 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         Just(Suppression::UncertainMembers),
         Just(Suppression::AmbiguousId),
         Just(Suppression::NothingToDo),
+        any_name().prop_map(|why| Suppression::UnfitDaemon {
+            why: why.to_string()
+        }),
     ];
     prop_oneof![
         Just(Outcome::Intended),
