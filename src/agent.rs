@@ -3,6 +3,8 @@
 //! It owns all that changes. One poll is [`Agent::tick`]; [`Agent::run`] repeats it by the clock.
 //! It decides nothing itself: the core does, and [`crate::act`] carries it out.
 
+mod daemons;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use serde::Deserialize as _;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::act::{Actor, Carried, Done, Urls};
+use crate::act::{Actor, Carried, Done};
 use crate::escape;
 use crate::history::Continuity;
 use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
@@ -22,6 +24,8 @@ use crate::poll::{Clock, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::warden::{Judgement, Warden};
+use daemons::Confirmed;
+pub use daemons::Rounds;
 
 /// Of the mistakes in a list file so many are told.
 const MISTAKES_MAX: usize = 5;
@@ -52,6 +56,8 @@ pub struct Agent {
     is_breaker_open: bool,
     /// The connection over which `inspect_session` was found to be unknown.
     no_inspection: Option<crate::decision::Epoch>,
+    rounds: Option<Box<dyn Rounds>>,
+    confirmed: Option<Confirmed>,
     lists: Vec<WatchedList>,
     untracked: u64,
 }
@@ -126,14 +132,11 @@ impl Agent {
             is_journal_down: false,
             is_breaker_open: false,
             no_inspection: None,
+            rounds: None,
+            confirmed: None,
             lists,
             untracked: 0,
         })
-    }
-
-    /// Takes the daemons that the server can be sent to.
-    pub fn know_daemons(&mut self, urls: Urls) {
-        self.actor.know_daemons(urls);
     }
 
     /// The last good snapshot, if the last poll succeeded.
@@ -196,6 +199,11 @@ impl Agent {
         let failure = self.poll().await.err();
         self.tell_outage(failure.as_ref());
         if failure.is_none() {
+            self.snapshot.rounds = self
+                .rounds
+                .as_mut()
+                .map(|rounds| rounds.take())
+                .unwrap_or_default();
             self.observe();
             if self.no_inspection != Some(self.snapshot.epoch) {
                 self.inspect().await;
@@ -225,7 +233,11 @@ impl Agent {
         if failure.is_none() {
             self.end_log_runs().await;
         }
+        if let Some((change, news)) = judgement.confirmation.clone() {
+            self.amend(&change, news);
+        }
         let (carried, untold) = self.act(judgement).await;
+        self.confirm(&carried);
         self.tell_breaker(&carried);
         self.maintain();
         Tick {

@@ -192,6 +192,24 @@ impl Journal {
         for (id, _) in outcomes {
             self.pending.remove(id);
         }
+        self.conclude(outcomes, changes)
+    }
+
+    /// Commits what became of an outcome later, in its place; an error as in [`Self::finish_all`].
+    pub fn amend(
+        &mut self,
+        id: DecisionId,
+        outcome: Outcome,
+        changes: &[StateChange],
+    ) -> Result<(), JournalError> {
+        self.conclude(&[(id, outcome)], changes)
+    }
+
+    fn conclude(
+        &mut self,
+        outcomes: &[(DecisionId, Outcome)],
+        changes: &[StateChange],
+    ) -> Result<(), JournalError> {
         let written = self.write(|transaction| {
             finish_all(transaction, outcomes)?;
             apply_all(transaction, changes)

@@ -4,12 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use electrumx_warden::act::Urls;
 use electrumx_warden::decision::{Outcome, Suppression};
-use electrumx_warden::journal::Row;
 use electrumx_warden::limits::Budget;
 use electrumx_warden::policy::Quota;
-use electrumx_warden::redact::SecretUrls;
 use electrumx_warden::sim::Release;
 
 use crate::log::Log;
@@ -246,95 +243,6 @@ async fn an_alert_is_told_and_changes_nothing() {
     assert!(scene.is_open(key));
     let asked = ["disconnect", "log", "daemon_url"].map(|method| scene.tap.asked(method).len());
     assert_eq!(asked, [0; 3]);
-}
-
-fn daemon(to: &str) -> String {
-    policy(
-        "daemon",
-        "server",
-        "{ sessions = \"> 0\" }",
-        &format!("{{ daemon_url = {{ to = {to} }} }}"),
-        "",
-    )
-}
-
-fn urls(of: &[(&str, &str)]) -> Urls {
-    let urls = of.iter();
-    urls.map(|&(daemon, url)| (daemon.into(), SecretUrls::new(url)))
-        .collect()
-}
-
-#[tokio::test]
-async fn the_daemon_is_changed_to_those_listed_and_to_the_default() {
-    let known = [
-        ("10.0.0.7:8332", "http://u:sesame@10.0.0.7:8332/"),
-        ("10.0.0.8:8332", "http://u:sesame@10.0.0.8:8332/"),
-        ("10.0.0.9:8332", "http://u:sesame@10.0.0.9:8332/"),
-    ];
-    for (to, daemons, sent) in [
-        (
-            "[\"10.0.0.9:8332\", \"10.0.0.7:8332\"]",
-            &["10.0.0.9:8332", "10.0.0.7:8332"][..],
-            "http://u:sesame@10.0.0.9:8332/,http://u:sesame@10.0.0.7:8332/,\
-             http://u:sesame@10.0.0.8:8332/",
-        ),
-        ("\"default\"", &[], ""),
-    ] {
-        let mut scene = Scene::new(Release::V1_20_0, daemon(to)).await;
-        scene.agent().know_daemons(urls(&known));
-        let outcomes = scene.good_poll().await;
-        assert_eq!(executed(&outcomes), 1, "{outcomes:?}");
-        assert_eq!(scene.tap.asked("daemon_url")[0]["daemon_url"], sent);
-        assert_eq!(executed(&scene.good_poll().await), 0);
-        let rows = scene.rows();
-        assert!(!format!("{rows:?}").contains("sesame"));
-        for row in rows {
-            let written: Vec<&str> = row
-                .decision
-                .daemons
-                .iter()
-                .map(|daemon| &**daemon)
-                .collect();
-            assert_eq!(written, daemons);
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_is_wrong_with_the_daemons_is_told_without_their_passwords() {
-    let known = [
-        ("10.0.0.1:8332", "http://u:sesame@10.0.0.1:8332/"),
-        ("bad:1", "http://u:sesame@"),
-    ];
-    let cases = [
-        (
-            "[\"10.0.0.1:8332\", \"10.0.0.2:8332\"]",
-            "`10.0.0.2:8332` is no daemon of the configuration",
-            0,
-        ),
-        ("\"best\"", "it cannot be told which daemon to go to", 0),
-        (
-            "[\"bad:1\"]",
-            "the server answered `daemon_url` with error",
-            1,
-        ),
-    ];
-    for (to, words, sent) in cases {
-        let mut scene = Scene::new(Release::V1_20_0, daemon(to)).await;
-        scene.agent().know_daemons(urls(&known));
-        let tick = scene.poll().await;
-        let Outcome::Failed { detail } = &tick.carried[0].outcome else {
-            panic!("{to}: {:?}", tick.carried);
-        };
-        assert!(detail.contains(words), "{to}: {detail}");
-        let all = format!("{tick:?} {:?}", scene.rows());
-        assert!(!all.contains("sesame"), "{all}");
-        scene.good_poll().await;
-        // A second attempt would need the cooldown's end.
-        let failed = |row: &&Row| matches!(row.outcome, Outcome::Failed { .. });
-        assert_eq!(scene.rows().iter().filter(failed).count(), 1);
-        assert_eq!(scene.tap.asked("daemon_url").len(), sent, "{to}");
-    }
 }
 
 /// A policy that fits everybody: neither the agent's connection nor an operator's is touched.

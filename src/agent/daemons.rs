@@ -1,0 +1,98 @@
+//! The agent's part in changes of daemon: news of the daemons in, news of a change out.
+
+use tracing::{error, info};
+
+use super::{Agent, saved_limits};
+use crate::act::{Carried, Urls};
+use crate::daemon::{Change, Confirmation, Round};
+use crate::decision::Outcome;
+use crate::escape;
+use crate::journal::{DecisionId, StateChange};
+use crate::policy::ActionKind;
+use crate::units::format_duration;
+
+/// Where rounds of probes come from.
+pub trait Rounds: Send {
+    /// Those since the last call, in the order of time.
+    fn take(&mut self) -> Vec<Round>;
+}
+
+/// A change of daemon that is being confirmed.
+pub(super) struct Confirmed {
+    id: DecisionId,
+    /// What the server said of it, and what is known since.
+    words: String,
+}
+
+impl Agent {
+    /// Takes the server's daemons: where it can be sent, and where news of them comes from.
+    pub fn watch_daemons(&mut self, urls: Urls, rounds: Box<dyn Rounds>) {
+        self.actor.know_daemons(urls);
+        self.rounds = Some(rounds);
+    }
+
+    /// Begins to watch what becomes of a change of daemon. Which one is to be expected after a
+    /// change to the server's own list, the server says itself.
+    pub(super) fn confirm(&mut self, carried: &[Carried]) {
+        for Carried {
+            id,
+            decision,
+            outcome,
+            ..
+        } in carried
+        {
+            let (Some(id), Outcome::Executed { detail }) = (*id, outcome) else {
+                continue;
+            };
+            if decision.action.kind() != ActionKind::DaemonUrl {
+                continue;
+            }
+            let named = detail.rsplit(' ').next().unwrap_or_default();
+            let to = decision.daemons.first().cloned();
+            self.warden.changed_daemon(Change {
+                policy: decision.policy.clone(),
+                at: decision.at,
+                to: to.unwrap_or_else(|| named.trim_end_matches('/').into()),
+            });
+            self.confirmed = Some(Confirmed {
+                id,
+                words: detail.clone(),
+            });
+        }
+    }
+
+    /// Tells and journals what became of a change of daemon.
+    pub(super) fn amend(&mut self, change: &Change, news: Confirmation) {
+        let Some(Confirmed { id, words }) = &mut self.confirmed else {
+            return;
+        };
+        let (policy, to) = (&*change.policy, escape::log(&change.to));
+        let outcome = match news {
+            Confirmation::Named { after } => {
+                let after = format_duration(after);
+                info!(policy, "getinfo names the daemon `{to}` after {after}");
+                *words = format!("{words}; named by getinfo after {after}");
+                Outcome::Executed {
+                    detail: words.clone(),
+                }
+            }
+            Confirmation::Followed { height } => {
+                info!(policy, "the server has block {height} of the daemon `{to}`");
+                Outcome::Executed {
+                    detail: format!("{words}; followed to block {height}"),
+                }
+            }
+            Confirmation::Failed { detail } => {
+                let shown = escape::log(&detail);
+                error!(policy, "the change of daemon has failed: {shown}");
+                Outcome::Failed {
+                    detail: format!("{words}, but {detail}"),
+                }
+            }
+        };
+        let id = *id;
+        let changes = [StateChange::Limits(saved_limits(&self.warden))];
+        let amended = self.journal.amend(id, outcome, &changes);
+        self.note_journal(amended);
+    }
+}

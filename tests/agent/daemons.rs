@@ -1,0 +1,217 @@
+//! Changes of daemon: where to, on what ground, and what becomes of them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::scene::{Scene, SimClock, executed, policy};
+use electrumx_warden::act::Urls;
+use electrumx_warden::agent::Rounds;
+use electrumx_warden::daemon::{self, BlockHash, Chain, Counts, Failure, Report, Round, Work};
+use electrumx_warden::decision::{Outcome, Suppression};
+use electrumx_warden::poll::Clock as _;
+use electrumx_warden::redact::SecretUrls;
+use electrumx_warden::sim::{Release, Server};
+use serde_json::json;
+
+/// The simulated server's daemons: its own list's first, and another.
+const PRIMARY: &str = "127.0.0.1:8332";
+const SECONDARY: &str = "127.0.0.1:18332";
+
+/// What the probes hear: of each daemon its height, or nothing.
+#[derive(Clone)]
+struct Script {
+    heights: Arc<Mutex<Vec<Option<u64>>>>,
+    clock: Arc<Server>,
+}
+
+impl Rounds for Script {
+    fn take(&mut self) -> Vec<Round> {
+        let report = |height: &Option<u64>| Report {
+            heard: height.map(chain).ok_or(Failure::WrongCredentials),
+            took: Duration::ZERO,
+        };
+        vec![Round {
+            at: SimClock(Arc::clone(&self.clock)).now(),
+            reports: self.heights.lock().unwrap().iter().map(report).collect(),
+        }]
+    }
+}
+
+fn chain(height: u64) -> Chain {
+    let hash = |height: u64| {
+        let mut bytes = [0; 32];
+        bytes[24..].copy_from_slice(&height.to_be_bytes());
+        bytes
+    };
+    let heights = (0..=height).filter(|at| at % 100 == 0 || at + 10 > height);
+    Chain {
+        name: "main".into(),
+        height,
+        headers: height,
+        tip: BlockHash::from_bytes(hash(height)),
+        work: Work::from_bytes(hash(height)),
+        is_initial_download: false,
+        is_pruned: false,
+        hashes: heights
+            .map(|at| (at, BlockHash::from_bytes(hash(at))))
+            .collect(),
+        indexes: Some(vec![daemon::Index {
+            name: "txindex".into(),
+            is_synced: true,
+        }]),
+    }
+}
+
+fn urls(of: &[(&str, &str)]) -> Urls {
+    let urls = of.iter();
+    urls.map(|&(daemon, url)| (daemon.into(), SecretUrls::new(url)))
+        .collect()
+}
+
+fn both() -> Urls {
+    urls(&[
+        (PRIMARY, "http://u:sesame@127.0.0.1:8332/"),
+        (SECONDARY, "http://u:sesame@127.0.0.1:18332/"),
+    ])
+}
+
+/// A server with such a policy on its secondary, and probes that hear the heights that the script
+/// says.
+async fn on_secondary(policies: String, urls: Urls) -> (Scene, Script) {
+    let mut scene = Scene::new(Release::V1_20_0, policies).await;
+    scene.settings.daemons = daemon::Settings {
+        addresses: [PRIMARY, SECONDARY].map(Into::into).to_vec(),
+        counts: Counts { rise: 1, fall: 1 },
+        ..daemon::Settings::default()
+    };
+    let script = Script {
+        heights: Arc::new(Mutex::new(vec![Some(1_000_000); 2])),
+        clock: Arc::clone(&scene.server),
+    };
+    go_to_secondary(&scene);
+    let rounds = Box::new(script.clone());
+    scene.agent().watch_daemons(urls, rounds);
+    (scene, script)
+}
+
+fn go_to_secondary(scene: &Scene) {
+    let url = json!({ "daemon_url": "http://u:sesame@127.0.0.1:18332/" });
+    scene.operator("daemon_url", &url);
+}
+
+fn change(to: &str) -> String {
+    policy(
+        "back",
+        "server",
+        "{ on_primary = false }",
+        &format!("{{ daemon_url = {{ to = {to} }} }}"),
+        "cooldown = \"5m\"",
+    )
+}
+
+fn last(scene: &Scene) -> Outcome {
+    scene.rows()[0].outcome.clone()
+}
+
+#[tokio::test]
+async fn the_server_is_sent_to_the_daemons_wanted_and_keeps_the_others() {
+    let (first, other) = (
+        "http://u:sesame@127.0.0.1:8332/",
+        "http://u:sesame@127.0.0.1:18332/",
+    );
+    for (to, daemons, sent) in [
+        (
+            "\"primary\"",
+            &[PRIMARY, SECONDARY][..],
+            format!("{first},{other}"),
+        ),
+        ("\"best\"", &[PRIMARY], format!("{first},{other}")),
+        (
+            "[\"127.0.0.1:8332\"]",
+            &[PRIMARY],
+            format!("{first},{other}"),
+        ),
+        ("\"default\"", &[], String::new()),
+    ] {
+        let (mut scene, _) = on_secondary(change(to), both()).await;
+        let outcomes = scene.good_poll().await;
+        assert_eq!(executed(&outcomes), 1, "{to}: {outcomes:?}");
+        assert_eq!(scene.tap.asked("daemon_url")[0]["daemon_url"], sent);
+        let row = &scene.rows()[0];
+        let written: Vec<&str> = row
+            .decision
+            .daemons
+            .iter()
+            .map(|daemon| &**daemon)
+            .collect();
+        assert_eq!(written, daemons);
+        scene.good_poll().await;
+        let Outcome::Executed { detail } = last(&scene) else {
+            panic!("{:?}", last(&scene));
+        };
+        assert_eq!(
+            detail,
+            "now using daemon at 127.0.0.1:8332/; named by getinfo after 10s"
+        );
+        assert!(!format!("{:?}", scene.rows()).contains("sesame"));
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_not_fit_is_not_gone_to() {
+    let (mut scene, script) = on_secondary(change("\"primary\""), both()).await;
+    *script.heights.lock().unwrap() = vec![None, Some(1_000_000)];
+    let why = "`127.0.0.1:8332` is not healthy: wrong credentials".to_owned();
+    let unfit = Outcome::Suppressed(Suppression::UnfitDaemon { why });
+    assert_eq!(scene.good_poll().await, [("back".into(), unfit)]);
+    // It is told once, and done as soon as it can be.
+    assert_eq!(scene.good_poll().await, []);
+    *script.heights.lock().unwrap() = vec![Some(1_000_000); 2];
+    assert_eq!(executed(&scene.good_poll().await), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_the_server_does_not_make_has_failed() {
+    let (mut scene, _) = on_secondary(change("\"primary\""), both()).await;
+    scene.good_poll().await;
+    // Somebody sends it back at once.
+    go_to_secondary(&scene);
+    for _ in 0..6 {
+        scene.good_poll().await;
+    }
+    let Outcome::Failed { detail } = last(&scene) else {
+        panic!("{:?}", last(&scene));
+    };
+    assert_eq!(
+        detail,
+        "now using daemon at 127.0.0.1:8332/, but after 1m the server still uses `127.0.0.1:18332`"
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_daemons_is_told_without_their_passwords() {
+    let unknown = urls(&[(SECONDARY, "http://u:sesame@127.0.0.1:18332/")]);
+    let bad = urls(&[
+        (PRIMARY, "http://u:sesame@"),
+        (SECONDARY, "http://u:sesame@127.0.0.1:18332/"),
+    ]);
+    for (urls, words, sent) in [
+        (
+            unknown,
+            "`127.0.0.1:8332` is no daemon of the configuration",
+            0,
+        ),
+        (bad, "the server answered `daemon_url` with error", 1),
+    ] {
+        let (mut scene, _) = on_secondary(change("\"primary\""), urls).await;
+        let tick = scene.poll().await;
+        let Outcome::Failed { detail } = &tick.carried[0].outcome else {
+            panic!("{:?}", tick.carried);
+        };
+        assert!(detail.contains(words), "{detail}");
+        let all = format!("{tick:?} {:?}", scene.rows());
+        assert!(!all.contains("sesame"), "{all}");
+        scene.good_poll().await;
+        assert_eq!(scene.tap.asked("daemon_url").len(), sent);
+    }
+}
