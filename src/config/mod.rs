@@ -4,7 +4,10 @@
 //! error that shows its place, and all errors are told at once. Nothing secret belongs in it, and
 //! nothing in it is carried out here.
 
+mod daemon;
+mod environment;
 mod read;
+mod source;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -22,6 +25,9 @@ use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, POLICY_FILE_SIZE_MAX};
 use crate::policy::reading::{read_bounded, unreadable, word};
 use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Problem, Source};
 use crate::rpc::ClientOptions;
+
+pub use daemon::{Daemon, DaemonSource};
+pub use source::{ReadDaemons, SourceError, SourceWarning};
 
 /// The configuration, checked.
 #[derive(Clone, Debug)]
@@ -61,6 +67,8 @@ pub struct Server {
     pub reply_bytes_max: usize,
     /// Sessions that are inspected at a poll, at the most.
     pub inspect_max: usize,
+    /// Its daemons, if the agent is to watch them.
+    pub daemon: Option<Daemon>,
 }
 
 impl Server {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use super::daemon;
 use super::value::{
     Read, addresses, budget, choice, count, each, endpoint, path, patterns, share, size, time,
 };
@@ -19,13 +20,13 @@ use crate::policy::{Diagnostic, Source};
 use crate::rpc::ClientOptions;
 use crate::units::format_duration;
 
-const fn seconds(from: u64, to: u64) -> RangeInclusive<Duration> {
+pub(super) const fn seconds(from: u64, to: u64) -> RangeInclusive<Duration> {
     Duration::from_secs(from)..=Duration::from_secs(to)
 }
 
-const MINUTE: u64 = 60;
+pub(super) const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
+pub(super) const DAY: u64 = 24 * HOUR;
 const MIB: u64 = 1 << 20;
 
 /// Words that others use for our keys.
@@ -66,6 +67,15 @@ pub(super) fn check(source: Source) -> Checked {
     }
 }
 
+/// Whether the syntax is sound from the start of a table to the next table of the file.
+fn is_whole(document: &Document<'_>, root: &Table<'_>, node: &Node<'_>) -> bool {
+    let start = node.value.span().start;
+    let starts = root.entries().into_iter();
+    let next = starts.map(|other| other.node.value.span().start);
+    let next = next.filter(|&other| other > start).min();
+    !document.broken_within(node, next)
+}
+
 /// The file, and what is wrong with it so far.
 struct File<'t> {
     document: &'t Document<'t>,
@@ -73,10 +83,10 @@ struct File<'t> {
 }
 
 /// A table of the file. What is not there, or wrong, is as by default; what is wrong is noted.
-struct Section<'t, 'f> {
+pub(super) struct Section<'t, 'f> {
     /// Nothing where the table is left out or its syntax is broken.
-    table: Option<Table<'t>>,
-    findings: &'f mut Findings,
+    pub(super) table: Option<Table<'t>>,
+    pub(super) findings: &'f mut Findings,
 }
 
 impl<'t> File<'t> {
@@ -131,13 +141,7 @@ impl<'t> File<'t> {
             _ => "`[log]`",
         };
         let table = entry
-            .filter(|entry| {
-                let start = entry.node.value.span().start;
-                let starts = root.entries().into_iter();
-                let next = starts.map(|other| other.node.value.span().start);
-                let next = next.filter(|&other| other > start).min();
-                !self.document.broken_within(&entry.node, next)
-            })
+            .filter(|entry| is_whole(self.document, root, &entry.node))
             .and_then(|entry| {
                 let help = format!("write `[{key}]`, then its keys below");
                 let table = Table::of(entry.node, key, what).map_err(|told| told.help(help));
@@ -153,6 +157,7 @@ impl<'t> File<'t> {
     fn server(&mut self, root: &mut Table<'t>) -> (Server, Option<Place>) {
         const SERVER: &str = "say where the server's LocalRPC listens: write `[server]`, and below \
                               it `rpc = \"127.0.0.1:8000\"`";
+        let document = self.document;
         let options = ClientOptions::new("");
         root.require_as("server", Some(SERVER));
         let mut section = self.section(root, "server");
@@ -175,7 +180,10 @@ impl<'t> File<'t> {
             size(MIB..=1_024 * MIB),
         );
         let inspect_max = section.value("inspect_max", 20, count(0..=200));
-        section.finish();
+        let daemon = section.take("daemon");
+        let daemon = daemon.filter(|node| is_whole(document, root, node));
+        let daemon = daemon.and_then(|node| daemon::read(node, section.findings));
+        section.finish(SYNONYMS);
         let server = Server {
             rpc: rpc.unwrap_or_default(),
             interval,
@@ -183,6 +191,7 @@ impl<'t> File<'t> {
             reply_timeout,
             reply_bytes_max: in_memory(reply_bytes_max),
             inspect_max: in_memory(inspect_max),
+            daemon,
         };
         (server, place)
     }
@@ -217,7 +226,7 @@ impl<'t> File<'t> {
             LIST_ENTRIES_DEFAULT as u64,
             count(0..=LIST_ENTRIES_MAX as u64),
         );
-        section.finish();
+        section.finish(SYNONYMS);
         Policies {
             paths,
             list_entries_max: in_memory(list_entries_max),
@@ -234,7 +243,7 @@ impl<'t> File<'t> {
         };
         let v4 = width("v4", default.v4, 8..=32);
         let v6 = width("v6", default.v6, 16..=64);
-        section.finish();
+        section.finish(SYNONYMS);
         SubnetWidths { v4, v6 }
     }
 
@@ -262,7 +271,7 @@ impl<'t> File<'t> {
                 .findings
                 .push(out_of_bounds("gap_max", &value, place, help));
         }
-        section.finish();
+        section.finish(SYNONYMS);
         Bounds {
             sessions_max: in_memory(sessions_max),
             targets_max: in_memory(targets_max),
@@ -279,7 +288,7 @@ impl<'t> File<'t> {
         if let Some(node) = section.take("clients") {
             protection.clients = patterns(node, "clients", section.findings);
         }
-        section.finish();
+        section.finish(SYNONYMS);
         protection
     }
 
@@ -296,7 +305,7 @@ impl<'t> File<'t> {
                 *limit = budget(node, key, *limit, section.findings);
             }
         }
-        section.finish();
+        section.finish(SYNONYMS);
 
         let breaker = &mut limits.breaker;
         let mut section = self.section(root, "breaker");
@@ -306,7 +315,7 @@ impl<'t> File<'t> {
         let clients_min = section.value("clients_min", u64::from(breaker.clients_min), clients_min);
         breaker.clients_min = u32::try_from(clients_min).unwrap_or(breaker.clients_min);
         breaker.reset = section.value("reset", breaker.reset, time(seconds(MINUTE, 30 * DAY)));
-        section.finish();
+        section.finish(SYNONYMS);
         limits
     }
 
@@ -318,7 +327,7 @@ impl<'t> File<'t> {
         let age_max = section.value("age_max", default.age_max, time(seconds(HOUR, 3_650 * DAY)));
         let size_max_bytes =
             section.value("size_max", default.size_max_bytes, size(MIB..=MIB << 20));
-        section.finish();
+        section.finish(SYNONYMS);
         Journal {
             path,
             retention: Retention {
@@ -342,13 +351,13 @@ impl<'t> File<'t> {
         let mut section = self.section(root, "log");
         let format = section.value("format", default.format, choice(FORMATS));
         let level = section.value("level", default.level, choice(LEVELS));
-        section.finish();
+        section.finish(SYNONYMS);
         Log { format, level }
     }
 }
 
 impl<'t> Section<'t, '_> {
-    fn take(&mut self, key: &'static str) -> Option<Node<'t>> {
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'t>> {
         let entry = self.table.as_mut()?.take(key)?;
         Some(entry.node)
     }
@@ -357,7 +366,7 @@ impl<'t> Section<'t, '_> {
         self.findings.accept(read)
     }
 
-    fn value<T>(
+    pub(super) fn value<T>(
         &mut self,
         key: &'static str,
         default: T,
@@ -382,9 +391,9 @@ impl<'t> Section<'t, '_> {
         }
     }
 
-    fn finish(self) {
+    pub(super) fn finish(self, synonyms: &[(&str, &'static str)]) {
         if let Some(table) = self.table {
-            table.finish(SYNONYMS, self.findings);
+            table.finish(synonyms, self.findings);
         }
     }
 }

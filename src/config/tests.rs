@@ -97,15 +97,59 @@ fn the_example_and_the_document_show_every_key_with_its_default() {
     };
     for text in [example, block] {
         shows_the_defaults(text);
+        shows_the_defaults_of_the_daemons(text);
         for key in KEYS {
             let is_key = |line: &str| line.split(['=', ' ']).next() == Some(key);
             assert!(text.lines().any(is_key), "{key}");
         }
     }
-    for key in KEYS {
+    for key in KEYS.iter().chain(DAEMON_KEYS) {
         assert!(document.contains(&format!("`{key}`")), "{key}");
     }
 }
+
+/// They stand as comments without a blank, ready to be used.
+fn shows_the_defaults_of_the_daemons(text: &str) {
+    let uncommented: String = text
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(key) if key.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => key,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let shown = config(&uncommented).server.daemon.unwrap();
+    let default =
+        format!("{LEAST}[server.daemon]\nurls = {{ electrumx = '/etc/electrumx.conf' }}\n");
+    let default = config(&default).server.daemon.unwrap();
+    assert_eq!(
+        default.block_time.or(Some(Duration::from_mins(10))),
+        shown.block_time
+    );
+    assert_eq!(shown.indexes, Some(vec!["txindex".into()]));
+    let shown = Daemon {
+        block_time: None,
+        indexes: None,
+        ..shown
+    };
+    assert_eq!(shown, default);
+    for key in DAEMON_KEYS {
+        let is_key = |line: &str| line.split(['=', ' ']).next() == Some(&format!("#{key}"));
+        assert!(text.lines().any(is_key), "{key}");
+    }
+}
+
+const DAEMON_KEYS: &[&str] = &[
+    "urls",
+    "interval",
+    "timeout",
+    "rise",
+    "fall",
+    "behind_max",
+    "preempt",
+    "block_time",
+    "indexes",
+];
 
 const KEYS: &[&str] = &[
     "mode",
@@ -151,6 +195,16 @@ fn every_value_arrives() {
         reply_timeout = "1m30s"
         reply_size_max = "1 MiB"
         inspect_max = 0
+        [server.daemon]
+        urls = { file = "daemons.txt" }
+        interval = "1s"
+        timeout = "1m"
+        rise = 1
+        fall = 1_000
+        behind_max = 0
+        preempt = false
+        block_time = "2m30s"
+        indexes = []
         [policies]
         paths = ["a.toml", "/etc/b"]
         list_entries_max = 0x10
@@ -226,6 +280,69 @@ format = "xml"
 [journals]
 "#
     ));
+}
+
+#[test]
+fn where_the_daemons_urls_are() {
+    let at = |urls: &str| {
+        let config = config(&format!("{LEAST}[server.daemon]\nurls = {urls}\n"));
+        config.server.daemon.unwrap().source
+    };
+    assert_eq!(
+        at("{ electrumx = '/etc/electrumx.conf' }"),
+        DaemonSource::Electrumx("/etc/electrumx.conf".into())
+    );
+    assert_eq!(
+        at("{ env = 'DAEMON_URL' }"),
+        DaemonSource::Env("DAEMON_URL".into())
+    );
+    assert_eq!(
+        at("{ file = 'daemons.txt' }"),
+        DaemonSource::File("dir/daemons.txt".into())
+    );
+    assert_eq!(
+        at("{ credential = 'daemon-urls' }"),
+        DaemonSource::Credential("daemon-urls".into())
+    );
+    assert!(config(LEAST).server.daemon.is_none());
+}
+
+#[test]
+fn what_is_wrong_with_the_daemons() {
+    let sources = [
+        "'http://user:secret@h:1'",
+        "'secret'",
+        "['http://user:secret@h:1', 'user:secret@i:1']",
+        "5",
+        "{}",
+        "{ env = 'A', file = 'b' }",
+        "{ enviroment = 'A' }",
+        "{ env = '$A' }",
+        "{ env = 'user:secret@h' }",
+        "{ electrumx = 'http://user:secret@h:1' }",
+        "{ file = '' }",
+        "{ credential = '/run/a' }",
+        "{ credential = '..' }",
+    ]
+    .map(|urls| format!("{LEAST}[server.daemon]\nurls = {urls}\n"));
+    let mut texts: Vec<_> = sources.iter().map(String::as_str).collect();
+    let others = [
+        "daemon = 5\n",
+        "[server.daemon]\nurl = { env = 'A' }\n",
+        "[server.daemon]\n",
+        "[server.daemon]\nurls = { env = 'A' }\ninterval = '1ms'\ntimeout = '2m'\nrise = 0\n\
+         fall = 1_001\nbehind_max = 101\npreempt = 'yes'\nblock_time = '2d'\n\
+         indexes = ['txindex', 'TxIndex', 5]\ndeadline = '1s'\n",
+        "[server.daemon]\nurls = { env = 'A' }\n\
+         indexes = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']\n",
+        "[server.daemon]\nurls = \n[log]\nlevel = 'loud'\n",
+    ]
+    .map(|rest| format!("{LEAST}{rest}"));
+    texts.extend(others.iter().map(String::as_str));
+    let told = reports(&texts);
+    // A word without any sign of a URL is in the line that is shown.
+    assert_eq!(told.matches("secret").count(), 1, "{told}");
+    insta::assert_snapshot!(told);
 }
 
 #[test]

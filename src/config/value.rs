@@ -82,6 +82,15 @@ pub(super) fn count(bounds: RangeInclusive<u64>) -> impl Fn(Node<'_>, &'static s
     }
 }
 
+/// `true` or `false`.
+pub(super) fn flag(node: Node<'_>, key: &'static str) -> Read<bool> {
+    let DeValue::Boolean(flag) = node.get() else {
+        let finding = node.wrong_type(&format!("`{key}`"), "a boolean");
+        return Err(finding.help("write `true` or `false`, without quotes"));
+    };
+    Ok(*flag)
+}
+
 /// One of a few words.
 pub(super) fn choice<T: Copy>(
     choices: &'static [(&'static str, T)],

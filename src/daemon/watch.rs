@@ -329,7 +329,7 @@ impl Watch {
     }
 
     /// Whether the server may go to this daemon now: it is healthy, not below what the server has,
-    /// and has the tip of the daemon in use or more work.
+    /// and has the tip of the daemon in use or more work. Its being healthy includes the anchor.
     fn fit(&self, index: usize) -> Result<(), Unfit> {
         let Some(daemon) = self.daemons.get(index) else {
             return unfit("there is no `[server.daemon]`".into());
@@ -351,7 +351,10 @@ impl Watch {
             };
             return unfit(format!("`{address}` {state}"));
         };
-        if let Some(tip) = current.and_then(|current| self.daemons[current].tip)
+        // The server's index cannot be on a chain that is known to be another.
+        let current = current.map(|current| &self.daemons[current]);
+        let current = current.filter(|current| current.state != Some(State::OtherChain));
+        if let Some(tip) = current.and_then(|current| current.tip)
             && chain.hash(tip.height) != Some(tip.hash)
             && chain.work <= tip.work
         {

@@ -14,6 +14,7 @@ macro_rules! shipped {
 shipped! {
     "bandwidth.toml"
     "client-names.toml"
+    "daemons.toml"
     "errors.toml"
     "heights.toml"
     "reconnecting.toml"

@@ -1,0 +1,299 @@
+//! Where the daemons' URLs are read from, when the agent starts.
+//!
+//! No error or warning repeats anything of what was read but names of variables.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::daemon::DaemonSource;
+use super::environment::Environment;
+use crate::daemon::{BadDaemons, Daemons};
+use crate::escape;
+
+/// No file with URLs is larger.
+const FILE_BYTES_MAX: usize = 64 * 1_024;
+
+/// The daemons, and what the operator should know.
+#[derive(Clone, Debug)]
+pub struct ReadDaemons {
+    /// The daemons.
+    pub daemons: Daemons,
+    /// To be logged.
+    pub warning: Option<SourceWarning>,
+}
+
+/// The passwords may be read by who should not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "every user of this machine may read `{path}`, which holds the daemons' passwords: take that \
+     away with `chmod o-r`"
+)]
+pub struct SourceWarning {
+    path: String,
+}
+
+/// Why the daemons are not known.
+#[derive(Debug, thiserror::Error)]
+#[error("no daemons' URLs from {place}: {problem}")]
+pub struct SourceError {
+    place: String,
+    problem: SourceProblem,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SourceProblem {
+    #[error("it is not set: set it to the URLs, separated by commas, in the agent's environment")]
+    Unset,
+    #[error("it is not UTF-8: write the URLs in ASCII, and percent-encode what is not")]
+    NotUtf8,
+    #[error(
+        "`CREDENTIALS_DIRECTORY` is not set: run the agent as a service of systemd with \
+         `LoadCredential={name}:` and the file's path, or name another source as `urls` of \
+         `[server.daemon]`"
+    )]
+    NoCredentials { name: Box<str> },
+    #[error(
+        "{0}; `urls` of `[server.daemon]` names it, and the agent's user must be able to read it"
+    )]
+    Unreadable(io::Error),
+    #[error("it is larger than {} KiB, which no list of daemons is", FILE_BYTES_MAX / 1_024)]
+    TooLarge,
+    #[error("it does not set `DAEMON_URL`")]
+    NoDaemonUrl,
+    #[error(transparent)]
+    Bad(#[from] BadDaemons),
+}
+
+impl DaemonSource {
+    /// Reads and checks the URLs.
+    pub fn read(&self) -> Result<ReadDaemons, SourceError> {
+        self.read_in(|name| std::env::var_os(name))
+    }
+
+    /// As [`read`](Self::read), with the environment variables to look at.
+    fn read_in(
+        &self,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<ReadDaemons, SourceError> {
+        self.try_read(variable).map_err(|problem| SourceError {
+            place: self.place(),
+            problem,
+        })
+    }
+
+    fn try_read(
+        &self,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<ReadDaemons, SourceProblem> {
+        let mut warning = None;
+        let daemons = match self {
+            Self::Electrumx(path) => {
+                let environment = environment(path, &mut warning)?;
+                let urls = environment.daemon_url.as_deref();
+                let urls = urls.ok_or(SourceProblem::NoDaemonUrl)?;
+                Daemons::parse(urls, environment.rpc_port())?
+            }
+            Self::Env(name) => {
+                let urls = variable(name).ok_or(SourceProblem::Unset)?;
+                let urls = urls.into_string().map_err(|_| SourceProblem::NotUtf8)?;
+                Daemons::parse(&urls, None)?
+            }
+            Self::File(path) => Daemons::parse(&text(path, &mut warning)?, None)?,
+            Self::Credential(name) => {
+                let folder = variable("CREDENTIALS_DIRECTORY").ok_or_else(|| {
+                    let name = name.clone();
+                    SourceProblem::NoCredentials { name }
+                })?;
+                let path = PathBuf::from(folder).join(&**name);
+                Daemons::parse(&text(&path, &mut warning)?, None)?
+            }
+        };
+        Ok(ReadDaemons { daemons, warning })
+    }
+
+    /// For messages.
+    fn place(&self) -> String {
+        match self {
+            Self::Electrumx(path) => format!("ElectrumX's environment `{}`", shown(path)),
+            Self::Env(name) => format!("the environment variable `{name}`"),
+            Self::File(path) => format!("the file `{}`", shown(path)),
+            Self::Credential(name) => format!("the systemd credential `{name}`"),
+        }
+    }
+}
+
+fn environment(
+    path: &Path,
+    warning: &mut Option<SourceWarning>,
+) -> Result<Environment, SourceProblem> {
+    if !path.is_dir() {
+        return Ok(Environment::of_file(&text(path, warning)?));
+    }
+    let mut variable = |name| match text(&path.join(name), warning) {
+        Ok(text) => Ok(Some(text)),
+        Err(SourceProblem::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(problem) => Err(problem),
+    };
+    let daemon_url = variable("DAEMON_URL")?;
+    // Who may read those learns nothing.
+    let mut ignored = None;
+    let mut public = |name| text(&path.join(name), &mut ignored).ok();
+    Ok(Environment::of_folder(
+        daemon_url,
+        public("COIN"),
+        public("NET"),
+    ))
+}
+
+fn shown(path: &Path) -> String {
+    escape::log(&path.to_string_lossy()).into_owned()
+}
+
+/// What is not UTF-8 in it is refused where it matters: in a URL.
+fn text(path: &Path, warning: &mut Option<SourceWarning>) -> Result<String, SourceProblem> {
+    let read = || -> io::Result<(Vec<u8>, u32)> {
+        // Before it is opened: opening a pipe waits for whoever writes to it.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let file = File::open(path)?;
+        let mode = file.metadata()?.permissions().mode();
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut bytes)?;
+        Ok((bytes, mode))
+    };
+    let (bytes, mode) = read().map_err(SourceProblem::Unreadable)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(SourceProblem::TooLarge);
+    }
+    if mode & 0o004 != 0 && is_open(path) {
+        *warning = Some(SourceWarning { path: shown(path) });
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether others may enter the folder at all.
+fn is_open(path: &Path) -> bool {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::metadata(folder.unwrap_or(Path::new(".")));
+    folder.is_ok_and(|folder| folder.permissions().mode() & 0o001 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(source: &DaemonSource) -> Result<ReadDaemons, SourceError> {
+        source.read_in(|name| match name {
+            "URLS" => Some("u:p@a:1,u:q@b:2".into()),
+            "EMPTY" => Some(" ".into()),
+            _ => None,
+        })
+    }
+
+    fn addresses(source: &DaemonSource) -> String {
+        let read = read(source).unwrap();
+        read.daemons.addresses().join(" ")
+    }
+
+    /// The folder's path, which differs from run to run, as `DIR`.
+    fn told(source: &DaemonSource, dir: &Path) -> String {
+        let error = read(source).unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+        error.replace(&shown(dir), "DIR")
+    }
+
+    fn write(path: PathBuf, text: &str, mode: u32) -> PathBuf {
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    fn open_dir() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        dir
+    }
+
+    #[test]
+    fn every_source_is_read() {
+        let dir = open_dir();
+        let at = |name: &str| dir.path().join(name);
+        let conf = write(
+            at("electrumx.conf"),
+            "COIN = Bitcoin\nDAEMON_URL = http://u:p@a:1,u:q@b/\n",
+            0o640,
+        );
+        assert_eq!(addresses(&DaemonSource::Electrumx(conf)), "a:1 b:8332");
+
+        fs::create_dir(at("env")).unwrap();
+        write(at("env/DAEMON_URL"), "u:p@a \nsecond line\n", 0o600);
+        write(at("env/COIN"), "BitcoinSegwit\n", 0o644);
+        write(at("env/NET"), "testnet4\n", 0o644);
+        assert_eq!(addresses(&DaemonSource::Electrumx(at("env"))), "a:48332");
+
+        assert_eq!(addresses(&DaemonSource::Env("URLS".into())), "a:1 b:2");
+
+        let list = write(at("daemons.txt"), "# two\nu:p@a:1\nu:q@b:2\n", 0o600);
+        assert_eq!(addresses(&DaemonSource::File(list)), "a:1 b:2");
+
+        let credential = DaemonSource::Credential("daemons.txt".into());
+        let read = credential.read_in(|name| {
+            assert_eq!(name, "CREDENTIALS_DIRECTORY");
+            Some(dir.path().into())
+        });
+        assert_eq!(read.unwrap().daemons.addresses().len(), 2);
+    }
+
+    #[test]
+    fn who_may_read_it_is_told() {
+        let dir = open_dir();
+        let path = dir.path().join("list");
+        let list = DaemonSource::File(write(path.clone(), "u:secret@a:1", 0o640));
+        assert_eq!(read(&list).unwrap().warning, None);
+        write(path.clone(), "u:secret@a:1", 0o644);
+        let warning = read(&list).unwrap().warning.unwrap().to_string();
+        let warning = warning.replace(&shown(dir.path()), "DIR");
+        insta::assert_snapshot!(warning, @"every user of this machine may read `DIR/list`, which holds the daemons' passwords: take that away with `chmod o-r`");
+        // Nobody else gets to it.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(read(&list).unwrap().warning, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_what_was_read() {
+        let dir = open_dir();
+        let at = |name: &str| dir.path().join(name);
+        let file = |text: &str| {
+            let path = write(at("list"), text, 0o600);
+            told(&DaemonSource::File(path), dir.path())
+        };
+        let conf = |text: &str| {
+            let path = write(at("conf"), text, 0o600);
+            told(&DaemonSource::Electrumx(path), dir.path())
+        };
+        fs::create_dir(at("env")).unwrap();
+        let all = [
+            told(&DaemonSource::Env("NONE".into()), dir.path()),
+            told(&DaemonSource::Env("EMPTY".into()), dir.path()),
+            told(&DaemonSource::Credential("daemons".into()), dir.path()),
+            told(&DaemonSource::File(at("gone")), dir.path()),
+            told(&DaemonSource::File(at("env")), dir.path()),
+            told(&DaemonSource::Electrumx(at("env")), dir.path()),
+            file("u:secret@h"),
+            file("u:se#cret@h:1"),
+            file(&"secret".repeat(20_000)),
+            conf("COIN=Bitcoin\n"),
+            conf("COIN=Litecoin\nDAEMON_URL=u:secret@h\n"),
+        ];
+        insta::assert_snapshot!(all.join("\n"));
+    }
+}
