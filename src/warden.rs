@@ -147,6 +147,12 @@ impl Warden {
         self.limits.take_back(decision, unsent, self.engine.set());
     }
 
+    /// Takes in that an enforced act of a policy failed: it waits for longer before the next, if it
+    /// has a `backoff`.
+    pub fn failed(&mut self, policy: &str, at: Timestamp) {
+        self.limits.failed(policy, at, self.engine.set());
+    }
+
     fn judgement(&self, rulings: Vec<Ruling>, crowded: u64) -> Judgement {
         let cooldowns = self.limits.started_cooldowns().to_vec();
         Judgement {

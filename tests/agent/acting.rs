@@ -337,6 +337,42 @@ async fn what_is_wrong_with_the_daemons_is_told_without_their_passwords() {
     }
 }
 
+#[tokio::test]
+async fn what_the_server_refuses_is_tried_again_later_and_later() {
+    let text = policy(
+        "daemon",
+        "server",
+        "{ sessions = \">= 0\" }",
+        "{ daemon_url = { to = [\"bad:1\"] } }",
+        "for = \"20s\"\nbackoff = { max = \"1m\", reset = \"24h\" }\ncooldown = \"1s\"",
+    );
+    let mut scene = Scene::new(Release::V1_20_0, text).await;
+    scene.settings.limits.daemon_url.burst = 100;
+    let mut asked = Vec::new();
+    for poll in 0..25 {
+        if poll == 5 {
+            scene.kill_agent();
+        }
+        let bad = urls(&[("bad:1", "http://u:sesame@")]);
+        scene.agent().know_daemons(bad);
+        scene.good_poll().await;
+        asked.push(scene.tap.asked("daemon_url").len());
+    }
+    let tried: Vec<usize> = (1..asked.len())
+        .filter(|&i| asked[i] > asked[i - 1])
+        .collect();
+    assert_eq!(tried, [2, 9, 15, 21]);
+    let rows = scene.rows();
+    let told = rows.iter().filter_map(|row| match &row.outcome {
+        Outcome::Suppressed(Suppression::Backoff { hold, failures }) => {
+            Some((hold.as_secs(), *failures))
+        }
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [(40, 1), (40, 1), (60, 2), (60, 3), (60, 4)]);
+}
+
 /// A policy that fits everybody: neither the agent's connection nor an operator's is touched.
 #[tokio::test]
 async fn rpc_connections_are_never_targets() {
