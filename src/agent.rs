@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::act::{Actor, Carried, Done};
+use crate::decision::Outcome;
 use crate::escape;
 use crate::history::Continuity;
 use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
@@ -333,7 +334,7 @@ impl Agent {
             .carry_out(rulings, limits, cooldowns, client, journal)
             .await;
         self.note_journal(journalled);
-        self.take_back(&carried);
+        self.settle(&carried);
         if untold > 0 {
             warn!(
                 decisions = untold,
@@ -343,11 +344,20 @@ impl Agent {
         (carried, untold)
     }
 
-    /// What the server was never asked for has no cooldown and costs no budget.
-    fn take_back(&mut self, carried: &[Carried]) {
+    /// What the server was never asked for has no cooldown and costs no budget. What it was asked for
+    /// in vain is a failure of the policy.
+    fn settle(&mut self, carried: &[Carried]) {
         let mut changes = Vec::new();
-        for carried in carried.iter().filter(|carried| carried.unsent > 0) {
+        let mut has_failed = false;
+        for carried in carried {
             let decision = &carried.decision;
+            if carried.unsent == 0 {
+                if let Outcome::Failed { .. } = carried.outcome {
+                    self.warden.failed(&decision.policy, self.clock.now());
+                    has_failed = true;
+                }
+                continue;
+            }
             self.warden.take_back(decision, carried.unsent);
             if carried.id.is_some() {
                 changes.push(StateChange::Cooldown(Cooldown {
@@ -357,7 +367,7 @@ impl Agent {
                 }));
             }
         }
-        if !changes.is_empty() {
+        if has_failed || !changes.is_empty() {
             changes.push(StateChange::Limits(saved_limits(&self.warden)));
             let saved = self.journal.save(&changes);
             self.note_journal(saved);

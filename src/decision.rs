@@ -157,7 +157,7 @@ pub struct Decision {
     /// For what.
     #[serde(flatten)]
     pub target: Target,
-    /// The tests that held, in the policy's order.
+    /// The tests that held, in the policy's order: those of `when`, then those of `at_once`.
     pub evidence: Vec<Evidence>,
     /// For how long they have held without a break.
     pub held: Duration,
@@ -168,7 +168,7 @@ pub struct Decision {
     pub sessions: Vec<SessionRef>,
     /// Members left alone: RPC, closing, protected.
     pub spared: u32,
-    /// Whether it is due for its `at_once`, before `for` has passed.
+    /// Whether the policy's `at_once` holds too, so that it need not wait for `for`.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub at_once: bool,
     /// Of `daemon_url`: where to, in order. Empty where that is the server's own list, or where it
@@ -187,6 +187,13 @@ pub enum Suppression {
     Cooldown {
         /// When it may again.
         until: Timestamp,
+    },
+    /// After failures the policy's tests must hold for longer than they have.
+    Backoff {
+        /// For how long.
+        hold: Duration,
+        /// After so many failures.
+        failures: u32,
     },
     /// The policy's own limit is used up.
     PolicyLimit,

@@ -3,8 +3,6 @@
 //! The live agent, the demo and the tests run this very code; time is the snapshots'. There is no
 //! clock, no I/O and no randomness in it or below it.
 
-use std::sync::Arc;
-
 use crate::daemon::{self, Change, Confirmation, Confirming, Watch};
 use crate::decision::{Decision, Epoch, Suppression};
 use crate::engine::{Engine, Pending, Proposal, Protection};
@@ -185,11 +183,6 @@ impl Warden {
         }
     }
 
-    /// Takes in that an enforced act of this policy failed.
-    pub fn failed(&mut self, policy: &Arc<str>, at: Timestamp) {
-        _ = (policy, at);
-    }
-
     /// What is known of the server's daemons.
     pub fn daemons(&self) -> &Watch {
         self.history.daemons()
@@ -208,6 +201,12 @@ impl Warden {
     /// of the last poll: they are due again at the next.
     pub fn take_back(&mut self, decision: &Decision, unsent: usize) {
         self.limits.take_back(decision, unsent, self.engine.set());
+    }
+
+    /// Takes in that an enforced act of a policy failed: it waits for longer before the next, if it
+    /// has a `backoff`.
+    pub fn failed(&mut self, policy: &str, at: Timestamp) {
+        self.limits.failed(policy, at, self.engine.set());
     }
 
     fn judgement(&self, rulings: Vec<Ruling>, crowded: u64) -> Judgement {

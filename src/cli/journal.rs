@@ -266,7 +266,7 @@ impl Layout {
         let decision = &row.decision;
         let policy = show::text(&decision.policy);
         let target = show::target(&decision.target);
-        let action = show::action(&decision.action);
+        let action = show::action(decision);
         let outcome = show::short_outcome(&row.outcome);
         let mut cells = vec![Cell::new(row.id), Cell::new(show::time(decision.at))];
         match self {
@@ -293,7 +293,7 @@ fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
     {
         outcome.push(escape::terminal(detail, DETAIL_COLUMNS).into_owned());
     }
-    let mut deed = vec![show::action(&decision.action)];
+    let mut deed = vec![show::action(decision)];
     if !decision.sessions.is_empty() {
         deed.push(counted(decision.sessions.len(), "session", "sessions"));
     }
@@ -302,6 +302,10 @@ fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
     }
     if decision.spared > 0 {
         deed.push(format!("{} spared", decision.spared));
+    }
+    let mut held = format_duration(decision.held);
+    if decision.at_once {
+        held += ", at once";
     }
     screen.line(format!("{HEAD}Decision {}{HEAD:#}\n", row.id))?;
     for (name, value) in [
@@ -313,7 +317,7 @@ fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
         ("target", show::target(&decision.target)),
         ("action", deed.join(", ")),
         ("outcome", outcome.join(": ")),
-        ("held for", format_duration(decision.held)),
+        ("held for", held),
         ("severity", severity(decision.severity)),
     ] {
         screen.line(format!("  {DIM}{name:<8}{DIM:#}  {value}"))?;

@@ -89,19 +89,26 @@ pub fn target(target: &Target) -> String {
     }
 }
 
-/// What is wanted: `disconnect`, `log for 10m`, `daemon_url to default`.
-pub fn action(action: &Action) -> String {
-    match action {
-        Action::Disconnect | Action::Alert => action.kind().to_string(),
+/// What is wanted: `disconnect`, `log for 10m`, `daemon_url to best (10.0.0.2:8332)`.
+pub fn action(decision: &Decision) -> String {
+    match &decision.action {
+        action @ (Action::Disconnect | Action::Alert) => action.kind().to_string(),
         Action::Log { duration } => format!("log for {}", format_duration(*duration)),
-        Action::DaemonUrl { to } => format!("daemon_url to {}", daemon(to)),
+        Action::DaemonUrl { to } => {
+            format!("daemon_url to {}", destination(to, &decision.daemons))
+        }
     }
 }
 
-fn daemon(to: &DaemonTarget) -> String {
+/// Where to, and which daemon that is.
+fn destination(to: &DaemonTarget, daemons: &[Address]) -> String {
+    let which = |word: &str| match daemons.first() {
+        Some(daemon) => format!("{word} ({})", text(daemon)),
+        None => word.to_owned(),
+    };
     match to {
-        DaemonTarget::Primary => "primary".to_owned(),
-        DaemonTarget::Best => "best".to_owned(),
+        DaemonTarget::Primary => which("primary"),
+        DaemonTarget::Best => which("best"),
         DaemonTarget::Default => "default".to_owned(),
         DaemonTarget::List(daemons) => {
             let daemons: Vec<_> = daemons.iter().map(|daemon| text(daemon)).collect();
@@ -164,6 +171,11 @@ pub fn suppression(by: &Suppression) -> String {
     match by {
         Suppression::Protection => "protected".to_owned(),
         Suppression::Cooldown { until } => format!("cooldown until {}", time(*until)),
+        Suppression::Backoff { hold, failures } => format!(
+            "waits: it must hold for {} after {}",
+            format_duration(*hold),
+            counted(*failures as usize, "failure", "failures")
+        ),
         Suppression::PolicyLimit => "the policy's limit".to_owned(),
         Suppression::ActionLimit => "the limit of this action".to_owned(),
         Suppression::Breaker { until } => format!("breaker open until {}", time(*until)),
@@ -180,6 +192,7 @@ const fn suppression_word(by: &Suppression) -> &'static str {
     match by {
         Suppression::Protection => "protection",
         Suppression::Cooldown { .. } => "cooldown",
+        Suppression::Backoff { .. } => "backoff",
         Suppression::PolicyLimit => "policy-limit",
         Suppression::ActionLimit => "action-limit",
         Suppression::Breaker { .. } => "breaker",
@@ -268,7 +281,7 @@ pub fn deed(decision: &Decision) -> String {
             format!("log {} for {}", sessions(), format_duration(*duration))
         }
         Action::Alert => format!("alert on {on}"),
-        Action::DaemonUrl { .. } => action(&decision.action),
+        Action::DaemonUrl { .. } => action(decision),
     }
 }
 
@@ -286,6 +299,9 @@ pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     }
     if !decision.held.is_zero() {
         let _ = write!(line, " for {}", format_duration(decision.held));
+    }
+    if decision.at_once {
+        line.push_str(", at once");
     }
     let why = match of {
         Outcome::Suppressed(by) => suppression(by),
@@ -307,11 +323,20 @@ pub fn decision_json<'a>(
         Outcome::Suppressed(by) => (None, Some(by)),
         Outcome::Intended | Outcome::DryRun => (None, None),
     };
-    let (until, covered_by) = match by {
+    let until = match by {
         Some(Suppression::Cooldown { until } | Suppression::Breaker { until }) => {
-            (Some(until.to_string()), None)
+            Some(until.to_string())
         }
-        Some(Suppression::Covered { policy }) => (None, Some(&**policy)),
+        _ => None,
+    };
+    let covered_by = match by {
+        Some(Suppression::Covered { policy }) => Some(&**policy),
+        _ => None,
+    };
+    let (hold_s, failures) = match by {
+        Some(Suppression::Backoff { hold, failures }) => {
+            (Some(hold.as_secs_f64()), Some(*failures))
+        }
         _ => (None, None),
     };
     let (log_for_s, daemon_url) = match &decision.action {
@@ -334,6 +359,8 @@ pub fn decision_json<'a>(
         by: by.map(suppression_word),
         until,
         covered_by,
+        hold_s,
+        failures,
         held_s: decision.held.as_secs_f64(),
         severity: decision.severity,
         evidence: &decision.evidence,
@@ -368,6 +395,10 @@ pub struct DecisionJson<'a> {
     until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     covered_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failures: Option<u32>,
     held_s: f64,
     severity: f64,
     evidence: &'a [Evidence],
@@ -489,6 +520,17 @@ mod tests {
             ),
         ];
         insta::assert_snapshot!(plain(&lines.join("\n")));
+        let to = DaemonTarget::Best;
+        let mut best = decision(Target::Server, Action::DaemonUrl { to }, vec![]);
+        (best.at_once, best.daemons) = (true, vec!["10.0.0.2:8332".into()]);
+        let waits = Suppression::Backoff {
+            hold: Duration::from_mins(20),
+            failures: 2,
+        };
+        insta::assert_snapshot!(
+            plain(&decision_line(&best, &Outcome::Suppressed(waits))),
+            @"suppressed  daemon_url to best (10.0.0.2:8332)  hog for 1m30s, at once  waits: it must hold for 20m after 2 failures"
+        );
     }
 
     #[test]

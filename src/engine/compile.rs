@@ -1,6 +1,8 @@
 //! Policies made ready: tests with the columns they read and the verdicts they ask for.
 
-use super::hold::Holds;
+use std::time::Duration;
+
+use super::hold::{Held, Holds};
 use super::verdicts::{DirectId, Question, Universe, VerdictId, Verdicts};
 use crate::field::{Field, Scope};
 use crate::history::{ColumnId, Plan};
@@ -13,12 +15,29 @@ use crate::policy::{
 pub(super) struct Compiled {
     pub(super) policy: usize,
     pub(super) when: Vec<Table>,
+    pub(super) at_once: Vec<Table>,
     pub(super) unless: Vec<Table>,
     pub(super) holds: Holds,
     /// The slots for which it holds at this poll, in ascending order, each with its table.
     pub(super) holding: Vec<(u32, usize)>,
+    /// Those of them that need not wait, each with its table of `at_once`.
+    pub(super) at_once_now: Vec<(u32, usize)>,
     /// Whether it looks at nothing but `rpc_down`, so that it can be judged while no poll succeeds.
     pub(super) is_blind: bool,
+}
+
+impl Compiled {
+    /// The table of `at_once` that holds for a slot now.
+    pub(super) fn at_once(&self, slot: u32) -> Option<usize> {
+        let now = &self.at_once_now;
+        let found = now.binary_search_by_key(&slot, |&(slot, _)| slot).ok()?;
+        Some(now[found].1)
+    }
+
+    /// Whether it is due for a target, of a policy whose hold time is `hold`.
+    pub(super) fn is_due(&self, held: &Held, hold: Duration) -> bool {
+        held.duration >= hold || self.at_once(held.slot).is_some()
+    }
 }
 
 /// A table of tests, cheap ones first.
@@ -96,15 +115,18 @@ pub(super) fn compile(set: &PolicySet, plan: &Plan, verdicts: &mut Verdicts) -> 
             Compiled {
                 policy: index,
                 when: tables(&policy.when),
+                at_once: policy.at_once.as_ref().map(&mut tables).unwrap_or_default(),
                 unless: policy.unless.as_ref().map(&mut tables).unwrap_or_default(),
                 holds: Holds::default(),
                 holding: Vec::new(),
+                at_once_now: Vec::new(),
                 is_blind: is_blind(policy),
             }
         })
         .collect()
 }
 
+/// An `at_once` of something else does not hold while that is not known, and blinds nobody.
 fn is_blind(policy: &Policy) -> bool {
     let conditions = std::iter::once(&policy.when).chain(&policy.unless);
     conditions

@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::compile::{Compiled, How};
+use super::compile::{Compiled, How, Table};
 use super::hold::Held;
+use super::population::Population;
 use super::protection::Guard;
 use super::select::Facts;
 use super::{DECISIONS_MAX, Engine, Evaluation, Proposal};
@@ -14,7 +15,7 @@ use crate::decision::{Decision, Epoch, Evidence, Peer, Seen, SessionRef, Suppres
 use crate::field::{Dimension, Field, Kind, Scope};
 use crate::history::History;
 use crate::policy::{
-    Action, ActionKind, AllOf, Comparison, Policy, PolicySet, Predicate, Test, Threshold,
+    Action, ActionKind, AllOf, Comparison, Condition, Policy, PolicySet, Predicate, Test, Threshold,
 };
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
@@ -71,10 +72,11 @@ impl Engine {
     ) {
         let policy = &self.set.policies[self.compiled[index].policy];
         let (scope, hold) = (policy.scope, policy.hold);
-        let due: Vec<Held> = self.compiled[index]
+        let compiled = &self.compiled[index];
+        let due: Vec<Held> = compiled
             .holds
             .iter()
-            .filter(|h| h.duration >= hold)
+            .filter(|held| compiled.is_due(held, hold))
             .copied()
             .collect();
         if due.is_empty() {
@@ -123,7 +125,7 @@ impl Engine {
                 severity,
                 sessions: members.sessions,
                 spared: members.spared + members.ambiguous,
-                at_once: false,
+                at_once: self.compiled[index].at_once(held.slot).is_some(),
                 daemons,
                 evidence: self.evidence(index, &held, history, snapshot),
             };
@@ -145,29 +147,31 @@ impl Engine {
         let holds = |all: &AllOf| {
             all.tests.iter().all(|test| match test.predicate {
                 Predicate::Compare(comparison, Threshold::Fixed(threshold)) => {
-                    comparison.function()(down_s, threshold)
+                    test.field == Field::RpcDown && comparison.function()(down_s, threshold)
                 }
                 _ => false,
             })
         };
-        let is_exempt = policy
-            .unless
-            .iter()
-            .any(|unless| unless.any.iter().any(holds));
-        let table = policy
-            .when
-            .any
-            .iter()
-            .position(holds)
-            .filter(|_| !is_exempt);
+        let held_by = |condition: &Condition| condition.any.iter().position(holds);
+        let is_exempt = policy.unless.as_ref().and_then(held_by).is_some();
+        let table = held_by(&policy.when).filter(|_| !is_exempt);
         let holding: Vec<(u32, usize)> = table.map(|table| (0, table)).into_iter().collect();
+        let sooner = policy
+            .at_once
+            .as_ref()
+            .and_then(held_by)
+            .filter(|_| table.is_some());
         compiled.holds.update(&holding, elapsed, |_| 0);
+        compiled.at_once_now.clear();
+        compiled.at_once_now.extend(sooner.map(|table| (0, table)));
         let held = *compiled
             .holds
             .iter()
-            .find(|held| held.duration >= policy.hold)?;
-        let tests = &policy.when.any[held.table].tests;
-        let evidence = tests.iter().map(|test| {
+            .find(|held| compiled.is_due(held, policy.hold))?;
+        let at_once = policy.at_once.iter().zip(sooner);
+        let at_once = at_once.flat_map(|(at_once, table)| &at_once.any[table].tests);
+        let tests = policy.when.any[held.table].tests.iter().chain(at_once);
+        let evidence = tests.map(|test| {
             let threshold = match test.predicate {
                 Predicate::Compare(_, Threshold::Fixed(value)) => Some(value),
                 _ => None,
@@ -196,7 +200,7 @@ impl Engine {
                 severity: ratios.fold(1.0, f64::max),
                 sessions: Vec::new(),
                 spared: 0,
-                at_once: false,
+                at_once: sooner.is_some(),
                 daemons: Vec::new(),
                 evidence,
             },
@@ -240,7 +244,7 @@ impl Engine {
         worst
     }
 
-    /// What each test of the table that holds saw.
+    /// What each test of the table that holds saw, and then of the table of `at_once` that does.
     pub(super) fn evidence(
         &mut self,
         index: usize,
@@ -258,43 +262,18 @@ impl Engine {
         let facts = facts(set, compiled, history, snapshot);
         let policy = &set.policies[compiled.policy];
         let tests = &policy.when.any[held.table].tests;
-        let mut evidence: Vec<(usize, Evidence)> = compiled.when[held.table]
-            .probes
-            .iter()
-            .map(|probe| {
-                let test = &tests[probe.test];
-                let (seen, threshold) = match probe.how {
-                    How::Compare {
-                        column, threshold, ..
-                    } => (
-                        Seen::Number(history.column(column).of(held.slot)),
-                        Some(facts.threshold(column, threshold, population)),
-                    ),
-                    How::Is { wanted, .. } => (Seen::Flag(wanted), None),
-                    How::Verdict { field, .. } | How::Direct { field, .. } => {
-                        (Seen::Text(shown(&facts, field, held.slot)), None)
-                    }
-                };
-                let dimension = match test.field.info().kind {
-                    Kind::Number(dimension) => Some(dimension),
-                    _ => None,
-                };
-                let field = test.field_written.clone();
-                let written = test.written.clone();
-                (
-                    probe.test,
-                    Evidence {
-                        field,
-                        test: written,
-                        seen,
-                        threshold,
-                        dimension,
-                    },
-                )
-            })
-            .collect();
-        evidence.sort_by_key(|&(test, _)| test);
-        evidence.into_iter().map(|(_, evidence)| evidence).collect()
+        let mut evidence = saw(
+            tests,
+            &compiled.when[held.table],
+            &facts,
+            held.slot,
+            population,
+        );
+        if let (Some(at_once), Some(table)) = (&policy.at_once, compiled.at_once(held.slot)) {
+            let (tests, table) = (&at_once.any[table].tests, &compiled.at_once[table]);
+            evidence.extend(saw(tests, table, &facts, held.slot, population));
+        }
+        evidence
     }
 
     /// The members of all targets that are due, in their order.
@@ -424,6 +403,49 @@ fn facts<'a>(
         scope: policy.scope,
         include_private: policy.include_private,
     }
+}
+
+/// What each test of a table saw, in the policy's order.
+fn saw(
+    tests: &[Test],
+    table: &Table,
+    facts: &Facts<'_>,
+    slot: u32,
+    population: &mut Population,
+) -> Vec<Evidence> {
+    let mut evidence: Vec<(usize, Evidence)> = table
+        .probes
+        .iter()
+        .map(|probe| {
+            let test = &tests[probe.test];
+            let (seen, threshold) = match probe.how {
+                How::Compare {
+                    column, threshold, ..
+                } => (
+                    Seen::Number(facts.history.column(column).of(slot)),
+                    Some(facts.threshold(column, threshold, population)),
+                ),
+                How::Is { wanted, .. } => (Seen::Flag(wanted), None),
+                How::Verdict { field, .. } | How::Direct { field, .. } => {
+                    (Seen::Text(shown(facts, field, slot)), None)
+                }
+            };
+            let dimension = match test.field.info().kind {
+                Kind::Number(dimension) => Some(dimension),
+                _ => None,
+            };
+            let evidence = Evidence {
+                field: test.field_written.clone(),
+                test: test.written.clone(),
+                seen,
+                threshold,
+                dimension,
+            };
+            (probe.test, evidence)
+        })
+        .collect();
+    evidence.sort_by_key(|&(test, _)| test);
+    evidence.into_iter().map(|(_, evidence)| evidence).collect()
 }
 
 fn shown(facts: &Facts<'_>, field: Field, slot: u32) -> Arc<str> {

@@ -86,6 +86,7 @@ pub struct Engine {
     slots: Vec<u32>,
     exempt: Vec<u32>,
     holding: Vec<(u32, usize)>,
+    sooner: Vec<(u32, usize)>,
 }
 
 impl Engine {
@@ -106,6 +107,7 @@ impl Engine {
             slots: Vec::new(),
             exempt: Vec::new(),
             holding: Vec::new(),
+            sooner: Vec::new(),
         }
     }
 
@@ -190,14 +192,15 @@ impl Engine {
         let mut pending = Vec::new();
         for index in 0..self.compiled.len() {
             let policy = &self.set.policies[self.compiled[index].policy];
-            let due: Vec<_> = self.compiled[index]
+            let compiled = &self.compiled[index];
+            let waiting: Vec<_> = compiled
                 .holds
                 .iter()
-                .filter(|held| held.duration < policy.hold)
+                .filter(|held| !compiled.is_due(held, policy.hold))
                 .take(PENDING_MAX)
                 .copied()
                 .collect();
-            for held in due {
+            for held in waiting {
                 let evidence = self.evidence(index, &held, history, snapshot);
                 let policy = &self.set.policies[self.compiled[index].policy];
                 pending.push(Pending {
@@ -233,6 +236,7 @@ impl Engine {
     fn find_holding(&mut self, history: &History, snapshot: &Snapshot) {
         for compiled in &mut self.compiled {
             compiled.holding.clear();
+            compiled.at_once_now.clear();
         }
         let mut start = 0;
         let mut is_left = true;
@@ -266,6 +270,7 @@ impl Engine {
             slots,
             exempt,
             holding,
+            sooner,
             ..
         } = self;
         let compiled = &mut compiled[index];
@@ -291,6 +296,13 @@ impl Engine {
             let mut exempt = exempt.iter().peekable();
             holding.retain(|&(slot, _)| exempt.next_if(|&&exempt| exempt == slot).is_none());
         }
+        for (number, table) in compiled.at_once.iter().enumerate() {
+            slots.clear();
+            slots.extend(holding.iter().map(|&(slot, _)| slot));
+            facts.narrow(table, Unknown::Fails, slots, verdicts, population);
+            merge(sooner, slots, number);
+        }
+        compiled.at_once_now.append(sooner);
         compiled.holding.append(holding);
     }
 }

@@ -35,8 +35,8 @@ impl Plan {
     pub fn new(policies: &[Policy]) -> Self {
         let mut plan = Self::default();
         for policy in policies.iter().filter(|policy| policy.mode != Mode::Off) {
-            let conditions = std::iter::once(&policy.when).chain(&policy.unless);
-            let tests = conditions
+            let tests = policy
+                .conditions()
                 .flat_map(|condition| &condition.any)
                 .flat_map(|all| &all.tests);
             for test in tests {

@@ -11,6 +11,7 @@ use super::bucket::Bucket;
 use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
 use crate::decision::{Decision, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
+use crate::policy::bounds::BACKOFF_RESET;
 use crate::policy::{ActionKind, Mode, Policy, PolicySet};
 use crate::time::Timestamp;
 
@@ -30,6 +31,13 @@ struct Rest {
     since: Option<Timestamp>,
 }
 
+/// The acts of a policy that failed, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Failures {
+    count: u32,
+    last: Timestamp,
+}
+
 /// One ledger.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -37,6 +45,7 @@ pub(super) struct Ledger {
     actions: HashMap<ActionKind, Bucket>,
     policies: HashMap<Arc<str>, Bucket>,
     breaker: BreakerState,
+    failures: HashMap<Arc<str>, Failures>,
     /// The cooldowns that began with this poll.
     started: Vec<Cooldown>,
     /// Which policy has a session already, in this poll.
@@ -51,6 +60,8 @@ pub(super) struct SavedLedger {
     actions: Vec<(ActionKind, Bucket)>,
     policies: Vec<(Arc<str>, Bucket)>,
     breaker: SavedBreaker,
+    #[serde(default)]
+    failures: Vec<(Arc<str>, Failures)>,
 }
 
 impl Ledger {
@@ -62,6 +73,7 @@ impl Ledger {
         self.actions = saved.actions.into_iter().collect();
         self.policies = saved.policies.into_iter().collect();
         self.breaker = BreakerState::restore(saved.breaker);
+        self.failures = saved.failures.into_iter().collect();
         self.cooldowns.clear();
         for cooldown in cooldowns {
             let (key, since) = key(&cooldown.policy, &cooldown.target);
@@ -78,10 +90,13 @@ impl Ledger {
         actions.sort_by_key(|&(kind, _)| kind);
         let mut policies: Vec<_> = self.policies.iter().map(|(p, &b)| (p.clone(), b)).collect();
         policies.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut failures: Vec<_> = self.failures.iter().map(|(p, &f)| (p.clone(), f)).collect();
+        failures.sort_by(|(a, _), (b, _)| a.cmp(b));
         SavedLedger {
             actions,
             policies,
             breaker: self.breaker.save(),
+            failures,
         }
     }
 
@@ -90,6 +105,9 @@ impl Ledger {
         self.taken.clear();
         self.started.clear();
         self.cooldowns.retain(|_, rest| rest.until > at);
+        // No policy remembers them for longer.
+        self.failures
+            .retain(|_, failures| at.since(failures.last) < *BACKOFF_RESET.end());
         if self.cooldowns.len() > COOLDOWNS_MAX {
             let mut ends: Vec<Timestamp> = self.cooldowns.values().map(|rest| rest.until).collect();
             let excess = ends.len() - COOLDOWNS_MAX;
@@ -175,6 +193,9 @@ impl Ledger {
         let cooldown = self.cooldown(&decision.policy, &decision.target);
         if let Some(until) = cooldown.filter(|&until| until > at) {
             return Err(Suppression::Cooldown { until });
+        }
+        if let Some(policy) = policy.filter(|_| !decision.at_once) {
+            self.wait_after_failures(policy, decision.held, at)?;
         }
         let kind = decision.action.kind();
         if kind.is_done_to_sessions() {
@@ -262,6 +283,42 @@ impl Ledger {
         if let Some(own) = own.and_then(own_budget) {
             bucket(&mut self.policies, policy, own, at).put_back(own, 1);
         }
+    }
+
+    /// Takes in that an act of a policy failed.
+    pub(super) fn failed(&mut self, policy: &Policy, at: Timestamp) {
+        if policy.backoff.is_some() {
+            let before = self.failures(policy, at);
+            let count = before.map_or(0, |before| before.count).saturating_add(1);
+            let failures = Failures { count, last: at };
+            self.failures.insert(policy.name.clone(), failures);
+        }
+    }
+
+    /// The failures of a policy, as far as they still matter.
+    fn failures(&self, policy: &Policy, at: Timestamp) -> Option<Failures> {
+        let reset = policy.backoff?.reset;
+        let failures = self.failures.get(&policy.name).copied();
+        failures.filter(|failures| at.since(failures.last) < reset)
+    }
+
+    /// The time that counts begins with the last failure: a test that held all along has not been
+    /// waited for since.
+    fn wait_after_failures(
+        &self,
+        policy: &Policy,
+        held: Duration,
+        at: Timestamp,
+    ) -> Result<(), Suppression> {
+        let (Some(backoff), Some(failed)) = (policy.backoff, self.failures(policy, at)) else {
+            return Ok(());
+        };
+        let failures = failed.count;
+        let hold = backoff.hold(policy.hold, failures);
+        if held.min(at.since(failed.last)) < hold {
+            return Err(Suppression::Backoff { hold, failures });
+        }
+        Ok(())
     }
 
     /// Leaves out sessions that an earlier decision of this poll has already.

@@ -223,6 +223,14 @@ impl Limits {
         self.enforced.take_back(decision, unsent, &self.config, set);
     }
 
+    /// Takes in that an enforced act of a policy failed: its `backoff` counts that.
+    pub fn failed(&mut self, policy: &str, at: Timestamp, set: &PolicySet) {
+        let policy = set.policies.iter().find(|known| *known.name == *policy);
+        if let Some(policy) = policy {
+            self.enforced.failed(policy, at);
+        }
+    }
+
     /// The cooldowns of enforced decisions that began with the last poll.
     pub fn started_cooldowns(&self) -> &[Cooldown] {
         self.enforced.started()

@@ -38,7 +38,11 @@ fn set() -> PolicySet {
     };
     let text = policy("free", "")
         + &policy("limited", "limit = \"2/min\"")
-        + &policy("trial", "mode = \"dry-run\"");
+        + &policy("trial", "mode = \"dry-run\"")
+        + &policy(
+            "patient",
+            "for = \"5m\"\nbackoff = { max = \"1h\", reset = \"24h\" }",
+        );
     let source = policy::Source {
         name: "p.toml".into(),
         text,
@@ -236,6 +240,66 @@ fn a_policys_own_limit() {
     assert_eq!(by, [None, None, Some(Suppression::PolicyLimit)]);
     let third = rule(&mut limits, 30, vec![proposal("limited", 3, 0..0)]);
     assert_eq!(suppression(&third[0]), None);
+}
+
+/// A policy with a `backoff` asks, its tests having held for so long.
+fn patient(held_s: u64) -> Proposal {
+    let mut proposal = proposal("patient", 1, 0..1);
+    proposal.decision.held = Duration::from_secs(held_s);
+    proposal
+}
+
+#[test]
+fn after_failures_it_waits_for_longer() {
+    let mut limits = limits();
+    let ask = |limits: &mut Limits, s, proposal| {
+        suppression(&rule(limits, s, vec![proposal])[0]).cloned()
+    };
+    let wait = |minutes, failures| {
+        let hold = Duration::from_mins(minutes);
+        Some(Suppression::Backoff { hold, failures })
+    };
+    assert_eq!(ask(&mut limits, 0, patient(300)), None);
+    limits.failed("patient", at(0), &set());
+    limits.failed("free", at(0), &set());
+    // What held all along is waited for anew.
+    assert_eq!(ask(&mut limits, 599, patient(3_600)), wait(10, 1));
+    // What broke off in between as well.
+    assert_eq!(ask(&mut limits, 900, patient(599)), wait(10, 1));
+    let mut at_once = patient(0);
+    at_once.decision.at_once = true;
+    assert_eq!(ask(&mut limits, 900, at_once), None);
+    assert_eq!(ask(&mut limits, 960, patient(600)), None);
+    for (s, minutes, failures) in [
+        (1_100, 20, 2),
+        (2_000, 40, 3),
+        (3_000, 60, 4),
+        (4_000, 60, 5),
+    ] {
+        limits.failed("patient", at(s), &set());
+        let said = ask(&mut limits, s + 100, patient(3_600));
+        assert_eq!(said, wait(minutes, failures));
+    }
+    assert_eq!(ask(&mut limits, 4_100, proposal("free", 1, 9..10)), None);
+
+    let saved = serde_json::to_string(&limits.save()).unwrap();
+    let mut again = Limits::new(LimitsConfig::default(), Mode::Enforce);
+    again.restore(serde_json::from_str(&saved).unwrap(), []);
+    assert_eq!(ask(&mut again, 4_200, patient(3_599)), wait(60, 5));
+    let day_s = 24 * 3_600;
+    assert_eq!(ask(&mut again, 3_999 + day_s, patient(300)), wait(60, 5));
+    assert_eq!(ask(&mut again, 4_000 + day_s, patient(300)), None);
+    again.failed("patient", at(4_000 + day_s), &set());
+    assert_eq!(ask(&mut again, 4_100 + day_s, patient(300)), wait(10, 1));
+}
+
+#[test]
+fn a_trial_does_not_wait_for_failures_of_those_at_work() {
+    let mut limits = limits();
+    limits.failed("patient", at(0), &set());
+    limits.set_mode(Mode::DryRun);
+    let ruling = &rule(&mut limits, 1, vec![patient(300)])[0];
+    assert_eq!(suppression(ruling), None);
 }
 
 #[test]
@@ -451,6 +515,38 @@ proptest! {
                     // At most a third of those connected and of those already gone.
                     prop_assert!(sum as f64 <= (SESSIONS + sum) as f64 / 3.0 + 1.0, "{sum}");
                 }
+            }
+        }
+    }
+
+    /// After a failure nothing is tried without `at_once` before the time that is due then.
+    #[test]
+    fn nothing_is_tried_again_before_its_time(
+        asks in proptest::collection::vec(
+            (0_i64..4_000, 0_u64..4_000, any::<bool>(), any::<bool>()), 1..60
+        )
+    ) {
+        let mut limits = limits();
+        let (mut s, mut failed): (i64, Option<(i64, u32)>) = (0, None);
+        for (wait, held_s, fails, restarts) in asks {
+            s += wait;
+            if restarts {
+                let saved = serde_json::to_string(&limits.save()).unwrap();
+                limits = Limits::new(LimitsConfig::default(), Mode::Enforce);
+                limits.restore(serde_json::from_str(&saved).unwrap(), []);
+            }
+            let ruling = &rule(&mut limits, s, vec![patient(held_s)])[0];
+            if ruling.verdict != (Verdict::Permitted { withheld: 0 }) {
+                continue;
+            }
+            let before = failed.filter(|(last, _)| s - last < 86_400);
+            if let Some((last, count)) = before {
+                let due = (300 << count.min(4)).min(3_600);
+                prop_assert!(s - last >= due && held_s.cast_signed() >= due);
+            }
+            if fails {
+                limits.failed("patient", at(s), &set());
+                failed = Some((s, before.map_or(0, |(_, count)| count) + 1));
             }
         }
     }

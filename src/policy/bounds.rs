@@ -37,6 +37,8 @@ pub(super) const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=min
 pub(super) const HOLD: RangeInclusive<Duration> = Duration::ZERO..=minutes(DAY);
 pub(super) const COOLDOWN: RangeInclusive<Duration> = Duration::ZERO..=minutes(30 * DAY);
 pub(super) const LOG_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
+pub(super) const BACKOFF_MAX: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
+pub(crate) const BACKOFF_RESET: RangeInclusive<Duration> = minutes(1)..=minutes(30 * DAY);
 const QUOTA_PER: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
 const QUOTA_COUNT: RangeInclusive<u32> = 1..=1_000_000;
 

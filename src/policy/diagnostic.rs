@@ -315,6 +315,10 @@ pub enum Problem {
         /// The list.
         name: String,
     },
+    /// A condition for not waiting, in a policy that never waits.
+    #[error("`at_once` has no effect")]
+    #[diagnostic(code(policy::unused_at_once), severity(Warning))]
+    UnusedAtOnce,
     /// A window that nothing is taken over.
     #[error("`window` has no effect")]
     #[diagnostic(code(policy::unused_window), severity(Warning))]

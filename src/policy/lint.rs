@@ -52,7 +52,8 @@ impl PolicySet {
                     );
                 }
             };
-            warn(when(policy, origin), "on this one the test never holds");
+            let tests = when(policy, origin).chain(at_once(policy, origin));
+            warn(Box::new(tests), "on this one the test never holds");
             warn(
                 unless(policy, origin),
                 "on this one the exception applies to everybody",
@@ -81,6 +82,14 @@ fn when<'p>(policy: &'p Policy, origin: &'p Origin) -> Located<'p> {
     located(&policy.when.any, &origin.when)
 }
 
+fn at_once<'p>(policy: &'p Policy, origin: &'p Origin) -> Located<'p> {
+    let tables = policy
+        .at_once
+        .as_ref()
+        .map_or(&[][..], |at_once| &at_once.any);
+    located(tables, &origin.at_once)
+}
+
 fn unless<'p>(policy: &'p Policy, origin: &'p Origin) -> Located<'p> {
     let tables = policy.unless.as_ref().map_or(&[][..], |unless| &unless.any);
     located(tables, &origin.unless)
@@ -101,13 +110,17 @@ pub(super) fn all(set: &PolicySet, findings: &mut Findings) {
         }
         floors(policy, origin, findings);
         window(policy, origin, findings);
+        waits(policy, origin, findings);
     }
     shadows(set, findings);
 }
 
 /// Warns of multiples of what is normal that stand alone: where that is 0, anything is more.
 fn floors(policy: &Policy, origin: &Origin, findings: &mut Findings) {
-    for (table, places) in policy.when.any.iter().zip(&origin.when) {
+    let sooner = policy.at_once.iter().flat_map(|at_once| &at_once.any);
+    let tables = policy.when.any.iter().chain(sooner);
+    let places = origin.when.iter().chain(&origin.at_once);
+    for (table, places) in tables.zip(places) {
         let has_floor = |test: &Test| {
             let mut upward = table
                 .tests
@@ -142,7 +155,11 @@ const fn upward(test: &Test) -> Option<Threshold> {
 
 /// Warns of tests that hold never or always; whether one of `when` never does.
 fn conditions(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &mut Findings) -> bool {
-    for (test, place) in when(policy, origin).chain(unless(policy, origin)) {
+    let sooner = at_once(policy, origin);
+    let tests = when(policy, origin)
+        .chain(sooner)
+        .chain(unless(policy, origin));
+    for (test, place) in tests {
         let what = written(test);
         if logic.never(test) {
             let help = reason(logic, policy, test);
@@ -154,9 +171,12 @@ fn conditions(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &mut
             findings.push(finding.at(place.clone()).help(help));
         }
     }
-    let unless = policy.unless.iter().flat_map(|unless| &unless.any);
-    let tables = policy.when.any.iter().chain(unless);
-    let places = origin.when.iter().chain(&origin.unless);
+    let tables = policy.conditions().flat_map(|condition| &condition.any);
+    let places = origin
+        .when
+        .iter()
+        .chain(&origin.at_once)
+        .chain(&origin.unless);
     for (table, places) in tables.zip(places) {
         if let Some((first, second)) = within(logic, table) {
             let what = format!(
@@ -279,6 +299,7 @@ fn exceptions(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &mut
 
 fn window(policy: &Policy, origin: &Origin, findings: &mut Findings) {
     let windowed = when(policy, origin)
+        .chain(at_once(policy, origin))
         .chain(unless(policy, origin))
         .any(|(test, _)| test.field.info().windowed);
     if let Some(place) = origin.window.clone().filter(|_| !windowed) {
@@ -286,6 +307,18 @@ fn window(policy: &Policy, origin: &Origin, findings: &mut Findings) {
             Diagnostic::new(Problem::UnusedWindow)
                 .at(place)
                 .help("no test is of a rate or another field taken over the window: remove it"),
+        );
+    }
+}
+
+/// Warns of an `at_once` where there is nothing to wait for.
+fn waits(policy: &Policy, origin: &Origin, findings: &mut Findings) {
+    let place = origin.at_once.first().and_then(|places| places.first());
+    if let Some(place) = place.filter(|_| policy.hold.is_zero()) {
+        findings.push(
+            Diagnostic::new(Problem::UnusedAtOnce)
+                .at(place.clone())
+                .help("the policy acts as soon as `when` holds: add `for`, or remove it"),
         );
     }
 }
@@ -345,6 +378,8 @@ fn shadow(set: &PolicySet, other: &Policy, policy: &Policy) -> bool {
         && other.unless.is_none()
         && other.limit.is_none()
         && other.hold <= policy.hold
+        && other.backoff.is_none()
+        && (policy.at_once.is_none() || other.hold.is_zero())
         && other.cooldown <= policy.cooldown
         && (other.include_private || !policy.include_private)
         && (other.window == policy.window || !windowed(other))

@@ -168,6 +168,23 @@ pub struct Quota {
     pub per: Duration,
 }
 
+/// After an act that failed, the hold time doubles; a policy's `backoff`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Backoff {
+    /// It grows no longer than this, which is no shorter than the hold time itself.
+    pub max: Duration,
+    /// After so long without a failure it is as before.
+    pub reset: Duration,
+}
+
+impl Backoff {
+    /// What a hold time of `hold` comes to after so many failures.
+    pub fn hold(self, hold: Duration, failures: u32) -> Duration {
+        let times = 2_u32.checked_pow(failures).unwrap_or(u32::MAX);
+        hold.saturating_mul(times).min(self.max).max(hold)
+    }
+}
+
 /// A checked policy.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -185,6 +202,10 @@ pub struct Policy {
     pub window: Duration,
     /// How long `when` must hold without a break.
     pub hold: Duration,
+    /// When it does not wait for that.
+    pub at_once: Option<Condition>,
+    /// How much longer `when` must hold after failures.
+    pub backoff: Option<Backoff>,
     /// What it wants done.
     pub action: Action,
     /// Before the same target is acted on again.
@@ -195,6 +216,15 @@ pub struct Policy {
     pub mode: Mode,
     /// Whether `address` and `subnet` take in private, loopback and unknown peers.
     pub include_private: bool,
+}
+
+impl Policy {
+    /// All that it looks at.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        std::iter::once(&self.when)
+            .chain(&self.at_once)
+            .chain(&self.unless)
+    }
 }
 
 /// Any of several tables.

@@ -6,12 +6,13 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
 use super::bounds::{
-    COOLDOWN, COOLDOWN_DEFAULT, HOLD, LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX, POLICIES_MAX,
-    POLICY_FILE_SIZE_MAX, WINDOW, WINDOW_DEFAULT, duration, quota,
+    BACKOFF_MAX, BACKOFF_RESET, COOLDOWN, COOLDOWN_DEFAULT, HOLD, LIST_ENTRIES_DEFAULT,
+    LIST_ENTRIES_MAX, POLICIES_MAX, POLICY_FILE_SIZE_MAX, WINDOW, WINDOW_DEFAULT, duration, quota,
 };
 use super::condition::{self, Context, Places};
 use super::diagnostic::{Diagnostic, Findings, Problem, closest};
@@ -19,8 +20,9 @@ use super::list::{AddressSet, List, ListFile};
 use super::registry::{Lists, bad_name, count, fill_from_file, is_name, size, too_many_entries};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table, listed};
-use super::{ListId, Mode, Policy, action, lint};
+use super::{Backoff, ListId, Mode, Policy, action, lint};
 use crate::field::Scope;
+use crate::units;
 
 /// Policies and the lists that they use.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +42,7 @@ pub(super) struct Origin {
     pub(super) name: Place,
     pub(super) when: Places,
     pub(super) unless: Places,
+    pub(super) at_once: Places,
     pub(super) window: Option<Place>,
 }
 
@@ -328,6 +331,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("cool-down", "cooldown"),
     ("rate-limit", "limit"),
     ("private", "include_private"),
+    ("immediately", "at_once"),
+    ("now", "at_once"),
+    ("back-off", "backoff"),
 ];
 
 fn policy(
@@ -351,8 +357,12 @@ fn policy(
             .map(|duration| (duration, Some(entry.key))),
     };
     let window = times("window", WINDOW_DEFAULT, &WINDOW);
-    let hold = times("for", std::time::Duration::ZERO, &HOLD);
+    let hold = times("for", Duration::ZERO, &HOLD);
     let cooldown = times("cooldown", COOLDOWN_DEFAULT, &COOLDOWN);
+    let backoff = match table.take("backoff") {
+        None => Some(None),
+        Some(entry) => backoff(&entry, hold.as_ref().map(|(hold, _)| *hold), findings).map(Some),
+    };
     let limit = match table.take("limit") {
         None => Some(None),
         Some(entry) => findings.accept(quota(entry.node, "limit")).map(Some),
@@ -366,6 +376,7 @@ fn policy(
         Some(entry) => include_private(&entry, scope, findings),
     };
     let when = table.require("when");
+    let at_once = table.take("at_once");
     let unless = table.take("unless");
     let action = table
         .require("action")
@@ -380,12 +391,15 @@ fn policy(
         findings,
     };
     let when = when.and_then(|entry| condition::read(&entry, &mut context));
-    let unless = match unless {
+    let mut maybe = |entry: Option<Entry<'_>>| match entry {
         None => Some(None),
         Some(entry) => condition::read(&entry, &mut context).map(Some),
     };
+    let at_once = maybe(at_once);
+    let unless = maybe(unless);
     let (name, name_place) = name?;
     let (when, when_places) = when?;
+    let (at_once, at_once_places) = at_once?.unzip();
     let (unless, unless_places) = unless?.unzip();
     let (window, window_place) = window?;
     let policy = Policy {
@@ -396,6 +410,8 @@ fn policy(
         unless,
         window,
         hold: hold?.0,
+        at_once,
+        backoff: backoff?,
         action: action?,
         cooldown: cooldown?.0,
         limit: limit?,
@@ -406,9 +422,52 @@ fn policy(
         name: name_place,
         when: when_places,
         unless: unless_places.unwrap_or_default(),
+        at_once: at_once_places.unwrap_or_default(),
         window: window_place,
     };
     Some((policy, origin))
+}
+
+/// `hold` is the policy's own, if that could be read.
+fn backoff(entry: &Entry<'_>, hold: Option<Duration>, findings: &mut Findings) -> Option<Backoff> {
+    const FORM: &str = "write `{ max = \"1h\", reset = \"24h\" }`";
+    let table = Table::of(entry.node, "backoff", "`backoff`");
+    let mut table = findings.accept(table.map_err(|finding| finding.help(FORM)))?;
+    let max = table.require_as("max", Some(FORM));
+    let reset = table.require_as("reset", Some(FORM));
+    table.finish(
+        &[("cap", "max"), ("limit", "max"), ("after", "reset")],
+        findings,
+    );
+    let mut read = |entry: Option<Entry<'_>>, key, bounds| {
+        let entry = entry?;
+        let duration = findings.accept(duration(entry.node, key, bounds))?;
+        Some((duration, entry.node.place()))
+    };
+    let max = read(max, "max", &BACKOFF_MAX);
+    let reset = read(reset, "reset", &BACKOFF_RESET);
+    if hold == Some(Duration::ZERO) {
+        let complaint = "`backoff` doubles `for`, and there is none".to_owned();
+        findings.push(
+            Diagnostic::complaint(complaint)
+                .at(entry.key.clone())
+                .help("add how long `when` must hold, such as `for = \"5m\"`"),
+        );
+        return None;
+    }
+    let ((max, max_place), (reset, _)) = (max?, reset?);
+    if hold.is_some_and(|hold| max < hold) {
+        let hold = units::format_duration(hold.unwrap_or_default());
+        findings.push(
+            Diagnostic::complaint("`max` is shorter than the policy's `for`".to_owned())
+                .at(max_place)
+                .help(format!(
+                    "`for` is {hold}, and only grows: make `max` as long or longer"
+                )),
+        );
+        return None;
+    }
+    Some(Backoff { max, reset })
 }
 
 fn policy_name(

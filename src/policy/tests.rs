@@ -252,6 +252,48 @@ fn times_and_limits() {
 }
 
 #[test]
+fn waiting() {
+    let p =
+        "[[policy]]\nname = 'p'\nscope = 'subnet'\naction = 'alert'\nwhen = { sessions = '> 5' }\n";
+    let cases = [
+        "at_once = { sessions = '> 50' }",
+        "for = '1m'\nat_once = '> 50'",
+        "for = '1m'\nat_once = []",
+        "for = '1m'\nat_once = [{ sessions = '> 50' }, { age = '> 1m' }]",
+        "for = '1m'\nat_once = { sent_share = '> 200%', sent_rate = '> 20x median' }",
+        "for = '1m'\natonce = { sessions = '> 50' }",
+        "backoff = { max = '1h', reset = '24h' }",
+        "for = '1m'\nbackoff = '1h'",
+        "for = '1m'\nbackoff = {}",
+        "for = '1m'\nbackoff = { max = '1h', reset = '24h', factor = 2 }",
+        "for = '1m'\nbackoff = { max = '59s', reset = '24h' }",
+        "for = '1m'\nbackoff = { max = '31d', reset = '59s' }",
+        "for = '1m'\nbackoff = { max = 60, reset = '31d' }",
+    ];
+    let texts: Vec<_> = cases.iter().map(|case| format!("{p}{case}\n")).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    insta::assert_snapshot!(reports(&texts));
+}
+
+#[test]
+fn how_a_policy_waits_is_read() {
+    let set = set(&[(
+        "p.toml",
+        "[[policy]]\nname = 'p'\nscope = 'server'\naction = 'alert'\nwhen = { sessions = '> 5' }\n\
+         for = '5m'\nat_once = [{ sessions = '> 50' }, { errors = '> 5', rpc_down = '> 1m' }]\n\
+         backoff = { max = '1h', reset = '1d' }\n",
+    )]);
+    let policy = &set.policies[0];
+    let tables = &policy.at_once.as_ref().unwrap().any;
+    let tests: Vec<usize> = tables.iter().map(|table| table.tests.len()).collect();
+    assert_eq!(tests, [1, 2]);
+    let backoff = policy.backoff.unwrap();
+    let minutes = |failures| backoff.hold(policy.hold, failures).as_secs() / 60;
+    let holds = [0, 1, 2, 3, 4, 5, 40, u32::MAX].map(minutes);
+    assert_eq!(holds, [5, 10, 20, 40, 60, 60, 60, 60]);
+}
+
+#[test]
 fn fields() {
     insta::assert_snapshot!(whens(&[
         ("subnet", "send_rate = '> 1 MiB/s'"),
@@ -537,6 +579,14 @@ fn policies_that_only_look_shadowed() {
     for (broad, narrow) in [
         (broad("mode = 'dry-run'"), narrow("")),
         (broad("limit = '1/min'"), narrow("")),
+        (
+            broad("for = '1m'"),
+            narrow("for = '1m'\nat_once = { sessions = '> 90' }"),
+        ),
+        (
+            broad("for = '1m'\nbackoff = { max = '1h', reset = '1d' }"),
+            narrow("for = '1m'"),
+        ),
         (broad("for = '1m'"), narrow("")),
         (broad("cooldown = '1h'"), narrow("")),
         (broad("unless = { address = 'in 10.0.0.0/8' }"), narrow("")),

@@ -215,3 +215,44 @@ async fn what_is_wrong_with_the_daemons_is_told_without_their_passwords() {
         assert_eq!(scene.tap.asked("daemon_url").len(), sent);
     }
 }
+
+#[tokio::test]
+async fn what_the_server_refuses_is_tried_again_later_and_later() {
+    let text = policy(
+        "back",
+        "server",
+        "{ on_primary = false }",
+        "{ daemon_url = { to = \"primary\" } }",
+        "for = \"20s\"\nbackoff = { max = \"1m\", reset = \"24h\" }\ncooldown = \"1s\"",
+    );
+    let bad = || {
+        urls(&[
+            (PRIMARY, "http://u:sesame@"),
+            (SECONDARY, "http://u:sesame@127.0.0.1:18332/"),
+        ])
+    };
+    let (mut scene, script) = on_secondary(text, bad()).await;
+    scene.settings.limits.daemon_url.burst = 100;
+    scene.kill_agent();
+    let mut asked = Vec::new();
+    for poll in 0..25 {
+        if poll == 5 {
+            scene.kill_agent();
+        }
+        scene.agent().watch_daemons(bad(), Box::new(script.clone()));
+        scene.good_poll().await;
+        asked.push(scene.tap.asked("daemon_url").len());
+    }
+    let is_more = |&i: &usize| asked[i] > asked[i - 1];
+    let tried: Vec<usize> = (1..asked.len()).filter(is_more).collect();
+    assert_eq!(tried, [2, 9, 15, 21]);
+    let rows = scene.rows();
+    let told = rows.iter().filter_map(|row| match &row.outcome {
+        Outcome::Suppressed(Suppression::Backoff { hold, failures }) => {
+            Some((hold.as_secs(), *failures))
+        }
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [(40, 1), (40, 1), (60, 2), (60, 3), (60, 4)]);
+}

@@ -33,6 +33,85 @@ fn a_hold_time_runs_from_poll_to_poll() {
     assert!((proposal.decision.severity - 1.8).abs() < 1e-9);
 }
 
+fn hasty() -> String {
+    let more = "for = \"30s\"\nat_once = [{ requests = \"> 10\" }, { cost_rate = \"> 1/s\" }]\n\
+                unless = { client = \"good\" }";
+    policy("p", "session", "{ subs = \"> 5\" }", more)
+}
+
+#[test]
+fn at_once_does_not_wait() {
+    let (mut judge, (mut scene, id)) = (Judge::new(&hasty()), one(9));
+    let slow = scene.connect("8.8.8.8:2", "wallet");
+    scene.of(slow).subs = 9;
+    assert!(judge.due(&mut scene, 10).is_empty());
+    scene.of(id).requests = 11;
+    scene.wait(10.0);
+    let proposals = judge.see(&scene);
+    assert_eq!(targets(&proposals), ["0"]);
+    let decision = &proposals[0].decision;
+    assert!(decision.at_once);
+    assert_eq!(decision.held, TEN);
+    let fields: Vec<&str> = decision.evidence.iter().map(|e| &*e.field).collect();
+    assert_eq!(fields, ["subs", "requests"]);
+    // Of `when` alone, as without it.
+    assert!((decision.severity - 1.8).abs() < 1e-9);
+    let snapshot = scene.poll();
+    let pending = judge.engine.pending(&judge.history, &snapshot);
+    assert_eq!(pending.len(), 1);
+    assert_eq!(pending[0].evidence.len(), 1);
+
+    scene.of(id).requests = 0;
+    assert!(judge.due(&mut scene, 10).is_empty());
+    scene.wait(10.0);
+    let waited = judge.see(&scene);
+    assert_eq!(targets(&waited), ["1"]);
+    assert!(!waited[0].decision.at_once);
+    assert_eq!(waited[0].decision.evidence.len(), 1);
+}
+
+#[test]
+fn at_once_is_nothing_without_when_and_spares_whom_unless_spares() {
+    let (mut judge, (mut scene, id)) = (Judge::new(&hasty()), one(5));
+    scene.of(id).requests = 11;
+    let good = scene.connect("8.8.8.8:2", "good");
+    (scene.of(good).subs, scene.of(good).requests) = (9, 11);
+    assert!(judge.due(&mut scene, 10).is_empty());
+}
+
+#[test]
+fn what_cannot_be_told_is_not_at_once() {
+    let more = "for = \"30s\"\nat_once = { cost = \"< 1_000\" }";
+    let mut judge = Judge::new(&policy("p", "session", "{ subs = \"> 5\" }", more));
+    let (mut scene, id) = one(9);
+    scene.of(id).cost = f64::NAN;
+    assert!(judge.due(&mut scene, 10).is_empty());
+    scene.of(id).cost = 5.0;
+    assert_eq!(judge.due(&mut scene, 10), ["0"]);
+}
+
+#[test]
+fn at_once_while_no_poll_succeeds() {
+    let held = |at_once: &str| {
+        let more = format!("for = \"1m\"\nat_once = {{ {at_once} }}");
+        let text = policy("p", "server", "{ rpc_down = \"> 5s\" }", &more);
+        let (mut judge, mut scene) = (Judge::new(&text), Scene::new());
+        judge.see(&scene);
+        let mut found = None;
+        for _ in 0..9 {
+            scene.wait(10.0);
+            found = found.or(judge.miss(&scene).pop());
+        }
+        let decision = found.unwrap().decision;
+        let held_s = decision.held.as_secs();
+        (held_s, decision.at_once, decision.evidence.len())
+    };
+    assert_eq!(held("rpc_down = \"> 25s\""), (20, true, 2));
+    // What is not known while no poll succeeds neither speeds nor blinds.
+    let unknown = "rpc_down = \"> 25s\", sessions = \">= 0\"";
+    assert_eq!(held(unknown), (60, false, 1));
+}
+
 #[test]
 fn a_missed_poll_freezes_hold_times() {
     let (mut judge, (mut scene, _)) = (Judge::new(&hold_policy()), one(9));

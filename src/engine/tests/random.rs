@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::policy;
 use crate::decision::{Decision, Seen};
-use crate::engine::Protection;
-use crate::limits::Verdict;
+use crate::engine::{Pending, Protection};
+use crate::limits::{Ruling, Verdict};
 use crate::policy::{AddressSet, Mode};
 use crate::scene::life::{Event, Happened, happen, lives};
 use crate::scene::{Scene, policies};
@@ -67,13 +67,14 @@ fn any_policies() -> impl Strategy<Value = String> {
         scope,
         tests(),
         prop::option::of(tests()),
+        prop::option::of(tests()),
         0..3_u32,
         0..4_u32,
         any::<bool>(),
     );
     prop::collection::vec(one, 1..6).prop_map(|policies| {
         let mut text = String::new();
-        for (number, (scope, when, unless, hold, action, include_private)) in
+        for (number, (scope, when, unless, at_once, hold, action, include_private)) in
             policies.into_iter().enumerate()
         {
             let table = |tests: &BTreeSet<usize>| {
@@ -86,6 +87,13 @@ fn any_policies() -> impl Strategy<Value = String> {
             let mut more = format!("for = \"{}s\"\ncooldown = \"20s\"\n", hold * 10);
             if let Some(unless) = unless.as_ref().map(table).filter(|table| !table.is_empty()) {
                 _ = writeln!(more, "unless = {{ {unless} }}");
+            }
+            if let Some(sooner) = at_once
+                .as_ref()
+                .map(table)
+                .filter(|table| !table.is_empty())
+            {
+                _ = writeln!(more, "at_once = {{ {sooner} }}");
             }
             if include_private && matches!(scope, "address" | "subnet") {
                 more += "include_private = true\n";
@@ -160,6 +168,32 @@ fn check(decision: &Decision, snapshot: &Snapshot) -> Result<(), TestCaseError> 
     Ok(())
 }
 
+/// Nobody is due before the time but by `at_once`, and whoever waits is not due.
+fn check_waiting(
+    warden: &Warden,
+    judgement: &Judgement,
+    pending: &[Pending],
+) -> Result<(), TestCaseError> {
+    for Ruling { decision, .. } in &judgement.rulings {
+        let set = warden.policies();
+        let policy = set
+            .policies
+            .iter()
+            .find(|policy| policy.name == decision.policy);
+        let policy = policy.unwrap();
+        prop_assert!(decision.at_once || decision.held >= policy.hold);
+        prop_assert!(!decision.at_once || policy.at_once.is_some());
+        // Of one table each.
+        let of_when: usize = policy.when.any[0].tests.len();
+        prop_assert_eq!(decision.at_once, decision.evidence.len() > of_when);
+        let waits = pending
+            .iter()
+            .any(|other| other.policy == decision.policy && other.target == decision.target);
+        prop_assert!(!waits, "{decision:?}");
+    }
+    Ok(())
+}
+
 /// What is told of a poll, to the byte.
 fn told(judgement: &Judgement) -> String {
     let rulings = judgement.rulings.iter().map(|ruling| {
@@ -192,7 +226,9 @@ fn play(text: &str, events: &[Event]) -> Result<String, TestCaseError> {
                     }
                 }
                 all += &told(&judgement);
-                _ = write!(all, "{:?}", warden.pending(&snapshot));
+                let pending = warden.pending(&snapshot);
+                check_waiting(&warden, &judgement, &pending)?;
+                _ = write!(all, "{pending:?}");
                 all += &serde_json::to_string(&warden.saved_limits()).unwrap();
             }
         }

@@ -90,6 +90,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
     let suppression = prop_oneof![
         Just(Suppression::Protection),
         any_time().prop_map(|until| Suppression::Cooldown { until }),
+        (any::<Duration>(), any::<u32>())
+            .prop_map(|(hold, failures)| Suppression::Backoff { hold, failures }),
         Just(Suppression::PolicyLimit),
         Just(Suppression::ActionLimit),
         any_time().prop_map(|until| Suppression::Breaker { until }),
