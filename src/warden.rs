@@ -240,3 +240,6 @@ impl Warden {
         self.limits.breaker_open_until(at)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,16 @@ impl Anchor {
         current: Option<usize>,
         chain_name: Option<&str>,
     ) -> Option<Self> {
+        // Where all have the same chain there is no other: whoever was on one has been put right.
+        if chains
+            .iter()
+            .all(|chain| chain.is_some_and(|c| !c.is_initial_download))
+        {
+            let agreed = Self::agreed(chains.iter().flatten());
+            if agreed.is_some() {
+                return agreed;
+            }
+        }
         let is_own = |chain: &Chain| match &before {
             Some(anchor) => anchor.is_on(chain) == Some(true),
             None => chain_name.is_none_or(|name| *chain.name == *name),

@@ -11,7 +11,7 @@ mod report;
 mod stall;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod url;
 mod watch;
 

@@ -1,0 +1,249 @@
+//! The policies that ship for daemons, in stories with a known end.
+
+use std::time::Duration;
+
+use super::world::{Fault, World};
+use crate::daemon::Confirmation;
+use crate::daemon::tests::node::{PRIMARY, SECONDARY};
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+const fn hours(hours: u64) -> Duration {
+    minutes(60 * hours)
+}
+
+/// The primary fails and the server moves on by itself; then the primary is as `fault` says.
+fn on_secondary(seed: u64, fault: Fault) -> World {
+    let mut world = World::new(seed);
+    world.run(minutes(10));
+    world.break_daemon(0, Fault::Down);
+    world.run(minutes(5));
+    assert!(!world.is_on_primary());
+    assert!(world.acts.is_empty(), "the server did that by itself");
+    world.break_daemon(0, fault);
+    world
+}
+
+/// The policy and the destination of each change.
+fn acts(world: &World) -> Vec<(&str, &str)> {
+    assert!(
+        world.acts.iter().all(|act| act.objection.is_none()),
+        "{:?}",
+        world.acts
+    );
+    world
+        .acts
+        .iter()
+        .map(|act| (&*act.policy, act.to))
+        .collect()
+}
+
+#[test]
+fn a_primary_that_is_back_is_gone_back_to_once_and_that_is_confirmed() {
+    let mut world = on_secondary(1, Fault::None);
+    // Twelve checks, ten seconds apart, and then five minutes.
+    let back_after = world.run_until_primary(hours(1));
+    assert_eq!(back_after, Some(Duration::from_secs(12 * 10 + 300)));
+    world.run(hours(3));
+    assert_eq!(acts(&world), [("failback", PRIMARY)]);
+    let named = Confirmation::Named {
+        after: Duration::from_secs(10),
+    };
+    assert_eq!(world.news[0], named);
+    assert!(matches!(world.news[1], Confirmation::Followed { .. }));
+    assert_eq!(world.news.len(), 2);
+}
+
+#[test]
+fn a_primary_that_is_not_well_is_not_gone_back_to() {
+    for fault in [
+        Fault::Down,
+        Fault::WrongCredentials,
+        Fault::WarmingUp,
+        Fault::Busy,
+        Fault::OtherChain,
+        Fault::NoIndex,
+        Fault::Pruned,
+        Fault::Syncing(500_000),
+    ] {
+        let mut world = on_secondary(2, fault);
+        world.run(hours(6));
+        assert_eq!(acts(&world), [], "{fault:?}");
+        assert!(!world.is_on_primary(), "{fault:?}");
+        let told = world
+            .alerts
+            .iter()
+            .filter(|name| *name == "primary-unhealthy");
+        assert_eq!(told.count(), 1, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_primary_that_stops_once_more_is_not_gone_back_to() {
+    let mut world = on_secondary(3, Fault::Stuck);
+    // Until a second block is missing it cannot be told from one that is well.
+    world.run(hours(6));
+    assert!(
+        !world.is_on_primary() || world.acts.len() > 1,
+        "{:?}",
+        world.acts
+    );
+    assert!(world.acts.iter().all(|act| act.objection.is_none()));
+}
+
+#[test]
+fn a_primary_that_catches_up_is_gone_back_to_when_it_has() {
+    // 10 blocks a step: 6,000 take 100 minutes.
+    let mut world = on_secondary(4, Fault::Syncing(6_000));
+    let back_after = world.run_until_primary(hours(4)).unwrap();
+    let caught_up = minutes(100);
+    assert!(back_after > caught_up + minutes(6), "{back_after:?}");
+    assert!(back_after < caught_up + minutes(8), "{back_after:?}");
+    assert_eq!(acts(&world), [("failback", PRIMARY)]);
+}
+
+#[test]
+fn a_primary_on_a_fork_is_gone_back_to_when_it_has_left_it() {
+    let mut world = on_secondary(5, Fault::Fork);
+    world.run(hours(3));
+    assert_eq!(acts(&world), []);
+    world.break_daemon(0, Fault::None);
+    assert_eq!(
+        world.run_until_primary(hours(1)),
+        Some(Duration::from_secs(420))
+    );
+}
+
+#[test]
+fn with_preempt_off_the_secondary_is_kept_until_it_fails() {
+    let mut world = World::with(6, |settings| settings.daemons.preempt = false);
+    world.run(minutes(10));
+    world.send_to(1);
+    world.run(hours(12));
+    assert_eq!(acts(&world), []);
+    // It loses its peers, which makes the server move nowhere by itself.
+    world.break_daemon(1, Fault::Stuck);
+    assert!(world.run_until_primary(hours(6)).is_some());
+}
+
+#[test]
+fn without_a_healthy_secondary_nothing_is_waited_for() {
+    let mut world = World::new(7);
+    world.run(minutes(10));
+    world.send_to(1);
+    world.run(minutes(1));
+    // The index is something that the server itself does not move on for.
+    world.break_daemon(1, Fault::NoIndex);
+    assert_eq!(
+        world.run_until_primary(hours(1)),
+        Some(Duration::from_secs(30))
+    );
+    assert_eq!(acts(&world), [("failback", PRIMARY)]);
+}
+
+#[test]
+fn with_both_down_nothing_is_done_and_afterwards_all_is_well() {
+    let mut world = World::new(8);
+    world.run(minutes(10));
+    world.break_daemon(0, Fault::Down);
+    world.break_daemon(1, Fault::Down);
+    world.run(hours(2));
+    assert_eq!(acts(&world), []);
+    world.break_daemon(1, Fault::None);
+    world.run(minutes(30));
+    assert_eq!(acts(&world), []);
+    world.break_daemon(0, Fault::None);
+    assert!(world.run_until_primary(minutes(10)).is_some());
+}
+
+#[test]
+fn a_daemon_that_lost_its_peers_is_left_by_height() {
+    let mut world = World::new(9);
+    world.run(minutes(10));
+    world.break_daemon(0, Fault::Stuck);
+    let tip = world.tip;
+    while world.acts.is_empty() {
+        world.run(minutes(1));
+        assert!(world.tip < tip + 12, "it must have acted by now");
+    }
+    assert!(world.tip >= tip + 3);
+    assert_eq!(acts(&world), [("failover", SECONDARY)]);
+    assert!(world.alerts.contains(&"blocks-held-up".to_owned()));
+    // It stays there while the primary is stuck, and returns when it is not.
+    world.run(hours(3));
+    assert_eq!(world.acts.len(), 1);
+    world.break_daemon(0, Fault::None);
+    assert!(world.run_until_primary(minutes(10)).is_some());
+}
+
+#[test]
+fn a_losing_fork_is_left() {
+    let mut world = World::new(10);
+    world.run(hours(1));
+    world.break_daemon(0, Fault::Fork);
+    world.run(hours(4));
+    assert_eq!(acts(&world), [("failover", SECONDARY)]);
+}
+
+#[test]
+fn a_slow_block_moves_nobody() {
+    let mut world = World::new(11);
+    world.run(hours(1));
+    world.stop_mining();
+    world.run(hours(5));
+    assert_eq!(acts(&world), []);
+    assert_eq!(world.alerts, [""; 0]);
+}
+
+#[test]
+fn a_primary_that_flaps_is_left_alone_more_and_more() {
+    // Up for ten minutes, down for three, for a day: 110 times.
+    let mut world = World::new(12);
+    for _ in 0..110 {
+        world.break_daemon(0, Fault::Down);
+        world.run(minutes(3));
+        world.break_daemon(0, Fault::None);
+        world.run(minutes(10));
+    }
+    // The first failback is confirmed by the next block and so was none that failed.
+    let changes = world.acts.len();
+    assert!((1..=3).contains(&changes), "{:?}", world.acts);
+    assert_eq!(acts(&world), vec![("failback", PRIMARY); changes]);
+    world
+        .run_until_primary(hours(25))
+        .expect("a day later it may again");
+}
+
+#[test]
+fn while_getinfo_is_missing_nothing_is_done_and_little_is_lost() {
+    let mut world = on_secondary(13, Fault::None);
+    world.run(minutes(5));
+    world.is_rpc_down = true;
+    world.run(minutes(4));
+    assert_eq!(acts(&world), []);
+    world.is_rpc_down = false;
+    // Held for three of five minutes before, and the time without a poll does not count.
+    let back_after = world.run_until_primary(hours(1)).unwrap();
+    assert!(back_after < minutes(4), "{back_after:?}");
+    assert!(back_after > minutes(1), "{back_after:?}");
+}
+
+#[test]
+fn a_secondary_on_another_chain_that_the_server_moved_to_is_left() {
+    let mut world = World::new(14);
+    world.run(hours(1));
+    world.break_daemon(1, Fault::OtherChain);
+    world.break_daemon(0, Fault::Down);
+    world.run(minutes(10));
+    assert!(!world.is_on_primary());
+    world.break_daemon(0, Fault::None);
+    // Twelve checks; with the daemon in use unhealthy nothing else is waited for.
+    assert_eq!(
+        world.run_until_primary(hours(1)),
+        Some(Duration::from_secs(120))
+    );
+    assert_eq!(acts(&world), [("failback", PRIMARY)]);
+    assert!(world.alerts.contains(&"blocks-held-up".to_owned()));
+}

@@ -1,0 +1,3 @@
+mod daemons;
+mod random;
+mod world;
