@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::act::{Actor, Carried, Done};
-use crate::decision::Outcome;
+use crate::decision::{Outcome, Suppression};
 use crate::escape;
 use crate::history::Continuity;
 use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
-use crate::limits::Cooldown;
+use crate::limits::{Cooldown, Ruling, Verdict};
 use crate::policy::reading::unreadable;
-use crate::policy::{ListId, Mode, read_list};
+use crate::policy::{ActionKind, ListId, Mode, read_list};
 use crate::poll::{Clock, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
@@ -323,6 +323,7 @@ impl Agent {
         let Judgement {
             rulings, cooldowns, ..
         } = judgement;
+        rulings.iter().for_each(tell_used_up);
         let (warden, client, journal) = (&self.warden, &mut self.client, &mut self.journal);
         let limits = || saved_limits(warden);
         let Done {
@@ -456,6 +457,24 @@ impl Agent {
                 }
             }
         }
+    }
+}
+
+/// A daemon that is changed as often as it may be is no matter for policies any more.
+fn tell_used_up(ruling: &Ruling) {
+    let decision = &ruling.decision;
+    if let Verdict::Suppressed {
+        by: Suppression::PolicyLimit { until } | Suppression::ActionLimit { until },
+        is_repeat: false,
+    } = ruling.verdict
+        && ruling.mode == Mode::Enforce
+        && decision.action.kind() == ActionKind::DaemonUrl
+    {
+        error!(
+            policy = &*decision.policy,
+            "the daemon was changed as often as it may be: it stays as it is until {until}; a \
+             person must look at the daemons and at the policies that change them"
+        );
     }
 }
 

@@ -196,9 +196,15 @@ pub enum Suppression {
         failures: u32,
     },
     /// The policy's own limit is used up.
-    PolicyLimit,
+    PolicyLimit {
+        /// When it may again.
+        until: Timestamp,
+    },
     /// The budget of this kind of action is used up.
-    ActionLimit,
+    ActionLimit {
+        /// When it may again, for one at least.
+        until: Timestamp,
+    },
     /// Too large a share of the sessions was disconnected; a person must look.
     Breaker {
         /// When it closes by itself.

@@ -200,7 +200,7 @@ impl Warden {
     /// Takes in that the server was never asked for `unsent` of the sessions of an enforced decision
     /// of the last poll: they are due again at the next.
     pub fn take_back(&mut self, decision: &Decision, unsent: usize) {
-        self.limits.take_back(decision, unsent, self.engine.set());
+        self.limits.take_back(decision, unsent);
     }
 
     /// Takes in that an enforced act of a policy failed: it waits for longer before the next, if it

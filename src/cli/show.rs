@@ -176,8 +176,12 @@ pub fn suppression(by: &Suppression) -> String {
             format_duration(*hold),
             counted(*failures as usize, "failure", "failures")
         ),
-        Suppression::PolicyLimit => "the policy's limit".to_owned(),
-        Suppression::ActionLimit => "the limit of this action".to_owned(),
+        Suppression::PolicyLimit { until } => {
+            format!("the policy's limit until {}", time(*until))
+        }
+        Suppression::ActionLimit { until } => {
+            format!("the limit of this action until {}", time(*until))
+        }
         Suppression::Breaker { until } => format!("breaker open until {}", time(*until)),
         Suppression::Covered { policy } => format!("covered by {}", text(policy)),
         Suppression::UncertainMembers => "members uncertain".to_owned(),
@@ -193,8 +197,8 @@ const fn suppression_word(by: &Suppression) -> &'static str {
         Suppression::Protection => "protection",
         Suppression::Cooldown { .. } => "cooldown",
         Suppression::Backoff { .. } => "backoff",
-        Suppression::PolicyLimit => "policy-limit",
-        Suppression::ActionLimit => "action-limit",
+        Suppression::PolicyLimit { .. } => "policy-limit",
+        Suppression::ActionLimit { .. } => "action-limit",
         Suppression::Breaker { .. } => "breaker",
         Suppression::Covered { .. } => "covered",
         Suppression::UncertainMembers => "uncertain-members",
@@ -324,9 +328,12 @@ pub fn decision_json<'a>(
         Outcome::Intended | Outcome::DryRun => (None, None),
     };
     let until = match by {
-        Some(Suppression::Cooldown { until } | Suppression::Breaker { until }) => {
-            Some(until.to_string())
-        }
+        Some(
+            Suppression::Cooldown { until }
+            | Suppression::PolicyLimit { until }
+            | Suppression::ActionLimit { until }
+            | Suppression::Breaker { until },
+        ) => Some(until.to_string()),
         _ => None,
     };
     let covered_by = match by {

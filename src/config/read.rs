@@ -7,7 +7,8 @@ use tracing::Level;
 
 use super::daemon;
 use super::value::{
-    Read, addresses, budget, choice, count, each, endpoint, path, patterns, share, size, time,
+    Read, addresses, budget, choice, count, each, endpoint, path, patterns, share, size, strict,
+    time,
 };
 use super::{Checked, Config, Journal, Log, LogFormat, Policies, Server};
 use crate::engine::Protection;
@@ -298,13 +299,13 @@ impl<'t> File<'t> {
         for (key, limit) in [
             ("disconnect", &mut limits.disconnect),
             ("log", &mut limits.log),
-            ("daemon_url", &mut limits.daemon_url),
             ("alert", &mut limits.alert),
         ] {
             if let Some(node) = section.take(key) {
                 *limit = budget(node, key, *limit, section.findings);
             }
         }
+        limits.daemon_url = section.value("daemon_url", limits.daemon_url, strict);
         section.finish(SYNONYMS);
 
         let breaker = &mut limits.breaker;

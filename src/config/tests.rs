@@ -221,7 +221,7 @@ fn every_value_arrives() {
         [limits]
         disconnect = { rate = "5/10m" }
         log = { burst = 7 }
-        daemon_url = { rate = "1/h", burst = 2 }
+        daemon_url = "2/h"
         alert = {}
         [breaker]
         share = "12.5%"
@@ -267,6 +267,7 @@ clients = ["(", ""]
 [limits]
 disconnect = { rate = "300", burst = 0, max = 1 }
 log = { rate = "0/min" }
+daemon_url = { rate = "3/d", burst = 1 }
 alert = 5
 [breaker]
 share = "150%"

@@ -11,9 +11,9 @@ use crate::field::Dimension;
 use crate::limits::Budget;
 use crate::policy::reading::{
     Findings, Node, Table, Written, bad_entry, bad_quantity, canonical, closest, duration,
-    host_bits, listed, out_of_bounds, parse_net, quota, regex, unknown_word, word,
+    host_bits, listed, out_of_bounds, parse_net, quota, regex, strict_quota, unknown_word, word,
 };
-use crate::policy::{AddressSet, Diagnostic};
+use crate::policy::{AddressSet, Diagnostic, Quota};
 use crate::units;
 
 /// What a reader makes of the value of a key.
@@ -254,6 +254,15 @@ pub(super) fn budget(
     }
     table.finish(&[("limit", "rate"), ("max", "burst")], findings);
     budget
+}
+
+/// `"3/d"`, strictly.
+pub(super) fn strict(node: Node<'_>, key: &'static str) -> Read<Quota> {
+    let help = "write `\"3/d\"`, without a burst: within any such time never more";
+    if let DeValue::Table(_) = node.get() {
+        return Err(node.wrong_type(&format!("`{key}`"), "a string").help(help));
+    }
+    strict_quota(node, key)
 }
 
 fn quantity<'t>(node: Node<'t>, key: &str, example: &str) -> Read<Written<'t>> {

@@ -1,5 +1,7 @@
 //! A token bucket: what may be done at a rate, and how much of it may be saved up.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Budget;
@@ -35,6 +37,14 @@ impl Bucket {
         )]
         let whole = (self.tokens + 1e-9).max(0.0) as usize;
         whole
+    }
+
+    /// When one may be taken, of a bucket that holds less.
+    pub(crate) fn next(&self, budget: Budget) -> Timestamp {
+        let missing = (1.0 - self.tokens).clamp(0.0, 1.0);
+        let each_s = budget.rate.per.as_secs_f64() / f64::from(budget.rate.count);
+        // To the millisecond, and rather later.
+        self.at + Duration::from_secs_f64(missing * each_s + 0.000_999)
     }
 
     pub(crate) fn take(&mut self, count: usize) {

@@ -1,4 +1,4 @@
-//! The account of what was permitted: cooldowns, budgets, the breaker.
+//! The account of what was permitted and what failed: cooldowns, budgets, limits, the breaker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::breaker::{BreakerState, SavedBreaker};
 use super::bucket::Bucket;
+use super::window::Window;
 use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
 use crate::decision::{Decision, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
 use crate::policy::bounds::BACKOFF_RESET;
-use crate::policy::{ActionKind, Mode, Policy, PolicySet};
+use crate::policy::{ActionKind, Mode, Policy, PolicySet, Quota};
 use crate::time::Timestamp;
 
 /// Beyond so many targets the cooldowns that end first are forgotten first.
@@ -43,7 +44,8 @@ struct Failures {
 pub(super) struct Ledger {
     cooldowns: HashMap<Key, Rest>,
     actions: HashMap<ActionKind, Bucket>,
-    policies: HashMap<Arc<str>, Bucket>,
+    daemon_changes: Window,
+    policies: HashMap<Arc<str>, Window>,
     breaker: BreakerState,
     failures: HashMap<Arc<str>, Failures>,
     /// The cooldowns that began with this poll.
@@ -58,7 +60,10 @@ pub(super) struct Ledger {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedLedger {
     actions: Vec<(ActionKind, Bucket)>,
-    policies: Vec<(Arc<str>, Bucket)>,
+    #[serde(default)]
+    daemon_changes: Window,
+    #[serde(default)]
+    windows: Vec<(Arc<str>, Window)>,
     breaker: SavedBreaker,
     #[serde(default)]
     failures: Vec<(Arc<str>, Failures)>,
@@ -71,7 +76,8 @@ impl Ledger {
         cooldowns: impl IntoIterator<Item = Cooldown>,
     ) {
         self.actions = saved.actions.into_iter().collect();
-        self.policies = saved.policies.into_iter().collect();
+        self.daemon_changes = saved.daemon_changes;
+        self.policies = saved.windows.into_iter().collect();
         self.breaker = BreakerState::restore(saved.breaker);
         self.failures = saved.failures.into_iter().collect();
         self.cooldowns.clear();
@@ -88,13 +94,15 @@ impl Ledger {
     pub(super) fn save(&self) -> SavedLedger {
         let mut actions: Vec<_> = self.actions.iter().map(|(&kind, &b)| (kind, b)).collect();
         actions.sort_by_key(|&(kind, _)| kind);
-        let mut policies: Vec<_> = self.policies.iter().map(|(p, &b)| (p.clone(), b)).collect();
-        policies.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let windows = self.policies.iter();
+        let mut windows: Vec<_> = windows.map(|(p, w)| (p.clone(), w.clone())).collect();
+        windows.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut failures: Vec<_> = self.failures.iter().map(|(p, &f)| (p.clone(), f)).collect();
         failures.sort_by(|(a, _), (b, _)| a.cmp(b));
         SavedLedger {
             actions,
-            policies,
+            daemon_changes: self.daemon_changes.clone(),
+            windows,
             breaker: self.breaker.save(),
             failures,
         }
@@ -105,6 +113,7 @@ impl Ledger {
         self.taken.clear();
         self.started.clear();
         self.cooldowns.retain(|_, rest| rest.until > at);
+        self.policies.retain(|_, window| !window.is_over(at));
         // No policy remembers them for longer.
         self.failures
             .retain(|_, failures| at.since(failures.last) < *BACKOFF_RESET.end());
@@ -209,20 +218,18 @@ impl Ledger {
         {
             return Err(Suppression::Breaker { until });
         }
-        let own = policy.and_then(own_budget);
+        let own = policy.and_then(|policy| policy.limit);
         if let Some(own) = own
-            && bucket(&mut self.policies, &decision.policy, own, at).available(own, at) == 0
+            && let Some(window) = self.policies.get_mut(&decision.policy)
+            && let Some(until) = window.until(own, at)
         {
-            return Err(Suppression::PolicyLimit);
+            return Err(Suppression::PolicyLimit { until });
         }
-        let budget = budget(config, kind);
         let wanted = wanted(decision);
-        let granted = bucket(&mut self.actions, &kind, budget, at)
-            .available(budget, at)
+        let available = self.available(kind, config, at);
+        let granted = available
+            .map_err(|until| Suppression::ActionLimit { until })?
             .min(wanted);
-        if granted == 0 {
-            return Err(Suppression::ActionLimit);
-        }
         if kind == ActionKind::Disconnect {
             self.breaker
                 .pass(
@@ -233,9 +240,15 @@ impl Ledger {
                 )
                 .map_err(|until| Suppression::Breaker { until })?;
         }
-        bucket(&mut self.actions, &kind, budget, at).take(granted);
-        if let Some(own) = own {
-            bucket(&mut self.policies, &decision.policy, own, at).take(1);
+        match allowance(config, kind) {
+            Allowance::Strict(_) => self.daemon_changes.note(at),
+            Allowance::Budget(budget) => {
+                bucket(&mut self.actions, kind, budget, at).take(granted);
+            }
+        }
+        if own.is_some() {
+            let window = self.policies.entry_ref(&decision.policy);
+            window.or_default().note(at);
         }
         let withheld = wanted - granted;
         if kind.is_done_to_sessions() {
@@ -258,30 +271,50 @@ impl Ledger {
         Ok(withheld)
     }
 
+    /// How much of an action's allowance is left, or when there will be some.
+    fn available(
+        &mut self,
+        kind: ActionKind,
+        config: &LimitsConfig,
+        at: Timestamp,
+    ) -> Result<usize, Timestamp> {
+        match allowance(config, kind) {
+            Allowance::Strict(limit) => match self.daemon_changes.until(limit, at) {
+                Some(until) => Err(until),
+                None => Ok(1),
+            },
+            Allowance::Budget(budget) => {
+                let bucket = bucket(&mut self.actions, kind, budget, at);
+                match bucket.available(budget, at) {
+                    0 => Err(bucket.next(budget)),
+                    available => Ok(available),
+                }
+            }
+        }
+    }
+
     /// Undoes [`Self::permit`] as far as the server was never asked. Whoever got away for that is
     /// due again at the next poll.
-    pub(super) fn take_back(
-        &mut self,
-        decision: &Decision,
-        unsent: usize,
-        config: &LimitsConfig,
-        set: &PolicySet,
-    ) {
+    pub(super) fn take_back(&mut self, decision: &Decision, unsent: usize, config: &LimitsConfig) {
         let policy = &decision.policy;
         self.cooldowns.remove(&key(policy, &decision.target).0);
         let (kind, at) = (decision.action.kind(), decision.at);
-        let all = budget(config, kind);
         let taken = wanted(decision);
-        bucket(&mut self.actions, &kind, all, at).put_back(all, unsent.min(taken));
+        match allowance(config, kind) {
+            Allowance::Strict(_) => self.daemon_changes.take_back(at),
+            Allowance::Budget(budget) => {
+                let bucket = bucket(&mut self.actions, kind, budget, at);
+                bucket.put_back(budget, unsent.min(taken));
+            }
+        }
         if unsent < taken {
             return;
         }
         if kind == ActionKind::Disconnect {
             self.breaker.take_back(at, &decision.sessions);
         }
-        let own = set.policies.iter().find(|own| own.name == *policy);
-        if let Some(own) = own.and_then(own_budget) {
-            bucket(&mut self.policies, policy, own, at).put_back(own, 1);
+        if let Some(window) = self.policies.get_mut(policy) {
+            window.take_back(at);
         }
     }
 
@@ -352,15 +385,6 @@ fn key(policy: &Arc<str>, target: &Target) -> (Key, Option<Timestamp>) {
     ((policy.clone(), target), since)
 }
 
-/// The policy's own limit.
-fn own_budget(policy: &Policy) -> Option<Budget> {
-    let rate = policy.limit?;
-    Some(Budget {
-        rate,
-        burst: rate.count,
-    })
-}
-
 /// What a decision takes of its action's budget, if it gets all: a session is one, and so is what is
 /// not done to sessions, however many it is about.
 fn wanted(decision: &Decision) -> usize {
@@ -371,22 +395,30 @@ fn wanted(decision: &Decision) -> usize {
     }
 }
 
-fn budget(config: &LimitsConfig, kind: ActionKind) -> Budget {
+/// What all policies together may do.
+enum Allowance {
+    /// At a rate, with some saved up.
+    Budget(Budget),
+    /// Within any span of time so many.
+    Strict(Quota),
+}
+
+fn allowance(config: &LimitsConfig, kind: ActionKind) -> Allowance {
     match kind {
-        ActionKind::Disconnect => config.disconnect,
-        ActionKind::Log => config.log,
-        ActionKind::DaemonUrl => config.daemon_url,
-        ActionKind::Alert => config.alert,
+        ActionKind::Disconnect => Allowance::Budget(config.disconnect),
+        ActionKind::Log => Allowance::Budget(config.log),
+        ActionKind::DaemonUrl => Allowance::Strict(config.daemon_url),
+        ActionKind::Alert => Allowance::Budget(config.alert),
     }
 }
 
-fn bucket<'a, K: Clone + Eq + std::hash::Hash>(
-    buckets: &'a mut HashMap<K, Bucket>,
-    key: &K,
+fn bucket(
+    buckets: &mut HashMap<ActionKind, Bucket>,
+    kind: ActionKind,
     budget: Budget,
     at: Timestamp,
-) -> &'a mut Bucket {
+) -> &mut Bucket {
     buckets
-        .entry_ref(key)
+        .entry(kind)
         .or_insert_with(|| Bucket::full(budget, at))
 }

@@ -8,6 +8,7 @@ mod bucket;
 mod ledger;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +53,8 @@ pub struct LimitsConfig {
     pub disconnect: Budget,
     /// Sessions whose logging is switched on.
     pub log: Budget,
-    /// Changes of the daemon.
-    pub daemon_url: Budget,
+    /// Changes of the daemon: within any such span of time never more.
+    pub daemon_url: Quota,
     /// Alerts.
     pub alert: Budget,
     /// The breaker.
@@ -72,7 +73,10 @@ impl Default for LimitsConfig {
         Self {
             disconnect: budget(300, 60, 500),
             log: budget(60, 60, 100),
-            daemon_url: budget(3, 86_400, 1),
+            daemon_url: Quota {
+                count: 3,
+                per: Duration::from_hours(24),
+            },
             alert: budget(60, 3_600, 20),
             breaker: Breaker {
                 share: 0.33,
@@ -219,8 +223,8 @@ impl Limits {
 
     /// Takes back the budget and the cooldown of an enforced decision of the last poll, for `unsent`
     /// of whose sessions the server was never asked.
-    pub fn take_back(&mut self, decision: &Decision, unsent: usize, set: &PolicySet) {
-        self.enforced.take_back(decision, unsent, &self.config, set);
+    pub fn take_back(&mut self, decision: &Decision, unsent: usize) {
+        self.enforced.take_back(decision, unsent, &self.config);
     }
 
     /// Takes in that an enforced act of a policy failed: its `backoff` counts that.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{Budget, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
 use crate::decision::{Decision, Epoch, Peer, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
-use crate::policy::{self, Action, Mode, PolicySet, Quota};
+use crate::policy::{self, Action, DaemonTarget, Mode, PolicySet, Quota};
 use crate::time::Timestamp;
 
 const SESSIONS: usize = 1_000;
@@ -98,13 +98,16 @@ fn what_was_never_sent_costs_nothing() {
     let rulings = rule(&mut limits, 0, vec![proposal("limited", 1, 0..100)]);
     assert_eq!(suppression(&rulings[0]), None);
     let before = rulings[0].decision.clone();
-    limits.take_back(&before, 100, &set());
+    limits.take_back(&before, 100);
     for net in 1..3 {
         let rulings = rule(&mut limits, 0, vec![proposal("limited", net, 0..100)]);
         assert_eq!(suppression(&rulings[0]), None);
     }
     let rulings = rule(&mut limits, 0, vec![proposal("limited", 3, 0..100)]);
-    assert_eq!(suppression(&rulings[0]), Some(&Suppression::PolicyLimit));
+    assert_eq!(
+        suppression(&rulings[0]),
+        Some(&Suppression::PolicyLimit { until: at(60) })
+    );
 }
 
 #[test]
@@ -212,8 +215,8 @@ fn what_was_never_asked_for_is_put_back_once_and_a_log_puts_back_no_disconnect()
         with(log, "free", 5, 0..1),
     ];
     let rulings = rule(&mut limits, 0, proposals);
-    limits.take_back(&rulings[0].decision, 100, &set());
-    limits.take_back(&rulings[4].decision, 1, &set());
+    limits.take_back(&rulings[0].decision, 100);
+    limits.take_back(&rulings[4].decision, 1);
     let next = vec![
         with(Action::Alert, "free", 6, 0..1),
         with(Action::Alert, "free", 7, 0..1),
@@ -221,7 +224,11 @@ fn what_was_never_asked_for_is_put_back_once_and_a_log_puts_back_no_disconnect()
     ];
     let next = rule(&mut limits, 0, next);
     assert_eq!(suppression(&next[0]), None);
-    assert_eq!(suppression(&next[1]), Some(&Suppression::ActionLimit));
+    // One a minute, when the bucket is empty.
+    assert_eq!(
+        suppression(&next[1]),
+        Some(&Suppression::ActionLimit { until: at(60) })
+    );
     // Still the second client of a thousand.
     assert_eq!(
         suppression(&next[2]),
@@ -237,9 +244,12 @@ fn a_policys_own_limit() {
         .iter()
         .map(|r| suppression(r).cloned())
         .collect();
-    assert_eq!(by, [None, None, Some(Suppression::PolicyLimit)]);
-    let third = rule(&mut limits, 30, vec![proposal("limited", 3, 0..0)]);
-    assert_eq!(suppression(&third[0]), None);
+    let used_up = Suppression::PolicyLimit { until: at(60) };
+    assert_eq!(by, [None, None, Some(used_up.clone())]);
+    for (s, by) in [(59, Some(&used_up)), (60, None)] {
+        let third = rule(&mut limits, s, vec![proposal("limited", 3, 0..0)]);
+        assert_eq!(suppression(&third[0]), by);
+    }
 }
 
 /// A policy with a `backoff` asks, its tests having held for so long.
@@ -302,6 +312,38 @@ fn a_trial_does_not_wait_for_failures_of_those_at_work() {
     assert_eq!(suppression(ruling), None);
 }
 
+fn change_daemon(name: &str) -> Proposal {
+    let mut proposal = proposal(name, 1, 0..0);
+    proposal.decision.action = Action::DaemonUrl {
+        to: DaemonTarget::Default,
+    };
+    proposal.decision.target = Target::Server;
+    proposal
+}
+
+#[test]
+fn the_daemon_is_changed_three_times_a_day_by_all_policies_together() {
+    let mut limits = limits();
+    let mut ask = |s, name| {
+        let ruling = &rule(&mut limits, s, vec![change_daemon(name)])[0];
+        suppression(ruling).cloned()
+    };
+    // A change so soon after another is no matter.
+    assert_eq!(ask(0, "free"), None);
+    assert_eq!(ask(60, "free"), None);
+    assert_eq!(ask(70, "limited"), None);
+    let until = at(86_400);
+    let used_up = Suppression::ActionLimit { until };
+    assert_eq!(ask(200, "free"), Some(used_up.clone()));
+    assert_eq!(ask(86_399, "limited"), Some(used_up));
+    assert_eq!(ask(86_400, "limited"), None);
+    let until = at(86_460);
+    assert_eq!(
+        ask(86_410, "free"),
+        Some(Suppression::ActionLimit { until })
+    );
+}
+
 #[test]
 fn a_budget_counts_sessions_and_serves_in_part() {
     let config = LimitsConfig {
@@ -327,7 +369,10 @@ fn a_budget_counts_sessions_and_serves_in_part() {
     assert_eq!(rulings[0].verdict, Verdict::Permitted { withheld: 0 });
     assert_eq!(rulings[1].verdict, Verdict::Permitted { withheld: 2 });
     assert_eq!(rulings[1].decision.sessions, [session(10), session(11)]);
-    assert_eq!(suppression(&rulings[2]), Some(&Suppression::ActionLimit));
+    assert_eq!(
+        suppression(&rulings[2]),
+        Some(&Suppression::ActionLimit { until: at(10) })
+    );
     // No cooldown holds back the rest.
     let rest = rule(&mut limits, 20, vec![proposal("free", 2, 12..14)]);
     assert_eq!(rest[0].verdict, Verdict::Permitted { withheld: 0 });
@@ -547,6 +592,58 @@ proptest! {
             if fails {
                 limits.failed("patient", at(s), &set());
                 failed = Some((s, before.map_or(0, |(_, count)| count) + 1));
+            }
+        }
+    }
+
+    /// Over restarts, and whatever is taken back, no minute sees more than two targets of the policy
+    /// that may have two, and no hour more changes of the daemon than all policies may make.
+    #[test]
+    fn no_span_of_time_holds_more_than_a_strict_limit(
+        asks in proptest::collection::vec((0_i64..50, 0_u8..6, any::<bool>(), 0_u8..8), 1..120)
+    ) {
+        let hour = Duration::from_hours(1);
+        let config = LimitsConfig {
+            daemon_url: Quota { count: 3, per: hour },
+            ..LimitsConfig::default()
+        };
+        let mut limits = Limits::new(config, Mode::Enforce);
+        let (mut changes, mut targets, mut s) = (Vec::new(), Vec::new(), 0);
+        for (wait, net, is_change, event) in asks {
+            s += wait;
+            let mut proposals: Vec<_> = (0..net)
+                .map(|net| proposal("limited", net, 0..0))
+                .collect();
+            proposals.extend(["free", "limited"].map(change_daemon).into_iter().filter(|_| is_change));
+            for proposal in &mut proposals {
+                proposal.decision.at = at(s);
+            }
+            for (i, ruling) in rule(&mut limits, s, proposals).into_iter().enumerate() {
+                if ruling.verdict != (Verdict::Permitted { withheld: 0 }) {
+                    continue;
+                }
+                let decision = &ruling.decision;
+                if event == 0 && i % 2 == 0 {
+                    limits.take_back(decision, 1);
+                    continue;
+                }
+                if decision.target == Target::Server {
+                    changes.push(s);
+                }
+                if *decision.policy == *"limited" {
+                    targets.push(s);
+                }
+            }
+            if event == 1 {
+                let saved = serde_json::to_string(&limits.save()).unwrap();
+                limits = Limits::new(config, Mode::Enforce);
+                limits.restore(serde_json::from_str(&saved).unwrap(), []);
+            }
+        }
+        for (done, count, span_s) in [(changes, 3, 3_600), (targets, 2, 60)] {
+            for (i, start) in done.iter().enumerate() {
+                let within = done[i..].iter().filter(|&then| then - start < span_s);
+                prop_assert!(within.count() <= count, "{done:?}");
             }
         }
     }

@@ -39,8 +39,10 @@ pub(super) const COOLDOWN: RangeInclusive<Duration> = Duration::ZERO..=minutes(3
 pub(super) const LOG_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
 pub(super) const BACKOFF_MAX: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
 pub(crate) const BACKOFF_RESET: RangeInclusive<Duration> = minutes(1)..=minutes(30 * DAY);
-const QUOTA_PER: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
+pub(crate) const QUOTA_PER: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
 const QUOTA_COUNT: RangeInclusive<u32> = 1..=1_000_000;
+/// A strict limit remembers each time.
+const STRICT_COUNT: RangeInclusive<u32> = 1..=10_000;
 
 pub(super) const WINDOW_DEFAULT: Duration = minutes(1);
 pub(super) const COOLDOWN_DEFAULT: Duration = minutes(5);
@@ -64,8 +66,21 @@ pub(crate) fn duration(
         .map_err(|help| out_of_bounds(what, written.text, written.whole(), help))
 }
 
-/// Reads `30/min` or `5/10m`.
+/// Reads `30/min` or `5/10m`, of a rate.
 pub(crate) fn quota(node: Node<'_>, what: &'static str) -> Result<Quota, Diagnostic> {
+    quota_within(node, what, &QUOTA_COUNT)
+}
+
+/// Reads the same of a limit that is strict over any such span of time.
+pub(crate) fn strict_quota(node: Node<'_>, what: &'static str) -> Result<Quota, Diagnostic> {
+    quota_within(node, what, &STRICT_COUNT)
+}
+
+fn quota_within(
+    node: Node<'_>,
+    what: &'static str,
+    counts: &RangeInclusive<u32>,
+) -> Result<Quota, Diagnostic> {
     let written = node.string(what, "write it as `\"30/min\"`")?;
     let Some((count, per)) = written.text.split_once('/') else {
         let help = "write how many in what time, as in `30/min`";
@@ -89,10 +104,11 @@ pub(crate) fn quota(node: Node<'_>, what: &'static str) -> Result<Quota, Diagnos
         bad_quantity(&error, written.part(at)).help("write it as `30/min` or `5/10m`")
     })?;
     let count = whole(number)
-        .filter(|count| QUOTA_COUNT.contains(count))
+        .filter(|count| counts.contains(count))
         .ok_or_else(|| {
             let help = format!(
-                "a {what} is a whole number from 1 to 1_000_000 in a span of time{}",
+                "a {what} is a whole number from 1 to {} in a span of time{}",
+                units::format(f64::from(*counts.end()), Dimension::Count),
                 if number == 0.0 && what == "limit" {
                     "; `mode = \"dry-run\"` keeps a policy from acting"
                 } else {

@@ -31,7 +31,7 @@ use crate::field::{Field, Scope};
 
 /// What the agent's configuration is read with too.
 pub(crate) mod reading {
-    pub(crate) use super::bounds::{bad_quantity, duration, out_of_bounds, quota};
+    pub(crate) use super::bounds::{bad_quantity, duration, out_of_bounds, quota, strict_quota};
     pub(crate) use super::diagnostic::{Findings, closest};
     pub(crate) use super::list::{canonical, parse_net};
     pub(crate) use super::load::read_bounded;
@@ -210,7 +210,7 @@ pub struct Policy {
     pub action: Action,
     /// Before the same target is acted on again.
     pub cooldown: Duration,
-    /// Targets acted on, for this policy alone.
+    /// Targets acted on, for this policy alone: within any such span of time never more.
     pub limit: Option<Quota>,
     /// Its own mode.
     pub mode: Mode,

@@ -12,7 +12,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::bounds::{
     BACKOFF_MAX, BACKOFF_RESET, COOLDOWN, COOLDOWN_DEFAULT, HOLD, LIST_ENTRIES_DEFAULT,
-    LIST_ENTRIES_MAX, POLICIES_MAX, POLICY_FILE_SIZE_MAX, WINDOW, WINDOW_DEFAULT, duration, quota,
+    LIST_ENTRIES_MAX, POLICIES_MAX, POLICY_FILE_SIZE_MAX, WINDOW, WINDOW_DEFAULT, duration,
+    strict_quota,
 };
 use super::condition::{self, Context, Places};
 use super::diagnostic::{Diagnostic, Findings, Problem, closest};
@@ -365,7 +366,7 @@ fn policy(
     };
     let limit = match table.take("limit") {
         None => Some(None),
-        Some(entry) => findings.accept(quota(entry.node, "limit")).map(Some),
+        Some(entry) => findings.accept(strict_quota(entry.node, "limit")).map(Some),
     };
     let mode = match table.take("mode") {
         None => Some(Mode::Enforce),

@@ -242,6 +242,7 @@ fn times_and_limits() {
         "limit = '30'",
         "limit = '30/fortnight'",
         "limit = '0/min'",
+        "limit = '10_001/d'",
         "limit = '1.5/min'",
         "limit = '5 MiB/s'",
         "limit = '5/100ms'",

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::log::Log;
 use crate::scene::{Scene, SimClock, executed, policy};
 use electrumx_warden::act::Urls;
 use electrumx_warden::agent::Rounds;
@@ -232,7 +233,7 @@ async fn what_the_server_refuses_is_tried_again_later_and_later() {
         ])
     };
     let (mut scene, script) = on_secondary(text, bad()).await;
-    scene.settings.limits.daemon_url.burst = 100;
+    scene.settings.limits.daemon_url.count = 100;
     scene.kill_agent();
     let mut asked = Vec::new();
     for poll in 0..25 {
@@ -255,4 +256,45 @@ async fn what_the_server_refuses_is_tried_again_later_and_later() {
     });
     let told: Vec<_> = told.collect();
     assert_eq!(told, [(40, 1), (40, 1), (60, 2), (60, 3), (60, 4)]);
+}
+
+#[tokio::test]
+async fn a_daemon_changed_as_often_as_it_may_be_wants_a_person() {
+    for (limit, by) in [("", "action-limit"), ("limit = \"3/d\"", "policy-limit")] {
+        let text = policy(
+            "daemon",
+            "server",
+            "{ sessions = \">= 0\" }",
+            "{ daemon_url = { to = \"default\" } }",
+            &format!("cooldown = \"1s\"\n{limit}"),
+        );
+        let mut scene = Scene::new(Release::V1_20_0, text).await;
+        if !limit.is_empty() {
+            scene.settings.limits.daemon_url.count = 100;
+        }
+        let (log, _guard) = Log::listen();
+        for poll in 0..6 {
+            if poll == 2 {
+                scene.kill_agent();
+            }
+            scene.good_poll().await;
+        }
+        assert_eq!(scene.tap.asked("daemon_url").len(), 3);
+        let errors: Vec<_> = log.lines();
+        let errors = errors.iter().filter(|line| line.starts_with("ERROR"));
+        let errors: Vec<_> = errors.collect();
+        assert!(
+            errors.len() == 1
+                && errors[0].contains("stays as it is until 2026-01-02T00:00:")
+                && errors[0].contains("a person must look"),
+            "{errors:?}"
+        );
+        let rows = scene.rows();
+        let held_back = rows.iter().filter(|row| match &row.outcome {
+            Outcome::Suppressed(Suppression::ActionLimit { .. }) => by == "action-limit",
+            Outcome::Suppressed(Suppression::PolicyLimit { .. }) => by == "policy-limit",
+            _ => false,
+        });
+        assert_eq!(held_back.count(), 1, "{rows:?}");
+    }
 }

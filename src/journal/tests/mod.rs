@@ -278,7 +278,7 @@ fn filters_find_what_they_say_and_nothing_else() {
                 Entry::new(alert, executed()),
                 Entry::new(
                     decision("one", Target::Subnet("10.0.0.0/24".parse().unwrap()), 4_000),
-                    Outcome::Suppressed(Suppression::PolicyLimit),
+                    Outcome::Suppressed(Suppression::PolicyLimit { until: at(9_000) }),
                 ),
             ],
             &[],

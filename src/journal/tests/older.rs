@@ -108,7 +108,7 @@ fn what_the_first_format_holds_is_read_and_written_on() {
     let cooldown = Suppression::Cooldown { until: at(7_000) };
     assert_eq!(
         rows[4].outcome,
-        Outcome::Suppressed(Suppression::PolicyLimit)
+        Outcome::Suppressed(Suppression::PolicyLimit { until: at(5_000) })
     );
     assert_eq!(rows[5].outcome, Outcome::Suppressed(cooldown));
     let state = journal.load_state().unwrap();

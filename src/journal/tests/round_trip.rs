@@ -92,8 +92,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         any_time().prop_map(|until| Suppression::Cooldown { until }),
         (any::<Duration>(), any::<u32>())
             .prop_map(|(hold, failures)| Suppression::Backoff { hold, failures }),
-        Just(Suppression::PolicyLimit),
-        Just(Suppression::ActionLimit),
+        any_time().prop_map(|until| Suppression::PolicyLimit { until }),
+        any_time().prop_map(|until| Suppression::ActionLimit { until }),
         any_time().prop_map(|until| Suppression::Breaker { until }),
         any_name().prop_map(|policy| Suppression::Covered { policy }),
         Just(Suppression::UncertainMembers),
