@@ -262,9 +262,12 @@ async fn all_daemons_are_asked_for_their_chains() {
         salt: 7,
     };
     let (one, two) = (BLOCKS.serve().await, ahead.serve().await);
-    let before = SteadyClock::start();
-    let round = prober(&[one.url(), two.url()], &OPTIONS).probe().await;
-    assert!(round.at >= before.now() - Duration::from_secs(60) && round.at <= before.now());
+    let clock = SteadyClock::start();
+    let started = clock.now();
+    let daemons = Daemons::parse(&[one.url(), two.url()].join(","), None).unwrap();
+    let mut prober = Prober::new(&daemons, &OPTIONS, Box::new(clock)).unwrap();
+    let round = prober.probe().await;
+    assert!((started..=clock.now()).contains(&round.at));
     let chain = |blocks: Blocks, heights: &[u64]| Chain {
         name: "main".into(),
         height: blocks.height,
