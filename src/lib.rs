@@ -31,6 +31,7 @@ pub mod limits;
 pub mod names;
 pub mod policy;
 pub mod poll;
+pub mod probe;
 pub mod redact;
 pub mod rpc;
 #[cfg(test)]

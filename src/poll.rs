@@ -15,8 +15,8 @@ pub trait Clock: Send {
 }
 
 /// The wall clock's time when it was made, counted on by the monotonic clock: setting the clock
-/// neither shortens nor stretches anything.
-#[derive(Debug)]
+/// neither shortens nor stretches anything. Copies of it tell the same time.
+#[derive(Clone, Copy, Debug)]
 pub struct SteadyClock {
     start: Timestamp,
     since: std::time::Instant,
