@@ -345,6 +345,18 @@ fn the_daemon_is_changed_three_times_a_day_by_all_policies_together() {
 }
 
 #[test]
+fn a_change_that_was_never_asked_for_is_none() {
+    let mut limits = limits();
+    for s in 0..9 {
+        let rulings = rule(&mut limits, s, vec![change_daemon("free")]);
+        assert_eq!(suppression(&rulings[0]), None, "{s}");
+        let mut decision = rulings[0].decision.clone();
+        decision.at = at(s);
+        limits.take_back(&decision, 1);
+    }
+}
+
+#[test]
 fn a_budget_counts_sessions_and_serves_in_part() {
     let config = LimitsConfig {
         disconnect: Budget {
