@@ -3,58 +3,40 @@
 
 use super::words::is_unsent;
 use super::{Actor, Carried};
-use crate::daemon::Address;
+use crate::daemon::{Address, Daemons};
 use crate::decision::Outcome;
 use crate::policy::{Action, DaemonTarget};
 use crate::redact::SecretUrls;
 use crate::rpc::Client;
 
-/// The URL of each daemon of the configuration, in its order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Urls(Vec<(Address, SecretUrls)>);
-
-impl FromIterator<(Address, SecretUrls)> for Urls {
-    fn from_iter<T: IntoIterator<Item = (Address, SecretUrls)>>(urls: T) -> Self {
-        Self(urls.into_iter().collect())
+/// What the server is to be sent for a decision that goes `to` there: the URLs of `wanted`, and
+/// after these all others, so that it can still move on by itself.
+fn to_send(
+    daemons: Option<&Daemons>,
+    to: &DaemonTarget,
+    wanted: &[Address],
+) -> Result<SecretUrls, String> {
+    // The empty text is the server's word for its own DAEMON_URL: no other may come out as that.
+    if *to == DaemonTarget::Default {
+        return Ok(SecretUrls::new(""));
     }
-}
-
-impl Urls {
-    /// What the server is to be sent for a decision that goes `to` there: the URLs of `daemons`,
-    /// and after these all others, so that it can still move on by itself.
-    fn to_send(&self, to: &DaemonTarget, daemons: &[Address]) -> Result<SecretUrls, String> {
-        // The empty text is the server's word for its own DAEMON_URL: no other may come out as that.
-        if *to == DaemonTarget::Default {
-            return Ok(SecretUrls::new(""));
-        }
-        if daemons.is_empty() {
-            return Err("not done, for it cannot be told which daemon to go to".into());
-        }
-        let mut urls = Vec::with_capacity(self.0.len());
-        for daemon in daemons {
-            let url = self.of(daemon).ok_or_else(|| {
-                format!(
-                    "not done, for `{daemon}` is no daemon of the configuration: name it in \
-                     `[server.daemon]`"
-                )
-            })?;
-            urls.push(url.expose());
-        }
-        let others = self.0.iter().filter(|(other, _)| !daemons.contains(other));
-        urls.extend(others.map(|(_, url)| url.expose()));
-        Ok(SecretUrls::new(urls.join(",")))
-    }
-
-    fn of(&self, daemon: &Address) -> Option<&SecretUrls> {
-        let found = self.0.iter().find(|(address, _)| address == daemon);
-        found.map(|(_, url)| url)
+    let Some(daemons) = daemons.filter(|_| !wanted.is_empty()) else {
+        return Err("not done, for it cannot be told which daemon to go to".into());
+    };
+    let known = daemons.addresses();
+    match wanted.iter().find(|daemon| !known.contains(daemon)) {
+        Some(unknown) => Err(format!(
+            "not done, for `{unknown}` is no daemon of the configuration: name it in \
+             `[server.daemon]`"
+        )),
+        None => Ok(daemons.in_order_from(wanted)),
     }
 }
 
 impl Actor {
     /// Takes the daemons that the server can be sent to.
-    pub fn know_daemons(&mut self, urls: Urls) {
-        self.daemons = urls;
+    pub fn know_daemons(&mut self, daemons: Daemons) {
+        self.daemons = Some(daemons);
     }
 
     pub(super) async fn change_daemon(
@@ -73,7 +55,7 @@ impl Actor {
             let Action::DaemonUrl { to } = &decision.action else {
                 continue;
             };
-            let said = match self.daemons.to_send(to, &decision.daemons) {
+            let said = match to_send(self.daemons.as_ref(), to, &decision.daemons) {
                 Err(detail) => Err(detail),
                 Ok(urls) => {
                     let said = client.daemon_url(decision.epoch, &urls).await;
@@ -93,19 +75,11 @@ impl Actor {
 mod tests {
     use super::*;
 
-    fn urls() -> Urls {
-        ["a:1", "b:2", "c:3"]
-            .map(|daemon| {
-                let url = SecretUrls::new(format!("http://u:sesame@{daemon}/"));
-                (Address::from(daemon), url)
-            })
-            .into_iter()
-            .collect()
-    }
-
     fn sent(to: &DaemonTarget, daemons: &[&str]) -> Result<String, String> {
+        let known = "u:sesame@a:1,u:sesame@b:2,u:sesame@c:3";
+        let known = Daemons::parse(known, None).unwrap();
         let daemons: Vec<Address> = daemons.iter().copied().map(Address::from).collect();
-        let urls = urls().to_send(to, &daemons)?;
+        let urls = to_send(Some(&known), to, &daemons)?;
         Ok(urls.expose().to_owned())
     }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tracing::warn;
 
-pub use daemon::Urls;
 use words::Words;
 
+use crate::daemon::Daemons;
 use crate::decision::{Decision, Epoch, Outcome, Suppression};
 use crate::escape;
 use crate::journal::{DecisionId, Entry, Journal, JournalError, LogRun, LogStart, StateChange};
@@ -54,7 +54,7 @@ pub struct Actor {
     runs: Vec<LogRun>,
     held_back: Option<Bucket>,
     is_ambiguous: bool,
-    daemons: Urls,
+    daemons: Option<Daemons>,
 }
 
 /// What came of the rulings of a poll.

@@ -3,12 +3,13 @@
 use tracing::{error, info};
 
 use super::{Agent, saved_limits};
-use crate::act::{Carried, Urls};
-use crate::daemon::{Change, Confirmation, Round};
+use crate::act::Carried;
+use crate::daemon::{Change, Confirmation, Daemons, Round};
 use crate::decision::Outcome;
 use crate::escape;
 use crate::journal::{DecisionId, StateChange};
 use crate::policy::ActionKind;
+use crate::probe::Watching;
 use crate::units::format_duration;
 
 /// Where rounds of probes come from.
@@ -24,10 +25,16 @@ pub(super) struct Confirmed {
     words: String,
 }
 
+impl Rounds for Watching {
+    fn take(&mut self) -> Vec<Round> {
+        self.take()
+    }
+}
+
 impl Agent {
     /// Takes the server's daemons: where it can be sent, and where news of them comes from.
-    pub fn watch_daemons(&mut self, urls: Urls, rounds: Box<dyn Rounds>) {
-        self.actor.know_daemons(urls);
+    pub fn watch_daemons(&mut self, daemons: Daemons, rounds: Box<dyn Rounds>) {
+        self.actor.know_daemons(daemons);
         self.rounds = Some(rounds);
     }
 

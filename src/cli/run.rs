@@ -10,6 +10,7 @@ use super::{logging, runtime, setup};
 use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions, Tick};
 use crate::config::Config;
+use crate::daemon::Daemons;
 use crate::decision::Outcome;
 use crate::journal::Journal;
 use crate::policy::{Mode, PolicySet};
@@ -34,11 +35,18 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let config = setup::config(&args.config)?;
     let set = setup::policies(config.policies.load())?;
     logging::start(config.log)?;
+    let daemons = config.server.daemon.as_ref();
+    let daemons = daemons.map(setup::daemons).transpose()?;
     let journal = setup::journal(&config.journal.path)?;
-    runtime::block_on(watch(&config, set, journal))
+    runtime::block_on(watch(&config, set, daemons, journal))
 }
 
-async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit, Failure> {
+async fn watch(
+    config: &Config,
+    set: PolicySet,
+    daemons: Option<Daemons>,
+    journal: Journal,
+) -> Result<Exit, Failure> {
     let shutdown = runtime::shutdown()?;
     let policies = counted(set.policies.len(), "policy", "policies");
     info!(
@@ -51,13 +59,17 @@ async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit
             config.mode
         );
     }
+    let watched = config.server.daemon.as_ref().zip(daemons.as_ref());
+    let clock = SteadyClock::start();
     let settings = Settings {
         mode: config.mode,
         bounds: config.history,
         widths: config.subnet,
         protection: config.protection.clone(),
         limits: config.limits,
-        daemons: crate::daemon::Settings::default(),
+        daemons: watched
+            .map(|(config, daemons)| config.settings(daemons.addresses()))
+            .unwrap_or_default(),
     };
     let options = AgentOptions {
         interval: config.server.interval,
@@ -68,10 +80,19 @@ async fn watch(config: &Config, set: PolicySet, journal: Journal) -> Result<Exit
         Warden::new(set, settings),
         Client::new(config.server.client_options()),
         journal,
-        Box::new(SteadyClock::start()),
+        Box::new(clock),
         options,
     )
     .map_err(setup::unusable)?;
+    if let Some((config, daemons)) = watched {
+        let prober = setup::prober(config, daemons, clock)?;
+        let addresses = daemons.addresses().join(", ");
+        info!(
+            "probing the daemons every {:?}: {addresses}",
+            config.interval
+        );
+        agent.watch_daemons(daemons.clone(), Box::new(prober.watch(config.interval)));
+    }
     agent.run(shutdown, |_, tick| tell(tick)).await;
     Ok(Exit::Ok)
 }

@@ -3,12 +3,16 @@
 use std::path::Path;
 
 use tempfile::TempDir;
+use tracing::warn;
 
 use super::exit::{Exit, Failure};
 use super::screen::complain;
-use crate::config::Config;
+use crate::config::{self, Config, ReadDaemons, SourceError};
+use crate::daemon::Daemons;
 use crate::journal::{Journal, JournalError};
 use crate::policy::{Checked, PolicySet};
+use crate::poll::SteadyClock;
+use crate::probe::Prober;
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
 pub(super) fn config(path: &Path) -> Result<Config, Failure> {
@@ -28,6 +32,26 @@ pub(super) fn policies(checked: Checked) -> Result<PolicySet, Failure> {
         let message = "not started, for the policies must be mended first";
         Failure::new(Exit::Setup, message)
     })
+}
+
+/// The daemons, from where the configuration says they are.
+pub(super) fn daemons(config: &config::Daemon) -> Result<Daemons, Failure> {
+    let unusable = |error: SourceError| Failure::new(Exit::Setup, error.to_string());
+    let ReadDaemons { daemons, warning } = config.source.read().map_err(unusable)?;
+    if let Some(warning) = warning {
+        warn!("{warning}");
+    }
+    Ok(daemons)
+}
+
+/// A prober of these daemons.
+pub(super) fn prober(
+    config: &config::Daemon,
+    daemons: &Daemons,
+    clock: SteadyClock,
+) -> Result<Prober, Failure> {
+    Prober::new(daemons, &config.probe_options(), Box::new(clock))
+        .map_err(|error| Failure::new(Exit::Setup, error.to_string()))
 }
 
 /// The journal at `path`, to be written.

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::read::{DAY, MINUTE, Section, seconds};
 use super::value::{Read, count, each, flag, path, time};
+use crate::daemon::{Address, Counts, Settings};
 use crate::policy::reading::{Findings, Node, Table, word};
 use crate::policy::{Diagnostic, Problem};
+use crate::probe::ProbeOptions;
 
 /// The server's daemons, and how they are probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,36 @@ pub struct Daemon {
     pub block_time: Option<Duration>,
     /// Indexes that a daemon must have; `None`: those that the server's release asks for.
     pub indexes: Option<Vec<Box<str>>>,
+}
+
+impl Daemon {
+    /// What daemons of these addresses are judged by.
+    pub fn settings(&self, addresses: Vec<Address>) -> Settings {
+        // A round that takes as long as it may, and two that are missing.
+        let fresh_max = self.interval * 3 + self.timeout * 2;
+        let default = Settings::default();
+        Settings {
+            addresses,
+            counts: Counts {
+                rise: self.rise,
+                fall: self.fall,
+            },
+            behind_max: self.behind_max,
+            fresh_max: fresh_max.max(default.fresh_max),
+            preempt: self.preempt,
+            block_time: self.block_time,
+            indexes: self.indexes.clone(),
+        }
+    }
+
+    /// How they are probed. Which indexes are wanted follows from the server's release, which is
+    /// not known yet, so all are asked for.
+    pub const fn probe_options(&self) -> ProbeOptions {
+        ProbeOptions {
+            timeout: self.timeout,
+            with_indexes: true,
+        }
+    }
 }
 
 /// Where the daemons' URLs are. They hold passwords, so the configuration names the place only.

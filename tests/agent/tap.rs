@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -21,6 +21,8 @@ pub(crate) enum Trick {
     First(Box<dyn FnOnce() + Send>),
     /// This is done after the server has, before the agent hears of it.
     Then(Box<dyn FnOnce() + Send>),
+    /// The server does not hear of it, and the agent is told that it refused.
+    Refuse,
     /// The server hears of it this much later.
     Delay(Duration),
 }
@@ -111,6 +113,16 @@ async fn carry(
         let mut then: Option<Box<dyn FnOnce() + Send>> = None;
         match trick {
             Some(Trick::CutBefore) => return,
+            Some(Trick::Refuse) => {
+                let id = asked.lock().unwrap().last().unwrap()["id"].clone();
+                let error = json!({ "code": 1, "message": "no" });
+                let mut reply = json!({ "jsonrpc": "2.0", "error": error, "id": id }).to_string();
+                reply.push('\n');
+                if agent.write_all(reply.as_bytes()).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             Some(Trick::CutAfter) => is_cut = true,
             Some(Trick::First(first)) => first(),
             Some(Trick::Then(act)) => then = Some(act),
