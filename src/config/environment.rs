@@ -78,7 +78,9 @@ fn assignment(chars: &mut Peekable<Chars<'_>>) -> Option<(String, String)> {
     loop {
         while chars.next_if(char::is_ascii_whitespace).is_some() {}
         let mut name = String::new();
-        let is_comment = matches!(chars.peek()?, '#' | ';');
+        let first = chars.next()?;
+        let is_comment = matches!(first, '#' | ';');
+        name.push(first);
         loop {
             match chars.next() {
                 Some('=') if !is_comment => return Some((name, value(chars))),
@@ -108,14 +110,11 @@ fn value(chars: &mut Peekable<Chars<'_>>) -> String {
                 quoted(c, chars, &mut value);
                 continue;
             }
-            '\\' => match chars.next() {
-                None | Some('\n' | '\r') => is_plain = true,
-                Some(c) => {
-                    value.push_str(&blanks);
-                    value.push(c);
-                    is_plain = true;
-                }
-            },
+            '\\' => {
+                value.push_str(&blanks);
+                value.extend(chars.next().filter(|c| !matches!(c, '\n' | '\r')));
+                is_plain = true;
+            }
             c => {
                 value.push_str(&blanks);
                 value.push(c);
@@ -170,6 +169,8 @@ mod tests {
             ("DAEMON_URL=a'b'", "a'b'"),
             ("DAEMON_URL=a\\\n  b", "a  b"),
             ("DAEMON_URL=a,\\\nb", "a,b"),
+            ("DAEMON_URL=a, \\\nb \\", "a, b "),
+            ("=\\\nDAEMON_URL=a", "a"),
             ("DAEMON_URL=\"a,\\\nb\"", "a,b"),
             ("DAEMON_URL='a\nb'", "a\nb"),
             ("DAEMON_URL=a\\b", "ab"),

@@ -23,49 +23,78 @@ const PACKAGE: &str = "bitcoin-knots";
 #[derive(Debug)]
 pub(crate) struct Bitcoind {
     process: Tied,
+    options: Vec<String>,
     rpc: Port,
     dir: TempDir,
     address: String,
 }
 
 impl Bitcoind {
-    /// Starts a daemon with an empty regtest chain and a wallet.
+    /// Starts a daemon with an empty regtest chain, a transaction index and a wallet.
     pub(crate) fn start() -> Self {
+        Self::start_with(&["-txindex=1"])
+    }
+
+    /// The same with other options.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
+        let mut daemon = Self::launch(options);
+        daemon.wait_to_answer();
+        daemon.cli(&["createwallet", "tests"]);
+        daemon.address = daemon.cli(&["getnewaddress"]);
+        daemon
+    }
+
+    /// Starts a daemon without a wallet, and does not wait until it answers.
+    pub(crate) fn launch(options: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let rpc = Port::take();
-        let (loader, mut args) = program("bitcoind");
-        args.extend(common_options(&dir, &rpc));
-        args.extend(
-            [
-                "-listen=0",
-                "-dnsseed=0",
-                "-fallbackfee=0.0001",
-                "-txindex=1",
-            ]
-            .map(str::to_owned),
-        );
-        let process = Tied::start(&loader, args, &dir.path().join("bitcoind.log"), |_| {});
-        let mut daemon = Self {
-            process,
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        Self {
+            process: spawn(&dir, &rpc, &options),
+            options,
             rpc,
             dir,
             address: String::new(),
-        };
+        }
+    }
+
+    /// Waits until it answers.
+    pub(crate) fn wait_to_answer(&mut self) {
         wait::until("bitcoind to answer", Duration::from_secs(30), || {
             assert!(
-                !daemon.process.ended(),
+                !self.process.ended(),
                 "bitcoind ended:\n{}",
-                daemon.process.log()
+                self.process.log()
             );
-            daemon
-                .command(&["getblockcount"])
+            self.command(&["getblockcount"])
                 .output()
                 .is_ok_and(|o| o.status.success())
                 .then_some(())
         });
-        daemon.cli(&["createwallet", "tests"]);
-        daemon.address = daemon.cli(&["getnewaddress"]);
-        daemon
+    }
+
+    /// Stops it in good order.
+    pub(crate) fn stop(&mut self) {
+        self.signal("TERM");
+        wait::until("bitcoind to end", Duration::from_secs(30), || {
+            self.process.ended().then_some(())
+        });
+    }
+
+    /// Starts it again where it was stopped, and does not wait until it answers.
+    pub(crate) fn launch_again(&mut self) {
+        self.process = spawn(&self.dir, &self.rpc, &self.options);
+    }
+
+    /// Sends it a signal: `TERM`, `STOP`, `CONT`.
+    pub(crate) fn signal(&mut self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Gives it the other's block at a height.
+    pub(crate) fn take_block(&self, other: &Self, height: u32) {
+        let hash = other.cli(&["getblockhash", &height.to_string()]);
+        self.cli(&["submitblock", &other.cli(&["getblock", &hash, "0"])]);
     }
 
     /// The URL for `DAEMON_URL`, credentials included.
@@ -89,6 +118,11 @@ impl Bitcoind {
             .to_owned()
     }
 
+    /// Runs bitcoin-cli, whatever comes of it.
+    pub(crate) fn try_cli(&self, args: &[&str]) {
+        let _ = self.command(args).output();
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let (loader, first) = program("bitcoin-cli");
         let mut command = Command::new(loader);
@@ -98,6 +132,14 @@ impl Bitcoind {
             .args(args);
         command
     }
+}
+
+fn spawn(dir: &TempDir, rpc: &Port, options: &[String]) -> Tied {
+    let (loader, mut args) = program("bitcoind");
+    args.extend(common_options(dir, rpc));
+    args.extend(["-listen=0", "-dnsseed=0", "-fallbackfee=0.0001"].map(str::to_owned));
+    args.extend_from_slice(options);
+    Tied::start(&loader, args, &dir.path().join("bitcoind.log"), |_| {})
 }
 
 fn common_options(dir: &TempDir, rpc: &Port) -> Vec<String> {
