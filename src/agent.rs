@@ -25,8 +25,8 @@ use crate::poll::{Clock, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::warden::{Judgement, Warden};
-use daemons::Confirmed;
 pub use daemons::Rounds;
+use daemons::{Confirmed, KeptStatus, Told};
 
 /// Of the mistakes in a list file so many are told.
 const MISTAKES_MAX: usize = 5;
@@ -59,6 +59,9 @@ pub struct Agent {
     no_inspection: Option<crate::decision::Epoch>,
     rounds: Option<Box<dyn Rounds>>,
     confirmed: Option<Confirmed>,
+    status: Option<KeptStatus>,
+    /// By daemon.
+    told: Vec<Told>,
     lists: Vec<WatchedList>,
     untracked: u64,
 }
@@ -135,6 +138,8 @@ impl Agent {
             no_inspection: None,
             rounds: None,
             confirmed: None,
+            status: None,
+            told: Vec::new(),
             lists,
             untracked: 0,
         })
@@ -186,6 +191,7 @@ impl Agent {
                 ticks.reset();
             }
         }
+        self.remove_status();
         info!("stopped");
     }
 
@@ -241,6 +247,8 @@ impl Agent {
         self.confirm(&carried);
         self.tell_breaker(&carried);
         self.maintain();
+        self.tell_daemons();
+        self.leave_status();
         Tick {
             failure,
             carried,

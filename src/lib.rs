@@ -38,6 +38,7 @@ pub mod rpc;
 mod scene;
 pub mod sim;
 pub mod snapshot;
+pub mod status;
 pub mod time;
 pub mod units;
 pub mod warden;

@@ -3,13 +3,18 @@
 //! The live agent, the demo and the tests run this very code; time is the snapshots'. There is no
 //! clock, no I/O and no randomness in it or below it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::daemon::{self, Change, Confirmation, Confirming, Watch};
-use crate::decision::{Decision, Epoch, Suppression};
-use crate::engine::{Engine, Pending, Proposal, Protection};
+use crate::decision::{Decision, Epoch, Suppression, Target};
+use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
+use crate::field::Source;
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
-use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
+use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
 use crate::policy::{ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
+use crate::status::{PolicyStatus, Status};
 use crate::time::Timestamp;
 use crate::wire::Inspection;
 
@@ -50,6 +55,8 @@ pub struct Warden {
     history: History,
     limits: Limits,
     confirming: Option<Confirming>,
+    /// Policies for the server that were due at the last poll, and held back.
+    held_back: Vec<(Arc<str>, Suppression)>,
     settings: Settings,
     mode: Mode,
 }
@@ -70,6 +77,7 @@ impl Warden {
             history,
             limits,
             confirming: None,
+            held_back: Vec::new(),
             mode: settings.mode,
             settings,
         }
@@ -143,6 +151,15 @@ impl Warden {
         let rulings = self
             .limits
             .rule(evaluation.proposals, set, snapshot.at(), parties);
+        self.held_back.clear();
+        for ruling in &rulings {
+            if let (Target::Server, Verdict::Suppressed { by, .. }) =
+                (&ruling.decision.target, &ruling.verdict)
+            {
+                let policy = ruling.decision.policy.clone();
+                self.held_back.push((policy, by.clone()));
+            }
+        }
         Judgement {
             confirmation,
             ..self.judgement(rulings, evaluation.crowded)
@@ -207,6 +224,46 @@ impl Warden {
     /// has a `backoff`.
     pub fn failed(&mut self, policy: &str, at: Timestamp) {
         self.limits.failed(policy, at, self.engine.set());
+    }
+
+    /// How things stand with the daemons, after a snapshot was judged.
+    pub fn status(&mut self, snapshot: &Snapshot, interval: Duration) -> Status {
+        let is_about_daemons = |policy: &Policy| {
+            let probes = |test: &Test| test.field.info().source == Source::Probes;
+            policy.action.kind() == ActionKind::DaemonUrl
+                || policy
+                    .when
+                    .any
+                    .iter()
+                    .flat_map(|all| &all.tests)
+                    .any(probes)
+        };
+        let standings = self
+            .engine
+            .standings(&self.history, snapshot, is_about_daemons);
+        let policies = standings.into_iter();
+        let policies = policies.map(|standing| self.policy_status(standing));
+        Status::new(
+            &self.history,
+            snapshot,
+            self.mode,
+            interval,
+            policies.collect(),
+        )
+    }
+
+    fn policy_status(&self, standing: Standing) -> PolicyStatus {
+        let policies = &self.engine.set().policies;
+        let policy = policies
+            .iter()
+            .find(|policy| policy.name == standing.policy);
+        let held_back = self.held_back.iter();
+        let held_back = held_back.filter(|(name, _)| *name == standing.policy);
+        PolicyStatus {
+            mode: policy.map_or(self.mode, |policy| policy.mode.min(self.mode)),
+            held_back: held_back.map(|(_, by)| by.clone()).next(),
+            standing,
+        }
     }
 
     fn judgement(&self, rulings: Vec<Ruling>, crowded: u64) -> Judgement {

@@ -1,6 +1,8 @@
 //! The agent's part in changes of daemon: news of the daemons in, news of a change out.
 
-use tracing::{error, info};
+use std::path::PathBuf;
+
+use tracing::{error, info, warn};
 
 use super::{Agent, saved_limits};
 use crate::act::Carried;
@@ -10,6 +12,7 @@ use crate::escape;
 use crate::journal::{DecisionId, StateChange};
 use crate::policy::ActionKind;
 use crate::probe::Watching;
+use crate::status::Status;
 use crate::units::format_duration;
 
 /// Where rounds of probes come from.
@@ -25,6 +28,21 @@ pub(super) struct Confirmed {
     words: String,
 }
 
+/// What was told of a daemon last.
+#[derive(Clone, Default)]
+pub(super) struct Told {
+    state: Option<&'static str>,
+    up: Option<bool>,
+}
+
+/// Where the status is left, and what it was.
+pub(super) struct KeptStatus {
+    path: PathBuf,
+    last: Option<Status>,
+    /// So that it is told once.
+    is_failing: bool,
+}
+
 impl Rounds for Watching {
     fn take(&mut self) -> Vec<Round> {
         self.take()
@@ -36,6 +54,65 @@ impl Agent {
     pub fn watch_daemons(&mut self, daemons: Daemons, rounds: Box<dyn Rounds>) {
         self.actor.know_daemons(daemons);
         self.rounds = Some(rounds);
+    }
+
+    /// Tells what has changed with the daemons since the last poll.
+    pub(super) fn tell_daemons(&mut self) {
+        let daemons = self.warden.daemons().daemons();
+        self.told.resize(daemons.len(), Told::default());
+        for (told, daemon) in self.told.iter_mut().zip(daemons) {
+            let Some(state) = &daemon.state else { continue };
+            let address = escape::log(&daemon.address);
+            let now = Told {
+                state: Some(state.name()),
+                up: daemon.health.up(),
+            };
+            if told.state != now.state {
+                info!("daemon `{address}`: {}", escape::log(&state.to_string()));
+            }
+            match (told.up, now.up) {
+                (Some(false) | None, Some(true)) => info!("daemon `{address}` is up"),
+                (Some(true) | None, Some(false)) => warn!("daemon `{address}` is down"),
+                _ => {}
+            }
+            *told = now;
+        }
+    }
+
+    /// Leaves a status in this file after each poll, and takes it away in the end.
+    pub fn keep_status(&mut self, path: PathBuf) {
+        self.status = Some(KeptStatus {
+            path,
+            last: None,
+            is_failing: false,
+        });
+    }
+
+    /// The status after a poll; a poll that failed changes its time alone.
+    pub(super) fn leave_status(&mut self) {
+        let Some(kept) = &mut self.status else { return };
+        if !self.is_down {
+            kept.last = Some(self.warden.status(&self.snapshot, self.options.interval));
+        }
+        let Some(status) = &mut kept.last else { return };
+        status.at = self.clock.now();
+        let saved = status.save(&kept.path);
+        if let Err(error) = &saved
+            && !kept.is_failing
+        {
+            let path = kept.path.display();
+            warn!(
+                "the status cannot be written to `{path}`, and `daemons` will not see it: {error}"
+            );
+        }
+        kept.is_failing = saved.is_err();
+    }
+
+    /// Nobody is to take an agent that ended for one that runs.
+    pub(super) fn remove_status(&self) {
+        if let Some(kept) = &self.status {
+            _ = std::fs::remove_file(&kept.path);
+        }
     }
 
     /// Begins to watch what becomes of a change of daemon. Which one is to be expected after a

@@ -5,6 +5,7 @@
 
 mod check;
 mod completions;
+mod daemons;
 mod demo;
 mod exit;
 mod fields;
@@ -52,6 +53,7 @@ enum Command {
     Once(once::Args),
     Run(run::Args),
     Check(check::Args),
+    Daemons(daemons::Args),
     Journal(journal::Args),
     Fields(fields::Args),
     Completions(completions::Args),
@@ -64,6 +66,7 @@ impl Command {
             Self::Once(args) => once::run(args, screen),
             Self::Run(args) => run::run(args),
             Self::Check(args) => check::run(args, screen),
+            Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),

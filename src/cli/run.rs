@@ -16,7 +16,8 @@ use crate::journal::Journal;
 use crate::policy::{Mode, PolicySet};
 use crate::poll::SteadyClock;
 use crate::rpc::Client;
-use crate::warden::{Settings, Warden};
+use crate::status::Status;
+use crate::warden::Warden;
 
 /// Watch a server and act by policies, until SIGTERM or SIGINT.
 ///
@@ -61,16 +62,7 @@ async fn watch(
     }
     let watched = config.server.daemon.as_ref().zip(daemons.as_ref());
     let clock = SteadyClock::start();
-    let settings = Settings {
-        mode: config.mode,
-        bounds: config.history,
-        widths: config.subnet,
-        protection: config.protection.clone(),
-        limits: config.limits,
-        daemons: watched
-            .map(|(config, daemons)| config.settings(daemons.addresses()))
-            .unwrap_or_default(),
-    };
+    let settings = config.settings(daemons.as_ref());
     let options = AgentOptions {
         interval: config.server.interval,
         inspect_max: config.server.inspect_max,
@@ -84,14 +76,15 @@ async fn watch(
         options,
     )
     .map_err(setup::unusable)?;
-    if let Some((config, daemons)) = watched {
-        let prober = setup::prober(config, daemons, clock)?;
+    if let Some((probing, daemons)) = watched {
+        let prober = setup::prober(probing, daemons, clock)?;
         let addresses = daemons.addresses().join(", ");
         info!(
             "probing the daemons every {:?}: {addresses}",
-            config.interval
+            probing.interval
         );
-        agent.watch_daemons(daemons.clone(), Box::new(prober.watch(config.interval)));
+        agent.keep_status(Status::path(&config.journal.path));
+        agent.watch_daemons(daemons.clone(), Box::new(prober.watch(probing.interval)));
     }
     agent.run(shutdown, |_, tick| tell(tick)).await;
     Ok(Exit::Ok)

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use crate::daemon::Daemons;
 use crate::engine::Protection;
 use crate::history::{Bounds, SubnetWidths};
 use crate::journal::Retention;
@@ -25,6 +26,7 @@ use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, POLICY_FILE_SIZE_MAX};
 use crate::policy::reading::{read_bounded, unreadable, word};
 use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Problem, Source};
 use crate::rpc::ClientOptions;
+use crate::warden::Settings;
 
 pub use daemon::{Daemon, DaemonSource};
 pub use source::{ReadDaemons, SourceError, SourceWarning};
@@ -200,6 +202,21 @@ impl Config {
                 policies: None,
                 diagnostics: vec![unreadable(path, &error).of_config()],
             },
+        }
+    }
+
+    /// What the core takes of it; `daemons` are those of `[server.daemon]`.
+    pub fn settings(&self, daemons: Option<&Daemons>) -> Settings {
+        let watched = self.server.daemon.as_ref().zip(daemons);
+        Settings {
+            mode: self.mode,
+            bounds: self.history,
+            widths: self.subnet,
+            protection: self.protection.clone(),
+            limits: self.limits,
+            daemons: watched
+                .map(|(config, daemons)| config.settings(daemons.addresses()))
+                .unwrap_or_default(),
         }
     }
 

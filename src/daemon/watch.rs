@@ -266,6 +266,11 @@ impl Watch {
         Some(&self.daemons[index])
     }
 
+    /// Host and port of the daemon that the server uses, one of these or not.
+    pub fn in_use(&self) -> Option<&str> {
+        self.server.daemon.as_deref()
+    }
+
     /// Whether the server uses the primary, if the server tells and the primary is known.
     pub fn on_primary(&self) -> Option<bool> {
         let primary = self.daemons.first()?;

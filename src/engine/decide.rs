@@ -389,7 +389,7 @@ fn is_exempt(set: &PolicySet, policy: &Policy, when: &AllOf, peer: Peer) -> bool
             .any(|all| all.tests.iter().all(|test| holds(test) == Some(true)))
 }
 
-fn facts<'a>(
+pub(super) fn facts<'a>(
     set: &'a crate::policy::PolicySet,
     compiled: &Compiled,
     history: &'a History,
@@ -406,7 +406,7 @@ fn facts<'a>(
 }
 
 /// What each test of a table saw, in the policy's order.
-fn saw(
+pub(super) fn saw(
     tests: &[Test],
     table: &Table,
     facts: &Facts<'_>,
@@ -425,7 +425,15 @@ fn saw(
                     Seen::Number(facts.history.column(column).of(slot)),
                     Some(facts.threshold(column, threshold, population)),
                 ),
-                How::Is { wanted, .. } => (Seen::Flag(wanted), None),
+                How::Is { column, .. } => {
+                    let value = facts.history.column(column).of(slot);
+                    let seen = if value.is_nan() {
+                        Seen::Number(value)
+                    } else {
+                        Seen::Flag(value > 0.0)
+                    };
+                    (seen, None)
+                }
                 How::Verdict { field, .. } | How::Direct { field, .. } => {
                     (Seen::Text(shown(facts, field, slot)), None)
                 }

@@ -5,6 +5,7 @@
 
 mod compile;
 mod decide;
+mod explain;
 mod hold;
 mod population;
 mod protection;
@@ -20,6 +21,8 @@ use crate::history::{History, Plan};
 use crate::policy::{AllOf, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+
+pub use explain::{Looked, Standing};
 
 use compile::{Compiled, compile};
 use population::Population;

@@ -48,7 +48,8 @@ impl Facts<'_> {
         }
     }
 
-    fn narrow_by(
+    /// Leaves in `slots` those for which one test holds.
+    pub(super) fn narrow_by(
         &self,
         probe: &Probe,
         unknown: Unknown,

@@ -433,10 +433,10 @@ impl History {
                 .daemon_height
                 .zip(server.db_height)
                 .map_or(f64::NAN, |(daemon, db)| daemon.saturating_sub(db) as f64),
-            Field::DaemonStalled => seconds(self.daemon_height.duration(snapshot.at())),
+            Field::DaemonStalled => seconds(self.daemon_stalled(snapshot)),
             Field::DbStalled => seconds(self.db_height.duration(snapshot.at())),
             Field::DaemonStallOdds => {
-                let stalled = self.daemon_height.duration(snapshot.at());
+                let stalled = self.daemon_stalled(snapshot);
                 number(stalled.and_then(|stalled| self.daemons.stall_odds(stalled)))
             }
             Field::OnPrimary => known_flag(self.daemons.on_primary()),

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::daemon::{Settings as DaemonSettings, Watch};
+use crate::daemon::{Settings as DaemonSettings, Stall as BlockStall, Watch};
 use crate::field::Scope;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
@@ -252,10 +252,15 @@ impl History {
         &self.daemons
     }
 
+    /// For how long the daemon's height, as the server has it, has stood still.
+    pub fn daemon_stalled(&self, snapshot: &Snapshot) -> Option<Duration> {
+        self.daemon_height.duration(snapshot.at())
+    }
+
     /// What holds the blocks up, as far as it can be told.
-    pub fn stall(&self, snapshot: &Snapshot) -> Option<crate::daemon::Stall> {
-        let stalled = self.daemon_height.duration(snapshot.at());
-        crate::daemon::Stall::of(&self.daemons, &snapshot.server, stalled)
+    pub fn stall(&self, snapshot: &Snapshot) -> Option<BlockStall> {
+        let stalled = self.daemon_stalled(snapshot);
+        BlockStall::of(&self.daemons, &snapshot.server, stalled)
     }
 
     /// How many clients are connected, by [`Party`].

@@ -1,0 +1,170 @@
+//! `daemons`: how the server's daemons are, and what the policies are about to do with that.
+
+mod words;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::screen::{self, Format, Screen};
+use super::show;
+use super::when::now;
+use super::{runtime, setup};
+use crate::config::{self, Config};
+use crate::decision::Outcome;
+use crate::journal::{Filter, Journal, Row};
+use crate::policy::{ActionKind, PolicySet};
+use crate::poll::{Clock as _, SteadyClock, poll};
+use crate::rpc::{Client, RpcError};
+use crate::snapshot::{Snapshot, Span};
+use crate::status::Status;
+use crate::warden::Warden;
+
+/// So many changes of daemon are shown.
+const CHANGES_MAX: u32 = 3;
+
+/// Show each daemon of the server, and what the policies will do next.
+///
+/// Shows what the running agent sees. Where none runs, it asks server and daemons itself, once:
+/// then nothing is known of how long anything has lasted. Changes nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden daemons --config electrumx-warden.toml
+  electrumx-warden daemons --config electrumx-warden.toml --ask
+  electrumx-warden daemons --config electrumx-warden.toml --format json | jq .daemons[].state")]
+pub(super) struct Args {
+    /// The agent's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+
+    /// Ask server and daemons now, whether an agent runs or not
+    #[arg(long)]
+    ask: bool,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Who looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Source {
+    /// The running agent.
+    Agent,
+    /// This command.
+    Asked,
+}
+
+/// What is shown.
+#[derive(Debug, Serialize)]
+struct View {
+    source: Source,
+    #[serde(flatten)]
+    status: Status,
+    #[serde(skip)]
+    changes: Vec<Row>,
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let config = setup::config(&args.config)?;
+    let Some(daemon) = &config.server.daemon else {
+        let message = format!(
+            "`{}` has no `[server.daemon]`: it says which daemons the server has",
+            args.config.display()
+        );
+        return Err(Failure::new(Exit::Setup, message));
+    };
+    let left = left(&config).filter(|_| !args.ask);
+    let (source, status, failure) = if let Some(status) = left {
+        (Source::Agent, status, None)
+    } else {
+        let set = setup::policies(config.policies.load())?;
+        let (status, failure) = runtime::block_on(ask(&config, daemon, set))?;
+        (Source::Asked, status, failure)
+    };
+    if let Some(failure) = &failure {
+        screen::error(&failure.to_string());
+    }
+    let view = View {
+        source,
+        status,
+        changes: changes(&config),
+    };
+    match args.format {
+        Format::Text => words::show(&view, now(), screen)?,
+        Format::Json => write(&view, screen)?,
+    }
+    Ok(if failure.is_some() {
+        Exit::Failed
+    } else {
+        Exit::Ok
+    })
+}
+
+/// What the running agent left, if one runs.
+fn left(config: &Config) -> Option<Status> {
+    let status = Status::load(&Status::path(&config.journal.path));
+    status
+        .ok()
+        .flatten()
+        .filter(|status| !status.is_stale(now()))
+}
+
+/// One poll and one round of probes, through the very core that the agent has. A server that does
+/// not answer leaves the daemons to be shown.
+async fn ask(
+    config: &Config,
+    daemon: &config::Daemon,
+    set: PolicySet,
+) -> Result<(Status, Option<RpcError>), Failure> {
+    let daemons = setup::daemons(daemon)?;
+    let clock = SteadyClock::start();
+    let mut prober = setup::prober(daemon, &daemons, clock)?;
+    let mut warden = Warden::new(set, config.settings(Some(&daemons)));
+    let mut client = Client::new(config.server.client_options());
+    let mut snapshot = Snapshot::default();
+    let round = prober.probe().await;
+    let failure = poll(&mut client, &clock, warden.needs_groups(), &mut snapshot)
+        .await
+        .err();
+    if failure.is_some() {
+        snapshot = Snapshot::default();
+        let at = clock.now();
+        snapshot.sessions_read = Span {
+            asked: at,
+            answered: at,
+        };
+    }
+    snapshot.rounds = vec![round];
+    warden.observe(&snapshot);
+    warden.judge(&snapshot);
+    Ok((warden.status(&snapshot, config.server.interval), failure))
+}
+
+/// The last changes of daemon, the newest first. Without a journal there were none.
+fn changes(config: &Config) -> Vec<Row> {
+    let filter = Filter {
+        action: Some(ActionKind::DaemonUrl),
+        newest_first: true,
+        limit: 50,
+        ..Filter::default()
+    };
+    let rows =
+        Journal::open_read_only(&config.journal.path).and_then(|reader| reader.query(&filter));
+    let is_change = |row: &Row| !matches!(row.outcome, Outcome::Suppressed(_));
+    rows.unwrap_or_default()
+        .into_iter()
+        .filter(is_change)
+        .take(CHANGES_MAX as usize)
+        .collect()
+}
+
+fn write(view: &View, screen: &mut Screen) -> std::io::Result<()> {
+    screen.json("daemons", view)?;
+    view.changes.iter().try_for_each(|row| {
+        let decision = show::decision_json(Some(row.id), &row.decision, &row.outcome);
+        screen.json("decision", &decision)
+    })
+}

@@ -1,0 +1,194 @@
+//! What is known of the server's daemons and what the policies are about to do with that, as data.
+//!
+//! The agent leaves it in a file beside its journal after each poll, for whoever wants to look. It
+//! decides nothing, and nothing reads it back to act on it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::daemon::{Address, State, Watch, Watched};
+use crate::decision::Suppression;
+use crate::engine::Standing;
+use crate::history::History;
+use crate::policy::Mode;
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+/// A status is not larger; whatever is, is none.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// The state of things after a poll.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// When it was written.
+    pub at: Timestamp,
+    /// From one poll to the next.
+    pub interval: Duration,
+    /// The agent's mode.
+    pub mode: Mode,
+    /// What the server said.
+    pub server: ServerStatus,
+    /// The daemons of the configuration, in their order.
+    pub daemons: Vec<DaemonStatus>,
+    /// The policies that look at daemons or change them.
+    pub policies: Vec<PolicyStatus>,
+}
+
+/// The server in the last poll that succeeded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// When that was.
+    pub polled: Timestamp,
+    /// As in `ElectrumX 1.20.0`.
+    pub version: Option<String>,
+    /// The server's class of its coin.
+    pub coin: Option<String>,
+    /// Host and port of the daemon in use.
+    pub daemon: Option<String>,
+    /// The daemon's height, as the server has it.
+    pub daemon_height: Option<u64>,
+    /// The index's height.
+    pub db_height: Option<u64>,
+    /// For how long the daemon's height has stood still.
+    pub daemon_stalled: Option<Duration>,
+    /// The chance that a healthy chain stands still for so long.
+    pub daemon_stall_odds: Option<f64>,
+    /// What holds the blocks up.
+    pub stall: Option<String>,
+}
+
+/// A daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Host and port.
+    pub address: Address,
+    /// Whether the server uses it, if that is known.
+    pub in_use: Option<bool>,
+    /// Its state in the last round.
+    pub state: Option<State>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Its height in the last round.
+    pub height: Option<u64>,
+    /// Blocks that it is behind the best healthy one.
+    pub height_gap: Option<f64>,
+    /// Whether it is healthy, if that is known.
+    pub is_healthy: Option<bool>,
+    /// Since when that is known.
+    pub is_healthy_since: Option<Timestamp>,
+    /// Checks in a row that speak for the opposite, and how many it takes.
+    pub turning: Option<(u32, u32)>,
+}
+
+/// A policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// How it stands.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// The weaker of its mode and the agent's.
+    pub mode: Mode,
+    /// If it is due: what held it back at the last poll.
+    pub held_back: Option<Suppression>,
+}
+
+impl ServerStatus {
+    fn of(history: &History, snapshot: &Snapshot) -> Self {
+        let stalled = history.daemon_stalled(snapshot);
+        let odds = |stalled| history.daemons().stall_odds(stalled);
+        let server = snapshot.server.clone();
+        Self {
+            polled: snapshot.at(),
+            version: server.version,
+            coin: server.coin,
+            daemon: server.daemon,
+            daemon_height: server.daemon_height,
+            db_height: server.db_height,
+            daemon_stalled: stalled,
+            daemon_stall_odds: stalled.and_then(odds),
+            stall: history.stall(snapshot).map(|stall| stall.name().to_owned()),
+        }
+    }
+}
+
+impl DaemonStatus {
+    fn of(watch: &Watch, daemon: &Watched) -> Self {
+        Self {
+            address: daemon.address.clone(),
+            in_use: watch.in_use().map(|in_use| in_use == &*daemon.address),
+            state: daemon.state.clone(),
+            since: daemon.since,
+            height: daemon.height(),
+            height_gap: watch.height_gap(daemon),
+            is_healthy: daemon.health.up(),
+            is_healthy_since: daemon.health.since(),
+            turning: daemon.health.turning(watch.settings().counts),
+        }
+    }
+}
+
+impl Status {
+    /// After a snapshot was judged.
+    pub fn new(
+        history: &History,
+        snapshot: &Snapshot,
+        mode: Mode,
+        interval: Duration,
+        policies: Vec<PolicyStatus>,
+    ) -> Self {
+        let watch = history.daemons();
+        let daemons = watch.daemons().iter();
+        Self {
+            at: snapshot.at(),
+            interval,
+            mode,
+            server: ServerStatus::of(history, snapshot),
+            daemons: daemons
+                .map(|daemon| DaemonStatus::of(watch, daemon))
+                .collect(),
+            policies,
+        }
+    }
+
+    /// Where an agent with this journal leaves its status.
+    pub fn path(journal: &Path) -> PathBuf {
+        let mut path = journal.as_os_str().to_owned();
+        path.push("-status");
+        path.into()
+    }
+
+    /// Puts it in the place of an earlier one; nobody ever reads half of it.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let mut passing = path.as_os_str().to_owned();
+        passing.push(".new");
+        let passing = PathBuf::from(passing);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&passing)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        fs::rename(passing, path)
+    }
+
+    /// The one that an agent left; `None` if none did.
+    pub fn load(path: &Path) -> io::Result<Option<Self>> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let read = io::Read::take(file, BYTES_MAX);
+        Ok(Some(serde_json::from_reader(io::BufReader::new(read))?))
+    }
+
+    /// Whether it is so old that the agent that wrote it must have ended.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        now.since(self.at) > self.interval * 3 + Duration::from_secs(60)
+    }
+}
