@@ -187,7 +187,7 @@ pub fn suppression(by: &Suppression) -> String {
         Suppression::UncertainMembers => "members uncertain".to_owned(),
         Suppression::AmbiguousId => "ambiguous ID".to_owned(),
         Suppression::NothingToDo => "nothing to do".to_owned(),
-        Suppression::UnfitDaemon { why } => text(why),
+        Suppression::UnfitDaemon { why } => escape::terminal(why, DETAIL_COLUMNS).into_owned(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The binary itself, each case in a fresh folder: what it prints, and how it ends.
 
 mod check;
+mod daemons;
 mod fields;
 mod frame;
 mod journal;

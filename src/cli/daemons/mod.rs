@@ -61,6 +61,9 @@ enum Source {
 #[derive(Debug, Serialize)]
 struct View {
     source: Source,
+    /// Whether the server answered.
+    #[serde(skip)]
+    has_server: bool,
     #[serde(flatten)]
     status: Status,
     #[serde(skip)]
@@ -89,6 +92,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     }
     let view = View {
         source,
+        has_server: failure.is_none(),
         status,
         changes: changes(&config),
     };

@@ -28,8 +28,10 @@ const TEST_COLUMNS: usize = 120;
 
 pub(super) fn show(view: &View, now: Timestamp, screen: &mut Screen) -> io::Result<()> {
     let status = &view.status;
-    screen.entry(&server(&status.server), 4)?;
-    screen.entry(&blocks(&status.server), 4)?;
+    if view.has_server {
+        screen.entry(&server(&status.server), 4)?;
+        screen.entry(&blocks(&status.server), 4)?;
+    }
     screen.entry(&looked(view, now), 4)?;
     screen.line("")?;
     show_daemons(status, screen)?;
@@ -73,7 +75,7 @@ fn blocks(server: &ServerStatus) -> String {
     }
     if let Some(odds) = server.daemon_stall_odds.filter(|odds| *odds < 0.1) {
         let odds = format(odds, Dimension::Share);
-        _ = write!(line, ", as {odds} of all times between blocks");
+        _ = write!(line, " ({odds} of blocks take longer)");
     }
     match server.stall.as_deref() {
         None => {}

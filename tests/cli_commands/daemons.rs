@@ -1,0 +1,265 @@
+//! `daemons`
+
+use std::time::Duration;
+
+use electrumx_warden::daemon::State;
+use electrumx_warden::decision::{Seen, Suppression};
+use electrumx_warden::engine::{Looked, Standing};
+use electrumx_warden::field::Dimension;
+use electrumx_warden::policy::{Action, DaemonTarget, Mode};
+use electrumx_warden::status::{DaemonStatus, PolicyStatus, ServerStatus, Status};
+use electrumx_warden::time::Timestamp;
+
+use crate::{Folder, Ran};
+
+const CONFIG: &str = r#"
+[server]
+rpc = "127.0.0.1:1"
+connect_timeout = "1s"
+[server.daemon]
+urls = { env = "DAEMONS" }
+timeout = "1s"
+"#;
+
+/// Ports at which nobody listens.
+const DAEMONS: &str = "http://u:sesame@127.0.0.1:2/,http://u:sesame@127.0.0.1:3/";
+
+fn folder() -> Folder {
+    Folder::with(&[
+        ("w.toml", CONFIG),
+        (
+            "policies/p.toml",
+            include_str!("../../policies/daemons.toml"),
+        ),
+    ])
+}
+
+fn run(folder: &Folder, args: &[&str]) -> Ran {
+    let mut command = folder.command(&["daemons", "--config", "w.toml"]);
+    folder.ran(command.args(args).env("DAEMONS", DAEMONS))
+}
+
+fn now() -> Timestamp {
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(0) + now
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn looked(holds: bool, field: &str, test: &str, seen: Option<Seen>) -> Looked {
+    let dimension = matches!(seen, Some(Seen::Number(_))).then_some(Dimension::Count);
+    Looked {
+        holds,
+        field: field.into(),
+        test: test.into(),
+        seen,
+        dimension,
+    }
+}
+
+fn policy(name: &str, to: DaemonTarget, when: Vec<Looked>) -> PolicyStatus {
+    PolicyStatus {
+        standing: Standing {
+            policy: name.into(),
+            action: Action::DaemonUrl { to },
+            holds: when.iter().all(|looked| looked.holds),
+            when,
+            unless: Vec::new(),
+            held: seconds(80),
+            hold: seconds(300),
+            at_once: false,
+        },
+        mode: Mode::Enforce,
+        held_back: None,
+    }
+}
+
+fn daemon(address: &str, state: State, at: Timestamp) -> DaemonStatus {
+    let is_healthy = state == State::Healthy;
+    DaemonStatus {
+        address: address.into(),
+        in_use: Some(false),
+        state: Some(state),
+        since: at - seconds(200),
+        height: Some(800_123),
+        height_gap: Some(0.0),
+        is_healthy: Some(is_healthy),
+        is_healthy_since: Some(at - seconds(80)),
+        turning: None,
+    }
+}
+
+/// The server on its backup, the primary well again, and a third that says something nasty.
+fn status(at: Timestamp) -> Status {
+    let on_primary = |holds| looked(holds, "on_primary", "false", Some(Seen::Flag(!holds)));
+    let well = looked(true, "primary_healthy", "true", Some(Seen::Flag(true)));
+    let gap = |seen| looked(false, "daemon_height_gap", ">= 3", seen);
+    let spared = looked(true, "preempt", "false", Some(Seen::Flag(false)));
+    Status {
+        at,
+        interval: seconds(10),
+        mode: Mode::Enforce,
+        server: ServerStatus {
+            polled: at,
+            version: Some("ElectrumX 1.20.0".into()),
+            coin: Some("BitcoinMainnet".into()),
+            daemon: Some("10.0.0.2:8332".into()),
+            daemon_height: Some(800_123),
+            db_height: Some(800_123),
+            daemon_stalled: Some(seconds(3_600)),
+            daemon_stall_odds: Some(0.002_478),
+            stall: Some("slow block".into()),
+        },
+        daemons: vec![
+            daemon("10.0.0.1:8332", State::Healthy, at),
+            DaemonStatus {
+                in_use: Some(true),
+                turning: Some((2, 3)),
+                is_healthy: Some(true),
+                ..daemon("10.0.0.2:8332", State::Behind { blocks: 4 }, at)
+            },
+            DaemonStatus {
+                height: None,
+                height_gap: None,
+                turning: Some((3, 12)),
+                ..daemon(
+                    "10.0.0.3:8332",
+                    State::WarmingUp {
+                        detail: "Loading\u{1b}[31m\nred".into(),
+                    },
+                    at,
+                )
+            },
+        ],
+        policies: vec![
+            policy(
+                "failback",
+                DaemonTarget::Primary,
+                vec![on_primary(true), well.clone()],
+            ),
+            policy(
+                "failover",
+                DaemonTarget::Best,
+                vec![gap(Some(Seen::Number(0.0))), gap(None)],
+            ),
+            PolicyStatus {
+                held_back: Some(Suppression::UnfitDaemon {
+                    why: "`10.0.0.1:8332` is below the daemon in use: 9 of 10".into(),
+                }),
+                ..policy("held", DaemonTarget::Default, vec![on_primary(true)])
+            },
+            PolicyStatus {
+                mode: Mode::DryRun,
+                standing: Standing {
+                    at_once: true,
+                    ..policy(
+                        "now",
+                        DaemonTarget::List(vec!["10.0.0.3:8332".into()].into()),
+                        vec![well],
+                    )
+                    .standing
+                },
+                held_back: None,
+            },
+            PolicyStatus {
+                standing: Standing {
+                    holds: false,
+                    unless: vec![spared],
+                    ..policy("spared", DaemonTarget::Primary, vec![on_primary(true)]).standing
+                },
+                mode: Mode::Enforce,
+                held_back: None,
+            },
+        ],
+    }
+}
+
+fn leave(folder: &Folder, status: &Status) {
+    let path = Status::path(&folder.path().join("electrumx-warden.sqlite"));
+    status.save(&path).unwrap();
+}
+
+#[test]
+fn what_the_agent_sees_is_shown_with_what_comes_next() {
+    let folder = folder();
+    leave(&folder, &status(now() - seconds(1)));
+    let ran = run(&folder, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let out = ran.out.replace("saw it 2s ago", "saw it 1s ago");
+    insta::assert_snapshot!(out);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_said_to() {
+    let folder = folder();
+    let at = now();
+    let mut status = status(at);
+    status.server.polled = at - seconds(125);
+    leave(&folder, &status);
+    let out = run(&folder, &[]).out;
+    let words = "the server has not answered for 2m5s, and this is from before";
+    assert!(out.contains(words), "{out}");
+}
+
+#[test]
+fn where_no_agent_runs_it_asks_for_itself() {
+    let folder = folder();
+    // Left by an agent that was killed.
+    leave(&folder, &status(now() - seconds(200)));
+    let ran = run(&folder, &[]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.err
+            .starts_with("error: nothing listens at `127.0.0.1:1`"),
+        "{}",
+        ran.err
+    );
+    insta::assert_snapshot!(ran.out);
+    leave(&folder, &status(now()));
+    let asked = run(&folder, &["--ask"]);
+    assert_eq!(asked.out, ran.out);
+}
+
+#[test]
+fn programs_get_one_object_without_passwords() {
+    let folder = folder();
+    leave(&folder, &status(now()));
+    let ran = run(&folder, &["--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(told["type"], "daemons");
+    assert_eq!(told["source"], "agent");
+    assert_eq!(told["daemons"][1]["state"]["state"], "behind");
+    assert_eq!(told["policies"][0]["policy"], "failback");
+    for args in [&["--ask"][..], &["--ask", "--format", "json"]] {
+        let ran = run(&folder, args);
+        let all = format!("{}{}", ran.out, ran.err);
+        assert!(
+            all.contains("127.0.0.1:2") && !all.contains("sesame"),
+            "{all}"
+        );
+    }
+}
+
+#[test]
+fn without_daemons_in_the_configuration_it_says_what_is_missing() {
+    let folder = Folder::with(&[("w.toml", "[server]\nrpc = \"127.0.0.1:1\"\n")]);
+    let ran = folder.run(&["daemons", "--config", "w.toml"]);
+    assert_eq!(
+        (ran.code, &*ran.err),
+        (
+            3,
+            "error: `w.toml` has no `[server.daemon]`: it says which daemons the server has\n"
+        )
+    );
+    // Not set where nobody sets it.
+    let ran = self::folder().run(&["daemons", "--config", "w.toml"]);
+    assert_eq!(ran.code, 3);
+    assert_eq!(
+        ran.err,
+        "error: no daemons' URLs from the environment variable `DAEMONS`: it is not set: set it to \
+         the URLs, separated by commas, in the agent's environment\n"
+    );
+}
