@@ -17,7 +17,7 @@ use crate::engine::Standing;
 use crate::history::History;
 use crate::policy::Mode;
 use crate::snapshot::Snapshot;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, rfc3339, seconds};
 
 /// A status is not larger; whatever is, is none.
 const BYTES_MAX: u64 = 1 << 20;
@@ -26,8 +26,10 @@ const BYTES_MAX: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// When it was written.
+    #[serde(with = "rfc3339")]
     pub at: Timestamp,
     /// From one poll to the next.
+    #[serde(rename = "interval_s", with = "seconds")]
     pub interval: Duration,
     /// The agent's mode.
     pub mode: Mode,
@@ -43,6 +45,7 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerStatus {
     /// When that was.
+    #[serde(with = "rfc3339")]
     pub polled: Timestamp,
     /// As in `ElectrumX 1.20.0`.
     pub version: Option<String>,
@@ -55,6 +58,7 @@ pub struct ServerStatus {
     /// The index's height.
     pub db_height: Option<u64>,
     /// For how long the daemon's height has stood still.
+    #[serde(rename = "daemon_stalled_s", with = "seconds")]
     pub daemon_stalled: Option<Duration>,
     /// The chance that a healthy chain stands still for so long.
     pub daemon_stall_odds: Option<f64>,
@@ -72,6 +76,7 @@ pub struct DaemonStatus {
     /// Its state in the last round.
     pub state: Option<State>,
     /// Since when.
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
     /// Its height in the last round.
     pub height: Option<u64>,
@@ -80,6 +85,7 @@ pub struct DaemonStatus {
     /// Whether it is healthy, if that is known.
     pub is_healthy: Option<bool>,
     /// Since when that is known.
+    #[serde(with = "rfc3339")]
     pub is_healthy_since: Option<Timestamp>,
     /// Checks in a row that speak for the opposite, and how many it takes.
     pub turning: Option<(u32, u32)>,

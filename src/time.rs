@@ -64,6 +64,91 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A value, or perhaps a value: the two are written alike.
+pub trait Maybe<T>: Sized + Copy {
+    /// The value, if there is one.
+    fn maybe(self) -> Option<T>;
+    /// From a value; `None` if there must be one and there is not.
+    fn from_maybe(value: Option<T>) -> Option<Self>;
+}
+
+impl<T: Copy> Maybe<T> for T {
+    fn maybe(self) -> Option<T> {
+        Some(self)
+    }
+
+    fn from_maybe(value: Option<T>) -> Option<Self> {
+        value
+    }
+}
+
+impl<T: Copy> Maybe<T> for Option<T> {
+    fn maybe(self) -> Self {
+        self
+    }
+
+    fn from_maybe(value: Self) -> Option<Self> {
+        Some(value)
+    }
+}
+
+/// Times as text, for programs that read what is shown: `#[serde(with = "rfc3339")]`.
+pub mod rfc3339 {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::{DateTime, Maybe, Timestamp};
+
+    /// As [`Timestamp`] prints.
+    pub fn serialize<T: Maybe<Timestamp>, S: Serializer>(
+        at: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let at: Option<Timestamp> = (*at).maybe();
+        at.map(|at| at.to_string()).serialize(serializer)
+    }
+
+    /// Any RFC 3339.
+    pub fn deserialize<'de, T: Maybe<Timestamp>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let at = Option::<String>::deserialize(deserializer)?;
+        let at = at.map(|at| DateTime::parse_from_rfc3339(&at)).transpose();
+        let at = at.map_err(D::Error::custom)?;
+        let at = at.map(|at| Timestamp::from_millis(at.timestamp_millis()));
+        T::from_maybe(at).ok_or_else(|| D::Error::custom("a time is missing"))
+    }
+}
+
+/// Durations in seconds, for the same: `#[serde(with = "seconds")]`.
+pub mod seconds {
+    use std::time::Duration;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::Maybe;
+
+    /// As a number of seconds.
+    pub fn serialize<T: Maybe<Duration>, S: Serializer>(
+        time: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let time: Option<Duration> = (*time).maybe();
+        time.map(|time| time.as_secs_f64()).serialize(serializer)
+    }
+
+    /// From a number of seconds.
+    pub fn deserialize<'de, T: Maybe<Duration>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let seconds = Option::<f64>::deserialize(deserializer)?;
+        let time = seconds.map(Duration::try_from_secs_f64).transpose();
+        T::from_maybe(time.map_err(D::Error::custom)?)
+            .ok_or_else(|| D::Error::custom("a duration is missing"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ use crate::field::{Dimension, Scope};
 use crate::history::History;
 use crate::policy::{Action, Condition, Policy};
 use crate::snapshot::Snapshot;
+use crate::time::seconds;
 
 /// The server has one slot in every column.
 const SERVER: u32 = 0;
@@ -32,8 +33,10 @@ pub struct Standing {
     /// The table of its `unless` that holds, if one does.
     pub unless: Vec<Looked>,
     /// For how long it has held.
+    #[serde(rename = "held_s", with = "seconds")]
     pub held: Duration,
     /// For how long it must.
+    #[serde(rename = "hold_s", with = "seconds")]
     pub hold: Duration,
     /// Whether it need not wait.
     pub at_once: bool,

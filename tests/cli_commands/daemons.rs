@@ -233,6 +233,9 @@ fn programs_get_one_object_without_passwords() {
     assert_eq!(told["source"], "agent");
     assert_eq!(told["daemons"][1]["state"]["state"], "behind");
     assert_eq!(told["policies"][0]["policy"], "failback");
+    assert_eq!(told["policies"][0]["hold_s"], 300.0);
+    assert_eq!(told["server"]["daemon_stalled_s"], 3_600.0);
+    assert_eq!(told["daemons"][0]["since"].as_str().unwrap().len(), 24);
     for args in [&["--ask"][..], &["--ask", "--format", "json"]] {
         let ran = run(&folder, args);
         let all = format!("{}{}", ran.out, ran.err);
