@@ -244,7 +244,7 @@ fn no_url(node: Node<'_>) -> Read<()> {
 fn inline_url(node: Node<'_>) -> Diagnostic {
     let complaint = "daemon URLs do not belong in the configuration".to_owned();
     Diagnostic::complaint(complaint)
-        .at(node.place())
+        .at(node.place().hidden())
         .help(format!("they hold the daemons' passwords: {FORM}"))
 }
 

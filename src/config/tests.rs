@@ -313,6 +313,7 @@ fn what_is_wrong_with_the_daemons() {
     let sources = [
         "'http://user:secret@h:1'",
         "'secret'",
+        "'http://user:se cret@h:1'",
         "['http://user:secret@h:1', 'user:secret@i:1']",
         "5",
         "{}",
@@ -341,8 +342,7 @@ fn what_is_wrong_with_the_daemons() {
     .map(|rest| format!("{LEAST}{rest}"));
     texts.extend(others.iter().map(String::as_str));
     let told = reports(&texts);
-    // A word without any sign of a URL is in the line that is shown.
-    assert_eq!(told.matches("secret").count(), 1, "{told}");
+    assert!(!told.contains("secret"), "{told}");
     insta::assert_snapshot!(told);
 }
 

@@ -168,7 +168,7 @@ fn daemon_url(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
 
 fn inline_url(node: Node<'_>) -> Diagnostic {
     Diagnostic::new(Problem::InlineUrl)
-        .at(node.place())
+        .at(node.place().hidden())
         .help(format!(
             "URLs hold the daemon's password, and policy files are shared: {IN_CONFIGURATION}; here \
              {TARGET_FORMS}"
@@ -266,10 +266,14 @@ fn one_of(node: Node<'_>, before: &[(Address, Place)]) -> Result<(Address, Place
         return Err(inline_url(node));
     }
     if !is_address(written.text) {
-        // It may be a part of a URL, so it is not echoed.
-        return Err(Diagnostic::new(Problem::BadDaemon)
-            .at(node.place())
-            .help(HELP));
+        // What is no host may be a part of a URL, so it is not echoed.
+        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        let place = if written.text.chars().all(is_host) {
+            node.place()
+        } else {
+            node.place().hidden()
+        };
+        return Err(Diagnostic::new(Problem::BadDaemon).at(place).help(HELP));
     }
     let address = Address::from(written.text);
     if let Some((_, first)) = before.iter().find(|(earlier, _)| *earlier == address) {

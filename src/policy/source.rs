@@ -59,6 +59,26 @@ pub(crate) struct Place {
     pub(crate) span: Range<usize>,
 }
 
+impl Place {
+    /// The same, with nothing of it shown: it may be a password, in whatever form.
+    pub(crate) fn hidden(self) -> Self {
+        let text = &self.text;
+        let mut shown = text.shown.inner().clone();
+        if let Some(secret) = shown.get(self.span.clone()) {
+            let stars = "*".repeat(secret.len());
+            shown.replace_range(self.span.clone(), &stars);
+        }
+        Self {
+            text: Arc::new(Text {
+                name: text.name.clone(),
+                body: text.body.clone(),
+                shown: NamedSource::new(text.shown.name(), shown),
+            }),
+            span: self.span,
+        }
+    }
+}
+
 /// A string value: what it says, and where each part of that stands in the source.
 #[derive(Clone, Debug)]
 pub(crate) struct Written<'t> {
