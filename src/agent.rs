@@ -62,6 +62,8 @@ pub struct Agent {
     status: Option<KeptStatus>,
     /// By daemon.
     told: Vec<Told>,
+    /// The daemon in use, if it is none of the configuration's.
+    foreign: Option<String>,
     lists: Vec<WatchedList>,
     untracked: u64,
 }
@@ -140,6 +142,7 @@ impl Agent {
             confirmed: None,
             status: None,
             told: Vec::new(),
+            foreign: None,
             lists,
             untracked: 0,
         })

@@ -58,7 +58,23 @@ impl Agent {
 
     /// Tells what has changed with the daemons since the last poll.
     pub(super) fn tell_daemons(&mut self) {
-        let daemons = self.warden.daemons().daemons();
+        let watch = self.warden.daemons();
+        let daemons = watch.daemons();
+        let foreign = watch
+            .in_use()
+            .filter(|_| !daemons.is_empty() && watch.on_primary().is_some());
+        let foreign =
+            foreign.filter(|in_use| daemons.iter().all(|daemon| *daemon.address != **in_use));
+        if self.foreign.as_deref() != foreign {
+            if let Some(in_use) = foreign {
+                warn!(
+                    "the server uses the daemon `{}`, which is none of `[server.daemon]`: nothing is \
+                     known of it; write hosts and ports as ElectrumX has them",
+                    escape::log(in_use)
+                );
+            }
+            self.foreign = foreign.map(ToOwned::to_owned);
+        }
         self.told.resize(daemons.len(), Told::default());
         for (told, daemon) in self.told.iter_mut().zip(daemons) {
             let Some(state) = &daemon.state else { continue };

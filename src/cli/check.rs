@@ -10,7 +10,8 @@ use super::exit::{Exit, Failure};
 use super::runtime;
 use super::screen::{Format, Screen};
 use super::show::{self, BAD, GOOD, WARN, counted};
-use crate::config::{Config, Policies};
+use crate::config::{self, Config, Policies, ReadDaemons};
+use crate::daemon::Daemons;
 use crate::policy::{Diagnostic, PolicySet};
 use crate::poll::{self, SteadyClock};
 use crate::rpc::{Client, ClientOptions};
@@ -54,10 +55,11 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         has_config: args.config.is_some(),
         ..Report::default()
     };
-    let mut policies = None;
+    let (mut policies, mut daemon) = (None, None);
     if let Some(path) = &args.config {
         let checked = Config::load(path);
         policies = checked.policies;
+        daemon = checked.config.and_then(|config| config.server.daemon);
         report.diagnostics = checked.diagnostics;
     }
     if !args.paths.is_empty() {
@@ -66,12 +68,18 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         own.list_entries_max = entries_max.unwrap_or(own.list_entries_max);
         policies = Some(own);
     }
+    let daemons = daemon.and_then(|daemon| report.read_daemons(&daemon));
     let mut unpolled = None;
     if let Some(policies) = policies {
         let checked = policies.load();
         report.files = checked.files;
         report.diagnostics.extend(checked.diagnostics);
         report.policies = checked.set.as_ref().map(|set| set.policies.len());
+        if let (Some(daemons), Some(set)) = (&daemons, &checked.set) {
+            report
+                .diagnostics
+                .extend(set.lint_daemons(&daemons.addresses()));
+        }
         if let (Some(rpc), Some(set)) = (&args.rpc, checked.set) {
             match runtime::block_on(poll(rpc)) {
                 Ok(snapshot) => report.compare(&set, &snapshot),
@@ -116,6 +124,20 @@ struct Report {
 }
 
 impl Report {
+    /// The daemons, if they can be read here; the agent may run elsewhere.
+    fn read_daemons(&mut self, config: &config::Daemon) -> Option<Daemons> {
+        match config.source.read() {
+            Ok(ReadDaemons { daemons, warning }) => {
+                self.diagnostics.extend(warning.map(Diagnostic::of_daemons));
+                Some(daemons)
+            }
+            Err(error) => {
+                self.diagnostics.push(Diagnostic::of_daemons(error));
+                None
+            }
+        }
+    }
+
     fn compare(&mut self, set: &PolicySet, snapshot: &Snapshot) {
         let version = snapshot.server.version.as_deref();
         self.server = Some(

@@ -49,6 +49,10 @@ async fn watch(
     journal: Journal,
 ) -> Result<Exit, Failure> {
     let shutdown = runtime::shutdown()?;
+    if let Some(daemons) = &daemons {
+        let warnings = set.lint_daemons(&daemons.addresses());
+        super::screen::complain(&warnings);
+    }
     let policies = counted(set.policies.len(), "policy", "policies");
     info!(
         "watching {} every {:?} by {policies}, mode {}",

@@ -308,6 +308,22 @@ pub enum Problem {
         /// The field.
         field: String,
     },
+    /// A daemon that the configuration does not name.
+    #[error("policy `{policy}` goes to `{daemon}`, which is none of `[server.daemon]`")]
+    #[diagnostic(code(policy::unknown_daemon), severity(Warning))]
+    UnknownDaemon {
+        /// The policy.
+        policy: String,
+        /// The daemon.
+        daemon: String,
+    },
+    /// The daemons' URLs cannot be read, or others can read them too. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::daemons), severity(Warning))]
+    Daemons {
+        /// What is wrong, and what to do.
+        told: String,
+    },
     /// A list that nothing uses.
     #[error("list `{name}` is not used")]
     #[diagnostic(code(policy::unused_list), severity(Warning))]
@@ -344,6 +360,12 @@ impl Diagnostic {
             elsewhere: Vec::new(),
             help: None,
         }))
+    }
+
+    /// Something about the daemons' URLs that is no mistake in a file.
+    pub(crate) fn of_daemons(told: impl fmt::Display) -> Self {
+        let told = told.to_string();
+        Self::new(Problem::Daemons { told }).of_config()
     }
 
     /// A value that makes no sense.

@@ -4,7 +4,8 @@ use super::diagnostic::{Diagnostic, Findings, Problem};
 use super::implication::Logic;
 use super::set::{Origin, PolicySet};
 use super::source::{Place, word};
-use super::{Action, AllOf, Comparison, Mode, Policy, Predicate, Test, Threshold};
+use super::{Action, AllOf, Comparison, DaemonTarget, Mode, Policy, Predicate, Test, Threshold};
+use crate::daemon::Address;
 use crate::field::{Dimension, Field, Kind, Scope, Source};
 use crate::units;
 
@@ -58,6 +59,34 @@ impl PolicySet {
                 unless(policy, origin),
                 "on this one the exception applies to everybody",
             );
+        }
+        found
+    }
+
+    /// Warns of daemons that policies go to and that are none of these.
+    pub fn lint_daemons(&self, known: &[Address]) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        for (policy, origin) in self.located() {
+            let Action::DaemonUrl {
+                to: DaemonTarget::List(daemons),
+            } = &policy.action
+            else {
+                continue;
+            };
+            let unknown = daemons.iter().filter(|daemon| !known.contains(daemon));
+            found.extend(unknown.map(|daemon| {
+                let problem = Problem::UnknownDaemon {
+                    policy: word(&policy.name),
+                    daemon: word(daemon),
+                };
+                let known: Vec<_> = known.iter().map(|daemon| format!("`{daemon}`")).collect();
+                Diagnostic::new(problem)
+                    .at(origin.name.clone())
+                    .help(format!(
+                        "it knows {}; a decision that goes elsewhere fails",
+                        known.join(", ")
+                    ))
+            }));
         }
         found
     }

@@ -13,6 +13,7 @@ use electrumx_warden::daemon::{
 use electrumx_warden::decision::{Outcome, Suppression};
 use electrumx_warden::poll::Clock as _;
 use electrumx_warden::sim::{Release, Server};
+use electrumx_warden::status::Status;
 use serde_json::json;
 
 /// The simulated server's daemons: its own list's first, and another.
@@ -260,4 +261,51 @@ async fn a_daemon_changed_as_often_as_it_may_be_wants_a_person() {
         });
         assert_eq!(held_back.count(), 1, "{rows:?}");
     }
+}
+
+#[tokio::test]
+async fn news_of_the_daemons_is_told_once_and_the_status_left() {
+    let (log, _guard) = Log::listen();
+    let (mut scene, script) = on_secondary(change("\"primary\"")).await;
+    let path = Status::path(&scene.journal());
+    scene.agent().keep_status(path.clone());
+    *script.heights.lock().unwrap() = vec![None, Some(1_000_000)];
+    scene.good_poll().await;
+    scene.good_poll().await;
+    let lines = log.lines();
+    let told = |lines: &[String], words: &str| lines.iter().filter(|l| l.contains(words)).count();
+    assert_eq!(
+        told(&lines, "daemon `127.0.0.1:8332`: wrong credentials"),
+        1
+    );
+    assert_eq!(told(&lines, "daemon `127.0.0.1:8332` is down"), 1);
+    assert_eq!(told(&lines, "daemon `127.0.0.1:18332` is up"), 1);
+
+    let status = Status::load(&path).unwrap().unwrap();
+    assert_eq!(status.daemons[0].is_healthy, Some(false));
+    assert_eq!(status.daemons[1].in_use, Some(true));
+    let back = &status.policies[0];
+    assert!(back.standing.is_due());
+    let held_back = back.held_back.clone();
+    assert!(
+        matches!(held_back, Some(Suppression::UnfitDaemon { .. })),
+        "{held_back:?}"
+    );
+
+    // The server does not answer: what is known stays, with its time.
+    scene.tap.play("getinfo", Trick::CutBefore);
+    scene.poll().await;
+    let silent = Status::load(&path).unwrap().unwrap();
+    assert_eq!(silent.server.polled, status.server.polled);
+    assert!(silent.at > status.at);
+
+    let elsewhere = json!({ "daemon_url": "http://u:sesame@192.0.2.1:8332/" });
+    scene.operator("daemon_url", &elsewhere);
+    scene.good_poll().await;
+    scene.good_poll().await;
+    let foreign = "`192.0.2.1:8332`, which is none of `[server.daemon]`";
+    assert_eq!(told(&log.lines(), foreign), 1);
+    // An agent that ends in good order takes it away.
+    scene.agent().run(std::future::ready(()), |_, _| {}).await;
+    assert_eq!(Status::load(&path).unwrap(), None);
 }

@@ -1,10 +1,19 @@
 //! What the agent logs on this thread, kept for a test to look at.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
+
+/// Someone listens to all threads, before anything is logged: what nobody listens to when it is
+/// logged first, may go unheard later.
+pub(crate) fn be_heard() {
+    static LISTENED: Once = Once::new();
+    LISTENED.call_once(|| {
+        tracing_subscriber::fmt().with_writer(io::sink).init();
+    });
+}
 
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
@@ -12,6 +21,7 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Listens until the guard is dropped.
     pub(crate) fn listen() -> (Self, DefaultGuard) {
+        be_heard();
         let log = Self::default();
         let lines = tracing_subscriber::fmt()
             .with_writer(log.clone())

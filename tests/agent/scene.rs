@@ -17,6 +17,7 @@ use electrumx_warden::time::Timestamp;
 use electrumx_warden::warden::{Settings, Warden};
 use serde_json::{Value, json};
 
+use crate::log::be_heard;
 use crate::tap::Tap;
 
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
@@ -79,6 +80,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// Without an agent yet.
     pub(crate) async fn new(release: Release, policies: impl Into<String>) -> Self {
+        be_heard();
         let world = World::empty(release, 1);
         let server = Arc::new(Server::start(world, Pace::Manual).await.unwrap());
         let tap = Tap::on(server.addr()).await;

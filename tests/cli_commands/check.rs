@@ -154,3 +154,29 @@ fn colour_is_for_terminals() {
     );
     assert!(!refused.out.contains('\u{1b}'));
 }
+
+#[test]
+fn the_daemons_are_read_and_compared_with_the_policies() {
+    let folder = Folder::with(&[
+        (
+            "w.toml",
+            "[server]\nrpc = \"127.0.0.1:1\"\n[server.daemon]\nurls = { file = \"daemons.txt\" }\n",
+        ),
+        (
+            "policies/p.toml",
+            "[[policy]]\nname = \"away\"\nabout = \"x\"\nscope = \"server\"\n\
+             when = { daemon_healthy = false }\n\
+             action = { daemon_url = { to = [\"10.0.0.9:8332\"] } }\ncooldown = \"1h\"\n",
+        ),
+    ]);
+    let missing = folder.run(&["check", "--config", "w.toml"]);
+    folder.write(
+        "daemons.txt",
+        b"u:sesame@10.0.0.1:8332\nu:sesame@10.0.0.2:8332\n",
+    );
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(folder.path().join("daemons.txt"), private).unwrap();
+    let read = folder.run(&["check", "--config", "w.toml"]);
+    assert!(!format!("{}{}", read.out, read.err).contains("sesame"));
+    insta::assert_snapshot!(format!("{}\n{}", missing.told(), read.told()));
+}
