@@ -163,6 +163,10 @@ fn a_real_daemon_that_stops_hangs_and_starts() {
     let busy = Failure::Busy {
         detail: "no answer within 1s".to_owned(),
     };
+    // The signal takes its time to arrive.
+    wait::until("the daemon to hang", LONG, || {
+        (probing.first() == Err(busy.clone())).then_some(())
+    });
     for _ in 0..2 {
         let round = probing.round();
         assert_eq!(round.reports[0].heard, Err(busy.clone()));
