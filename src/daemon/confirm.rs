@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Address, Watch};
+use super::{Address, Watch, Watched};
 use crate::snapshot::Server;
 use crate::time::Timestamp;
 use crate::units::format_duration;
@@ -55,7 +55,7 @@ impl Confirmation {
 pub struct Confirming {
     change: Change,
     is_named: bool,
-    /// The daemon's height when it was changed to, and its next block.
+    /// The daemon's height when `getinfo` named it, and its next block.
     height: Option<u64>,
     next: Option<(u64, Timestamp)>,
 }
@@ -97,6 +97,7 @@ impl Confirming {
         if daemon == &**to {
             if !self.is_named {
                 self.is_named = true;
+                self.height = watch.current().and_then(Watched::height);
                 return Some(Confirmation::Named { after });
             }
             return self.follow(at, server, watch);

@@ -1,4 +1,4 @@
-//! A real bitcoind on regtest, with a wallet and mining.
+//! A real bitcoind on regtest, with a wallet, mining and peers.
 //!
 //! It comes from Debian's archive, of a newer suite than the machine's own: fetched by apt-get with lists, state and
 //! cache of its own, unpacked beside it all, and started through its own dynamic loader. Nothing is installed.
@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use super::chain::hex;
 use super::port::Port;
 use super::process::Tied;
 use super::python::run;
@@ -19,14 +22,27 @@ use super::{missing, place, wait};
 const SUITE: &str = "forky";
 const PACKAGE: &str = "bitcoin-knots";
 
+const USER: &str = "user";
+const PASSWORD: &str = "secret";
+
 /// The daemon; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Bitcoind {
     process: Tied,
-    options: Vec<String>,
-    rpc: Port,
-    dir: TempDir,
+    place: Place,
+    /// Where it mines to.
     address: String,
+}
+
+/// What stays when it is stopped.
+#[derive(Debug)]
+struct Place {
+    options: Vec<String>,
+    user: String,
+    password: String,
+    rpc: Port,
+    peers: Port,
+    dir: TempDir,
 }
 
 impl Bitcoind {
@@ -37,7 +53,12 @@ impl Bitcoind {
 
     /// The same with other options.
     pub(crate) fn start_with(options: &[&str]) -> Self {
-        let mut daemon = Self::launch(options);
+        Self::start_for(USER, PASSWORD, options)
+    }
+
+    /// The same for another user.
+    pub(crate) fn start_for(user: &str, password: &str, options: &[&str]) -> Self {
+        let mut daemon = Self::launch_for(user, password, options);
         daemon.wait_to_answer();
         daemon.cli(&["createwallet", "tests"]);
         daemon.address = daemon.cli(&["getnewaddress"]);
@@ -46,14 +67,21 @@ impl Bitcoind {
 
     /// Starts a daemon without a wallet, and does not wait until it answers.
     pub(crate) fn launch(options: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let rpc = Port::take();
-        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        Self::launch_for(USER, PASSWORD, options)
+    }
+
+    fn launch_for(user: &str, password: &str, options: &[&str]) -> Self {
+        let place = Place {
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            user: user.to_owned(),
+            password: password.to_owned(),
+            rpc: Port::take(),
+            peers: Port::take(),
+            dir: tempfile::tempdir().expect("a temporary folder"),
+        };
         Self {
-            process: spawn(&dir, &rpc, &options),
-            options,
-            rpc,
-            dir,
+            process: place.spawn(&[]),
+            place,
             address: String::new(),
         }
     }
@@ -81,9 +109,57 @@ impl Bitcoind {
         });
     }
 
-    /// Starts it again where it was stopped, and does not wait until it answers.
+    /// Starts it again where it was stopped, without peers, and does not wait until it answers.
     pub(crate) fn launch_again(&mut self) {
-        self.process = spawn(&self.dir, &self.rpc, &self.options);
+        self.launch_again_with(&[]);
+    }
+
+    /// The same, this time with more options.
+    pub(crate) fn launch_again_with(&mut self, more: &[&str]) {
+        self.process = self.place.spawn(more);
+    }
+
+    /// The password from the next start on.
+    pub(crate) fn set_password(&mut self, password: &str) {
+        password.clone_into(&mut self.place.password);
+    }
+
+    /// Connects it to another, and waits until that is a peer.
+    pub(crate) fn join(&self, other: &Self) {
+        for daemon in [self, other] {
+            daemon.cli(&["setnetworkactive", "true"]);
+        }
+        let before = other.peers();
+        let address = format!("127.0.0.1:{}", other.place.peers.number());
+        self.cli(&["addnode", &address, "onetry"]);
+        wait::until("the daemons to be peers", Duration::from_secs(20), || {
+            (self.peers() > 0 && other.peers() > before).then_some(())
+        });
+    }
+
+    /// Cuts it off from its peers.
+    pub(crate) fn part(&self) {
+        self.cli(&["setnetworkactive", "false"]);
+        wait::until("the daemon to be alone", Duration::from_secs(20), || {
+            (self.peers() == 0).then_some(())
+        });
+    }
+
+    fn peers(&self) -> u32 {
+        let count = self.cli(&["getconnectioncount"]);
+        count.parse().expect("a number of peers")
+    }
+
+    /// How many times `text` is in what it has said, over all starts.
+    pub(crate) fn said(&self, text: &str) -> usize {
+        self.process.log().matches(text).count()
+    }
+
+    /// Waits until it has every block up to a height.
+    pub(crate) fn wait_for_height(&self, height: u32) {
+        wait::until("the daemon's height", Duration::from_secs(20), || {
+            (self.height() == height).then_some(())
+        });
     }
 
     /// Sends it a signal: `TERM`, `STOP`, `CONT`.
@@ -99,7 +175,14 @@ impl Bitcoind {
 
     /// The URL for `DAEMON_URL`, credentials included.
     pub(crate) fn url(&self) -> String {
-        format!("http://user:secret@127.0.0.1:{}", self.rpc.number())
+        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let (user, password) = (encoded(&self.place.user), encoded(&self.place.password));
+        format!("http://{user}:{password}@{}", self.shown())
+    }
+
+    /// Host and port.
+    pub(crate) fn shown(&self) -> String {
+        format!("127.0.0.1:{}", self.place.rpc.number())
     }
 
     /// Mines `count` blocks to the wallet.
@@ -128,28 +211,50 @@ impl Bitcoind {
         let mut command = Command::new(loader);
         command
             .args(first)
-            .args(common_options(&self.dir, &self.rpc))
+            .args(self.place.common_options())
+            .arg(format!("-rpcuser={}", self.place.user))
+            .arg(format!("-rpcpassword={}", self.place.password))
             .args(args);
         command
     }
 }
 
-fn spawn(dir: &TempDir, rpc: &Port, options: &[String]) -> Tied {
-    let (loader, mut args) = program("bitcoind");
-    args.extend(common_options(dir, rpc));
-    args.extend(["-listen=0", "-dnsseed=0", "-fallbackfee=0.0001"].map(str::to_owned));
-    args.extend_from_slice(options);
-    Tied::start(&loader, args, &dir.path().join("bitcoind.log"), |_| {})
+impl Place {
+    fn spawn(&self, more: &[&str]) -> Tied {
+        let (loader, mut args) = program("bitcoind");
+        args.extend(self.common_options());
+        args.push(format!("-rpcauth={}", rpcauth(&self.user, &self.password)));
+        args.push(format!("-bind=127.0.0.1:{}", self.peers.number()));
+        // Nobody is a peer who was not told to be.
+        args.extend(["-listen=1", "-listenonion=0", "-connect=0", "-dnsseed=0"].map(str::to_owned));
+        args.push("-fallbackfee=0.0001".to_owned());
+        args.extend_from_slice(&self.options);
+        args.extend(more.iter().map(|&option| option.to_owned()));
+        Tied::start(&loader, args, &self.dir.path().join("bitcoind.log"), |_| {})
+    }
+
+    fn common_options(&self) -> [String; 3] {
+        [
+            "-regtest".to_owned(),
+            format!("-datadir={}", self.dir.path().display()),
+            format!("-rpcport={}", self.rpc.number()),
+        ]
+    }
 }
 
-fn common_options(dir: &TempDir, rpc: &Port) -> Vec<String> {
-    vec![
-        "-regtest".to_owned(),
-        format!("-datadir={}", dir.path().display()),
-        format!("-rpcport={}", rpc.number()),
-        "-rpcuser=user".to_owned(),
-        "-rpcpassword=secret".to_owned(),
-    ]
+/// User, salt and hash: unlike `rpcpassword` this allows for a colon.
+fn rpcauth(user: &str, password: &str) -> String {
+    const SALT: &str = "5a17";
+    let padded = |filler: u8| {
+        let mut block = [filler; 64];
+        for (byte, salt) in block.iter_mut().zip(SALT.bytes()) {
+            *byte ^= salt;
+        }
+        Sha256::new().chain_update(block)
+    };
+    let inner = padded(0x36).chain_update(password).finalize();
+    let hash = padded(0x5c).chain_update(inner).finalize();
+    format!("{user}:{SALT}${}", hex(&hash))
 }
 
 /// The loader and the arguments that make it run one of the package's programs.

@@ -80,6 +80,13 @@ impl Client {
             .expect("a header")
     }
 
+    /// A block's header as the server's index has it, in hexadecimal.
+    pub(crate) fn header(&mut self, height: u32) -> String {
+        let header = self.lines.call("blockchain.block.header", &json!([height]));
+        let header = header.expect("a header");
+        header.as_str().expect("in hexadecimal").to_owned()
+    }
+
     /// Subscribes to `count` script hashes that nobody uses. Gives how many the server granted before it closed.
     pub(crate) fn subscribe_scripts(&mut self, count: usize) -> usize {
         let calls = (0..count).map(|n| {

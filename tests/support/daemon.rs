@@ -262,6 +262,17 @@ impl State {
         json!({ "result": result, "error": error, "id": call["id"] })
     }
 
+    fn chain_info(&self) -> Value {
+        let height = self.chain.height();
+        let tip = self.chain.at(height.into()).expect("the tip").hash();
+        // A block is worth two hashes.
+        let work = format!("{:064x}", 2 * (height + 1));
+        json!({
+            "chain": "regtest", "blocks": height, "headers": height, "bestblockhash": tip, "chainwork": work,
+            "initialblockdownload": false, "pruned": false,
+        })
+    }
+
     fn result(&self, call: &Value) -> Result<Value, (i64, &'static str)> {
         match self.mood {
             Mood::WarmingUp => return Err((-28, "Verifying blocks")),
@@ -274,6 +285,7 @@ impl State {
         let index = |name: &str| json!({ name: { "synced": true, "best_block_height": self.chain.height() } });
         match call["method"].as_str().unwrap_or_default() {
             "getblockcount" => Ok(json!(self.chain.height())),
+            "getblockchaininfo" => Ok(self.chain_info()),
             "getblockhash" => {
                 let height = call["params"][0]
                     .as_u64()

@@ -1,7 +1,9 @@
 //! A running `ElectrumX` of a real release, with ports, database and log of its own.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -86,39 +88,59 @@ impl Setup {
 
     fn spawn(&self, dir: &TempDir, rpc: &Port, tcp: &Port) -> Tied {
         let environment = self.release.environment();
-        let database = dir.path().join("db");
-        std::fs::create_dir_all(&database).expect("make the database folder");
+        std::fs::create_dir_all(database(dir)).expect("make the database folder");
+        let variables = self.variables(dir, rpc, tcp);
+        write_environment(&environment_path(dir), &variables);
         // 1.16.0 installs its script without the permission to run it.
         let (python, script) = (
             environment.join("bin/python"),
             environment.join("bin/electrumx_server"),
         );
         Tied::start(&python, [script], &log_path(dir), |command| {
-            command
-                .env_clear()
-                .env("PATH", "/usr/bin:/bin")
-                .env("COIN", self.release.coin())
-                .env("NET", "regtest")
-                .env("DB_ENGINE", "leveldb")
-                .env("DB_DIRECTORY", database)
-                .env("DAEMON_URL", self.daemons.join(","))
-                .env(
-                    "SERVICES",
-                    format!(
-                        "tcp://{}:{},rpc://127.0.0.1:{}",
-                        self.interfaces,
-                        tcp.number(),
-                        rpc.number()
-                    ),
-                )
-                .env("ALLOW_ROOT", "1")
-                .env("PEER_DISCOVERY", "")
-                .env("PEER_ANNOUNCE", "")
-                .env("DAEMON_POLL_INTERVAL_BLOCKS", "250")
-                .env("DAEMON_POLL_INTERVAL_MEMPOOL", "250")
-                .envs(self.env.iter().map(|(name, value)| (name, value)));
+            command.env_clear().envs(variables);
         })
     }
+
+    fn variables(&self, dir: &TempDir, rpc: &Port, tcp: &Port) -> Vec<(String, String)> {
+        let (rpc, tcp) = (rpc.number(), tcp.number());
+        let (daemons, interfaces) = (self.daemons.join(","), self.interfaces);
+        let database = database(dir).display().to_string();
+        let services = format!("tcp://{interfaces}:{tcp},rpc://127.0.0.1:{rpc}");
+        let own = [
+            ("PATH", "/usr/bin:/bin"),
+            ("COIN", self.release.coin()),
+            ("NET", "regtest"),
+            ("DB_ENGINE", "leveldb"),
+            ("DB_DIRECTORY", &database),
+            ("DAEMON_URL", &daemons),
+            ("SERVICES", &services),
+            ("ALLOW_ROOT", "1"),
+            ("PEER_DISCOVERY", ""),
+            ("PEER_ANNOUNCE", ""),
+            ("DAEMON_POLL_INTERVAL_BLOCKS", "250"),
+            ("DAEMON_POLL_INTERVAL_MEMPOOL", "250"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        own.into_iter().chain(self.env.iter().cloned()).collect()
+    }
+}
+
+fn database(dir: &TempDir) -> PathBuf {
+    dir.path().join("db")
+}
+
+fn environment_path(dir: &TempDir) -> PathBuf {
+    dir.path().join("electrumx.conf")
+}
+
+/// As systemd's `EnvironmentFile` has it; it bears passwords.
+fn write_environment(path: &Path, variables: &[(String, String)]) {
+    let lines = variables
+        .iter()
+        .map(|(name, value)| format!("{name}='{value}'\n"));
+    std::fs::write(path, lines.collect::<String>()).expect("write the environment");
+    let owner_only = Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, owner_only).expect("keep the environment to oneself");
 }
 
 fn log_path(dir: &TempDir) -> PathBuf {
@@ -148,6 +170,11 @@ impl ElectrumX {
 
     pub(crate) fn tcp_port(&self) -> u16 {
         self.tcp.number()
+    }
+
+    /// The file with its environment.
+    pub(crate) fn environment(&self) -> PathBuf {
+        environment_path(&self.dir)
     }
 
     /// A new `LocalRPC` connection.

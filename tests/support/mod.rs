@@ -16,6 +16,7 @@ pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod rpc;
+pub(crate) mod secret;
 pub(crate) mod wait;
 pub(crate) mod warden;
 

@@ -88,15 +88,20 @@ pub(crate) struct Agent {
 impl Agent {
     /// Polls the server whose RPC listens at `port` every second and enforces `policies`.
     pub(crate) fn start(port: u16, policies: &Path) -> Self {
-        Self::start_with(port, policies, &[])
+        Self::start_with(port, policies, "", &[])
     }
 
-    /// The same, with environment variables.
-    pub(crate) fn start_with(port: u16, policies: &Path, env: &[(&str, String)]) -> Self {
+    /// The same, with more tables in its configuration, and with environment variables.
+    pub(crate) fn start_with(
+        port: u16,
+        policies: &Path,
+        more: &str,
+        env: &[(&str, String)],
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let config = format!(
             "mode = \"enforce\"\n[server]\nrpc = \"127.0.0.1:{port}\"\ninterval = \"1s\"\n\
-             [policies]\npaths = ['{}']\n[journal]\npath = \"journal.sqlite\"\n",
+             [policies]\npaths = ['{}']\n[journal]\npath = \"journal.sqlite\"\n{more}",
             policies.display()
         );
         fs::write(dir.path().join("warden.toml"), config).expect("write the configuration");
@@ -122,6 +127,11 @@ impl Agent {
     /// Asks it to end by SIGTERM, and gives the code with which it does so within `limit`.
     pub(crate) fn terminate(&mut self, limit: Duration) -> i32 {
         self.process.signal("TERM");
+        self.code_within(limit)
+    }
+
+    /// The code with which it ends by itself within `limit`.
+    pub(crate) fn code_within(&mut self, limit: Duration) -> i32 {
         self.process.code_within(limit)
     }
 
@@ -161,6 +171,19 @@ impl Agent {
         ]);
         assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
         shown
+    }
+
+    /// All that it has written, by name: its files, and what the `journal` command makes of the journal.
+    pub(crate) fn written(&self) -> Vec<(String, Vec<u8>)> {
+        let mut written = self.files();
+        for name in ["log", "journal.sqlite"] {
+            assert!(written.iter().any(|(file, _)| file == name), "{name}");
+        }
+        for format in ["text", "json"] {
+            let shown = self.journal_as(format).stdout;
+            written.push((format!("journal as {format}"), shown.into_bytes()));
+        }
+        written
     }
 
     /// Every file that it has written or was given, by name.

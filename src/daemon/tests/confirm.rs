@@ -48,6 +48,17 @@ fn a_change_is_named_and_then_followed() {
 }
 
 #[test]
+fn a_block_that_comes_right_after_the_naming_is_the_next_one() {
+    let (mut stage, mut confirming) = changed();
+    stage.server.daemon = Some(PRIMARY.into());
+    next(&mut stage, &mut confirming, TIP);
+    let height = TIP + 1;
+    stage.server.daemon_height = Some(height);
+    let followed = Some(Confirmation::Followed { height });
+    assert_eq!(next(&mut stage, &mut confirming, height), followed);
+}
+
+#[test]
 fn a_change_that_getinfo_does_not_show_within_a_minute_has_failed() {
     let (mut stage, mut confirming) = changed();
     for _ in 0..5 {
