@@ -4,9 +4,8 @@
 //! It decides nothing itself: the core does, and [`crate::act`] carries it out.
 
 mod daemons;
+mod lists;
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize as _;
@@ -14,22 +13,19 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::act::{Actor, Carried, Done};
-use crate::decision::{Outcome, Suppression};
+use crate::decision::Outcome;
 use crate::escape;
 use crate::history::Continuity;
 use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
-use crate::limits::{Cooldown, Ruling, Verdict};
-use crate::policy::reading::unreadable;
-use crate::policy::{ActionKind, ListId, Mode, read_list};
+use crate::limits::Cooldown;
+use crate::policy::Mode;
 use crate::poll::{Clock, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::warden::{Judgement, Warden};
 pub use daemons::Rounds;
-use daemons::{Confirmed, KeptStatus, Told};
-
-/// Of the mistakes in a list file so many are told.
-const MISTAKES_MAX: usize = 5;
+use daemons::{Confirmed, KeptStatus, Told, tell_used_up};
+use lists::WatchedLists;
 
 /// What the loop is configured with.
 #[derive(Clone, Debug)]
@@ -64,25 +60,8 @@ pub struct Agent {
     told: Vec<Told>,
     /// The daemon in use, if it is none of the configuration's.
     foreign: Option<String>,
-    lists: Vec<WatchedList>,
+    lists: WatchedLists,
     untracked: u64,
-}
-
-/// A list file as it was when it was read last.
-struct WatchedList {
-    id: ListId,
-    path: PathBuf,
-    stamp: Option<Stamp>,
-}
-
-/// What changes when a file does, in one way or another: some file systems tell times to the second
-/// only, and some programs set them back. Times are seconds and nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// What came of a poll.
@@ -125,7 +104,7 @@ impl Agent {
         warden.restore(limits.unwrap_or_default(), cooldowns);
         let mut actor = Actor::default();
         actor.restore(log_runs);
-        let lists = watch_lists(&warden);
+        let lists = WatchedLists::of(warden.policies());
         Ok(Self {
             warden,
             client,
@@ -441,78 +420,10 @@ impl Agent {
                 .maintain(self.clock.now(), &self.options.retention);
             self.note_journal(result.map(drop));
         }
-        self.reload_lists();
-    }
-
-    /// Reads list files again that have changed. A list that cannot be read stays as it was.
-    fn reload_lists(&mut self) {
-        for list in &mut self.lists {
-            let stamp = Stamp::of(&list.path);
-            if stamp == list.stamp {
-                continue;
-            }
-            list.stamp = stamp;
-            let path = list.path.display();
-            let read = read_list(&list.path).map_err(|error| vec![unreadable(&list.path, &error)]);
-            let policies = self.warden.policies_mut();
-            match read.and_then(|text| policies.reload_list(list.id, text)) {
-                Ok(()) => info!("read the list `{path}` again"),
-                Err(diagnostics) => {
-                    let mistakes = diagnostics.len();
-                    for diagnostic in diagnostics.iter().take(MISTAKES_MAX) {
-                        warn!("the list `{path}` stays as it was: {diagnostic}");
-                    }
-                    if mistakes > MISTAKES_MAX {
-                        warn!("the list `{path}` has {mistakes} mistakes");
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A daemon that is changed as often as it may be is no matter for policies any more.
-fn tell_used_up(ruling: &Ruling) {
-    let decision = &ruling.decision;
-    if let Verdict::Suppressed {
-        by: Suppression::PolicyLimit { until } | Suppression::ActionLimit { until },
-        is_repeat: false,
-    } = ruling.verdict
-        && ruling.mode == Mode::Enforce
-        && decision.action.kind() == ActionKind::DaemonUrl
-    {
-        error!(
-            policy = &*decision.policy,
-            "the daemon was changed as often as it may be: it stays as it is until {until}; a \
-             person must look at the daemons and at the policies that change them"
-        );
+        self.lists.reload(self.warden.policies_mut());
     }
 }
 
 fn saved_limits(warden: &Warden) -> serde_json::Value {
     serde_json::to_value(warden.saved_limits()).unwrap_or_default()
-}
-
-fn watch_lists(warden: &Warden) -> Vec<WatchedList> {
-    let files = warden.policies().list_files().iter();
-    files
-        .map(|file| WatchedList {
-            id: file.id,
-            path: file.path.clone(),
-            stamp: Stamp::of(&file.path),
-        })
-        .collect()
-}
-
-impl Stamp {
-    /// `None` if there is no such file.
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            inode: metadata.ino(),
-            len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
 }

@@ -7,10 +7,11 @@ use tracing::{error, info, warn};
 use super::{Agent, saved_limits};
 use crate::act::Carried;
 use crate::daemon::{Change, Confirmation, Daemons, Round};
-use crate::decision::Outcome;
+use crate::decision::{Outcome, Suppression};
 use crate::escape;
 use crate::journal::{DecisionId, StateChange};
-use crate::policy::ActionKind;
+use crate::limits::{Ruling, Verdict};
+use crate::policy::{ActionKind, Mode};
 use crate::probe::Watching;
 use crate::status::Status;
 use crate::units::format_duration;
@@ -194,5 +195,23 @@ impl Agent {
         let changes = [StateChange::Limits(saved_limits(&self.warden))];
         let amended = self.journal.amend(id, outcome, &changes);
         self.note_journal(amended);
+    }
+}
+
+/// A daemon that is changed as often as it may be is no matter for policies any more.
+pub(super) fn tell_used_up(ruling: &Ruling) {
+    let decision = &ruling.decision;
+    if let Verdict::Suppressed {
+        by: Suppression::PolicyLimit { until } | Suppression::ActionLimit { until },
+        is_repeat: false,
+    } = ruling.verdict
+        && ruling.mode == Mode::Enforce
+        && decision.action.kind() == ActionKind::DaemonUrl
+    {
+        error!(
+            policy = &*decision.policy,
+            "the daemon was changed as often as it may be: it stays as it is until {until}; a \
+             person must look at the daemons and at the policies that change them"
+        );
     }
 }

@@ -1,18 +1,17 @@
 //! From targets that have held for long enough to decisions with evidence and members.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::compile::{Compiled, How, Table};
+use super::compile::{Compiled, How};
+use super::evidence::saw;
 use super::hold::Held;
-use super::population::Population;
 use super::protection::Guard;
 use super::select::Facts;
 use super::{DECISIONS_MAX, Engine, Evaluation, Proposal};
 use crate::daemon::Address;
 use crate::decision::{Decision, Epoch, Evidence, Peer, Seen, SessionRef, Suppression, Target};
-use crate::field::{Dimension, Field, Kind, Scope};
+use crate::field::{Dimension, Field, Scope};
 use crate::history::History;
 use crate::policy::{
     Action, ActionKind, AllOf, Comparison, Condition, Policy, PolicySet, Predicate, Test, Threshold,
@@ -402,68 +401,6 @@ pub(super) fn facts<'a>(
         snapshot,
         scope: policy.scope,
         include_private: policy.include_private,
-    }
-}
-
-/// What each test of a table saw, in the policy's order.
-pub(super) fn saw(
-    tests: &[Test],
-    table: &Table,
-    facts: &Facts<'_>,
-    slot: u32,
-    population: &mut Population,
-) -> Vec<Evidence> {
-    let mut evidence: Vec<(usize, Evidence)> = table
-        .probes
-        .iter()
-        .map(|probe| {
-            let test = &tests[probe.test];
-            let (seen, threshold) = match probe.how {
-                How::Compare {
-                    column, threshold, ..
-                } => (
-                    Seen::Number(facts.history.column(column).of(slot)),
-                    Some(facts.threshold(column, threshold, population)),
-                ),
-                How::Is { column, .. } => {
-                    let value = facts.history.column(column).of(slot);
-                    let seen = if value.is_nan() {
-                        Seen::Number(value)
-                    } else {
-                        Seen::Flag(value > 0.0)
-                    };
-                    (seen, None)
-                }
-                How::Verdict { field, .. } | How::Direct { field, .. } => {
-                    (Seen::Text(shown(facts, field, slot)), None)
-                }
-            };
-            let dimension = match test.field.info().kind {
-                Kind::Number(dimension) => Some(dimension),
-                _ => None,
-            };
-            let evidence = Evidence {
-                field: test.field_written.clone(),
-                test: test.written.clone(),
-                seen,
-                threshold,
-                dimension,
-            };
-            (probe.test, evidence)
-        })
-        .collect();
-    evidence.sort_by_key(|&(test, _)| test);
-    evidence.into_iter().map(|(_, evidence)| evidence).collect()
-}
-
-fn shown(facts: &Facts<'_>, field: Field, slot: u32) -> Arc<str> {
-    match (field, facts.scope) {
-        (Field::Address, Scope::Session) => match facts.history.session(slot).peer.0 {
-            Some(peer) => peer.ip().to_string().into(),
-            None => "unknown".into(),
-        },
-        (Field::Address, scope) => facts.history.target(scope, slot).to_string().into(),
-        _ => facts.text(field, slot).unwrap_or_default().into(),
     }
 }
 

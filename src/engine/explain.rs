@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::compile::Table;
-use super::decide::{facts, saw};
+use super::decide::facts;
+use super::evidence::saw;
 use super::select::Unknown;
 use crate::decision::{Evidence, Seen};
 use crate::field::{Dimension, Scope};

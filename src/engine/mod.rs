@@ -5,6 +5,7 @@
 
 mod compile;
 mod decide;
+mod evidence;
 mod explain;
 mod hold;
 mod population;
