@@ -13,6 +13,7 @@ use crate::agent::{Agent, AgentOptions, Tick};
 use crate::decision::{Evidence, Outcome};
 use crate::engine::Pending;
 use crate::escape;
+use crate::field::Source;
 use crate::journal::{Journal, Retention};
 use crate::policy::{Action, Mode, PolicySet, shipped};
 use crate::poll::SteadyClock;
@@ -219,6 +220,8 @@ fn unjudged(agent: &Agent, args: &Args) -> Vec<Unjudged> {
             field: test.field_written.to_string(),
             why: if capabilities.is_some_and(|server| !server.gives(test.field)) {
                 "this server does not give it".to_owned()
+            } else if test.field.info().source == Source::Probes {
+                "only `run` and `daemons` probe the daemons, with `[server.daemon]`".to_owned()
             } else if test.field.info().windowed {
                 format!(
                     "its window is {}, these samples span {}; take more, or let them be further apart",
