@@ -342,6 +342,13 @@ impl Watch {
         if current == Some(index) {
             return unfit(format!("the server uses `{address}` already"));
         }
+        // By itself it goes to none but its own: somebody sent it there, and the chains cannot be
+        // compared.
+        if let Some(daemon) = self.server.daemon.as_deref().filter(|_| current.is_none()) {
+            return unfit(format!(
+                "the server uses `{daemon}`, which is none of the daemons in `[server.daemon]`"
+            ));
+        }
         let Some(chain) = daemon.chain.as_ref().filter(|_| daemon.is_healthy()) else {
             let state = daemon.state.as_ref().map_or("unknown", State::name);
             let state = match daemon.health.up() {
