@@ -1,13 +1,26 @@
 //! The chains of all daemons, compared: who is behind, on a fork, on another chain.
 //!
 //! The truth is the chain with the most work among those that share the anchor: a block well below
-//! the tips that the daemon in use had when it was looked at first, and that moves up with it. A
-//! daemon without that block is on another chain, whatever its work.
+//! the tips that the daemon in use had when it was looked at first, and that moves up with the most
+//! work. A daemon without that block is on another chain, whatever its work.
+//!
+//! A block takes its time from one daemon to the next, and of two at once either may win: nobody is
+//! behind or has lost for what the others have had for less than a minute.
+
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::report::anchor_height;
-use super::{BlockHash, Chain, Report, State};
+use super::{BlockHash, Chain, Report, Round, State, Work};
+use crate::time::Timestamp;
+
+/// Within this time a block has reached every daemon that does well.
+const SPREAD: Duration = Duration::from_secs(60);
+
+/// With an interval of a second between rounds there are so many of them in that time.
+const ROUNDS_MAX: usize = 64;
 
 /// A block that every daemon must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,23 +44,27 @@ impl Anchor {
             .iter()
             .all(|chain| chain.is_some_and(|c| !c.is_initial_download))
         {
-            let agreed = Self::agreed(chains.iter().flatten());
+            let agreed = Self::agreed(chains.iter().flatten().copied());
             if agreed.is_some() {
                 return agreed;
             }
         }
-        let is_own = |chain: &Chain| match &before {
-            Some(anchor) => anchor.is_on(chain) == Some(true),
-            None => chain_name.is_none_or(|name| *chain.name == *name),
+        let known = |chain: &&Chain| {
+            !chain.is_initial_download && chain_name.is_none_or(|name| *chain.name == *name)
         };
-        let known = |chain: &&&Chain| !chain.is_initial_download && is_own(chain);
-        let current = current.and_then(|index| chains[index]);
-        let next = match current.as_ref().filter(known) {
-            Some(chain) => Self::below(chain, chain.height),
-            None => Self::agreed(chains.iter().flatten().filter(known)),
+        let in_use = current.and_then(|index| *chains.get(index)?).filter(known);
+        let in_use = in_use.and_then(|chain| Self::below(chain, chain.height));
+        let Some(before) = before else {
+            // The daemon in use says which chain it is; without one, all of them or nobody.
+            return in_use.or_else(|| Self::agreed(chains.iter().flatten().copied().filter(known)));
         };
-        let is_higher = |next: &Self| before.as_ref().is_none_or(|a| next.height > a.height);
-        next.filter(is_higher).or(before)
+        if before.is_lost(chains) {
+            return in_use.or(Some(before));
+        }
+        let best = most_work(chains, current, |chain| before.is_on(chain) == Some(true));
+        let next = best.and_then(|chain| Self::below(chain, chain.height));
+        next.filter(|next| next.height > before.height)
+            .or(Some(before))
     }
 
     fn below(chain: &Chain, tip: u64) -> Option<Self> {
@@ -60,7 +77,7 @@ impl Anchor {
     }
 
     /// What all of them have, if they do.
-    fn agreed<'a>(chains: impl Iterator<Item = &'a &'a Chain> + Clone) -> Option<Self> {
+    fn agreed<'a>(chains: impl Iterator<Item = &'a Chain> + Clone) -> Option<Self> {
         let lowest = chains.clone().map(|chain| chain.height).min()?;
         let mut anchors = chains.map(|chain| Self::below(chain, lowest));
         let first = anchors.next()??;
@@ -69,12 +86,73 @@ impl Anchor {
             .then_some(first)
     }
 
-    /// Whether a chain has this block; `None` if it is too short to tell.
+    /// Whether a chain has this block; `None` if it is too short to tell, or was not asked.
     fn is_on(&self, chain: &Chain) -> Option<bool> {
         if chain.name != self.chain {
             return Some(false);
         }
-        (chain.height >= self.height).then(|| chain.hash(self.height) == Some(self.hash))
+        chain.hash(self.height).map(|hash| hash == self.hash)
+    }
+
+    /// Whether all chains have moved on so far that none was asked for this block.
+    fn is_lost(&self, chains: &[Option<&Chain>]) -> bool {
+        let is_own = |chain: &&&Chain| chain.name == self.chain && !chain.hashes.is_empty();
+        let own = || chains.iter().flatten().filter(is_own);
+        own().any(|chain| chain.height >= self.height)
+            && own().all(|chain| self.is_on(chain).is_none())
+    }
+}
+
+/// Of those that qualify the one with the most work; of equals the one in use, then the first.
+fn most_work<'a>(
+    chains: &[Option<&'a Chain>],
+    current: Option<usize>,
+    qualifies: impl Fn(&Chain) -> bool,
+) -> Option<&'a Chain> {
+    let heard = chains.iter().enumerate();
+    let heard = heard.filter_map(|(index, chain)| Some((index, (*chain)?)));
+    heard
+        .filter(|(_, chain)| !chain.is_initial_download && qualifies(chain))
+        .max_by_key(|&(index, chain)| {
+            let rank = (Some(index) == current, std::cmp::Reverse(index));
+            (chain.work, rank)
+        })
+        .map(|(_, chain)| chain)
+}
+
+/// What the best chain had a minute ago, as far as it was looked at for so long.
+#[derive(Debug, Default)]
+pub(super) struct Spread {
+    /// The first was the best a minute ago or longer; those after it came since.
+    bests: VecDeque<(Timestamp, Mark)>,
+}
+
+/// How far a chain is.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    height: u64,
+    work: Work,
+}
+
+impl Spread {
+    /// What every daemon that does well must have by now.
+    fn settled(&mut self, best: &Chain, at: Timestamp) -> Mark {
+        let Chain { height, work, .. } = *best;
+        // The clock may have gone back.
+        while self.bests.back().is_some_and(|&(then, _)| then > at) {
+            self.bests.pop_back();
+        }
+        self.bests.push_back((at, Mark { height, work }));
+        let is_old = |&(then, _): &(Timestamp, Mark)| at.since(then) >= SPREAD;
+        while self.bests.len() > ROUNDS_MAX || self.bests.get(1).is_some_and(is_old) {
+            self.bests.pop_front();
+        }
+        // Who had more may have gone.
+        let (_, then) = self.bests[0];
+        Mark {
+            height: then.height.min(height),
+            work: then.work.min(work),
+        }
     }
 }
 
@@ -88,71 +166,58 @@ pub(super) struct Needs<'a> {
 
 /// The state of each daemon.
 pub(super) fn states(
-    reports: &[Report],
+    round: &Round,
     anchor: Option<&Anchor>,
+    spread: &mut Spread,
     current: Option<usize>,
     needs: &Needs<'_>,
 ) -> Vec<State> {
-    let chains: Vec<_> = reports
-        .iter()
-        .map(|report| report.heard.as_ref().ok())
-        .collect();
-    let best = best(&chains, anchor, current, needs);
+    let chains: Vec<_> = round.chains().collect();
+    let qualifies =
+        |chain: &Chain| anchor.is_some_and(|a| a.is_on(chain) == Some(true)) && needs.names(chain);
+    let best = most_work(&chains, current, qualifies);
+    let best = best.map(|chain| (chain, spread.settled(chain, round.at)));
     let state = |report: &Report| match &report.heard {
         Err(failure) => failure.into(),
         Ok(chain) => state(chain, anchor, best, needs),
     };
-    reports.iter().map(state).collect()
+    round.reports.iter().map(state).collect()
 }
 
-/// Of those on the right chain the one with the most work; of equals the one in use, then the first.
-fn best<'a>(
-    chains: &[Option<&'a Chain>],
+impl Needs<'_> {
+    fn names(&self, chain: &Chain) -> bool {
+        self.chain_name.is_none_or(|name| *chain.name == *name)
+    }
+}
+
+fn state(
+    chain: &Chain,
     anchor: Option<&Anchor>,
-    current: Option<usize>,
+    best: Option<(&Chain, Mark)>,
     needs: &Needs<'_>,
-) -> Option<&'a Chain> {
-    let candidates = chains.iter().enumerate().filter_map(|(index, chain)| {
-        let chain = (*chain)?;
-        let is_on = anchor?.is_on(chain) == Some(true) && is_named(chain, needs);
-        (is_on && !chain.is_initial_download).then_some((index, chain))
-    });
-    candidates
-        .max_by_key(|&(index, chain)| {
-            let rank = (Some(index) == current, std::cmp::Reverse(index));
-            (chain.work, rank)
-        })
-        .map(|(_, chain)| chain)
-}
-
-fn is_named(chain: &Chain, needs: &Needs<'_>) -> bool {
-    needs.chain_name.is_none_or(|name| *chain.name == *name)
-}
-
-fn state(chain: &Chain, anchor: Option<&Anchor>, best: Option<&Chain>, needs: &Needs<'_>) -> State {
-    if !is_named(chain, needs) {
+) -> State {
+    if !needs.names(chain) {
         return State::OtherChain;
     }
     if chain.is_initial_download {
         let blocks_left = chain.headers.saturating_sub(chain.height);
         return State::InitialDownload { blocks_left };
     }
-    let Some((anchor, best)) = anchor.zip(best) else {
+    let Some((anchor, (best, settled))) = anchor.zip(best) else {
         return State::OtherChain;
     };
     let is_ancestor = best.hash(chain.height) == Some(chain.tip);
     match anchor.is_on(chain) {
         Some(false) => return State::OtherChain,
-        // Too short for the anchor, and yet not a part of the best chain.
+        // It cannot be told by the anchor, and it is not a part of the best chain.
         None if !is_ancestor => return State::OtherChain,
         _ => {}
     }
-    // With as much work on another tip neither has lost.
-    if !is_ancestor && chain.work < best.work {
+    if !is_ancestor && chain.work < settled.work {
         return State::Fork;
     }
-    let blocks = best.height.saturating_sub(chain.height);
-    if blocks > needs.behind_max {
+    if settled.height.saturating_sub(chain.height) > needs.behind_max {
+        let blocks = best.height.saturating_sub(chain.height);
         return State::Behind { blocks };
     }
     if chain.is_pruned {

@@ -91,8 +91,10 @@ impl Confirming {
         let to = &self.change.to;
         let after = at.since(self.change.at);
         let Some(daemon) = server.daemon.as_deref() else {
-            let detail = "this release's getinfo does not name its daemon".to_owned();
-            return Some(Confirmation::Failed { detail });
+            let is_over = !self.is_named && after >= WITHIN;
+            return is_over.then(|| Confirmation::Failed {
+                detail: "getinfo does not name the daemon".to_owned(),
+            });
         };
         if daemon == &**to {
             if !self.is_named {
@@ -121,7 +123,12 @@ impl Confirming {
             self.next = Some((heard, at));
         }
         let (height, since) = self.next?;
-        if server.daemon_height.is_some_and(|known| known >= height) {
+        // A server that starts knows of none yet.
+        let Some(known) = server.daemon_height else {
+            self.next = Some((height, at));
+            return None;
+        };
+        if known >= height {
             return Some(Confirmation::Followed { height });
         }
         let (to, deaf) = (&self.change.to, at.since(since));

@@ -106,6 +106,11 @@ const ANCHOR_DEPTH: u64 = 100;
 const ANCHOR_STEP: u64 = 100;
 
 impl Round {
+    /// The chain of each daemon that told it.
+    pub(super) fn chains(&self) -> impl Iterator<Item = Option<&Chain>> {
+        self.reports.iter().map(|report| report.heard.as_ref().ok())
+    }
+
     /// The heights below `height` whose hashes are worth comparing, in ascending order: the tips of
     /// all daemons, and two well below each. `tips` may hold what was heard of a daemon earlier.
     pub fn heights(tips: impl IntoIterator<Item = u64>, height: u64) -> Vec<u64> {

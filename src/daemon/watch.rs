@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::{Anchor, Needs, states};
+use super::compare::{Anchor, Needs, Spread, states};
 use super::{Address, BlockHash, Chain, Counts, Health, Round, State, Work, coin};
 use crate::policy::DaemonTarget;
 use crate::snapshot::Server;
@@ -50,6 +50,7 @@ pub struct Watch {
     settings: Settings,
     daemons: Vec<Watched>,
     anchor: Option<Anchor>,
+    spread: Spread,
     /// When the last round was.
     heard_at: Option<Timestamp>,
     /// The time of the snapshot that was taken in last, and what it said of the server.
@@ -162,6 +163,7 @@ impl Watch {
             daemons: addresses.map(Watched::new).collect(),
             settings,
             anchor: None,
+            spread: Spread::default(),
             heard_at: None,
             at: Timestamp::default(),
             server: Known::default(),
@@ -186,18 +188,16 @@ impl Watch {
         let current = self.current_index();
         let coin = self.server.coin.as_deref().unwrap_or_default();
         let chain_name = coin::chain_name(coin);
-        let chains: Vec<Option<&Chain>> = round
-            .reports
-            .iter()
-            .map(|report| report.heard.as_ref().ok())
-            .collect();
+        let chains: Vec<Option<&Chain>> = round.chains().collect();
         self.anchor = Anchor::after(self.anchor.take(), &chains, current, chain_name);
+        let mut spread = std::mem::take(&mut self.spread);
         let needs = Needs {
             chain_name,
             indexes: &self.indexes(),
             behind_max: self.settings.behind_max,
         };
-        let states = states(&round.reports, self.anchor.as_ref(), current, &needs);
+        let states = states(round, self.anchor.as_ref(), &mut spread, current, &needs);
+        self.spread = spread;
         for ((daemon, state), chain) in self.daemons.iter_mut().zip(states).zip(chains) {
             daemon.enter(state, round.at, self.settings.counts);
             daemon.chain = chain.cloned();
@@ -211,9 +211,9 @@ impl Watch {
         }
     }
 
-    /// After a gap no check follows another, and the chains may have moved on beyond comparison.
+    /// After a gap no check follows another. Which chain is the right one is not forgotten.
     fn forget(&mut self) {
-        self.anchor = None;
+        self.spread = Spread::default();
         for daemon in &mut self.daemons {
             *daemon = Watched::new(daemon.address.clone());
         }
@@ -346,6 +346,13 @@ impl Watch {
         let current = self.current_index();
         if current == Some(index) {
             return unfit(format!("the server uses `{address}` already"));
+        }
+        // By itself it goes to none but its own: somebody sent it there, and the chains cannot be
+        // compared.
+        if let Some(daemon) = self.server.daemon.as_deref().filter(|_| current.is_none()) {
+            return unfit(format!(
+                "the server uses `{daemon}`, which is none of the daemons in `[server.daemon]`"
+            ));
         }
         let Some(chain) = daemon.chain.as_ref().filter(|_| daemon.is_healthy()) else {
             let state = daemon.state.as_ref().map_or("unknown", State::name);

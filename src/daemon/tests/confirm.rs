@@ -96,6 +96,30 @@ fn a_server_that_does_not_hear_of_the_next_block_has_failed() {
 fn a_release_that_names_no_daemon_cannot_confirm() {
     let (mut stage, mut confirming) = changed();
     stage.server.daemon = None;
-    let unnamed = failed("this release's getinfo does not name its daemon");
+    for _ in 0..5 {
+        assert_eq!(next(&mut stage, &mut confirming, TIP), None);
+    }
+    let unnamed = failed("getinfo does not name the daemon");
     assert_eq!(next(&mut stage, &mut confirming, TIP), Some(unnamed));
+}
+
+#[test]
+fn a_server_that_says_less_for_a_while_has_not_failed() {
+    let (mut stage, mut confirming) = changed();
+    stage.server.daemon = Some(PRIMARY.into());
+    next(&mut stage, &mut confirming, TIP);
+    next(&mut stage, &mut confirming, TIP);
+    stage.server.daemon = None;
+    for _ in 0..9 {
+        assert_eq!(next(&mut stage, &mut confirming, TIP), None);
+    }
+    stage.server.daemon = Some(PRIMARY.into());
+    // It was started again, and knows no height yet.
+    stage.server.daemon_height = None;
+    for _ in 0..9 {
+        assert_eq!(next(&mut stage, &mut confirming, TIP + 1), None);
+    }
+    stage.server.daemon_height = Some(TIP + 1);
+    let followed = Confirmation::Followed { height: TIP + 1 };
+    assert_eq!(next(&mut stage, &mut confirming, TIP + 1), Some(followed));
 }

@@ -126,6 +126,13 @@ fn old_news_and_unknown_daemons_are_no_ground_to_act() {
     let why = "it is none of the daemons in `[server.daemon]`".to_owned();
     assert_eq!(route(&stage, &list), Err(why));
 
+    let mut stage = after(12, &Node::at(TIP), &Node::at(TIP));
+    stage.server.daemon = Some("10.0.0.9:8332".into());
+    stage.wait(Duration::ZERO);
+    let why =
+        "the server uses `10.0.0.9:8332`, which is none of the daemons in `[server.daemon]`".into();
+    assert_eq!(route(&stage, &DaemonTarget::Primary), Err(why));
+
     stage.watch = Watch::new(Settings::default());
     let why = "there is no `[server.daemon]`".to_owned();
     assert_eq!(route(&stage, &DaemonTarget::Primary), Err(why));

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::node::{Node, Stage};
-use crate::daemon::{Failure, Settings};
+use crate::daemon::{Failure, Round, Settings};
 
 const TIP: u64 = 800_000;
 
@@ -182,4 +182,75 @@ fn times_that_go_back_break_nothing() {
     stage.rounds(1, [&well, &well]);
     assert_eq!(stage.health(), [Some(true), Some(true)]);
     assert_eq!(stage.states(), ["healthy", "healthy"]);
+}
+
+#[test]
+fn a_block_may_take_a_minute() {
+    let mut stage = Stage::new();
+    stage.rounds(12, [&Node::at(TIP), &Node::at(TIP)]);
+    // Two blocks, and then one on the other of two that raced.
+    let (late, ahead) = (Node::at(TIP), Node::at(TIP + 2));
+    stage.rounds(6, [&late, &ahead]);
+    assert_eq!(stage.states(), ["healthy", "healthy"]);
+    stage.rounds(1, [&late, &ahead]);
+    assert_eq!(stage.states(), ["behind by 2 blocks", "healthy"]);
+    let raced = Node::forked(TIP + 2, TIP + 2, 1);
+    stage.rounds(6, [&raced, &ahead]);
+    assert_eq!(stage.states(), ["healthy", "healthy"]);
+    stage.rounds(6, [&raced, &Node::at(TIP + 3)]);
+    assert_eq!(stage.states(), ["healthy", "healthy"]);
+    stage.rounds(1, [&raced, &Node::at(TIP + 3)]);
+    assert_eq!(stage.states(), ["fork", "healthy"]);
+    assert_eq!(stage.health(), [Some(true), Some(true)]);
+}
+
+#[test]
+fn the_anchor_does_not_follow_a_daemon_in_use_that_is_losing() {
+    let mut stage = Stage::new();
+    stage.rounds(1, [&Node::at(TIP), &Node::at(TIP)]);
+    for found in 0..600 {
+        let losing = Node::forked(TIP + found / 2, TIP, 1);
+        stage.rounds(1, [&Node::at(TIP + found), &losing]);
+    }
+    assert_eq!(stage.states(), ["healthy", "other chain"]);
+}
+
+#[test]
+fn an_anchor_that_was_left_far_behind_is_set_anew() {
+    let mut stage = Stage::new();
+    stage.rounds(1, [&Node::at(TIP), &Node::at(TIP)]);
+    // It catches up with hundreds of blocks from one round to the next, while the other is down.
+    stage.rounds(1, [&Node::down(), &Node::at(TIP + 500)]);
+    stage.rounds(1, [&Node::down(), &Node::at(TIP + 1_000)]);
+    assert_eq!(stage.states()[1], "healthy");
+    // By nobody but the daemon in use, though.
+    let other = Node::forked(TIP + 2_000, TIP - 900, 1);
+    let syncing = Node {
+        is_initial_download: true,
+        ..Node::at(TIP - 2_000)
+    };
+    stage.rounds(2, [&other, &syncing]);
+    assert_eq!(stage.states()[0], "other chain");
+}
+
+#[test]
+fn a_gap_leaves_the_anchor_where_it_was() {
+    let mut stage = Stage::new();
+    stage.rounds(12, [&Node::at(TIP), &Node::at(TIP)]);
+    stage.wait(Duration::from_secs(3_600));
+    let other = Node::forked(TIP + 9, TIP - 900, 1);
+    stage.rounds(1, [&Node::at(TIP), &other]);
+    assert_eq!(stage.states(), ["healthy", "other chain"]);
+}
+
+#[test]
+fn a_round_about_fewer_daemons_says_nothing_of_the_others() {
+    let mut stage = Stage::new();
+    stage.at = stage.at + Duration::from_secs(10);
+    let round = Round {
+        at: stage.at,
+        reports: Vec::new(),
+    };
+    stage.watch.observe(stage.at, &stage.server, &[round]);
+    assert_eq!(stage.states(), ["-", "-"]);
 }

@@ -1,3 +1,4 @@
 mod daemons;
+mod false_alarms;
 mod random;
 mod world;
