@@ -10,15 +10,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use electrumx_warden::daemon::{
-    self, BlockHash, Chain, Change, Counts, Index, Report, Round, Work,
-};
+use electrumx_warden::daemon::{BlockHash, Chain, Index, Report, Round, Work};
 use electrumx_warden::decision::Epoch;
 use electrumx_warden::limits::Verdict;
 use electrumx_warden::policy::{Mode, PolicySet, Source, check};
 use electrumx_warden::snapshot::{Server, Snapshot, Span};
 use electrumx_warden::time::Timestamp;
 use electrumx_warden::warden::{Settings, Warden};
+use electrumx_warden::watch::{self, Change, Counts};
 
 const POLL_S: f64 = 60.0;
 const YEAR_POLLS: u32 = 525_960;
@@ -168,11 +167,11 @@ impl<'a> World<'a> {
     fn new(scene: &'a Scene, seed: u64) -> Self {
         let settings = Settings {
             mode: Mode::Enforce,
-            daemons: daemon::Settings {
+            daemons: watch::Settings {
                 addresses: ADDRESSES.map(Into::into).to_vec(),
                 // Probed at each poll.
                 counts: Counts { rise: 3, fall: 2 },
-                ..daemon::Settings::default()
+                ..watch::Settings::default()
             },
             ..Settings::default()
         };

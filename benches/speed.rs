@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use crowd::rules::{PATTERNS, policies};
 use crowd::{Crowd, NAMES};
-use electrumx_warden::daemon;
 use electrumx_warden::engine::{Engine, Protection};
 use electrumx_warden::history::{Bounds, History, SubnetWidths};
 use electrumx_warden::limits::{Limits, LimitsConfig};
 use electrumx_warden::policy::{Mode, PolicySet};
 use electrumx_warden::snapshot::Snapshot;
+use electrumx_warden::watch;
 use electrumx_warden::wire::{SessionsSeed, tame};
 use serde::de::DeserializeSeed;
 
@@ -127,7 +127,7 @@ impl Core {
             engine.plan().clone(),
             Bounds::default(),
             SubnetWidths::default(),
-            daemon::Settings::default(),
+            watch::Settings::default(),
         );
         Self {
             history,

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! To read it from the beginning: [`field`] has what can be tested, [`policy`] the language,
-//! [`decision`] what comes out. [`wire`] decodes replies into a [`snapshot`]; [`history`],
-//! [`engine`] and [`limits`] are the pure core, put together in [`warden`]. [`rpc`] and [`poll`]
-//! read from a server, [`act`] changes it, [`journal`] remembers, [`agent`] is the loop. [`sim`] is
-//! a server to play with, and [`cli`] the command line.
+//! [`decision`] what comes out. [`wire`] decodes replies into a [`snapshot`], and [`daemon`] has what
+//! probes hear of the server's daemons; [`watch`], [`history`], [`engine`] and [`limits`] are the
+//! pure core, put together in [`warden`]. [`rpc`], [`poll`] and [`probe`] read from servers, [`act`]
+//! changes one, [`journal`] remembers, [`agent`] is the loop. [`sim`] is a server to play with, and
+//! [`cli`] the command line.
 //!
 //! ARCHITECTURE.md in the repository has the invariants, and the reasons.
 
@@ -42,4 +43,5 @@ pub mod status;
 pub mod time;
 pub mod units;
 pub mod warden;
+pub mod watch;
 pub mod wire;

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::daemon::{Address, State, Watch, Watched};
+use crate::daemon::Address;
 use crate::decision::Suppression;
 use crate::engine::Standing;
 use crate::history::History;
 use crate::policy::Mode;
 use crate::snapshot::Snapshot;
 use crate::time::{Timestamp, rfc3339, seconds};
+use crate::watch::{State, Watch, Watched};
 
 /// A status is not larger; whatever is, is none.
 const BYTES_MAX: u64 = 1 << 20;

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::daemon::{self, Change, Confirmation, Confirming, Watch};
 use crate::decision::{Decision, Epoch, Suppression, Target};
 use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
@@ -16,6 +15,7 @@ use crate::policy::{ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
 use crate::time::Timestamp;
+use crate::watch::{self, Change, Confirmation, Confirming, Watch};
 use crate::wire::Inspection;
 
 /// What the core is configured with, beside the policies.
@@ -32,7 +32,7 @@ pub struct Settings {
     /// Budgets and breaker.
     pub limits: LimitsConfig,
     /// The server's daemons.
-    pub daemons: daemon::Settings,
+    pub daemons: watch::Settings,
 }
 
 /// What the core made of a poll.

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use super::{Agent, saved_limits};
 use crate::act::Carried;
-use crate::daemon::{Change, Confirmation, Daemons, Round};
+use crate::daemon::{Daemons, Round};
 use crate::decision::{Outcome, Suppression};
 use crate::escape;
 use crate::journal::{DecisionId, StateChange};
@@ -15,6 +15,7 @@ use crate::policy::{ActionKind, Mode};
 use crate::probe::Watching;
 use crate::status::Status;
 use crate::units::format_duration;
+use crate::watch::{Change, Confirmation};
 
 /// Where rounds of probes come from.
 pub trait Rounds: Send {

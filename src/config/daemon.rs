@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::read::{DAY, MINUTE, Section, seconds};
 use super::value::{Read, count, each, flag, path, time};
-use crate::daemon::{Address, Counts, Settings};
+use crate::daemon::Address;
 use crate::policy::reading::{Findings, Node, Table, word};
 use crate::policy::{Diagnostic, Problem};
 use crate::probe::ProbeOptions;
+use crate::watch::{Counts, Settings};
 
 /// The server's daemons, and how they are probed.
 #[derive(Clone, Debug, PartialEq, Eq)]

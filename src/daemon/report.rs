@@ -107,7 +107,7 @@ const ANCHOR_STEP: u64 = 100;
 
 impl Round {
     /// The chain of each daemon that told it.
-    pub(super) fn chains(&self) -> impl Iterator<Item = Option<&Chain>> {
+    pub(crate) fn chains(&self) -> impl Iterator<Item = Option<&Chain>> {
         self.reports.iter().map(|report| report.heard.as_ref().ok())
     }
 
@@ -129,7 +129,7 @@ impl Round {
 }
 
 /// The height well below a tip where chains are compared.
-pub(super) fn anchor_height(tip: u64) -> u64 {
+pub(crate) fn anchor_height(tip: u64) -> u64 {
     tip.saturating_sub(ANCHOR_DEPTH) / ANCHOR_STEP * ANCHOR_STEP
 }
 

@@ -3,11 +3,11 @@
 use super::compile::{How, Probe, Table};
 use super::population::Population;
 use super::verdicts::{Subject, VerdictId, Verdicts};
-use crate::daemon::Watched;
 use crate::field::{Field, Scope};
 use crate::history::{History, Numbers, transport_name};
 use crate::policy::{Comparison, PolicySet, Threshold};
 use crate::snapshot::Snapshot;
+use crate::watch::Watched;
 
 /// Numbers that are tested in one go.
 const RUN: usize = 32;

@@ -8,9 +8,9 @@ use super::numbers::{self, Numbers};
 use super::plan::{Column, ColumnId, WindowId};
 use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
-use crate::daemon::Watched;
 use crate::field::{Field, Scope, Source};
 use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
+use crate::watch::Watched;
 
 /// How a windowed field comes out of a counter.
 #[derive(Clone, Copy)]

@@ -30,10 +30,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::daemon::{Settings as DaemonSettings, Stall as BlockStall, Watch};
 use crate::field::Scope;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
+use crate::watch::{Settings as DaemonSettings, Stall as BlockStall, Watch};
 use crate::wire::Inspection;
 
 pub(crate) use columns::transport_name;

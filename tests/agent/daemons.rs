@@ -7,13 +7,12 @@ use crate::log::Log;
 use crate::scene::{Scene, SimClock, executed, policy};
 use crate::tap::Trick;
 use electrumx_warden::agent::Rounds;
-use electrumx_warden::daemon::{
-    self, BlockHash, Chain, Counts, Daemons, Failure, Report, Round, Work,
-};
+use electrumx_warden::daemon::{self, BlockHash, Chain, Daemons, Failure, Report, Round, Work};
 use electrumx_warden::decision::{Outcome, Suppression};
 use electrumx_warden::poll::Clock as _;
 use electrumx_warden::sim::{Release, Server};
 use electrumx_warden::status::Status;
+use electrumx_warden::watch::{self, Counts};
 use serde_json::json;
 
 /// The simulated server's daemons: its own list's first, and another.
@@ -74,10 +73,10 @@ fn both() -> Daemons {
 /// says.
 async fn on_secondary(policies: String) -> (Scene, Script) {
     let mut scene = Scene::new(Release::V1_20_0, policies).await;
-    scene.settings.daemons = daemon::Settings {
+    scene.settings.daemons = watch::Settings {
         addresses: [PRIMARY, SECONDARY].map(Into::into).to_vec(),
         counts: Counts { rise: 1, fall: 1 },
-        ..daemon::Settings::default()
+        ..watch::Settings::default()
     };
     let script = Script {
         heights: Arc::new(Mutex::new(vec![Some(1_000_000); 2])),

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use electrumx_warden::daemon::State;
 use electrumx_warden::decision::{Seen, Suppression};
 use electrumx_warden::engine::{Looked, Standing};
 use electrumx_warden::field::Dimension;
 use electrumx_warden::policy::{Action, DaemonTarget, Mode};
 use electrumx_warden::status::{DaemonStatus, PolicyStatus, ServerStatus, Status};
 use electrumx_warden::time::Timestamp;
+use electrumx_warden::watch::State;
 
 use crate::{Folder, Ran};
 

@@ -9,7 +9,6 @@ use comfy_table::{Cell, CellAlignment, Color};
 use super::{Source, View};
 use crate::cli::screen::Screen;
 use crate::cli::show::{BAD, DIM, GOOD, HEAD, outcome, suppression, table, text, time};
-use crate::daemon::State;
 use crate::decision::{Outcome, Seen};
 use crate::engine::Looked;
 use crate::escape;
@@ -19,6 +18,7 @@ use crate::policy::{Action, DaemonTarget, Mode};
 use crate::status::{DaemonStatus, PolicyStatus, ServerStatus, Status};
 use crate::time::Timestamp;
 use crate::units::{format, format_duration};
+use crate::watch::State;
 
 /// The server's words are cut to this many columns.
 const OUTCOME_COLUMNS: usize = 200;

@@ -6,11 +6,11 @@ mod random;
 use std::time::Duration;
 
 use super::{Engine, Evaluation, Proposal, Protection};
-use crate::daemon::Settings as DaemonSettings;
 use crate::decision::Target;
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
 use crate::policy::AddressSet;
 use crate::scene::{Scene, policies};
+use crate::watch::Settings as DaemonSettings;
 
 /// The engine over a history.
 pub(super) struct Judge {

@@ -5,10 +5,10 @@ mod naive;
 mod random;
 
 use super::{Bounds, ColumnId, Continuity, History, Plan, SubnetWidths};
-use crate::daemon::Settings as DaemonSettings;
 use crate::field::Scope;
 use crate::scene::{Scene, policies};
 use crate::snapshot::Snapshot;
+use crate::watch::Settings as DaemonSettings;
 
 /// A history that is asked for numbers.
 pub(super) struct Watch {

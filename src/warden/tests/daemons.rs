@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::world::{Fault, Trouble, World};
-use crate::daemon::Confirmation;
-use crate::daemon::tests::node::{PRIMARY, SECONDARY};
+use crate::watch::Confirmation;
+use crate::watch::tests::node::{PRIMARY, SECONDARY};
 
 const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)

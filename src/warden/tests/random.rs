@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::world::{Act, Fault, Nature, STEP, Trouble, World};
-use crate::daemon::Confirmation;
+use crate::watch::Confirmation;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -5,14 +5,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::daemon::tests::node::{Node, Probes};
-use crate::daemon::{Address, Change, Confirmation, Failure, Round, Settings as DaemonSettings};
+use crate::daemon::{Address, Failure, Round};
 use crate::decision::{Decision, Epoch};
 use crate::limits::Verdict;
 use crate::policy::{Action, Mode, PolicySet, shipped};
 use crate::snapshot::{Server, Snapshot, Span, Uptime};
 use crate::time::Timestamp;
 use crate::warden::{Judgement, Settings, Warden};
+use crate::watch::tests::node::{Node, Probes};
+use crate::watch::{Change, Confirmation, Settings as DaemonSettings};
 
 /// From one poll to the next; daemons are probed as often.
 pub(super) const STEP: Duration = Duration::from_secs(10);

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::node::{Node, Stage};
-use crate::daemon::{Failure, Round, Settings};
+use crate::daemon::{Failure, Round};
+use crate::watch::Settings;
 
 const TIP: u64 = 800_000;
 
@@ -45,6 +46,13 @@ fn every_state_is_told_apart() {
                 ..Node::at(TIP - 300)
             },
             "initial download, 300 blocks left",
+        ),
+        (
+            Node {
+                is_initial_download: true,
+                ..Node::at(TIP - 300)
+            },
+            "initial download, no recent block",
         ),
         (Node::forked(TIP - 1, TIP - 3, 1), "fork"),
         (Node::forked(TIP, TIP - 500, 1), "other chain"),

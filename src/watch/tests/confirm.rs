@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::node::{Node, PRIMARY, SECONDARY, Stage};
-use crate::daemon::{Change, Confirmation, Confirming};
+use crate::watch::{Change, Confirmation, Confirming};
 
 const TIP: u64 = 800_000;
 

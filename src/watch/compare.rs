@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::report::anchor_height;
-use super::{BlockHash, Chain, Report, Round, State, Work};
+use super::State;
+use crate::daemon::{BlockHash, Chain, Report, Round, Work, anchor_height};
 use crate::time::Timestamp;
 
 /// Within this time a block has reached every daemon that does well.

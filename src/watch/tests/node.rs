@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use crate::daemon::{
-    Address, BlockHash, Chain, Failure, Index, Report, Round, Settings, State, Watch, Work,
-};
+use crate::daemon::{Address, BlockHash, Chain, Failure, Index, Report, Round, Work};
 use crate::snapshot::Server;
 use crate::time::Timestamp;
+use crate::watch::{Settings, State, Watch};
 
 /// A daemon as a script has it.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::node::{Node, Stage};
-use crate::daemon::{Failure, Stall};
+use crate::daemon::Failure;
+use crate::watch::Stall;
 
 const TIP: u64 = 800_000;
 

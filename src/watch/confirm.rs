@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Address, Watch, Watched};
+use super::{Watch, Watched};
+use crate::daemon::Address;
 use crate::snapshot::Server;
 use crate::time::Timestamp;
 use crate::units::format_duration;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use crate::daemon::Failure;
 
 /// The states that are told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,8 @@ impl fmt::Display for State {
             Self::Unreachable { detail } | Self::Busy { detail } | Self::WarmingUp { detail } => {
                 write!(f, "{name}: {detail}")
             }
+            // Its tip is more than a day old, and it has no newer header.
+            Self::InitialDownload { blocks_left: 0 } => write!(f, "{name}, no recent block"),
             Self::InitialDownload { blocks_left } => {
                 write!(f, "{name}, {} left", blocks(*blocks_left))
             }

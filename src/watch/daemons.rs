@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Anchor, Needs, Spread, states};
-use super::{Address, BlockHash, Chain, Counts, Health, Round, State, Work, coin};
+use super::{Counts, Health, State, coin};
+use crate::daemon::{Address, BlockHash, Chain, Round, Work};
 use crate::policy::DaemonTarget;
 use crate::snapshot::Server;
 use crate::time::Timestamp;

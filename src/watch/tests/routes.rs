@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use super::node::{Node, PRIMARY, SECONDARY, Stage};
-use crate::daemon::{Address, Settings, Watch};
+use crate::daemon::Address;
 use crate::policy::DaemonTarget;
+use crate::watch::{Settings, Watch};
 
 const TIP: u64 = 800_000;
 
