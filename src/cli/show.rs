@@ -324,6 +324,7 @@ pub fn decision_json<'a>(
 ) -> DecisionJson<'a> {
     let (detail, by) = match of {
         Outcome::Executed { detail } | Outcome::Failed { detail } => (Some(&**detail), None),
+        Outcome::Suppressed(by @ Suppression::UnfitDaemon { why }) => (Some(&**why), Some(by)),
         Outcome::Suppressed(by) => (None, Some(by)),
         Outcome::Intended | Outcome::DryRun => (None, None),
     };
