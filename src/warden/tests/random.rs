@@ -124,7 +124,7 @@ fn check_acts(world: &World) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(12))]
 
     #[test]
     fn no_daemon_is_gone_to_that_should_not_be_and_none_too_often(
@@ -139,7 +139,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(8))]
+    #![proptest_config(cases(5))]
 
     #[test]
     fn with_a_healthy_primary_it_always_ends_there(
