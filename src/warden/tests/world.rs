@@ -18,7 +18,7 @@ use crate::warden::{Judgement, Settings, Warden};
 pub(super) const STEP: Duration = Duration::from_secs(10);
 
 /// The same while nothing is expected to happen.
-const LONG_STEP: Duration = Duration::from_secs(60);
+pub(super) const LONG_STEP: Duration = Duration::from_secs(60);
 
 const START: u64 = 800_000;
 
