@@ -53,7 +53,7 @@ impl Anchor {
             !chain.is_initial_download && chain_name.is_none_or(|name| *chain.name == *name)
         };
         let in_use = current.and_then(|index| *chains.get(index)?).filter(known);
-        let in_use = in_use.and_then(|chain| Self::below(chain, chain.height));
+        let in_use = in_use.and_then(Self::below);
         let Some(before) = before else {
             // The daemon in use says which chain it is; without one, all of them or nobody.
             return in_use.or_else(|| Self::agreed(chains.iter().flatten().copied().filter(known)));
@@ -62,13 +62,13 @@ impl Anchor {
             return in_use.or(Some(before));
         }
         let best = most_work(chains, current, |chain| before.is_on(chain) == Some(true));
-        let next = best.and_then(|chain| Self::below(chain, chain.height));
+        let next = best.and_then(Self::below);
         next.filter(|next| next.height > before.height)
             .or(Some(before))
     }
 
-    fn below(chain: &Chain, tip: u64) -> Option<Self> {
-        let height = anchor_height(tip);
+    fn below(chain: &Chain) -> Option<Self> {
+        let height = anchor_height(chain.height);
         Some(Self {
             chain: chain.name.clone(),
             height,
@@ -76,14 +76,17 @@ impl Anchor {
         })
     }
 
-    /// What all of them have, if they do.
+    /// What the longest of them has and nobody denies: a shorter one is a part of it. One that was
+    /// left far behind must not hold the anchor down, where other chains share it.
     fn agreed<'a>(chains: impl Iterator<Item = &'a Chain> + Clone) -> Option<Self> {
-        let lowest = chains.clone().map(|chain| chain.height).min()?;
-        let mut anchors = chains.map(|chain| Self::below(chain, lowest));
-        let first = anchors.next()??;
-        anchors
-            .all(|other| other.as_ref() == Some(&first))
-            .then_some(first)
+        let longest = chains.clone().max_by_key(|chain| chain.work)?;
+        let anchor = Self::below(longest)?;
+        let agrees = |chain: &Chain| match anchor.is_on(chain) {
+            Some(is_on) => is_on,
+            None => longest.hash(chain.height) == Some(chain.tip),
+        };
+        let mut chains = chains;
+        chains.all(agrees).then_some(anchor)
     }
 
     /// Whether a chain has this block; `None` if it is too short to tell, or was not asked.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::world::{Act, Fault, Nature, STEP, Trouble, World};
+use super::world::{Act, Fault, LONG_STEP, Nature, STEP, Trouble, World};
 use crate::watch::Confirmation;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -14,6 +14,8 @@ struct Phase {
     faults: [Fault; 3],
     event: Event,
     steps: u32,
+    /// A minute each, so that several phases make a day.
+    is_long: bool,
 }
 
 /// What happens beside the daemons' faults; what lasts, lasts for the phase.
@@ -51,11 +53,15 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn phase() -> impl Strategy<Value = Phase> {
-    ([fault(), fault(), fault()], event(), 1_u32..400).prop_map(|(faults, event, steps)| Phase {
-        faults,
-        event,
-        steps,
-    })
+    let faults = [fault(), fault(), fault()];
+    (faults, event(), 1_u32..400, prop::bool::weighted(0.3)).prop_map(
+        |(faults, event, steps, is_long)| Phase {
+            faults,
+            event,
+            steps,
+            is_long,
+        },
+    )
 }
 
 fn nature() -> impl Strategy<Value = Nature> {
@@ -88,7 +94,11 @@ fn play(world: &mut World, nature: Nature, phases: &[Phase]) {
             Event::Trouble(trouble) => trouble,
             _ => Trouble::None,
         };
-        world.run(STEP * phase.steps);
+        if phase.is_long {
+            world.run_long(LONG_STEP * phase.steps);
+        } else {
+            world.run(STEP * phase.steps);
+        }
     }
 }
 
@@ -98,6 +108,7 @@ fn all_is_well() -> [Phase; 1] {
         faults: [Fault::None; 3],
         event: Event::OperatorSends(1),
         steps: 1,
+        is_long: false,
     }]
 }
 
@@ -124,7 +135,7 @@ fn check_acts(world: &World) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(12))]
 
     #[test]
     fn no_daemon_is_gone_to_that_should_not_be_and_none_too_often(
@@ -139,7 +150,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(8))]
+    #![proptest_config(cases(5))]
 
     #[test]
     fn with_a_healthy_primary_it_always_ends_there(

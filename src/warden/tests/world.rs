@@ -19,7 +19,7 @@ use crate::watch::{Change, Confirmation, Settings as DaemonSettings};
 pub(super) const STEP: Duration = Duration::from_secs(10);
 
 /// The same while nothing is expected to happen.
-const LONG_STEP: Duration = Duration::from_secs(60);
+pub(super) const LONG_STEP: Duration = Duration::from_secs(60);
 
 const START: u64 = 800_000;
 
@@ -628,6 +628,10 @@ impl World {
     /// The first round decides whom an agent believes, until all agree.
     fn trust(&mut self, nodes: &[Node]) {
         let is_other = self.daemons.iter().any(|it| it.fault == Fault::OtherChain);
+        if self.daemons.iter().all(|it| it.fault == Fault::OtherChain) {
+            // Nobody is left who could say otherwise.
+            self.is_other_trusted = true;
+        }
         let is_heard = |node: &Node| node.failure.is_none() && !node.is_initial_download;
         if self.is_agent_new {
             self.is_other_trusted |= is_other;

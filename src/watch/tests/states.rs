@@ -224,6 +224,19 @@ fn the_anchor_does_not_follow_a_daemon_in_use_that_is_losing() {
 }
 
 #[test]
+fn a_daemon_that_was_left_far_behind_does_not_hold_the_anchor_down() {
+    let mut stage = Stage::new();
+    stage.rounds(1, [&Node::at(TIP), &Node::at(TIP)]);
+    for height in (TIP..TIP + 600).step_by(50) {
+        stage.rounds(1, [&Node::at(TIP), &Node::at(height)]);
+    }
+    // The two have the blocks up to here in common, and no reorganisation goes back that far.
+    let other = Node::forked(TIP + 700, TIP + 1, 1);
+    stage.rounds(1, [&other, &Node::at(TIP + 600)]);
+    assert_eq!(stage.states(), ["other chain", "healthy"]);
+}
+
+#[test]
 fn an_anchor_that_was_left_far_behind_is_set_anew() {
     let mut stage = Stage::new();
     stage.rounds(1, [&Node::at(TIP), &Node::at(TIP)]);
