@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::read::{DAY, MINUTE, Section, seconds};
+use super::read::{DAY, HOUR, MINUTE, Section, seconds};
 use super::value::{Read, count, each, flag, path, time};
 use crate::daemon::Address;
 use crate::policy::reading::{Findings, Node, Table, word};
@@ -26,6 +26,8 @@ pub struct Daemon {
     pub fall: u32,
     /// Blocks that a healthy daemon may be behind the best.
     pub behind_max: u64,
+    /// Within this time a block reaches every daemon that does well.
+    pub propagation: Duration,
     /// Whether the primary is gone back to while the secondary is well.
     pub preempt: bool,
     /// The mean time between two blocks; `None`: that of the coin that the server names.
@@ -47,6 +49,7 @@ impl Daemon {
                 fall: self.fall,
             },
             behind_max: self.behind_max,
+            propagation: self.propagation,
             fresh_max: fresh_max.max(default.fresh_max),
             preempt: self.preempt,
             block_time: self.block_time,
@@ -114,6 +117,8 @@ pub(super) fn read<'t>(node: Node<'t>, findings: &mut Findings) -> Option<Daemon
     let rise = section.value("rise", 12, count(1..=1_000));
     let fall = section.value("fall", 3, count(1..=1_000));
     let behind_max = section.value("behind_max", 1, count(0..=100));
+    let propagation = time(seconds(0, HOUR));
+    let propagation = section.value("propagation", seconds_of(60), propagation);
     let preempt = section.value("preempt", true, flag);
     let block_time = time(seconds(1, DAY));
     let block_time = section.value("block_time", None, |node, key| {
@@ -129,6 +134,7 @@ pub(super) fn read<'t>(node: Node<'t>, findings: &mut Findings) -> Option<Daemon
         rise: u32::try_from(rise).unwrap_or(u32::MAX),
         fall: u32::try_from(fall).unwrap_or(u32::MAX),
         behind_max,
+        propagation,
         preempt,
         block_time,
         indexes,

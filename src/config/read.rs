@@ -26,7 +26,7 @@ pub(super) const fn seconds(from: u64, to: u64) -> RangeInclusive<Duration> {
 }
 
 pub(super) const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
+pub(super) const HOUR: u64 = 60 * MINUTE;
 pub(super) const DAY: u64 = 24 * HOUR;
 const MIB: u64 = 1 << 20;
 

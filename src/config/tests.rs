@@ -146,6 +146,7 @@ const DAEMON_KEYS: &[&str] = &[
     "rise",
     "fall",
     "behind_max",
+    "propagation",
     "preempt",
     "block_time",
     "indexes",
@@ -202,6 +203,7 @@ fn every_value_arrives() {
         rise = 1
         fall = 1_000
         behind_max = 0
+        propagation = "30s"
         preempt = false
         block_time = "2m30s"
         indexes = []

@@ -5,7 +5,7 @@
 //! work. A daemon without that block is on another chain, whatever its work.
 //!
 //! A block takes its time from one daemon to the next, and of two at once either may win: nobody is
-//! behind or has lost for what the others have had for less than a minute.
+//! behind or has lost for what the others have had for less than that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,11 +16,8 @@ use super::State;
 use crate::daemon::{BlockHash, Chain, Report, Round, Work, anchor_height};
 use crate::time::Timestamp;
 
-/// Within this time a block has reached every daemon that does well.
-const SPREAD: Duration = Duration::from_secs(60);
-
-/// With an interval of a second between rounds there are so many of them in that time.
-const ROUNDS_MAX: usize = 64;
+/// So many tips are remembered at most; no chain has as many in the time that a block takes.
+const MARKS_MAX: usize = 256;
 
 /// A block that every daemon must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,31 +120,34 @@ fn most_work<'a>(
         .map(|(_, chain)| chain)
 }
 
-/// What the best chain had a minute ago, as far as it was looked at for so long.
+/// What the best chain had some time ago, as far as it was looked at for so long.
 #[derive(Debug, Default)]
 pub(super) struct Spread {
-    /// The first was the best a minute ago or longer; those after it came since.
+    /// When each became the best. The first was it long enough ago; those after it came since.
     bests: VecDeque<(Timestamp, Mark)>,
 }
 
 /// How far a chain is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Mark {
     height: u64,
     work: Work,
 }
 
 impl Spread {
-    /// What every daemon that does well must have by now.
-    fn settled(&mut self, best: &Chain, at: Timestamp) -> Mark {
+    /// What every daemon that does well must have by now, if a block takes `propagation` at most.
+    fn settled(&mut self, best: &Chain, at: Timestamp, propagation: Duration) -> Mark {
         let Chain { height, work, .. } = *best;
         // The clock may have gone back.
         while self.bests.back().is_some_and(|&(then, _)| then > at) {
             self.bests.pop_back();
         }
-        self.bests.push_back((at, Mark { height, work }));
-        let is_old = |&(then, _): &(Timestamp, Mark)| at.since(then) >= SPREAD;
-        while self.bests.len() > ROUNDS_MAX || self.bests.get(1).is_some_and(is_old) {
+        let mark = Mark { height, work };
+        if self.bests.back().is_none_or(|&(_, last)| last != mark) {
+            self.bests.push_back((at, mark));
+        }
+        let is_old = |&(then, _): &(Timestamp, Mark)| at.since(then) >= propagation;
+        while self.bests.len() > MARKS_MAX || self.bests.get(1).is_some_and(is_old) {
             self.bests.pop_front();
         }
         // Who had more may have gone.
@@ -165,6 +165,7 @@ pub(super) struct Needs<'a> {
     pub(super) chain_name: Option<&'a str>,
     pub(super) indexes: &'a [&'a str],
     pub(super) behind_max: u64,
+    pub(super) propagation: Duration,
 }
 
 /// The state of each daemon.
@@ -179,7 +180,7 @@ pub(super) fn states(
     let qualifies =
         |chain: &Chain| anchor.is_some_and(|a| a.is_on(chain) == Some(true)) && needs.names(chain);
     let best = most_work(&chains, current, qualifies);
-    let best = best.map(|chain| (chain, spread.settled(chain, round.at)));
+    let best = best.map(|chain| (chain, spread.settled(chain, round.at, needs.propagation)));
     let state = |report: &Report| match &report.heard {
         Err(failure) => failure.into(),
         Ok(chain) => state(chain, anchor, best, needs),

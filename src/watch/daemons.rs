@@ -21,6 +21,8 @@ pub struct Settings {
     pub counts: Counts,
     /// So many blocks a healthy daemon may be behind the best chain.
     pub behind_max: u64,
+    /// Within this time a block reaches every daemon that does well.
+    pub propagation: Duration,
     /// After a longer time without a round nothing is known of the daemons any more.
     pub fresh_max: Duration,
     /// Whether the primary is to be preferred while another daemon does well.
@@ -37,6 +39,7 @@ impl Default for Settings {
             addresses: Vec::new(),
             counts: Counts { rise: 12, fall: 3 },
             behind_max: 1,
+            propagation: Duration::from_secs(60),
             fresh_max: Duration::from_secs(60),
             preempt: true,
             block_time: None,
@@ -196,6 +199,7 @@ impl Watch {
             chain_name,
             indexes: &self.indexes(),
             behind_max: self.settings.behind_max,
+            propagation: self.settings.propagation,
         };
         let states = states(round, self.anchor.as_ref(), &mut spread, current, &needs);
         self.spread = spread;

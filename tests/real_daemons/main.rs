@@ -54,7 +54,7 @@ impl Site {
         let server = Setup::new(Release::V1_20_0, &urls).start();
         let shipped = shipped();
         let config = format!(
-            "[server.daemon]\nurls = {{ electrumx = '{}' }}\ninterval = \"1s\"\nrise = 3\nfall = 2\n{more}",
+            "[server.daemon]\nurls = {{ electrumx = '{}' }}\ninterval = \"1s\"\npropagation = \"2s\"\nrise = 3\nfall = 2\n{more}",
             server.environment().display()
         );
         let mut agent = Agent::start_with(server.rpc_port(), shipped.path(), &config, env);
