@@ -9,8 +9,7 @@ use crate::policy::{Action, DaemonTarget};
 use crate::redact::SecretUrls;
 use crate::rpc::Client;
 
-/// What the server is to be sent for a decision that goes `to` there: the URLs of `wanted`, and
-/// after these all others, so that it can still move on by itself.
+/// What the server is to be sent for a decision that goes `to` there: the URLs of `wanted`.
 fn to_send(
     daemons: Option<&Daemons>,
     to: &DaemonTarget,
@@ -23,14 +22,12 @@ fn to_send(
     let Some(daemons) = daemons.filter(|_| !wanted.is_empty()) else {
         return Err("not done, for it cannot be told which daemon to go to".into());
     };
-    let known = daemons.addresses();
-    match wanted.iter().find(|daemon| !known.contains(daemon)) {
-        Some(unknown) => Err(format!(
+    daemons.urls(wanted).map_err(|unknown| {
+        format!(
             "not done, for `{unknown}` is no daemon of the configuration: name it in \
              `[server.daemon]`"
-        )),
-        None => Ok(daemons.in_order_from(wanted)),
-    }
+        )
+    })
 }
 
 impl Actor {
@@ -84,15 +81,10 @@ mod tests {
     }
 
     #[test]
-    fn the_daemons_wanted_come_first_and_the_others_stay() {
+    fn the_daemons_wanted_are_sent_in_their_order() {
         assert_eq!(
-            sent(&DaemonTarget::Best, &["b:2"]).unwrap(),
-            "http://u:sesame@b:2/,http://u:sesame@a:1/,http://u:sesame@c:3/"
-        );
-        let list = DaemonTarget::List(["c:3".into(), "a:1".into()].into());
-        assert_eq!(
-            sent(&list, &["c:3", "a:1"]).unwrap(),
-            "http://u:sesame@c:3/,http://u:sesame@a:1/,http://u:sesame@b:2/"
+            sent(&DaemonTarget::Best, &["b:2", "a:1"]).unwrap(),
+            "http://u:sesame@b:2/,http://u:sesame@a:1/"
         );
         assert_eq!(sent(&DaemonTarget::Default, &[]).unwrap(), "");
     }

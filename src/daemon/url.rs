@@ -299,14 +299,14 @@ impl Daemons {
         self.iter().map(|url| url.address.clone()).collect()
     }
 
-    /// The list for the server: those of `first` that are configured, then the rest in the
-    /// configuration's order.
-    pub fn in_order_from(&self, first: &[Address]) -> SecretUrls {
-        let rank = |url: &DaemonUrl| first.iter().position(|address| *address == url.address);
-        let mut urls: Vec<_> = self.iter().collect();
-        urls.sort_by_key(|url| rank(url).unwrap_or(first.len()));
-        let urls: Vec<_> = urls.into_iter().map(DaemonUrl::expose).collect();
-        SecretUrls::new(urls.join(","))
+    /// The list for the server: these daemons in this order. `Err` names one that is none of ours.
+    pub fn urls<'a>(&self, wanted: &'a [Address]) -> Result<SecretUrls, &'a Address> {
+        let url = |wanted: &'a Address| {
+            let found = self.iter().find(|url| url.address == *wanted);
+            found.map(DaemonUrl::expose).ok_or(wanted)
+        };
+        let urls: Result<Vec<_>, _> = wanted.iter().map(url).collect();
+        Ok(SecretUrls::new(urls?.join(",")))
     }
 }
 
@@ -457,24 +457,17 @@ mod tests {
             format!("{daemons:?}"),
             "[DaemonUrl(a:1), DaemonUrl(b:2), DaemonUrl(c:3)]"
         );
-        let order = |first: &[&str]| {
-            let first: Vec<Address> = first.iter().map(|&address| address.into()).collect();
-            daemons.in_order_from(&first).expose().to_owned()
+        let urls = |wanted: &[&str]| {
+            let wanted: Vec<Address> = wanted.iter().map(|&address| address.into()).collect();
+            let urls = daemons.urls(&wanted);
+            urls.map(|urls| urls.expose().to_owned())
+                .map_err(ToString::to_string)
         };
+        let all = urls(&["c:3", "a:1"]);
+        assert_eq!(all.unwrap(), "https://u:r%2C@c:3/,http://u:p@a:1/");
+        assert_eq!(urls(&["c:3", "other:9"]), Err("other:9".to_owned()));
         assert_eq!(
-            order(&[]),
-            "http://u:p@a:1/,http://u:q@b:2/,https://u:r%2C@c:3/"
-        );
-        assert_eq!(
-            order(&["c:3"]),
-            "https://u:r%2C@c:3/,http://u:p@a:1/,http://u:q@b:2/"
-        );
-        assert_eq!(
-            order(&["c:3", "other:9", "b:2"]),
-            "https://u:r%2C@c:3/,http://u:q@b:2/,http://u:p@a:1/"
-        );
-        assert_eq!(
-            daemons.in_order_from(&[]).to_string(),
+            daemons.urls(&addresses).unwrap().to_string(),
             "http://***@a:1/,http://***@b:2/,https://***@c:3/"
         );
     }
@@ -515,7 +508,8 @@ mod tests {
                 .replace("Bitcoin", "").contains(|c: char| c.is_ascii_uppercase());
             match Daemons::parse(&text, port) {
                 Ok(daemons) => {
-                    let shown = format!("{daemons:?} {}", daemons.in_order_from(&[]));
+                    let urls = daemons.urls(&daemons.addresses()).unwrap().to_string();
+                    let shown = format!("{daemons:?} {urls}");
                     let shown = shown.replace("DaemonUrl", "");
                     prop_assert!(!shown.contains(|c: char| c.is_ascii_uppercase()), "{shown}");
                     for url in &daemons {

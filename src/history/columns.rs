@@ -440,7 +440,7 @@ impl History {
                 number(stalled.and_then(|stalled| self.daemons.stall_odds(stalled)))
             }
             Field::OnPrimary => known_flag(self.daemons.on_primary()),
-            Field::DaemonHealthy => known_flag(self.daemons.current().and_then(is_up)),
+            Field::DaemonHealthy => known_flag(self.daemons.current_health()),
             Field::PrimaryHealthy => known_flag(self.daemons.primary().and_then(is_up)),
             Field::PrimaryHealthyFor => {
                 let healthy_for = |since| snapshot.at().since(since);

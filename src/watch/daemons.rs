@@ -271,6 +271,20 @@ impl Watch {
         Some(&self.daemons[index])
     }
 
+    /// Whether the one that the server uses is healthy. That it refuses the agent says nothing of
+    /// that: the server may have another password.
+    pub fn current_health(&self) -> Option<bool> {
+        let current = self.current()?;
+        let is_told = current.state != Some(State::WrongCredentials);
+        current.health.up().filter(|_| is_told)
+    }
+
+    /// The daemon that the server uses, if it is none of these.
+    pub fn foreign(&self) -> Option<&str> {
+        let in_use = self.in_use().filter(|_| !self.daemons.is_empty())?;
+        self.index_of(in_use).is_none().then_some(in_use)
+    }
+
     /// Host and port of the daemon that the server uses, one of these or not.
     pub fn in_use(&self) -> Option<&str> {
         self.server.daemon.as_deref()
@@ -304,8 +318,9 @@ impl Watch {
         Some((-stalled.as_secs_f64() / mean.as_secs_f64()).exp())
     }
 
-    /// Where a change of daemons goes, in order: the first is where the server is to be. The
-    /// default is the server's own list, and is held to be ours; without ours it is not checked.
+    /// The list that the server is to be given, in order: the first is where it is to be, the others
+    /// are for its own failover. The default is the server's own list, and is held to be ours; without
+    /// ours it is not checked.
     ///
     /// # Errors
     /// Says why the first must not be used now. Nothing else can let it pass.
@@ -313,20 +328,32 @@ impl Watch {
         match to {
             DaemonTarget::Default if self.daemons.is_empty() => Ok(Vec::new()),
             DaemonTarget::Default => self.fit(0).map(|()| Vec::new()),
-            DaemonTarget::Primary => self.fit(0).map(|()| self.settings.addresses.clone()),
-            DaemonTarget::Best => {
-                let best = self.best()?;
-                self.fit(best)?;
-                Ok(vec![self.daemons[best].address.clone()])
-            }
+            DaemonTarget::Primary => self.list_from(&[0]),
+            DaemonTarget::Best => self.list_from(&[self.best()?]),
             DaemonTarget::List(addresses) => {
-                let first = addresses.first().and_then(|first| self.index_of(first));
-                match first {
-                    Some(first) => self.fit(first).map(|()| addresses.to_vec()),
-                    None => unfit("it is none of the daemons in `[server.daemon]`".into()),
+                let wanted = addresses.iter().map(|address| self.index_of(address));
+                match wanted.collect::<Option<Vec<usize>>>() {
+                    Some(wanted) => self.list_from(&wanted),
+                    None => unfit("not all are daemons of `[server.daemon]`".into()),
                 }
             }
         }
+    }
+
+    /// These daemons and then the others, in their order, but none that the server must not move to
+    /// by itself.
+    fn list_from(&self, wanted: &[usize]) -> Result<Vec<Address>, Unfit> {
+        let first = wanted.first().copied().unwrap_or_default();
+        self.fit(first)?;
+        let others = (0..self.daemons.len()).filter(|index| !wanted.contains(index));
+        let all = wanted.iter().copied().chain(others);
+        let usable = all.filter(|&index| {
+            let state = &self.daemons[index].state;
+            !matches!(state, Some(State::WrongCredentials | State::OtherChain))
+        });
+        Ok(usable
+            .map(|index| self.daemons[index].address.clone())
+            .collect())
     }
 
     /// The first healthy one in order at the best height.
@@ -375,9 +402,15 @@ impl Watch {
             && chain.hash(tip.height) != Some(tip.hash)
             && chain.work <= tip.work
         {
+            let answers = current.is_some_and(|current| current.chain.is_some());
             return unfit(if chain.height < tip.height {
+                let whose = if answers {
+                    "the daemon in use"
+                } else {
+                    "the last tip of the daemon in use"
+                };
                 format!(
-                    "`{address}` is below the daemon in use: {} of {}",
+                    "`{address}` is below {whose}: {} of {}",
                     chain.height, tip.height
                 )
             } else {

@@ -45,7 +45,7 @@ impl Stall {
     /// for how long the daemon's height, as the server has it, has stood still.
     pub fn of(watch: &Watch, server: &Server, stalled: Option<Duration>) -> Option<Self> {
         let daemon = watch.current()?;
-        if !daemon.health.up()? {
+        if !watch.current_health()? {
             return Some(Self::of_unhealthy(daemon.state.as_ref()?));
         }
         let height = daemon.height();

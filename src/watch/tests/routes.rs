@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use super::node::{Node, PRIMARY, SECONDARY, Stage};
-use crate::daemon::Address;
+use crate::daemon::{Address, Failure};
 use crate::policy::DaemonTarget;
-use crate::watch::{Settings, Watch};
+use crate::watch::{Settings, Stall, Watch};
 
 const TIP: u64 = 800_000;
 
@@ -26,10 +26,10 @@ fn a_healthy_primary_with_the_same_tip_may_be_gone_back_to() {
     let stage = after(12, &Node::at(TIP), &Node::at(TIP));
     let both = Ok(vec![PRIMARY.to_owned(), SECONDARY.to_owned()]);
     assert_eq!(route(&stage, &DaemonTarget::Primary), both);
-    assert_eq!(route(&stage, &DaemonTarget::Best), Ok(vec![PRIMARY.into()]));
+    assert_eq!(route(&stage, &DaemonTarget::Best), both);
     assert_eq!(route(&stage, &DaemonTarget::Default), Ok(vec![]));
     let list = DaemonTarget::List(vec![Address::from(PRIMARY)].into());
-    assert_eq!(route(&stage, &list), Ok(vec![PRIMARY.into()]));
+    assert_eq!(route(&stage, &list), both);
 }
 
 #[test]
@@ -92,7 +92,8 @@ fn a_last_bad_check_is_enough_to_stay_away() {
 fn a_dead_daemon_in_use_still_says_what_its_tip_was() {
     let mut stage = after(12, &Node::at(TIP - 1), &Node::at(TIP));
     stage.rounds(3, [&Node::at(TIP - 1), &Node::down()]);
-    let why = "`10.0.0.1:8332` is below the daemon in use: 799999 of 800000".to_owned();
+    let why =
+        "`10.0.0.1:8332` is below the last tip of the daemon in use: 799999 of 800000".to_owned();
     assert_eq!(route(&stage, &DaemonTarget::Primary), Err(why));
     stage.rounds(1, [&Node::at(TIP), &Node::down()]);
     assert!(route(&stage, &DaemonTarget::Primary).is_ok());
@@ -124,7 +125,7 @@ fn old_news_and_unknown_daemons_are_no_ground_to_act() {
     let why = "`10.0.0.1:8332` was not probed of late".to_owned();
     assert_eq!(route(&stage, &DaemonTarget::Primary), Err(why));
     let list = DaemonTarget::List(vec![Address::from("10.0.0.9:8332")].into());
-    let why = "it is none of the daemons in `[server.daemon]`".to_owned();
+    let why = "not all are daemons of `[server.daemon]`".to_owned();
     assert_eq!(route(&stage, &list), Err(why));
 
     let mut stage = after(12, &Node::at(TIP), &Node::at(TIP));
@@ -138,4 +139,37 @@ fn old_news_and_unknown_daemons_are_no_ground_to_act() {
     let why = "there is no `[server.daemon]`".to_owned();
     assert_eq!(route(&stage, &DaemonTarget::Primary), Err(why));
     assert_eq!(route(&stage, &DaemonTarget::Default), Ok(vec![]));
+}
+
+#[test]
+fn the_server_is_given_no_daemon_that_it_must_not_move_to() {
+    let refused = Node {
+        failure: Some(Failure::WrongCredentials),
+        ..Node::at(TIP)
+    };
+    for unusable in [refused, Node::forked(TIP + 9, TIP - 900, 1)] {
+        let mut stage = after(12, &Node::at(TIP), &Node::at(TIP));
+        stage.rounds(3, [&Node::at(TIP), &unusable]);
+        let alone = Ok(vec![PRIMARY.to_owned()]);
+        assert_eq!(route(&stage, &DaemonTarget::Primary), alone);
+        let list = [PRIMARY, SECONDARY].map(Address::from);
+        assert_eq!(route(&stage, &DaemonTarget::List(list.into())), alone);
+    }
+    // One that is down may be up again when the server wants it.
+    let stage = after(12, &Node::at(TIP), &Node::down());
+    let both = Ok(vec![PRIMARY.to_owned(), SECONDARY.to_owned()]);
+    assert_eq!(route(&stage, &DaemonTarget::Primary), both);
+}
+
+#[test]
+fn a_daemon_that_refuses_the_agent_is_not_known_to_be_ill() {
+    let refused = Node {
+        failure: Some(Failure::WrongCredentials),
+        ..Node::at(TIP)
+    };
+    let mut stage = after(12, &Node::at(TIP), &Node::at(TIP));
+    assert_eq!(stage.watch.current_health(), Some(true));
+    stage.rounds(12, [&Node::at(TIP), &refused]);
+    assert_eq!(stage.watch.current_health(), None);
+    assert_eq!(Stall::of(&stage.watch, &stage.server, None), None);
 }
