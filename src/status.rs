@@ -54,6 +54,8 @@ pub struct ServerStatus {
     pub coin: Option<String>,
     /// Host and port of the daemon in use.
     pub daemon: Option<String>,
+    /// Whether that is none of the daemons of the configuration, so that nothing is known of it.
+    pub is_daemon_foreign: bool,
     /// The daemon's height, as the server has it.
     pub daemon_height: Option<u64>,
     /// The index's height.
@@ -81,13 +83,13 @@ pub struct DaemonStatus {
     pub since: Timestamp,
     /// Its height in the last round.
     pub height: Option<u64>,
-    /// Blocks that it is behind the best healthy one.
-    pub height_gap: Option<f64>,
+    /// Blocks that it is behind the best that does well; below zero if it is ahead of it.
+    pub height_gap: Option<i64>,
     /// Whether it is healthy, if that is known.
     pub is_healthy: Option<bool>,
-    /// Since when that is known.
+    /// Since when it is healthy, or is not.
     #[serde(with = "rfc3339")]
-    pub is_healthy_since: Option<Timestamp>,
+    pub health_since: Option<Timestamp>,
     /// Checks in a row that speak for the opposite, and how many it takes.
     pub turning: Option<(u32, u32)>,
 }
@@ -100,8 +102,10 @@ pub struct PolicyStatus {
     pub standing: Standing,
     /// The weaker of its mode and the agent's.
     pub mode: Mode,
-    /// If it is due: what held it back at the last poll.
+    /// What held it back at the last poll, or would if it were due.
     pub held_back: Option<Suppression>,
+    /// Where a change of daemon goes, if it may.
+    pub to: Option<Address>,
 }
 
 impl ServerStatus {
@@ -113,6 +117,7 @@ impl ServerStatus {
             polled: snapshot.at(),
             version: server.version,
             coin: server.coin,
+            is_daemon_foreign: history.daemons().foreign().is_some(),
             daemon: server.daemon,
             daemon_height: server.daemon_height,
             db_height: server.db_height,
@@ -131,9 +136,9 @@ impl DaemonStatus {
             state: daemon.state.clone(),
             since: daemon.since,
             height: daemon.height(),
-            height_gap: watch.height_gap(daemon),
+            height_gap: watch.shown_gap(daemon),
             is_healthy: daemon.health.up(),
-            is_healthy_since: daemon.health.since(),
+            health_since: daemon.health.since(),
             turning: daemon.health.turning(watch.settings().counts),
         }
     }
@@ -174,11 +179,15 @@ impl Status {
         let mut passing = path.as_os_str().to_owned();
         passing.push(".new");
         let passing = PathBuf::from(passing);
+        // What lies there may be a link that somebody else has put there.
+        match fs::remove_file(&passing) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
+            .create_new(true)
+            .mode(0o640)
             .open(&passing)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         fs::rename(passing, path)
@@ -186,16 +195,83 @@ impl Status {
 
     /// The one that an agent left; `None` if none did.
     pub fn load(path: &Path) -> io::Result<Option<Self>> {
-        let file = match File::open(path) {
+        // Before it is opened: opening a pipe waits for whoever writes to it.
+        match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
+            metadata => {
+                if !metadata?.is_file() {
+                    return Err(io::Error::other("it is no file"));
+                }
+            }
+        }
+        let file = File::open(path)?;
         let read = io::Read::take(file, BYTES_MAX);
         Ok(Some(serde_json::from_reader(io::BufReader::new(read))?))
     }
 
+    /// An agent that works leaves the next one sooner.
+    pub fn late_after(&self) -> Duration {
+        let interval = self.interval.saturating_mul(3);
+        interval.saturating_add(Duration::from_secs(60))
+    }
+
     /// Whether it is so old that the agent that wrote it must have ended.
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        now.since(self.at) > self.interval * 3 + Duration::from_secs(60)
+        now.since(self.at) > self.late_after()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn status() -> Status {
+        let history = History::new(
+            crate::history::Plan::new(&[]),
+            crate::history::Bounds::default(),
+            crate::history::SubnetWidths::default(),
+            crate::watch::Settings::default(),
+        );
+        let snapshot = Snapshot::default();
+        let interval = Duration::from_secs(10);
+        Status::new(&history, &snapshot, Mode::DryRun, interval, Vec::new())
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_nothing_is_written_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Status::path(&folder.path().join("journal.sqlite"));
+        let passing = folder.path().join("journal.sqlite-status.new");
+        assert_eq!(Status::load(&path).unwrap(), None);
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "as it was").unwrap();
+        symlink(&precious, &passing).unwrap();
+        status().save(&path).unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "as it was");
+        // Of an agent that was killed while it wrote, and whose file anyone may write to.
+        fs::write(&passing, "half").unwrap();
+        fs::set_permissions(&passing, fs::Permissions::from_mode(0o666)).unwrap();
+        status().save(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7, 0, "{mode:o}");
+        assert_eq!(Status::load(&path).unwrap(), Some(status()));
+    }
+
+    #[test]
+    fn what_is_no_status_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.sqlite-status");
+        fs::write(&path, "{}").unwrap();
+        assert!(Status::load(&path).is_err());
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(Status::load(&path).is_err());
+        let endless = Status {
+            interval: Duration::MAX,
+            ..status()
+        };
+        assert!(!endless.is_stale(Timestamp::from_millis(i64::MAX)));
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
 use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
-use crate::policy::{ActionKind, Mode, Policy, PolicySet, Test};
+use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
 use crate::time::Timestamp;
@@ -242,26 +242,44 @@ impl Warden {
             .engine
             .standings(&self.history, snapshot, is_about_daemons);
         let policies = standings.into_iter();
-        let policies = policies.map(|standing| self.policy_status(standing));
-        Status::new(
-            &self.history,
-            snapshot,
-            self.mode,
-            interval,
-            policies.collect(),
-        )
+        let policies: Vec<_> = policies
+            .map(|standing| self.policy_status(standing, snapshot.at()))
+            .collect();
+        Status::new(&self.history, snapshot, self.mode, interval, policies)
     }
 
-    fn policy_status(&self, standing: Standing) -> PolicyStatus {
+    fn policy_status(&self, mut standing: Standing, at: Timestamp) -> PolicyStatus {
         let policies = &self.engine.set().policies;
         let policy = policies
             .iter()
             .find(|policy| policy.name == standing.policy);
+        if let Some(policy) = policy {
+            let held = standing.held;
+            (standing.held, standing.hold) = self.limits.waited(policy, held, at);
+        }
+        let route = match &standing.action {
+            Action::DaemonUrl { to } if standing.holds => Some(self.history.daemons().route(to)),
+            _ => None,
+        };
         let held_back = self.held_back.iter();
-        let held_back = held_back.filter(|(name, _)| *name == standing.policy);
+        let mut held_back = held_back.filter(|(name, _)| *name == standing.policy);
+        let held_back = match (held_back.next(), policy) {
+            (Some((_, by)), _) => Some(by.clone()),
+            // Not yet, but it is as good as said.
+            (None, Some(policy)) if standing.holds && !standing.is_due() => {
+                let unfit = route.as_ref().and_then(|route| route.as_ref().err());
+                let unfit = unfit.map(|unfit| Suppression::UnfitDaemon {
+                    why: unfit.to_string(),
+                });
+                let due = at + standing.hold.saturating_sub(standing.held);
+                unfit.or_else(|| self.limits.foresee(policy, due))
+            }
+            _ => None,
+        };
         PolicyStatus {
             mode: policy.map_or(self.mode, |policy| policy.mode.min(self.mode)),
-            held_back: held_back.map(|(_, by)| by.clone()).next(),
+            held_back,
+            to: route.and_then(|route| route.ok()?.first().cloned()),
             standing,
         }
     }

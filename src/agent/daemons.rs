@@ -15,7 +15,18 @@ use crate::policy::{ActionKind, Mode};
 use crate::probe::Watching;
 use crate::status::Status;
 use crate::units::format_duration;
-use crate::watch::{Change, Confirmation};
+use crate::watch::{Change, Confirmation, State};
+
+fn tell_state(address: &str, state: &State) {
+    if *state == State::WrongCredentials {
+        warn!(
+            "daemon `{address}` refuses user, password or address: correct its URL, and start the \
+             agent again"
+        );
+    } else {
+        info!("daemon `{address}`: {}", escape::log(&state.to_string()));
+    }
+}
 
 /// Where rounds of probes come from.
 pub trait Rounds: Send {
@@ -86,11 +97,14 @@ impl Agent {
                 up: daemon.health.up(),
             };
             if told.state != now.state {
-                info!("daemon `{address}`: {}", escape::log(&state.to_string()));
+                tell_state(&address, state);
             }
             match (told.up, now.up) {
-                (Some(false) | None, Some(true)) => info!("daemon `{address}` is up"),
-                (Some(true) | None, Some(false)) => warn!("daemon `{address}` is down"),
+                (Some(false) | None, Some(true)) => info!("daemon `{address}` is healthy"),
+                (Some(true) | None, Some(false)) => {
+                    let state = state.to_string();
+                    warn!("daemon `{address}` is not healthy: {}", escape::log(&state));
+                }
                 _ => {}
             }
             *told = now;
@@ -149,6 +163,7 @@ impl Agent {
             if decision.action.kind() != ActionKind::DaemonUrl {
                 continue;
             }
+            self.give_up(id);
             let named = detail.rsplit(' ').next().unwrap_or_default();
             let to = decision.daemons.first().cloned();
             self.warden.changed_daemon(Change {
@@ -163,8 +178,19 @@ impl Agent {
         }
     }
 
+    /// A change before this one that still waits for a block gets no more news.
+    fn give_up(&mut self, next: DecisionId) {
+        let Some(Confirmed { id, words }) = self.confirmed.take() else {
+            return;
+        };
+        let detail = format!("{words}, overtaken by decision {}", next.0);
+        let amended = self.journal.amend(id, Outcome::Executed { detail }, &[]);
+        self.note_journal(amended);
+    }
+
     /// Tells and journals what became of a change of daemon.
     pub(super) fn amend(&mut self, change: &Change, news: Confirmation) {
+        let is_last = news.is_last();
         let Some(Confirmed { id, words }) = &mut self.confirmed else {
             return;
         };
@@ -175,7 +201,7 @@ impl Agent {
                 info!(policy, "getinfo names the daemon `{to}` after {after}");
                 *words = format!("{words}; named by getinfo after {after}");
                 Outcome::Executed {
-                    detail: words.clone(),
+                    detail: format!("{words}; its next block is to come"),
                 }
             }
             Confirmation::Followed { height } => {
@@ -193,6 +219,9 @@ impl Agent {
             }
         };
         let id = *id;
+        if is_last {
+            self.confirmed = None;
+        }
         let changes = [StateChange::Limits(saved_limits(&self.warden))];
         let amended = self.journal.amend(id, outcome, &changes);
         self.note_journal(amended);
@@ -202,17 +231,24 @@ impl Agent {
 /// A daemon that is changed as often as it may be is no matter for policies any more.
 pub(super) fn tell_used_up(ruling: &Ruling) {
     let decision = &ruling.decision;
-    if let Verdict::Suppressed {
-        by: Suppression::PolicyLimit { until } | Suppression::ActionLimit { until },
+    let is_change = decision.action.kind() == ActionKind::DaemonUrl;
+    let Verdict::Suppressed {
+        by,
         is_repeat: false,
-    } = ruling.verdict
-        && ruling.mode == Mode::Enforce
-        && decision.action.kind() == ActionKind::DaemonUrl
-    {
+    } = &ruling.verdict
+    else {
+        return;
+    };
+    let (until, limit) = match by {
+        Suppression::PolicyLimit { until } => (until, "the policy's `limit`"),
+        Suppression::ActionLimit { until } => (until, "`daemon_url` of `[limits]`"),
+        _ => return,
+    };
+    if is_change && ruling.mode == Mode::Enforce {
         error!(
             policy = &*decision.policy,
-            "the daemon was changed as often as it may be: it stays as it is until {until}; a \
-             person must look at the daemons and at the policies that change them"
+            "no change of daemon before {until}: {limit} lets no more through, failbacks among \
+             them; a person must look at the daemons, and may change by hand or raise the limit"
         );
     }
 }

@@ -87,8 +87,14 @@ async fn watch(
             "probing the daemons every {:?}: {addresses}",
             probing.interval
         );
+        // Of the time between two polls, and of some that fail.
+        let rounds = config.server.interval.as_secs() / probing.interval.as_secs().max(1);
+        let kept = usize::try_from(rounds)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(2);
+        let watching = prober.watch(probing.interval, kept.clamp(64, 4_096));
         agent.keep_status(Status::path(&config.journal.path));
-        agent.watch_daemons(daemons.clone(), Box::new(prober.watch(probing.interval)));
+        agent.watch_daemons(daemons.clone(), Box::new(watching));
     }
     agent.run(shutdown, |_, tick| tell(tick)).await;
     Ok(Exit::Ok)

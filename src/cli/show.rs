@@ -192,7 +192,7 @@ pub fn suppression(by: &Suppression) -> String {
 }
 
 /// The stable word for JSON.
-const fn suppression_word(by: &Suppression) -> &'static str {
+pub const fn suppression_word(by: &Suppression) -> &'static str {
     match by {
         Suppression::Protection => "protection",
         Suppression::Cooldown { .. } => "cooldown",

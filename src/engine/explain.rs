@@ -29,8 +29,8 @@ pub struct Standing {
     pub action: Action,
     /// Whether its `when` holds and its `unless` does not.
     pub holds: bool,
-    /// Of its `when` the table that holds, or else the one that fails the fewest tests.
-    pub when: Vec<Looked>,
+    /// The tables of its `when`; any of them is enough.
+    pub when: Vec<Vec<Looked>>,
     /// The table of its `unless` that holds, if one does.
     pub unless: Vec<Looked>,
     /// For how long it has held.
@@ -44,6 +44,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// The table of its `when` that holds.
+    pub fn holding(&self) -> Option<&[Looked]> {
+        let holds = |table: &&Vec<Looked>| table.iter().all(|test| test.holds);
+        self.when.iter().find(holds).map(Vec::as_slice)
+    }
+
     /// Whether it has held for long enough.
     pub fn is_due(&self) -> bool {
         self.holds && (self.at_once || self.held >= self.hold)
@@ -113,16 +119,13 @@ impl Engine {
         let unless = unless
             .map(|unless| looked(unless, true))
             .unwrap_or_default();
-        let failing = |table: &Vec<Looked>| table.iter().filter(|test| !test.holds).count();
+        let holds = |table: &Vec<Looked>| table.iter().all(|test| test.holds);
         let compiled = &self.compiled[index];
         let held = compiled.holds.iter().next();
         Standing {
             holds: held.is_some(),
-            when: when.into_iter().min_by_key(failing).unwrap_or_default(),
-            unless: unless
-                .into_iter()
-                .find(|table| failing(table) == 0)
-                .unwrap_or_default(),
+            when,
+            unless: unless.into_iter().find(holds).unwrap_or_default(),
             held: held.map(|held| held.duration).unwrap_or_default(),
             at_once: compiled.at_once(SERVER).is_some(),
             hold: policy.hold,

@@ -6,7 +6,7 @@
 //! would drop `SQLite`'s own locks. Readers take no lock.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,6 +40,35 @@ impl Lock {
                 holder: signature(&file),
             }),
             Err(TryLockError::Error(error)) => Err(JournalError::from_io(journal, &error)),
+        }
+    }
+}
+
+/// Whether an agent has a journal open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// None has.
+    Nobody,
+    /// This process; `None` if it did not say so.
+    Process(Option<u32>),
+    /// The lock cannot be looked at.
+    Unknown,
+}
+
+impl Holder {
+    /// Of the journal at `journal`. Whoever takes the lock at this very moment tries again.
+    pub(super) fn of(journal: &Path) -> Self {
+        let Ok(journal) = journal.canonicalize() else {
+            return Self::Nobody;
+        };
+        match File::open(beside(&journal)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::Nobody,
+            Err(_) => Self::Unknown,
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Self::Nobody,
+                Err(TryLockError::WouldBlock) => Self::Process(signature(&file)),
+                Err(TryLockError::Error(_)) => Self::Unknown,
+            },
         }
     }
 }

@@ -27,6 +27,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
 pub use self::error::JournalError;
+pub use self::lock::Holder;
 pub use self::query::{Filter, OutcomeKind};
 pub use self::retention::{Retention, Upkeep};
 pub use self::row::{EVIDENCE_MAX, NAME_CHARS_MAX, Row, SESSIONS_MAX, TEXT_CHARS_MAX};
@@ -135,6 +136,11 @@ impl Journal {
         let path = schema::real_file(path)?;
         let connection = schema::open_reader(&path)?;
         Ok(Reader { connection, path })
+    }
+
+    /// The agent that has the journal at `path` open, if one runs.
+    pub fn holder(path: &Path) -> Holder {
+        Holder::of(path)
     }
 
     /// Decisions that an earlier run intended and never finished; now failed, with

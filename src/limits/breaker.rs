@@ -32,6 +32,11 @@ impl BreakerState {
         self.open_until.filter(|&until| until > at)
     }
 
+    /// What ends later than if it began now began before the clock went back.
+    pub(super) fn clock_went_back(&mut self, at: Timestamp, breaker: Breaker) {
+        self.open_until = self.open_until.map(|until| until.min(at + breaker.reset));
+    }
+
     /// Asks to disconnect `sessions` of a server that has `parties` connected. `Err` says until
     /// when the breaker is open.
     pub(super) fn pass(

@@ -25,6 +25,9 @@ const SINCE_SLACK: Duration = Duration::from_secs(60);
 
 type Key = (Arc<str>, Target);
 
+/// In place of a session's ID, for what is done to the server: once a poll is enough.
+const SERVER: u64 = 0;
+
 /// Of a session, when it began; [`Key`]s have that left out.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
@@ -109,7 +112,12 @@ impl Ledger {
     }
 
     /// Before the rulings of a poll. A missed one tells nothing of what was suppressed at the last.
-    pub(super) fn begin(&mut self, at: Timestamp, is_missed: bool) {
+    pub(super) fn begin(&mut self, at: Timestamp, config: &LimitsConfig, is_missed: bool) {
+        // If the clock went back, it was before now all the same.
+        for failures in self.failures.values_mut() {
+            failures.last = failures.last.min(at);
+        }
+        self.breaker.clock_went_back(at, config.breaker);
         self.taken.clear();
         self.started.clear();
         self.cooldowns.retain(|_, rest| rest.until > at);
@@ -199,16 +207,17 @@ impl Ledger {
             .policies
             .iter()
             .find(|policy| policy.name == decision.policy);
-        let cooldown = self.cooldown(&decision.policy, &decision.target);
-        if let Some(until) = cooldown.filter(|&until| until > at) {
-            return Err(Suppression::Cooldown { until });
-        }
+        self.rest(decision, policy, at)?;
         if let Some(policy) = policy.filter(|_| !decision.at_once) {
             self.wait_after_failures(policy, decision.held, at)?;
         }
         let kind = decision.action.kind();
         if kind.is_done_to_sessions() {
             self.leave_taken(decision, kind)?;
+        } else if kind == ActionKind::DaemonUrl
+            && let Some(policy) = self.taken.get(&(kind, SERVER)).cloned()
+        {
+            return Err(Suppression::Covered { policy });
         }
         // An alert changes nothing, so no breaker need hold it.
         if let Some(until) = self
@@ -219,17 +228,9 @@ impl Ledger {
             return Err(Suppression::Breaker { until });
         }
         let own = policy.and_then(|policy| policy.limit);
-        if let Some(own) = own
-            && let Some(window) = self.policies.get_mut(&decision.policy)
-            && let Some(until) = window.until(own, at)
-        {
-            return Err(Suppression::PolicyLimit { until });
-        }
         let wanted = wanted(decision);
-        let available = self.available(kind, config, at);
-        let granted = available
-            .map_err(|until| Suppression::ActionLimit { until })?
-            .min(wanted);
+        let available = self.available(&decision.policy, own, kind, config, at)?;
+        let granted = available.min(wanted);
         if kind == ActionKind::Disconnect {
             self.breaker
                 .pass(
@@ -241,7 +242,10 @@ impl Ledger {
                 .map_err(|until| Suppression::Breaker { until })?;
         }
         match allowance(config, kind) {
-            Allowance::Strict(_) => self.daemon_changes.note(at),
+            Allowance::Strict(_) => {
+                self.daemon_changes.note(at);
+                self.taken.insert((kind, SERVER), decision.policy.clone());
+            }
             Allowance::Budget(budget) => {
                 bucket(&mut self.actions, kind, budget, at).take(granted);
             }
@@ -271,22 +275,91 @@ impl Ledger {
         Ok(withheld)
     }
 
-    /// How much of an action's allowance is left, or when there will be some.
-    fn available(
+    /// Whether the policy has left the target alone for long enough.
+    fn rest(
         &mut self,
+        decision: &Decision,
+        policy: Option<&Policy>,
+        at: Timestamp,
+    ) -> Result<(), Suppression> {
+        let Some(until) = self.cooldown(&decision.policy, &decision.target) else {
+            return Ok(());
+        };
+        // One that ends later than if it began now began before the clock went back.
+        let until = policy.map_or(until, |policy| until.min(at + policy.cooldown));
+        let (key, _) = key(&decision.policy, &decision.target);
+        if let Some(rest) = self.cooldowns.get_mut(&key) {
+            rest.until = until;
+        }
+        if until > at {
+            return Err(Suppression::Cooldown { until });
+        }
+        Ok(())
+    }
+
+    /// What would hold a policy for the server back at a time to come, as far as it is known now.
+    pub(super) fn foresee(
+        &self,
+        policy: &Policy,
+        config: &LimitsConfig,
+        due: Timestamp,
+    ) -> Option<Suppression> {
+        let cooldown = self.cooldown(&policy.name, &Target::Server);
+        if let Some(until) = cooldown.filter(|&until| until > due) {
+            return Some(Suppression::Cooldown { until });
+        }
+        let mut then = Self {
+            actions: self.actions.clone(),
+            policies: self.policies.clone(),
+            daemon_changes: self.daemon_changes.clone(),
+            ..Self::default()
+        };
+        let kind = policy.action.kind();
+        let available = then.available(&policy.name, policy.limit, kind, config, due);
+        available.err()
+    }
+
+    /// For how long a policy has held that counts, and for how long it must.
+    pub(super) fn waited(
+        &self,
+        policy: &Policy,
+        held: Duration,
+        at: Timestamp,
+    ) -> (Duration, Duration) {
+        match (policy.backoff, self.failures(policy, at)) {
+            (Some(backoff), Some(failed)) => (
+                held.min(at.since(failed.last)),
+                backoff.hold(policy.hold, failed.count),
+            ),
+            _ => (held, policy.hold),
+        }
+    }
+
+    /// How much the policy's own limit and the action's allowance leave, or which of them is used up.
+    pub(super) fn available(
+        &mut self,
+        policy: &Arc<str>,
+        own: Option<Quota>,
         kind: ActionKind,
         config: &LimitsConfig,
         at: Timestamp,
-    ) -> Result<usize, Timestamp> {
+    ) -> Result<usize, Suppression> {
+        if let Some(own) = own
+            && let Some(window) = self.policies.get_mut(policy)
+            && let Some(until) = window.until(own, at)
+        {
+            return Err(Suppression::PolicyLimit { until });
+        }
+        let used_up = |until| Suppression::ActionLimit { until };
         match allowance(config, kind) {
             Allowance::Strict(limit) => match self.daemon_changes.until(limit, at) {
-                Some(until) => Err(until),
+                Some(until) => Err(used_up(until)),
                 None => Ok(1),
             },
             Allowance::Budget(budget) => {
                 let bucket = bucket(&mut self.actions, kind, budget, at);
                 match bucket.available(budget, at) {
-                    0 => Err(bucket.next(budget)),
+                    0 => Err(used_up(bucket.next(budget))),
                     available => Ok(available),
                 }
             }
@@ -343,15 +416,14 @@ impl Ledger {
         held: Duration,
         at: Timestamp,
     ) -> Result<(), Suppression> {
-        let (Some(backoff), Some(failed)) = (policy.backoff, self.failures(policy, at)) else {
-            return Ok(());
-        };
-        let failures = failed.count;
-        let hold = backoff.hold(policy.hold, failures);
-        if held.min(at.since(failed.last)) < hold {
-            return Err(Suppression::Backoff { hold, failures });
+        let (held, hold) = self.waited(policy, held, at);
+        match self.failures(policy, at) {
+            Some(Failures { count, .. }) if held < hold => Err(Suppression::Backoff {
+                hold,
+                failures: count,
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Leaves out sessions that an earlier decision of this poll has already.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{Decision, Suppression, Target};
 use crate::engine::Proposal;
-use crate::policy::{Mode, PolicySet, Quota};
+use crate::policy::{Mode, Policy, PolicySet, Quota};
 use crate::time::Timestamp;
 
 pub(crate) use bucket::Bucket;
@@ -202,8 +202,8 @@ impl Limits {
         parties: usize,
         is_missed: bool,
     ) -> Vec<Ruling> {
-        self.enforced.begin(at, is_missed);
-        self.shadow.begin(at, is_missed);
+        self.enforced.begin(at, &self.config, is_missed);
+        self.shadow.begin(at, &self.config, is_missed);
         let rulings = proposals
             .into_iter()
             .map(|proposal| {
@@ -219,6 +219,24 @@ impl Limits {
         self.enforced.end();
         self.shadow.end();
         rulings
+    }
+
+    /// What would hold a policy for the server back at a time to come, as far as it is known now.
+    pub fn foresee(&self, policy: &Policy, due: Timestamp) -> Option<Suppression> {
+        self.ledger(policy.mode).foresee(policy, &self.config, due)
+    }
+
+    /// For how long a policy has held that counts, and for how long it must: failures lengthen that.
+    pub fn waited(&self, policy: &Policy, held: Duration, at: Timestamp) -> (Duration, Duration) {
+        self.ledger(policy.mode).waited(policy, held, at)
+    }
+
+    fn ledger(&self, mode: Mode) -> &Ledger {
+        if mode.min(self.mode) == Mode::Enforce {
+            &self.enforced
+        } else {
+            &self.shadow
+        }
     }
 
     /// Takes back the budget and the cooldown of an enforced decision of the last poll, for `unsent`
@@ -252,11 +270,6 @@ impl Limits {
 
     /// Until when a policy leaves a target alone, if it does.
     pub fn cooldown(&self, policy: &str, target: &Target, mode: Mode) -> Option<Timestamp> {
-        let ledger = if mode.min(self.mode) == Mode::Enforce {
-            &self.enforced
-        } else {
-            &self.shadow
-        };
-        ledger.cooldown(&Arc::from(policy), target)
+        self.ledger(mode).cooldown(&Arc::from(policy), target)
     }
 }

@@ -660,3 +660,33 @@ proptest! {
         }
     }
 }
+
+/// The agent starts before the clock is set, and again after it was.
+#[test]
+fn a_clock_that_was_ahead_bars_nothing_for_long() {
+    let year = 365 * 86_400;
+    let mut limits = limits();
+    let ruled = rule(&mut limits, year, vec![proposal("free", 1, 0..2)]);
+    assert_eq!(suppression(&ruled[0]), None);
+    limits.failed("patient", at(year), &set());
+    let cooldowns = limits.started_cooldowns().to_vec();
+    let saved = limits.save();
+    let mut limits = Limits::new(LimitsConfig::default(), Mode::Enforce);
+    limits.restore(saved, cooldowns);
+
+    let both = || vec![proposal("free", 1, 0..2), patient(100_000)];
+    let ruled = rule(&mut limits, 0, both());
+    let until = at(60);
+    assert_eq!(
+        suppression(&ruled[0]),
+        Some(&Suppression::Cooldown { until })
+    );
+    let hold = Duration::from_secs(600);
+    let failures = 1;
+    let backoff = Suppression::Backoff { hold, failures };
+    assert_eq!(suppression(&ruled[1]), Some(&backoff));
+    for late in [proposal("free", 1, 0..2), patient(100_000)] {
+        let ruled = rule(&mut limits, 600, vec![late]);
+        assert_eq!(suppression(&ruled[0]), None);
+    }
+}

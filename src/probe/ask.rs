@@ -12,7 +12,7 @@ use crate::redact::redact;
 use crate::units::format_duration;
 
 /// What the daemon is asked for is much shorter.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Longer details are cut.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -144,7 +144,7 @@ impl Line {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(unreachable("its answer is longer than 1 MiB".to_owned()));
+                return Err(unreachable("its answer is longer than 64 KiB".to_owned()));
             }
             body.extend_from_slice(&chunk);
         }

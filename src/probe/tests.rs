@@ -582,15 +582,15 @@ async fn nobody_is_sent_elsewhere() {
 }
 
 #[tokio::test]
-async fn no_answer_is_longer_than_a_mebibyte() {
-    let too_long = unreachable("its answer is longer than 1 MiB");
+async fn no_answer_is_longer_than_64_kibibytes() {
+    let too_long = unreachable("its answer is longer than 64 KiB");
     let text = |len: usize| "x".repeat(len);
-    let at_most = text(1 << 20);
+    let at_most = text(64 << 10);
     assert_eq!(
         failure(move |_| Reply::Text(200, "", at_most.clone())).await,
         unreachable("its answer is not JSON")
     );
-    let longer = text((1 << 20) + 1);
+    let longer = text((64 << 10) + 1);
     assert_eq!(
         failure(move |_| Reply::Text(200, "", longer.clone())).await,
         too_long
@@ -659,7 +659,7 @@ async fn a_slow_daemon_does_not_hold_up_another() {
 #[tokio::test]
 async fn a_watch_probes_at_once_and_on_and_ends_when_it_is_dropped() {
     let scripted = BLOCKS.serve().await;
-    let mut watching = prober(&[scripted.url()], &OPTIONS).watch(Duration::from_millis(20));
+    let mut watching = prober(&[scripted.url()], &OPTIONS).watch(Duration::from_millis(20), 64);
     let mut rounds: Vec<Round> = Vec::new();
     while rounds.len() < 5 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -679,7 +679,7 @@ async fn a_watch_probes_at_once_and_on_and_ends_when_it_is_dropped() {
 #[tokio::test]
 async fn rounds_that_nobody_takes_are_dropped_from_the_oldest_on() {
     let scripted = BLOCKS.serve().await;
-    let mut watching = prober(&[scripted.url()], &OPTIONS).watch(Duration::from_millis(1));
+    let mut watching = prober(&[scripted.url()], &OPTIONS).watch(Duration::from_millis(1), 64);
     // Two requests a round.
     while scripted.heard().len() < 2 * 80 {
         tokio::time::sleep(Duration::from_millis(5)).await;

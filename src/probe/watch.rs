@@ -10,9 +10,6 @@ use tokio::time::{Instant, sleep_until};
 use super::Prober;
 use crate::daemon::Round;
 
-/// Rounds that nobody takes; then the oldest goes.
-const ROUNDS_MAX: usize = 64;
-
 /// Rounds are so far from their time at the most, so that the agents of several servers do not all
 /// ask a daemon at once.
 const JITTER: f64 = 0.1;
@@ -25,12 +22,12 @@ pub struct Watching {
 
 impl Prober {
     /// Probes at once, and then every `interval`. A round that takes longer delays the next, and
-    /// none is made up for.
+    /// none is made up for. Of those that nobody takes, the last `kept` are.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn watch(mut self, interval: Duration) -> Watching {
-        let (sender, rounds) = broadcast::channel(ROUNDS_MAX);
+    pub fn watch(mut self, interval: Duration, kept: usize) -> Watching {
+        let (sender, rounds) = broadcast::channel(kept);
         let probing = async move {
             loop {
                 let next = Instant::now() + jittered(interval);

@@ -10,8 +10,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::State;
 use crate::daemon::{BlockHash, Chain, Report, Round, Work, anchor_height};
 use crate::time::Timestamp;
@@ -20,7 +18,7 @@ use crate::time::Timestamp;
 const MARKS_MAX: usize = 256;
 
 /// A block that every daemon must have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Anchor {
     chain: Box<str>,
     height: u64,
@@ -138,9 +136,9 @@ impl Spread {
     /// What every daemon that does well must have by now, if a block takes `propagation` at most.
     fn settled(&mut self, best: &Chain, at: Timestamp, propagation: Duration) -> Mark {
         let Chain { height, work, .. } = *best;
-        // The clock may have gone back.
-        while self.bests.back().is_some_and(|&(then, _)| then > at) {
-            self.bests.pop_back();
+        for (then, _) in &mut self.bests {
+            // If the clock went back, it was before now all the same.
+            *then = at.min(*then);
         }
         let mark = Mark { height, work };
         if self.bests.back().is_none_or(|&(_, last)| last != mark) {

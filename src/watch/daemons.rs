@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::compare::{Anchor, Needs, Spread, states};
 use super::{Counts, Health, State, coin};
 use crate::daemon::{Address, BlockHash, Chain, Round, Work};
@@ -87,7 +85,7 @@ impl Known {
 }
 
 /// One daemon.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Watched {
     /// Which.
     pub address: Address,
@@ -97,15 +95,14 @@ pub struct Watched {
     pub since: Timestamp,
     /// Its health.
     pub health: Health,
-    /// The tip that was heard last.
+    /// The tip that was heard last, if that is not another chain's.
     pub tip: Option<Tip>,
     /// Its chain in the last round.
-    #[serde(skip)]
     chain: Option<Chain>,
 }
 
 /// The end of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tip {
     /// Its height.
     pub height: u64,
@@ -113,6 +110,16 @@ pub struct Tip {
     pub hash: BlockHash,
     /// All work up to it.
     pub work: Work,
+}
+
+impl Tip {
+    const fn of(chain: &Chain) -> Self {
+        Self {
+            height: chain.height,
+            hash: chain.tip,
+            work: chain.work,
+        }
+    }
 }
 
 impl Watched {
@@ -204,15 +211,12 @@ impl Watch {
         let states = states(round, self.anchor.as_ref(), &mut spread, current, &needs);
         self.spread = spread;
         for ((daemon, state), chain) in self.daemons.iter_mut().zip(states).zip(chains) {
+            if let Some(chain) = chain {
+                // The server's index cannot be on a chain that is known to be another.
+                daemon.tip = (state != State::OtherChain).then(|| Tip::of(chain));
+            }
             daemon.enter(state, round.at, self.settings.counts);
             daemon.chain = chain.cloned();
-            if let Some(chain) = chain {
-                daemon.tip = Some(Tip {
-                    height: chain.height,
-                    hash: chain.tip,
-                    work: chain.work,
-                });
-            }
         }
     }
 
@@ -301,6 +305,17 @@ impl Watch {
         Some(self.best_height()? as f64 - daemon.height()? as f64)
     }
 
+    /// The same for whoever looks: to the best that does well now, for however long.
+    pub fn shown_gap(&self, daemon: &Watched) -> Option<i64> {
+        let well = self.daemons.iter();
+        let well = well.filter(|daemon| daemon.state == Some(State::Healthy));
+        let best = well.filter_map(Watched::height).max()?;
+        Some(
+            best.cast_signed()
+                .saturating_sub(daemon.height()?.cast_signed()),
+        )
+    }
+
     fn best_height(&self) -> Option<u64> {
         let healthy = self.daemons.iter().filter(|daemon| daemon.is_healthy());
         healthy.filter_map(Watched::height).max()
@@ -375,16 +390,18 @@ impl Watch {
         if !self.is_fresh() {
             return unfit(format!("`{address}` was not probed of late"));
         }
-        let current = self.current_index();
-        if current == Some(index) {
+        // By itself the server goes to none but its own: elsewhere somebody sent it, and the chains
+        // cannot be compared.
+        let Some(current) = self.current_index() else {
+            return unfit(match self.in_use() {
+                Some(daemon) => format!(
+                    "the server uses `{daemon}`, which is none of the daemons in `[server.daemon]`"
+                ),
+                None => "the server does not tell which daemon it uses".to_owned(),
+            });
+        };
+        if current == index {
             return unfit(format!("the server uses `{address}` already"));
-        }
-        // By itself it goes to none but its own: somebody sent it there, and the chains cannot be
-        // compared.
-        if let Some(daemon) = self.server.daemon.as_deref().filter(|_| current.is_none()) {
-            return unfit(format!(
-                "the server uses `{daemon}`, which is none of the daemons in `[server.daemon]`"
-            ));
         }
         let Some(chain) = daemon.chain.as_ref().filter(|_| daemon.is_healthy()) else {
             let state = daemon.state.as_ref().map_or("unknown", State::name);
@@ -395,14 +412,12 @@ impl Watch {
             };
             return unfit(format!("`{address}` {state}"));
         };
-        // The server's index cannot be on a chain that is known to be another.
-        let current = current.map(|current| &self.daemons[current]);
-        let current = current.filter(|current| current.state != Some(State::OtherChain));
-        if let Some(tip) = current.and_then(|current| current.tip)
+        let current = &self.daemons[current];
+        if let Some(tip) = current.tip
             && chain.hash(tip.height) != Some(tip.hash)
             && chain.work <= tip.work
         {
-            let answers = current.is_some_and(|current| current.chain.is_some());
+            let answers = current.chain.is_some();
             return unfit(if chain.height < tip.height {
                 let whose = if answers {
                     "the daemon in use"

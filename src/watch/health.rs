@@ -1,8 +1,6 @@
 //! Health by counts of checks, as `HAProxy` has it: so many good ones in a row to rise, so many bad
 //! ones to fall. Before either it is not known.
 
-use serde::{Deserialize, Serialize};
-
 use crate::time::Timestamp;
 
 /// How many checks in a row change a daemon's health.
@@ -15,7 +13,7 @@ pub struct Counts {
 }
 
 /// One daemon's health.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// Unknown until enough checks agree.
     up: Option<bool>,

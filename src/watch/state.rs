@@ -8,7 +8,7 @@ use crate::daemon::Failure;
 
 /// The states that are told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
+#[serde(tag = "state", rename_all = "lowercase")]
 pub enum State {
     /// It gives no answer.
     Unreachable {
@@ -21,18 +21,22 @@ pub enum State {
         detail: String,
     },
     /// It refuses user, password or address.
+    #[serde(rename = "wrong credentials")]
     WrongCredentials,
     /// It is starting.
+    #[serde(rename = "warming up")]
     WarmingUp {
         /// What it says.
         detail: String,
     },
     /// It catches up for the first time.
+    #[serde(rename = "initial download")]
     InitialDownload {
         /// Blocks that it has the headers of, and not yet the rest.
         blocks_left: u64,
     },
     /// No reorganisation leads from its chain to the others'.
+    #[serde(rename = "other chain")]
     OtherChain,
     /// It is on a fork that has less work than another daemon's chain.
     Fork,
@@ -44,6 +48,7 @@ pub enum State {
     /// It has not the blocks that the server may want.
     Pruned,
     /// An index that the server needs is not there, or not complete.
+    #[serde(rename = "missing index")]
     MissingIndex {
         /// Which.
         index: Box<str>,
@@ -71,6 +76,26 @@ impl State {
     }
 }
 
+impl State {
+    /// What the daemon, or the line to it, said; unescaped.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { detail } | Self::Busy { detail } | Self::WarmingUp { detail } => {
+                Some(detail)
+            }
+            _ => None,
+        }
+    }
+
+    /// As it prints, without the detail.
+    pub fn short(&self) -> String {
+        match self.detail() {
+            Some(_) => self.name().to_owned(),
+            None => self.to_string(),
+        }
+    }
+}
+
 impl From<&Failure> for State {
     fn from(failure: &Failure) -> Self {
         match failure.clone() {
@@ -86,10 +111,10 @@ impl From<&Failure> for State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name();
+        if let Some(detail) = self.detail() {
+            return write!(f, "{name}: {detail}");
+        }
         match self {
-            Self::Unreachable { detail } | Self::Busy { detail } | Self::WarmingUp { detail } => {
-                write!(f, "{name}: {detail}")
-            }
             // Its tip is more than a day old, and it has no newer header.
             Self::InitialDownload { blocks_left: 0 } => write!(f, "{name}, no recent block"),
             Self::InitialDownload { blocks_left } => {

@@ -119,10 +119,14 @@ async fn the_server_is_sent_to_the_daemons_wanted_and_keeps_the_others() {
             &[PRIMARY, SECONDARY][..],
             format!("{first},{other}"),
         ),
-        ("\"best\"", &[PRIMARY], format!("{first},{other}")),
+        (
+            "\"best\"",
+            &[PRIMARY, SECONDARY],
+            format!("{first},{other}"),
+        ),
         (
             "[\"127.0.0.1:8332\"]",
-            &[PRIMARY],
+            &[PRIMARY, SECONDARY],
             format!("{first},{other}"),
         ),
         ("\"default\"", &[], String::new()),
@@ -145,7 +149,7 @@ async fn the_server_is_sent_to_the_daemons_wanted_and_keeps_the_others() {
         };
         assert_eq!(
             detail,
-            "now using daemon at 127.0.0.1:8332/; named by getinfo after 10s"
+            "now using daemon at 127.0.0.1:8332/; named by getinfo after 10s; its next block is to come"
         );
         assert!(!format!("{:?}", scene.rows()).contains("sesame"));
     }
@@ -248,7 +252,7 @@ async fn a_daemon_changed_as_often_as_it_may_be_wants_a_person() {
         let errors: Vec<_> = errors.collect();
         assert!(
             errors.len() == 1
-                && errors[0].contains("stays as it is until 2026-01-02T00:00:")
+                && errors[0].contains("no change of daemon before 2026-01-02T00:00:")
                 && errors[0].contains("a person must look"),
             "{errors:?}"
         );
@@ -274,11 +278,20 @@ async fn news_of_the_daemons_is_told_once_and_the_status_left() {
     let lines = log.lines();
     let told = |lines: &[String], words: &str| lines.iter().filter(|l| l.contains(words)).count();
     assert_eq!(
-        told(&lines, "daemon `127.0.0.1:8332`: wrong credentials"),
+        told(
+            &lines,
+            "daemon `127.0.0.1:8332` refuses user, password or address"
+        ),
         1
     );
-    assert_eq!(told(&lines, "daemon `127.0.0.1:8332` is down"), 1);
-    assert_eq!(told(&lines, "daemon `127.0.0.1:18332` is up"), 1);
+    assert_eq!(
+        told(
+            &lines,
+            "daemon `127.0.0.1:8332` is not healthy: wrong credentials"
+        ),
+        1
+    );
+    assert_eq!(told(&lines, "daemon `127.0.0.1:18332` is healthy"), 1);
 
     let status = Status::load(&path).unwrap().unwrap();
     assert_eq!(status.daemons[0].is_healthy, Some(false));
@@ -307,4 +320,33 @@ async fn news_of_the_daemons_is_told_once_and_the_status_left() {
     // An agent that ends in good order takes it away.
     scene.agent().run(std::future::ready(()), |_, _| {}).await;
     assert_eq!(Status::load(&path).unwrap(), None);
+}
+
+#[tokio::test]
+async fn two_policies_do_not_both_change_the_daemon_at_once() {
+    let two = change("\"primary\"") + &change("\"best\"").replace("\"back\"", "\"own\"");
+    let (mut scene, _) = on_secondary(two).await;
+    let outcomes = scene.good_poll().await;
+    assert_eq!(executed(&outcomes), 1, "{outcomes:?}");
+    let policy = "back".into();
+    let covered = Outcome::Suppressed(Suppression::Covered { policy });
+    assert_eq!(outcomes[1], ("own".into(), covered));
+    assert_eq!(scene.tap.asked("daemon_url").len(), 1);
+}
+
+#[tokio::test]
+async fn until_getinfo_names_the_daemon_nobody_changes_it_again() {
+    let hasty = change("\"primary\"").replace("\"5m\"", "\"1s\"");
+    let (mut scene, _) = on_secondary(hasty).await;
+    scene.good_poll().await;
+    go_to_secondary(&scene);
+    let why = "the last change of daemon is not confirmed yet".to_owned();
+    let unfit = Outcome::Suppressed(Suppression::UnfitDaemon { why });
+    assert_eq!(scene.good_poll().await, [("back".into(), unfit)]);
+    for _ in 0..4 {
+        assert_eq!(scene.good_poll().await, []);
+    }
+    // A minute later it has failed, and may be tried again.
+    assert_eq!(executed(&scene.good_poll().await), 1);
+    assert_eq!(scene.tap.asked("daemon_url").len(), 2);
 }

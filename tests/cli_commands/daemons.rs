@@ -5,6 +5,7 @@ use std::time::Duration;
 use electrumx_warden::decision::{Seen, Suppression};
 use electrumx_warden::engine::{Looked, Standing};
 use electrumx_warden::field::Dimension;
+use electrumx_warden::journal::Journal;
 use electrumx_warden::policy::{Action, DaemonTarget, Mode};
 use electrumx_warden::status::{DaemonStatus, PolicyStatus, ServerStatus, Status};
 use electrumx_warden::time::Timestamp;
@@ -66,7 +67,7 @@ fn policy(name: &str, to: DaemonTarget, when: Vec<Looked>) -> PolicyStatus {
             policy: name.into(),
             action: Action::DaemonUrl { to },
             holds: when.iter().all(|looked| looked.holds),
-            when,
+            when: vec![when],
             unless: Vec::new(),
             held: seconds(80),
             hold: seconds(300),
@@ -74,6 +75,7 @@ fn policy(name: &str, to: DaemonTarget, when: Vec<Looked>) -> PolicyStatus {
         },
         mode: Mode::Enforce,
         held_back: None,
+        to: None,
     }
 }
 
@@ -85,9 +87,9 @@ fn daemon(address: &str, state: State, at: Timestamp) -> DaemonStatus {
         state: Some(state),
         since: at - seconds(200),
         height: Some(800_123),
-        height_gap: Some(0.0),
+        height_gap: Some(0),
         is_healthy: Some(is_healthy),
-        is_healthy_since: Some(at - seconds(80)),
+        health_since: Some(at - seconds(80)),
         turning: None,
     }
 }
@@ -107,6 +109,7 @@ fn status(at: Timestamp) -> Status {
             version: Some("ElectrumX 1.20.0".into()),
             coin: Some("BitcoinMainnet".into()),
             daemon: Some("10.0.0.2:8332".into()),
+            is_daemon_foreign: false,
             daemon_height: Some(800_123),
             db_height: Some(800_123),
             daemon_stalled: Some(seconds(3_600)),
@@ -163,6 +166,7 @@ fn status(at: Timestamp) -> Status {
                     .standing
                 },
                 held_back: None,
+                to: Some("10.0.0.3:8332".into()),
             },
             PolicyStatus {
                 standing: Standing {
@@ -172,20 +176,24 @@ fn status(at: Timestamp) -> Status {
                 },
                 mode: Mode::Enforce,
                 held_back: None,
+                to: None,
             },
         ],
     }
 }
 
-fn leave(folder: &Folder, status: &Status) {
-    let path = Status::path(&folder.path().join("electrumx-warden.sqlite"));
-    status.save(&path).unwrap();
+/// What a running agent would leave; the journal is open as long as the value lives.
+#[must_use]
+fn leave(folder: &Folder, status: &Status) -> Journal {
+    let path = folder.path().join("electrumx-warden.sqlite");
+    status.save(&Status::path(&path)).unwrap();
+    Journal::open(&path).unwrap()
 }
 
 #[test]
 fn what_the_agent_sees_is_shown_with_what_comes_next() {
     let folder = folder();
-    leave(&folder, &status(now() - seconds(1)));
+    let _agent = leave(&folder, &status(now() - seconds(1)));
     let ran = run(&folder, &[]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let out = ran.out.replace("saw it 2s ago", "saw it 1s ago");
@@ -198,17 +206,33 @@ fn a_server_that_does_not_answer_is_said_to() {
     let at = now();
     let mut status = status(at);
     status.server.polled = at - seconds(125);
-    leave(&folder, &status);
+    let _agent = leave(&folder, &status);
     let out = run(&folder, &[]).out;
     let words = "the server has not answered for 2m5s, and this is from before";
     assert!(out.contains(words), "{out}");
 }
 
 #[test]
+fn an_agent_that_hangs_and_a_daemon_of_nobodys_are_said_to_be() {
+    let folder = folder();
+    let mut status = status(now() - seconds(200));
+    status.server.daemon = Some("localhost:8332".into());
+    status.server.is_daemon_foreign = true;
+    let _agent = leave(&folder, &status);
+    let out = run(&folder, &[]).out;
+    for words in [
+        "it has not reported for 3m2",
+        "`localhost:8332` is none of `[server.daemon]`",
+    ] {
+        assert!(out.contains(words), "{out}");
+    }
+}
+
+#[test]
 fn where_no_agent_runs_it_asks_for_itself() {
     let folder = folder();
-    // Left by an agent that was killed.
-    leave(&folder, &status(now() - seconds(200)));
+    // Left a moment ago by an agent that was killed.
+    drop(leave(&folder, &status(now())));
     let ran = run(&folder, &[]);
     assert_eq!(ran.code, 1);
     assert!(
@@ -218,15 +242,16 @@ fn where_no_agent_runs_it_asks_for_itself() {
         ran.err
     );
     insta::assert_snapshot!(ran.out);
-    leave(&folder, &status(now()));
+    let _agent = leave(&folder, &status(now()));
     let asked = run(&folder, &["--ask"]);
-    assert_eq!(asked.out, ran.out);
+    let process = format!("the agent (process {}) was not asked", std::process::id());
+    assert!(asked.out.contains(&process), "{}", asked.out);
 }
 
 #[test]
 fn programs_get_one_object_without_passwords() {
     let folder = folder();
-    leave(&folder, &status(now()));
+    let _agent = leave(&folder, &status(now()));
     let ran = run(&folder, &["--format", "json"]);
     let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(told["type"], "daemons");
@@ -254,7 +279,8 @@ fn without_daemons_in_the_configuration_it_says_what_is_missing() {
         (ran.code, &*ran.err),
         (
             3,
-            "error: `w.toml` has no `[server.daemon]`: it says which daemons the server has\n"
+            "error: `w.toml` has no `[server.daemon]`: add `[server.daemon]` and below it `urls = { \
+             electrumx = \"/etc/electrumx.conf\" }`, or wherever ElectrumX has its DAEMON_URL\n"
         )
     );
     // Not set where nobody sets it.

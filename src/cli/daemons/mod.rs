@@ -1,5 +1,6 @@
 //! `daemons`: how the server's daemons are, and what the policies are about to do with that.
 
+mod json;
 mod words;
 
 use std::path::PathBuf;
@@ -8,12 +9,11 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::screen::{self, Format, Screen};
-use super::show;
 use super::when::now;
 use super::{runtime, setup};
 use crate::config::{self, Config};
 use crate::decision::Outcome;
-use crate::journal::{Filter, Journal, Row};
+use crate::journal::{Filter, Holder, Journal, Row};
 use crate::policy::{ActionKind, PolicySet};
 use crate::poll::{Clock as _, SteadyClock, poll};
 use crate::rpc::{Client, RpcError};
@@ -58,15 +58,13 @@ enum Source {
 }
 
 /// What is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct View {
     source: Source,
+    holder: Holder,
     /// Whether the server answered.
-    #[serde(skip)]
     has_server: bool,
-    #[serde(flatten)]
     status: Status,
-    #[serde(skip)]
     changes: Vec<Row>,
 }
 
@@ -74,12 +72,14 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let config = setup::config(&args.config)?;
     let Some(daemon) = &config.server.daemon else {
         let message = format!(
-            "`{}` has no `[server.daemon]`: it says which daemons the server has",
+            "`{}` has no `[server.daemon]`: add `[server.daemon]` and below it `urls = {{ electrumx \
+             = \"/etc/electrumx.conf\" }}`, or wherever ElectrumX has its DAEMON_URL",
             args.config.display()
         );
         return Err(Failure::new(Exit::Setup, message));
     };
-    let left = left(&config).filter(|_| !args.ask);
+    let holder = Journal::holder(&config.journal.path);
+    let left = left(&config, holder).filter(|_| !args.ask);
     let (source, status, failure) = if let Some(status) = left {
         (Source::Agent, status, None)
     } else {
@@ -92,13 +92,14 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     }
     let view = View {
         source,
+        holder,
         has_server: failure.is_none(),
         status,
         changes: changes(&config),
     };
     match args.format {
         Format::Text => words::show(&view, now(), screen)?,
-        Format::Json => write(&view, screen)?,
+        Format::Json => json::write(&view, screen)?,
     }
     Ok(if failure.is_some() {
         Exit::Failed
@@ -107,13 +108,14 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     })
 }
 
-/// What the running agent left, if one runs.
-fn left(config: &Config) -> Option<Status> {
-    let status = Status::load(&Status::path(&config.journal.path));
-    status
-        .ok()
-        .flatten()
-        .filter(|status| !status.is_stale(now()))
+/// What the running agent left, if one runs. The kernel knows whether one does.
+fn left(config: &Config, holder: Holder) -> Option<Status> {
+    let status = Status::load(&Status::path(&config.journal.path)).ok()??;
+    match holder {
+        Holder::Nobody => None,
+        Holder::Process(_) => Some(status),
+        Holder::Unknown => (!status.is_stale(now())).then_some(status),
+    }
 }
 
 /// One poll and one round of probes, through the very core that the agent has. A server that does
@@ -163,12 +165,4 @@ fn changes(config: &Config) -> Vec<Row> {
         .filter(is_change)
         .take(CHANGES_MAX as usize)
         .collect()
-}
-
-fn write(view: &View, screen: &mut Screen) -> std::io::Result<()> {
-    screen.json("daemons", view)?;
-    view.changes.iter().try_for_each(|row| {
-        let decision = show::decision_json(Some(row.id), &row.decision, &row.outcome);
-        screen.json("decision", &decision)
-    })
 }

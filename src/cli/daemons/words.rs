@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use comfy_table::{Cell, CellAlignment, Color};
+use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, Table};
 
 use super::{Source, View};
 use crate::cli::screen::Screen;
@@ -13,15 +13,18 @@ use crate::decision::{Outcome, Seen};
 use crate::engine::Looked;
 use crate::escape;
 use crate::field::Dimension;
-use crate::journal::Row;
+use crate::journal::{Holder, Row};
 use crate::policy::{Action, DaemonTarget, Mode};
-use crate::status::{DaemonStatus, PolicyStatus, ServerStatus, Status};
+use crate::status::{DaemonStatus, PolicyStatus, ServerStatus};
 use crate::time::Timestamp;
 use crate::units::{format, format_duration};
 use crate::watch::State;
 
 /// The server's words are cut to this many columns.
 const OUTCOME_COLUMNS: usize = 200;
+
+/// A daemon's words are cut to this many columns.
+const DETAIL_COLUMNS: usize = 200;
 
 /// A test is cut to this many columns.
 const TEST_COLUMNS: usize = 120;
@@ -33,19 +36,43 @@ pub(super) fn show(view: &View, now: Timestamp, screen: &mut Screen) -> io::Resu
         screen.entry(&blocks(&status.server), 4)?;
     }
     screen.entry(&looked(view, now), 4)?;
+    if let Some(daemon) = status
+        .server
+        .daemon
+        .as_deref()
+        .filter(|_| status.server.is_daemon_foreign)
+    {
+        let daemon = text(daemon);
+        let line = format!(
+            "{BAD}`{daemon}` is none of `[server.daemon]`, so nothing is known of it and nothing \
+             changed: write hosts and ports as ElectrumX has them{BAD:#}"
+        );
+        screen.entry(&line, 4)?;
+    }
     screen.line("")?;
-    show_daemons(status, screen)?;
+    show_daemons(view, screen)?;
     screen.line("")?;
     let mut policies = table(&["POLICY", "NEXT", "BECAUSE"]);
     policies.add_rows(status.policies.iter().map(policy_row));
+    keep_whole(&mut policies, &[0]);
     screen.table(policies)?;
     if let [_, ..] = &view.changes[..] {
         screen.line("")?;
         let mut changes = table(&["LAST CHANGES", "POLICY", "TO", "OUTCOME"]);
         changes.add_rows(view.changes.iter().map(change_row));
+        keep_whole(&mut changes, &[0, 1, 2]);
         screen.table(changes)?;
     }
     Ok(())
+}
+
+/// A broken address reads like another one.
+fn keep_whole(table: &mut Table, columns: &[usize]) {
+    for &index in columns {
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
 }
 
 /// `ElectrumX 1.20.0, BitcoinMainnet, uses the daemon 10.0.0.2:8332`
@@ -80,7 +107,7 @@ fn blocks(server: &ServerStatus) -> String {
     match server.stall.as_deref() {
         None => {}
         Some("none") => _ = write!(line, "; {GOOD}nothing holds blocks up{GOOD:#}"),
-        Some(stall) => _ = write!(line, "; {BAD}{stall}{BAD:#}"),
+        Some(stall) => _ = write!(line, "; {BAD}{}{BAD:#}", text(stall)),
     }
     line
 }
@@ -89,37 +116,71 @@ fn blocks(server: &ServerStatus) -> String {
 fn looked(view: &View, now: Timestamp) -> String {
     let status = &view.status;
     if view.source == Source::Asked {
+        let agent = match view.holder {
+            Holder::Process(Some(process)) => {
+                format!("the agent (process {process}) was not asked, or has left nothing to read")
+            }
+            Holder::Process(None) => {
+                "the agent was not asked, or has left nothing to read".to_owned()
+            }
+            Holder::Nobody | Holder::Unknown => "no agent runs".to_owned(),
+        };
         return format!(
-            "{DIM}asked just now; how long things have lasted, only a running agent knows{DIM:#}"
+            "{DIM}asked just now, for {agent}; how long things have lasted, only a running agent \
+             knows{DIM:#}"
         );
     }
-    let ago = lasted(now.since(status.at));
-    let silent = status.at.since(status.server.polled);
-    let silent = if silent > status.interval {
-        let silent = lasted(silent);
-        format!("; {BAD}the server has not answered for {silent}, and this is from before{BAD:#}")
-    } else {
-        String::new()
+    let age = now.since(status.at);
+    let ago = match age.as_secs() {
+        0 => "just now".to_owned(),
+        _ => format!("{} ago", lasted(age)),
     };
-    format!(
-        "{DIM}as the agent saw it {ago} ago, mode {}{DIM:#}{silent}",
+    let silent = status.at.since(status.server.polled);
+    let mut line = format!(
+        "{DIM}as the agent saw it {ago}, mode {}{DIM:#}",
         status.mode
-    )
+    );
+    if age > status.late_after() {
+        let age = lasted(age);
+        _ = write!(
+            line,
+            "; {BAD}it has not reported for {age}: the server is slow, or it hangs{BAD:#}"
+        );
+    } else if silent > status.interval {
+        let silent = lasted(silent);
+        _ = write!(
+            line,
+            "; {BAD}the server has not answered for {silent}, and this is from before{BAD:#}"
+        );
+    }
+    line
 }
 
-fn show_daemons(status: &Status, screen: &mut Screen) -> io::Result<()> {
-    let mut daemons = table(&["", "DAEMON", "HEIGHT", "GAP", "STATE", "FOR", "HEALTH"]);
-    let rows = (1..).zip(&status.daemons);
-    daemons.add_rows(rows.map(|(place, daemon)| daemon_row(place, daemon, status.at)));
+fn show_daemons(view: &View, screen: &mut Screen) -> io::Result<()> {
+    let mut daemons = table(&["", "DAEMON", "HEIGHT", "GAP", "LAST CHECK", "FOR", "HEALTH"]);
+    let rows = (1..).zip(&view.status.daemons);
+    daemons.add_rows(rows.map(|(place, daemon)| daemon_row(place, daemon, view)));
     for index in [2, 3] {
         if let Some(column) = daemons.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    screen.table(daemons)
+    keep_whole(&mut daemons, &[0, 1, 2, 3, 5]);
+    screen.table(daemons)?;
+    for daemon in &view.status.daemons {
+        if let Some(detail) = daemon.state.as_ref().and_then(State::detail) {
+            let detail = escape::terminal(detail, DETAIL_COLUMNS);
+            screen.entry(
+                &format!("{DIM}{}: {detail}{DIM:#}", text(&daemon.address)),
+                4,
+            )?;
+        }
+    }
+    Ok(())
 }
 
-fn daemon_row(place: u32, daemon: &DaemonStatus, at: Timestamp) -> Vec<Cell> {
+fn daemon_row(place: u32, daemon: &DaemonStatus, view: &View) -> Vec<Cell> {
+    let at = view.status.at;
     let role = if place == 1 { "primary" } else { "backup" };
     let in_use = if daemon.in_use == Some(true) {
         ", in use"
@@ -127,34 +188,33 @@ fn daemon_row(place: u32, daemon: &DaemonStatus, at: Timestamp) -> Vec<Cell> {
         ""
     };
     let state = daemon.state.as_ref();
-    let shown = state.map_or("not probed yet".to_owned(), |state| {
-        text(&state.to_string())
-    });
+    let shown = state.map_or("not probed yet".to_owned(), State::short);
     let color = if state == Some(&State::Healthy) {
         Color::Green
     } else {
         Color::Red
     };
-    let number = |number: Option<String>| Cell::new(number.unwrap_or_else(|| "-".into()));
+    let known = |number: Option<String>| Cell::new(number.unwrap_or_else(|| "-".into()));
+    let has_lasted = view.source == Source::Agent;
     vec![
         Cell::new(format!("{role}{in_use}")),
         Cell::new(text(&daemon.address)),
-        number(daemon.height.map(|height| height.to_string())),
-        number(daemon.height_gap.map(|gap| gap.to_string())),
+        known(daemon.height.map(|height| height.to_string())),
+        known(daemon.height_gap.map(|gap| gap.to_string())),
         Cell::new(shown).fg(color),
-        Cell::new(lasted(at.since(daemon.since))),
+        known(has_lasted.then(|| lasted(at.since(daemon.since)))),
         health(daemon, at),
     ]
 }
 
-/// `up for 2h`, `down for 5m, 3 of 12 checks to rise`
+/// `healthy for 2h`, `unhealthy for 5m, 3 of 12 checks to rise`
 fn health(daemon: &DaemonStatus, at: Timestamp) -> Cell {
     let (mut words, color, turn) = match daemon.is_healthy {
-        Some(true) => ("up".to_owned(), Color::Green, "checks to fall"),
-        Some(false) => ("down".to_owned(), Color::Red, "checks to rise"),
+        Some(true) => ("healthy".to_owned(), Color::Green, "checks to fall"),
+        Some(false) => ("unhealthy".to_owned(), Color::Red, "checks to rise"),
         None => ("not known yet".to_owned(), Color::Yellow, "checks alike"),
     };
-    if let Some(since) = daemon.is_healthy_since {
+    if let Some(since) = daemon.health_since {
         _ = write!(words, " for {}", lasted(at.since(since)));
     }
     if let Some((checks, needed)) = daemon.turning {
@@ -166,14 +226,16 @@ fn health(daemon: &DaemonStatus, at: Timestamp) -> Cell {
 /// The policy, what it is about to do, and why, or why not yet.
 fn policy_row(status: &PolicyStatus) -> Vec<Cell> {
     let standing = &status.standing;
-    let because = if standing.is_due() {
-        all(&standing.when, |_| true, seen)
-    } else if standing.holds {
-        let [held, hold] = [standing.held, standing.hold].map(lasted);
-        let when = all(&standing.when, |_| true, seen);
-        format!("for {held} of {hold}: {when}")
+    let because = if let Some(holding) = standing.holding().filter(|_| standing.holds) {
+        let holding = all(holding, |_| true, seen);
+        if standing.is_due() {
+            holding
+        } else {
+            let [held, hold] = [standing.held, standing.hold].map(lasted);
+            format!("for {held} of {hold}: {holding}")
+        }
     } else if standing.unless.is_empty() {
-        all(&standing.when, |test| !test.holds, lacking)
+        nearest(&standing.when)
     } else {
         format!("spared: {}", all(&standing.unless, |_| true, seen))
     };
@@ -189,40 +251,66 @@ fn policy_row(status: &PolicyStatus) -> Vec<Cell> {
     ]
 }
 
-/// What happens next: `nothing`, `to the primary in 3m40s`, `held back: ...`.
+/// What each table lacks, but not of one that lacks all that another does, and more.
+fn nearest(when: &[Vec<Looked>]) -> String {
+    let failing = |table: &[Looked]| -> Vec<String> {
+        let failing = table.iter().filter(|test| !test.holds);
+        failing.map(lacking).collect()
+    };
+    let mut nearest: Vec<Vec<String>> = Vec::new();
+    for table in when.iter().map(|table| failing(table)) {
+        let covers = |less: &[String], more: &[String]| less.iter().all(|test| more.contains(test));
+        if !nearest.iter().any(|other| covers(other, &table)) {
+            nearest.retain(|other| !covers(&table, other));
+            nearest.push(table);
+        }
+    }
+    let tables = nearest.iter().map(|table| table.join(", "));
+    tables.collect::<Vec<_>>().join("; or ")
+}
+
+/// What happens next: `nothing`, `to 10.0.0.1:8332 in 3m40s`, `held back: ...`.
 fn next(status: &PolicyStatus) -> (String, Option<Color>) {
     let standing = &status.standing;
     if !standing.holds {
-        return ("nothing".to_owned(), None);
-    }
-    if let Some(by) = &status.held_back {
+        let failing = |test: &&Looked| !test.holds;
+        let is_open =
+            |table: &Vec<Looked>| table.iter().filter(failing).all(|test| test.seen.is_none());
+        let is_known = !standing.unless.is_empty() || !standing.when.iter().any(is_open);
         return (
-            format!("held back: {}", suppression(by)),
-            Some(Color::Yellow),
+            if is_known { "nothing" } else { "not known yet" }.to_owned(),
+            None,
         );
     }
-    let deed = deed(&standing.action);
     let mode = match status.mode {
         Mode::Enforce => "",
         Mode::DryRun => " (dry-run)",
         Mode::Off => " (off)",
     };
-    if standing.is_due() {
-        return (format!("{deed} now{mode}"), Some(Color::Green));
-    }
+    let deed = deed(status);
+    let held_back = status.held_back.as_ref().map(suppression);
     let left = lasted(standing.hold.saturating_sub(standing.held));
-    (format!("{deed} in {left}{mode}"), Some(Color::Yellow))
+    match (held_back, standing.is_due()) {
+        (None, true) => (format!("{deed} now{mode}"), Some(Color::Green)),
+        (None, false) => (format!("{deed} in {left}{mode}"), Some(Color::Yellow)),
+        (Some(why), true) => (format!("held back{mode}: {why}"), Some(Color::Yellow)),
+        (Some(why), false) => (
+            format!("{deed} in {left}{mode}, but held back: {why}"),
+            Some(Color::Yellow),
+        ),
+    }
 }
 
-fn deed(action: &Action) -> String {
-    match action {
-        Action::DaemonUrl { to } => match to {
+fn deed(status: &PolicyStatus) -> String {
+    match (&status.standing.action, &status.to) {
+        (Action::DaemonUrl { .. }, Some(to)) => format!("to {}", text(to)),
+        (Action::DaemonUrl { to }, None) => match to {
             DaemonTarget::Primary => "to the primary".to_owned(),
             DaemonTarget::Best => "to the best daemon".to_owned(),
             DaemonTarget::Default => "to the server's own list".to_owned(),
             DaemonTarget::List(daemons) => format!("to {}", text(&daemons.join(", "))),
         },
-        _ => action.kind().to_string(),
+        (action, _) => action.kind().to_string(),
     }
 }
 

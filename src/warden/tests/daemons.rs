@@ -81,7 +81,7 @@ fn a_primary_that_is_not_well_is_not_gone_back_to() {
 }
 
 #[test]
-fn a_primary_that_stops_once_more_is_not_gone_back_to() {
+fn a_primary_that_stands_still_is_left_again_if_it_was_gone_back_to() {
     let mut world = on_secondary(3, Fault::Stuck);
     // Until a second block is missing it cannot be told from one that is well.
     world.run(hours(6));

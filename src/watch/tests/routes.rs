@@ -173,3 +173,22 @@ fn a_daemon_that_refuses_the_agent_is_not_known_to_be_ill() {
     assert_eq!(stage.watch.current_health(), None);
     assert_eq!(Stall::of(&stage.watch, &stage.server, None), None);
 }
+
+#[test]
+fn a_daemon_of_another_chain_that_falls_silent_bars_nothing() {
+    let mut stage = after(12, &Node::at(TIP), &Node::at(TIP));
+    let other = Node::forked(TIP + 50, TIP - 500, 2);
+    stage.rounds(10, [&Node::at(TIP), &other]);
+    assert!(route(&stage, &DaemonTarget::Primary).is_ok());
+    stage.rounds(10, [&Node::at(TIP), &Node::down()]);
+    assert!(route(&stage, &DaemonTarget::Primary).is_ok());
+}
+
+#[test]
+fn a_server_that_does_not_name_its_daemon_is_sent_nowhere() {
+    let mut stage = after(12, &Node::at(TIP), &Node::at(TIP + 1));
+    stage.server.daemon = None;
+    stage.wait(Duration::ZERO);
+    let why = "the server does not tell which daemon it uses".to_owned();
+    assert_eq!(route(&stage, &DaemonTarget::Best), Err(why));
+}

@@ -275,3 +275,32 @@ fn a_round_about_fewer_daemons_says_nothing_of_the_others() {
     stage.watch.observe(stage.at, &stage.server, &[round]);
     assert_eq!(stage.states(), ["-", "-"]);
 }
+
+#[test]
+fn who_catches_up_or_has_gone_is_nobodys_measure() {
+    let catching_up = Node {
+        is_initial_download: true,
+        ..Node::at(TIP + 9)
+    };
+    assert_eq!(
+        states(&catching_up, &Node::at(TIP)),
+        ["initial download, no recent block", "healthy"]
+    );
+    let mut stage = Stage::new();
+    stage.rounds(12, [&Node::at(TIP + 9), &Node::at(TIP)]);
+    assert_eq!(stage.states(), ["healthy", "behind by 9 blocks"]);
+    stage.rounds(1, [&Node::down(), &Node::at(TIP)]);
+    assert_eq!(stage.states()[1], "healthy");
+}
+
+#[test]
+fn a_clock_that_goes_back_makes_no_block_older() {
+    let mut stage = Stage::new();
+    stage.rounds(12, [&Node::at(TIP), &Node::at(TIP)]);
+    stage.at = stage.at - Duration::from_secs(3_600);
+    let (late, ahead) = (Node::at(TIP), Node::at(TIP + 2));
+    stage.rounds(6, [&late, &ahead]);
+    assert_eq!(stage.states(), ["healthy", "healthy"]);
+    stage.rounds(1, [&late, &ahead]);
+    assert_eq!(stage.states(), ["behind by 2 blocks", "healthy"]);
+}
