@@ -38,9 +38,10 @@ pub struct DaemonUrl {
 pub enum BadUrl {
     #[error("its scheme is neither `http` nor `https`")]
     Scheme,
+    // Without an example: what looks like one of credentials is blotted out where it is shown.
     #[error(
-        "it has no `USER:PASSWORD@` before the host; in a password a comma is written `%2C`, and a \
-         line break does not occur"
+        "it has no user and password before the host: write both with a colon between them and an \
+         at sign behind; in a password a comma is written `%2C`, and a line break does not occur"
     )]
     NoCredentials,
     #[error(
@@ -330,6 +331,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::policy::Diagnostic;
+    use crate::redact::redact;
 
     fn parsed(text: &str) -> DaemonUrl {
         DaemonUrl::parse(text, None).unwrap_or_else(|bad| panic!("{text}: {bad}"))
@@ -493,13 +496,35 @@ mod tests {
         );
         assert_eq!(
             told("u:sec,ret@h:1"),
-            "URL 1 of 2 is wrong: it has no `USER:PASSWORD@` before the host; in a password a comma \
-             is written `%2C`, and a line break does not occur"
+            "URL 1 of 2 is wrong: it has no user and password before the host: write both with a \
+             colon between them and an at sign behind; in a password a comma is written `%2C`, and \
+             a line break does not occur"
         );
         assert_eq!(
             told("u:p@h:1,u:q@g:1,https://v:r@H:1"),
             "URLs 1 and 3 are both at the same host and port: remove one"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_as_it_is_told() {
+        for bad in [
+            BadUrl::Scheme,
+            BadUrl::NoCredentials,
+            BadUrl::Unencoded,
+            BadUrl::NotAscii,
+            BadUrl::LongCredentials,
+            BadUrl::UserColon,
+            BadUrl::Host,
+            BadUrl::NoPort,
+            BadUrl::Port,
+            BadUrl::Path,
+            BadUrl::Long,
+        ] {
+            let told = bad.to_string();
+            assert_eq!(Diagnostic::of_daemons(&told).to_string(), told);
+            assert_eq!(redact(&told), told);
+        }
     }
 
     proptest! {
@@ -510,7 +535,7 @@ mod tests {
         ) {
             // The errors' own words have capitals too.
             let is_own = |text: &str| text.replace("%2C", "").replace("%2F", "").replace("%3F", "")
-                .replace("USER:PASSWORD", "").replace("URL", "").replace("HTTP", "")
+                .replace("URL", "").replace("HTTP", "")
                 .replace("ElectrumX", "").replace("ASCII", "").replace("IPv6", "")
                 .replace("Bitcoin", "").contains(|c: char| c.is_ascii_uppercase());
             match Daemons::parse(&text, port) {
