@@ -124,15 +124,22 @@ struct Report {
 }
 
 impl Report {
-    /// The daemons, if they can be read here; the agent may run elsewhere.
+    /// The daemons, if they can be read here. If not, that is a warning, for the agent may run
+    /// elsewhere; what is read and wrong is so there as well.
     fn read_daemons(&mut self, config: &config::Daemon) -> Option<Daemons> {
         match config.source.read() {
-            Ok(ReadDaemons { daemons, warning }) => {
-                self.diagnostics.extend(warning.map(Diagnostic::of_daemons));
+            Ok(ReadDaemons { daemons, warnings }) => {
+                let warnings = warnings.into_iter().map(Diagnostic::of_daemons);
+                self.diagnostics.extend(warnings);
                 Some(daemons)
             }
             Err(error) => {
-                self.diagnostics.push(Diagnostic::of_daemons(error));
+                let of = if error.is_wrong() {
+                    Diagnostic::of_bad_daemons
+                } else {
+                    Diagnostic::of_daemons
+                };
+                self.diagnostics.push(of(error));
                 None
             }
         }

@@ -37,8 +37,8 @@ pub(super) fn policies(checked: Checked) -> Result<PolicySet, Failure> {
 /// The daemons, from where the configuration says they are.
 pub(super) fn daemons(config: &config::Daemon) -> Result<Daemons, Failure> {
     let unusable = |error: SourceError| Failure::new(Exit::Setup, error.to_string());
-    let ReadDaemons { daemons, warning } = config.source.read().map_err(unusable)?;
-    if let Some(warning) = warning {
+    let ReadDaemons { daemons, warnings } = config.source.read().map_err(unusable)?;
+    for warning in warnings {
         warn!("{warning}");
     }
     Ok(daemons)

@@ -5,6 +5,7 @@
 //! error, or another one than the daemon's, the URL is refused. No file or variable is read here.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
@@ -221,6 +222,23 @@ fn is_host(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_host_char)
 }
 
+/// Whether two URLs are of one daemon for all that can be told without asking anybody. Two
+/// addresses of IPv4 are taken for two daemons, on loopback too: somebody made them so.
+fn are_alike(one: &Url, other: &Url) -> bool {
+    let [host, other_host] = [one, other].map(|url| url.host_str().unwrap_or_default());
+    let is_v4 = |host: &str| host.parse::<Ipv4Addr>().is_ok();
+    let is_one_host = host == other_host
+        || is_loopback(host) && is_loopback(other_host) && !(is_v4(host) && is_v4(other_host));
+    is_one_host && one.port_or_known_default() == other.port_or_known_default()
+}
+
+/// Of a host as `Url` writes it.
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// The daemons in the order in which they are preferred: one at least, each address once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Daemons(Vec<DaemonUrl>);
@@ -298,6 +316,16 @@ impl Daemons {
     /// As `getinfo` shows them, the preferred first.
     pub fn addresses(&self) -> Vec<Address> {
         self.iter().map(|url| url.address.clone()).collect()
+    }
+
+    /// The first two addresses that are two names of one daemon, as far as that can be told without
+    /// asking anybody: both on loopback with the same port, or apart in their paths alone.
+    pub fn alike(&self) -> Option<(&Address, &Address)> {
+        self.iter().enumerate().find_map(|(i, second)| {
+            let mut before = self.0[..i].iter();
+            let first = before.find(|first| are_alike(&first.endpoint, &second.endpoint))?;
+            Some((&first.address, &second.address))
+        })
     }
 
     /// The list for the server: those of `first` that are configured, then the rest in the
@@ -480,6 +508,33 @@ mod tests {
             daemons.in_order_from(&[]).to_string(),
             "http://***@a:1/,http://***@b:2/,https://***@c:3/"
         );
+    }
+
+    #[test]
+    fn two_names_of_one_daemon_are_told() {
+        let alike = |urls: &str| {
+            let daemons = Daemons::parse(urls, None).unwrap();
+            daemons.alike().map(|(one, other)| format!("{one} {other}"))
+        };
+        for (urls, expected) in [
+            ("u:p@localhost:1,u:p@127.0.0.1:1", "localhost:1 127.0.0.1:1"),
+            ("u:p@a:1,u:p@[::1]:1,u:p@LocalHost:1", "[::1]:1 LocalHost:1"),
+            ("u:p@127.0.0.1:1,u:p@[::1]:01", "127.0.0.1:1 [::1]:01"),
+            ("u:p@[::2]:1,u:p@[0::2]:1", "[::2]:1 [0::2]:1"),
+            ("u:p@h:1,u:p@h:1/wallet/w", "h:1 h:1/wallet/w"),
+            ("http://u:p@h:1,https://u:p@h:1/w", "h:1 h:1/w"),
+        ] {
+            assert_eq!(alike(urls).as_deref(), Some(expected), "{urls}");
+        }
+        for urls in [
+            "u:p@localhost:1",
+            "u:p@localhost:1,u:p@127.0.0.1:2",
+            "u:p@127.0.0.1:1,u:p@127.0.0.2:1",
+            "u:p@h:1,u:p@127.0.0.1:1",
+            "u:p@h:1,u:p@h.lan:1",
+        ] {
+            assert_eq!(alike(urls), None, "{urls}");
+        }
     }
 
     #[test]
