@@ -7,9 +7,9 @@ use clap::ArgGroup;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::runtime;
 use super::screen::{Format, Screen};
 use super::show::{self, BAD, GOOD, WARN, counted};
+use super::{runtime, setup};
 use crate::config::{self, Config, Policies, ReadDaemons};
 use crate::daemon::Daemons;
 use crate::policy::{Diagnostic, PolicySet};
@@ -55,11 +55,11 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         has_config: args.config.is_some(),
         ..Report::default()
     };
-    let (mut policies, mut daemon) = (None, None);
+    let (mut policies, mut server) = (None, None);
     if let Some(path) = &args.config {
         let checked = Config::load(path);
         policies = checked.policies;
-        daemon = checked.config.and_then(|config| config.server.daemon);
+        server = checked.config.map(|config| config.server);
         report.diagnostics = checked.diagnostics;
     }
     if !args.paths.is_empty() {
@@ -68,6 +68,8 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         own.list_entries_max = entries_max.unwrap_or(own.list_entries_max);
         policies = Some(own);
     }
+    let watches_none = server.as_ref().is_some_and(|it| it.daemon.is_none());
+    let daemon = server.and_then(|server| server.daemon);
     let daemons = daemon.and_then(|daemon| report.read_daemons(&daemon));
     let mut unpolled = None;
     if let Some(policies) = policies {
@@ -75,6 +77,11 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         report.files = checked.files;
         report.diagnostics.extend(checked.diagnostics);
         report.policies = checked.set.as_ref().map(|set| set.policies.len());
+        report.idle_without_daemons = checked
+            .set
+            .as_ref()
+            .filter(|_| watches_none)
+            .map(PolicySet::count_idle_without_daemons);
         if let (Some(daemons), Some(set)) = (&daemons, &checked.set) {
             report
                 .diagnostics
@@ -120,19 +127,28 @@ struct Report {
     files: usize,
     /// Policies, if their files have no error.
     policies: Option<usize>,
+    /// Of them those that do nothing, if the configuration has no daemons.
+    idle_without_daemons: Option<usize>,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
-    /// The daemons, if they can be read here; the agent may run elsewhere.
+    /// The daemons, if they can be read here. If not, that is a warning, for the agent may run
+    /// elsewhere; what is read and wrong is so there as well.
     fn read_daemons(&mut self, config: &config::Daemon) -> Option<Daemons> {
         match config.source.read() {
-            Ok(ReadDaemons { daemons, warning }) => {
-                self.diagnostics.extend(warning.map(Diagnostic::of_daemons));
+            Ok(ReadDaemons { daemons, warnings }) => {
+                let warnings = warnings.into_iter().map(Diagnostic::of_daemons);
+                self.diagnostics.extend(warnings);
                 Some(daemons)
             }
             Err(error) => {
-                self.diagnostics.push(Diagnostic::of_daemons(error));
+                let of = if error.is_wrong() {
+                    Diagnostic::of_bad_daemons
+                } else {
+                    Diagnostic::of_daemons
+                };
+                self.diagnostics.push(of(error));
                 None
             }
         }
@@ -168,7 +184,12 @@ impl Report {
             .as_deref()
             .map_or_else(String::new, |server| format!(" for {}", show::text(server)));
         let (what, verdict) = (self.what(), self.verdict(deny_warnings));
-        screen.line(format!("{what}{server}: {verdict}"))
+        screen.line(format!("{what}{server}: {verdict}"))?;
+        let idle = self.idle_without_daemons.unwrap_or_default();
+        match setup::idle_without_daemons(idle) {
+            Some(idle) => screen.line(idle),
+            None => Ok(()),
+        }
     }
 
     /// `the configuration and 12 policies in 5 files`
@@ -207,6 +228,7 @@ impl Report {
             ok: self.is_ok(deny_warnings),
             files: self.files,
             policies: self.policies,
+            idle_without_daemons: self.idle_without_daemons,
             server: self.server.as_deref(),
             errors: self.errors(),
             warnings: self.warnings(),
@@ -254,6 +276,8 @@ struct Summary<'a> {
     ok: bool,
     files: usize,
     policies: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_without_daemons: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<&'a str>,
     errors: usize,

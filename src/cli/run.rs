@@ -64,6 +64,11 @@ async fn watch(
             config.mode
         );
     }
+    if daemons.is_none()
+        && let Some(idle) = setup::idle_without_daemons(set.count_idle_without_daemons())
+    {
+        info!("{idle}");
+    }
     let watched = config.server.daemon.as_ref().zip(daemons.as_ref());
     let clock = SteadyClock::start();
     let settings = config.settings(daemons.as_ref());

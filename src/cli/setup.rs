@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::exit::{Exit, Failure};
 use super::screen::complain;
+use super::show::counted;
 use crate::config::{self, Config, ReadDaemons, SourceError};
 use crate::daemon::Daemons;
 use crate::journal::{Journal, JournalError};
@@ -37,11 +38,23 @@ pub(super) fn policies(checked: Checked) -> Result<PolicySet, Failure> {
 /// The daemons, from where the configuration says they are.
 pub(super) fn daemons(config: &config::Daemon) -> Result<Daemons, Failure> {
     let unusable = |error: SourceError| Failure::new(Exit::Setup, error.to_string());
-    let ReadDaemons { daemons, warning } = config.source.read().map_err(unusable)?;
-    if let Some(warning) = warning {
+    let ReadDaemons { daemons, warnings } = config.source.read().map_err(unusable)?;
+    for warning in warnings {
         warn!("{warning}");
     }
     Ok(daemons)
+}
+
+/// What is to be said of so many policies that do nothing for want of daemons.
+pub(super) fn idle_without_daemons(policies: usize) -> Option<String> {
+    let (policies, do_nothing) = match policies {
+        0 => return None,
+        1 => ("1 policy".to_owned(), "does"),
+        more => (counted(more, "policy", "policies"), "do"),
+    };
+    Some(format!(
+        "{policies} about daemons {do_nothing} nothing without `[server.daemon]`: see docs/daemons.md"
+    ))
 }
 
 /// A prober of these daemons.

@@ -2,7 +2,8 @@
 //!
 //! A file is read as systemd reads an `EnvironmentFile`: blanks around `=`, both kinds of quotes,
 //! a backslash that joins lines, comments on lines of their own. `export` before a name is taken as
-//! well. A folder is read as daemontools' envdir reads it. Nothing is expanded.
+//! well. A folder is read as daemontools' envdir reads it. Nothing is expanded: what only a shell
+//! would understand is noticed, for messages.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -13,9 +14,24 @@ pub(super) struct Environment {
     pub(super) daemon_url: Option<String>,
     coin: Option<String>,
     net: Option<String>,
+    /// Whether a shell would make something else of it.
+    pub(super) is_shell: bool,
 }
 
 impl Environment {
+    /// The environment that a file is if it sets one of these variables; else it is something else.
+    pub(super) fn if_file(text: &str) -> Option<Self> {
+        let environment = Self::of_file(text);
+        let Self {
+            daemon_url,
+            coin,
+            net,
+            ..
+        } = &environment;
+        let is_one = [daemon_url, coin, net].into_iter().any(Option::is_some);
+        is_one.then_some(environment)
+    }
+
     /// Of several values for one name the last counts.
     pub(super) fn of_file(text: &str) -> Self {
         let mut environment = Self::default();
@@ -33,6 +49,12 @@ impl Environment {
                 _ => {}
             }
         }
+        environment.is_shell = match &environment.daemon_url {
+            Some(url) => url.contains(['$', '`', '#', ';']),
+            None => text.lines().any(|line| {
+                line.contains("DAEMON_URL") && !line.trim_start().starts_with(['#', ';'])
+            }),
+        };
         environment
     }
 
@@ -52,6 +74,7 @@ impl Environment {
             daemon_url: value(daemon_url),
             coin: value(coin),
             net: value(net),
+            is_shell: false,
         }
     }
 
@@ -187,6 +210,40 @@ mod tests {
             ("# a comment \\\nDAEMON_URL=a", "a"),
         ] {
             assert_eq!(url(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_shell_understands_is_noticed() {
+        for (text, expected) in [
+            ("DAEMON_URL=http://u:p@h:1", false),
+            ("export DAEMON_URL=\"http://u:p@h:1\"", false),
+            ("export DAEMON_URL=\"http://u:p@h:1\" # mine", true),
+            ("DAEMON_URL=u:p@h:1; export DAEMON_URL", true),
+            ("DAEMON_URL=http://$USER:p@h:1", true),
+            ("DAEMON_URL=`cat url`", true),
+            ("declare -x DAEMON_URL=u:p@h:1", true),
+            ("# DAEMON_URL=u:p@h:1", false),
+            ("COIN=Bitcoin # DAEMON_URL", true),
+            ("COIN=$COIN", false),
+        ] {
+            assert_eq!(Environment::of_file(text).is_shell, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn not_every_file_is_an_environment() {
+        for (text, expected) in [
+            ("DAEMON_URL=u:p@h:1", true),
+            ("\n# mine\nCOIN = Bitcoin\nX=1", true),
+            ("NET=regtest", true),
+            ("http://u:p@h:1", false),
+            ("# DAEMON_URL=u:p@h:1\nu:p@h:1", false),
+            ("u:p=NET=@h:1,\nDAEMON_URL:=p@h:1", false),
+            ("X=1", false),
+            ("", false),
+        ] {
+            assert_eq!(Environment::if_file(text).is_some(), expected, "{text}");
         }
     }
 

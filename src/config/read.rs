@@ -48,6 +48,12 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("protected", "protect"),
 ];
 
+/// Tables that belong into another.
+const TABLES: &[(&str, &str)] = &[
+    ("daemon", "[server.daemon]"),
+    ("daemons", "[server.daemon]"),
+];
+
 pub(super) fn check(source: Source) -> Checked {
     let text = Text::new(source);
     let mut findings = Findings::default();
@@ -113,7 +119,7 @@ impl<'t> File<'t> {
         let journal = self.journal(&mut root);
         let log = self.log(&mut root);
         if is_sound {
-            root.finish(SYNONYMS, self.findings);
+            root.finish(&[SYNONYMS, TABLES].concat(), self.findings);
         }
         Config {
             mode,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::daemon::DaemonSource;
 use super::environment::Environment;
-use crate::daemon::{BadDaemons, Daemons};
+use crate::daemon::{Address, BadDaemons, Daemons};
 use crate::escape;
 
 /// No file with URLs is larger.
@@ -22,17 +22,58 @@ pub struct ReadDaemons {
     /// The daemons.
     pub daemons: Daemons,
     /// To be logged.
-    pub warning: Option<SourceWarning>,
+    pub warnings: Vec<SourceWarning>,
 }
 
-/// The passwords may be read by who should not.
+impl ReadDaemons {
+    /// `public` is the file that others can read too.
+    fn new(daemons: Daemons, public: Option<String>) -> Self {
+        let mut warnings = Vec::new();
+        warnings.extend(public.map(|path| SourceWarning::Public { path }));
+        if let [only] = &daemons.addresses()[..] {
+            let only = only.clone();
+            warnings.push(SourceWarning::Alone { only });
+        }
+        if let Some((first, second)) = daemons.alike() {
+            let (first, second) = (first.clone(), second.clone());
+            warnings.push(SourceWarning::Alike { first, second });
+        }
+        Self { daemons, warnings }
+    }
+}
+
+/// What is not as it should be with daemons that can be worked with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "every user of this machine may read `{path}`, which holds the daemons' passwords: take that \
-     away with `chmod o-r`"
-)]
-pub struct SourceWarning {
-    path: String,
+pub enum SourceWarning {
+    /// The passwords may be read by who should not.
+    #[error(
+        "every user of this machine may read `{path}`, which holds the daemons' passwords: take \
+         that away with `chmod o-r`"
+    )]
+    Public {
+        /// The file.
+        path: String,
+    },
+    /// There is one daemon only.
+    #[error(
+        "`{only}` is the only daemon, and there is nowhere else to go: failover and failback need \
+         two; name another behind it, in ElectrumX's `DAEMON_URL` too"
+    )]
+    Alone {
+        /// The daemon.
+        only: Address,
+    },
+    /// There is one daemon less than there seem to be.
+    #[error(
+        "`{first}` and `{second}` look like two names of one daemon, which is no use when it \
+         fails: name another in place of one of them, in ElectrumX's `DAEMON_URL` too"
+    )]
+    Alike {
+        /// One name.
+        first: Address,
+        /// The other.
+        second: Address,
+    },
 }
 
 /// Why the daemons are not known.
@@ -61,10 +102,45 @@ enum SourceProblem {
     Unreadable(io::Error),
     #[error("it is larger than {} KiB, which no list of daemons is", FILE_BYTES_MAX / 1_024)]
     TooLarge,
-    #[error("it does not set `DAEMON_URL`")]
-    NoDaemonUrl,
-    #[error(transparent)]
-    Bad(#[from] BadDaemons),
+    #[error("it does not set `DAEMON_URL`{}", shell(*.is_shell))]
+    NoDaemonUrl { is_shell: bool },
+    #[error("{bad}{}", shell(*.is_shell))]
+    Bad { bad: BadDaemons, is_shell: bool },
+}
+
+/// For who wrote an environment for a shell.
+const fn shell(is_shell: bool) -> &'static str {
+    if is_shell {
+        "; the file is read as systemd reads it, not as a shell does: `NAME=VALUE` on a line of its \
+         own, all behind the `=` is the value, comments too, and nothing is expanded"
+    } else {
+        ""
+    }
+}
+
+impl From<BadDaemons> for SourceProblem {
+    fn from(bad: BadDaemons) -> Self {
+        Self::Bad {
+            bad,
+            is_shell: false,
+        }
+    }
+}
+
+impl SourceError {
+    /// Whether something was read, and is wrong wherever it is read. Otherwise there was nothing to
+    /// read here, or no permission; elsewhere, or for another user, there may be.
+    pub const fn is_wrong(&self) -> bool {
+        match self.problem {
+            SourceProblem::Unset
+            | SourceProblem::NoCredentials { .. }
+            | SourceProblem::Unreadable(_) => false,
+            SourceProblem::NotUtf8
+            | SourceProblem::TooLarge
+            | SourceProblem::NoDaemonUrl { .. }
+            | SourceProblem::Bad { .. } => true,
+        }
+    }
 }
 
 impl DaemonSource {
@@ -88,30 +164,24 @@ impl DaemonSource {
         &self,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<ReadDaemons, SourceProblem> {
-        let mut warning = None;
+        let mut public = None;
         let daemons = match self {
-            Self::Electrumx(path) => {
-                let environment = environment(path, &mut warning)?;
-                let urls = environment.daemon_url.as_deref();
-                let urls = urls.ok_or(SourceProblem::NoDaemonUrl)?;
-                Daemons::parse(urls, environment.rpc_port())?
-            }
+            Self::Electrumx(path) => daemons(&environment(path, &mut public)?)?,
             Self::Env(name) => {
                 let urls = variable(name).ok_or(SourceProblem::Unset)?;
                 let urls = urls.into_string().map_err(|_| SourceProblem::NotUtf8)?;
                 Daemons::parse(&urls, None)?
             }
-            Self::File(path) => Daemons::parse(&text(path, &mut warning)?, None)?,
+            Self::File(path) => list(path, &mut public)?,
             Self::Credential(name) => {
                 let folder = variable("CREDENTIALS_DIRECTORY").ok_or_else(|| {
                     let name = name.clone();
                     SourceProblem::NoCredentials { name }
                 })?;
-                let path = PathBuf::from(folder).join(&**name);
-                Daemons::parse(&text(&path, &mut warning)?, None)?
+                list(&PathBuf::from(folder).join(&**name), &mut public)?
             }
         };
-        Ok(ReadDaemons { daemons, warning })
+        Ok(ReadDaemons::new(daemons, public))
     }
 
     /// For messages.
@@ -125,14 +195,28 @@ impl DaemonSource {
     }
 }
 
-fn environment(
-    path: &Path,
-    warning: &mut Option<SourceWarning>,
-) -> Result<Environment, SourceProblem> {
-    if !path.is_dir() {
-        return Ok(Environment::of_file(&text(path, warning)?));
+/// Those of a list of URLs, or of the server's environment: that is what there is to hand over as a
+/// credential.
+fn list(path: &Path, public: &mut Option<String>) -> Result<Daemons, SourceProblem> {
+    let text = text(path, public)?;
+    match Environment::if_file(&text) {
+        Some(environment) => daemons(&environment),
+        None => Ok(Daemons::parse(&text, None)?),
     }
-    let mut variable = |name| match text(&path.join(name), warning) {
+}
+
+fn daemons(environment: &Environment) -> Result<Daemons, SourceProblem> {
+    let is_shell = environment.is_shell;
+    let urls = environment.daemon_url.as_deref();
+    let urls = urls.ok_or(SourceProblem::NoDaemonUrl { is_shell })?;
+    Daemons::parse(urls, environment.rpc_port()).map_err(|bad| SourceProblem::Bad { bad, is_shell })
+}
+
+fn environment(path: &Path, public: &mut Option<String>) -> Result<Environment, SourceProblem> {
+    if !path.is_dir() {
+        return Ok(Environment::of_file(&text(path, public)?));
+    }
+    let mut variable = |name| match text(&path.join(name), public) {
         Ok(text) => Ok(Some(text)),
         Err(SourceProblem::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
             Ok(None)
@@ -142,11 +226,11 @@ fn environment(
     let daemon_url = variable("DAEMON_URL")?;
     // Who may read those learns nothing.
     let mut ignored = None;
-    let mut public = |name| text(&path.join(name), &mut ignored).ok();
+    let mut other = |name| text(&path.join(name), &mut ignored).ok();
     Ok(Environment::of_folder(
         daemon_url,
-        public("COIN"),
-        public("NET"),
+        other("COIN"),
+        other("NET"),
     ))
 }
 
@@ -154,8 +238,9 @@ fn shown(path: &Path) -> String {
     escape::log(&path.to_string_lossy()).into_owned()
 }
 
-/// What is not UTF-8 in it is refused where it matters: in a URL.
-fn text(path: &Path, warning: &mut Option<SourceWarning>) -> Result<String, SourceProblem> {
+/// What is not UTF-8 in it is refused where it matters: in a URL. `public` becomes the path if every
+/// user may read it.
+fn text(path: &Path, public: &mut Option<String>) -> Result<String, SourceProblem> {
     let read = || -> io::Result<(Vec<u8>, u32)> {
         // Before it is opened: opening a pipe waits for whoever writes to it.
         if !fs::metadata(path)?.is_file() {
@@ -173,7 +258,7 @@ fn text(path: &Path, warning: &mut Option<SourceWarning>) -> Result<String, Sour
         return Err(SourceProblem::TooLarge);
     }
     if mode & 0o004 != 0 && is_open(path) {
-        *warning = Some(SourceWarning { path: shown(path) });
+        *public = Some(shown(path));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -204,6 +289,13 @@ mod tests {
         read.daemons.addresses().join(" ")
     }
 
+    const TWO: &str = "u:secret@a:1,u:secret@b:1";
+
+    fn warnings(source: &DaemonSource) -> Vec<String> {
+        let warnings = read(source).unwrap().warnings;
+        warnings.iter().map(ToString::to_string).collect()
+    }
+
     /// The folder's path, which differs from run to run, as `DIR`.
     fn told(source: &DaemonSource, dir: &Path) -> String {
         let error = read(source).unwrap_err().to_string();
@@ -232,7 +324,10 @@ mod tests {
             "COIN = Bitcoin\nDAEMON_URL = http://u:p@a:1,u:q@b/\n",
             0o640,
         );
-        assert_eq!(addresses(&DaemonSource::Electrumx(conf)), "a:1 b:8332");
+        assert_eq!(
+            addresses(&DaemonSource::Electrumx(conf.clone())),
+            "a:1 b:8332"
+        );
 
         fs::create_dir(at("env")).unwrap();
         write(at("env/DAEMON_URL"), "u:p@a \nsecond line\n", 0o600);
@@ -245,27 +340,73 @@ mod tests {
         let list = write(at("daemons.txt"), "# two\nu:p@a:1\nu:q@b:2\n", 0o600);
         assert_eq!(addresses(&DaemonSource::File(list)), "a:1 b:2");
 
-        let credential = DaemonSource::Credential("daemons.txt".into());
-        let read = credential.read_in(|name| {
-            assert_eq!(name, "CREDENTIALS_DIRECTORY");
-            Some(dir.path().into())
-        });
-        assert_eq!(read.unwrap().daemons.addresses().len(), 2);
+        // The server's own environment is taken as a list too: it can be handed over as it is.
+        assert_eq!(addresses(&DaemonSource::File(conf)), "a:1 b:8332");
+        let credential = |name: &str| {
+            let read = DaemonSource::Credential(name.into()).read_in(|name| {
+                assert_eq!(name, "CREDENTIALS_DIRECTORY");
+                Some(dir.path().into())
+            });
+            read.unwrap().daemons.addresses().join(" ")
+        };
+        assert_eq!(credential("daemons.txt"), "a:1 b:2");
+        assert_eq!(credential("electrumx.conf"), "a:1 b:8332");
     }
 
     #[test]
     fn who_may_read_it_is_told() {
         let dir = open_dir();
         let path = dir.path().join("list");
-        let list = DaemonSource::File(write(path.clone(), "u:secret@a:1", 0o640));
-        assert_eq!(read(&list).unwrap().warning, None);
-        write(path.clone(), "u:secret@a:1", 0o644);
-        let warning = read(&list).unwrap().warning.unwrap().to_string();
+        let list = DaemonSource::File(write(path.clone(), TWO, 0o640));
+        assert_eq!(warnings(&list), Vec::<String>::new());
+        write(path.clone(), TWO, 0o644);
+        let [warning] = &warnings(&list)[..] else {
+            panic!("one warning");
+        };
         let warning = warning.replace(&shown(dir.path()), "DIR");
         insta::assert_snapshot!(warning, @"every user of this machine may read `DIR/list`, which holds the daemons' passwords: take that away with `chmod o-r`");
         // Nobody else gets to it.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        assert_eq!(read(&list).unwrap().warning, None);
+        assert_eq!(warnings(&list), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_daemon_is_too_few() {
+        let dir = open_dir();
+        let list = |text| DaemonSource::File(write(dir.path().join("list"), text, 0o600));
+        insta::assert_snapshot!(warnings(&list("u:secret@a:1")).join("\n"), @"`a:1` is the only daemon, and there is nowhere else to go: failover and failback need two; name another behind it, in ElectrumX's `DAEMON_URL` too");
+        let twice = warnings(&list("u:secret@localhost:1,u:secret@127.0.0.1:1"));
+        insta::assert_snapshot!(twice.join("\n"), @"`localhost:1` and `127.0.0.1:1` look like two names of one daemon, which is no use when it fails: name another in place of one of them, in ElectrumX's `DAEMON_URL` too");
+    }
+
+    #[test]
+    fn what_is_wrong_here_may_be_right_elsewhere() {
+        let dir = open_dir();
+        let at = |name: &str| dir.path().join(name);
+        let is_wrong = |source: &DaemonSource| read(source).unwrap_err().is_wrong();
+        let file = |text: &str| is_wrong(&DaemonSource::File(write(at("list"), text, 0o600)));
+        fs::create_dir(at("env")).unwrap();
+        for elsewhere in [
+            DaemonSource::Env("NONE".into()),
+            DaemonSource::Credential("daemons".into()),
+            DaemonSource::File(at("gone")),
+            DaemonSource::File(at("env")),
+            DaemonSource::Electrumx(at("gone")),
+        ] {
+            assert!(!is_wrong(&elsewhere), "{elsewhere:?}");
+        }
+        assert!(is_wrong(&DaemonSource::Env("EMPTY".into())));
+        assert!(is_wrong(&DaemonSource::Electrumx(at("env"))));
+        for wrong in [
+            "",
+            "u:secret@h",
+            "u:secret@h:1,u:secret@h:1",
+            "secret",
+            "COIN=Bitcoin",
+            &"secret".repeat(20_000),
+        ] {
+            assert!(file(wrong), "{wrong}");
+        }
     }
 
     #[test]
@@ -293,6 +434,10 @@ mod tests {
             file(&"secret".repeat(20_000)),
             conf("COIN=Bitcoin\n"),
             conf("COIN=Litecoin\nDAEMON_URL=u:secret@h\n"),
+            conf("export DAEMON_URL=\"u:secret@h:1\" # mine\n"),
+            conf("declare -x DAEMON_URL=u:secret@h:1\n"),
+            file("COIN=Bitcoin\n"),
+            file("COIN=Litecoin\nDAEMON_URL=u:secret@h\n"),
         ];
         insta::assert_snapshot!(all.join("\n"));
     }

@@ -349,6 +349,13 @@ fn what_is_wrong_with_the_daemons() {
 }
 
 #[test]
+fn tables_at_the_wrong_place() {
+    let texts = ["daemon", "daemons", "proxy"].map(|key| format!("{LEAST}[{key}]\nrise = 5\n"));
+    let texts = texts.each_ref().map(String::as_str);
+    insta::assert_snapshot!(reports(&texts));
+}
+
+#[test]
 fn where_the_server_is() {
     let servers = [
         "127.0.0.1",

@@ -5,6 +5,7 @@
 //! error, or another one than the daemon's, the URL is refused. No file or variable is read here.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
@@ -38,9 +39,10 @@ pub struct DaemonUrl {
 pub enum BadUrl {
     #[error("its scheme is neither `http` nor `https`")]
     Scheme,
+    // Without an example: what looks like one of credentials is blotted out where it is shown.
     #[error(
-        "it has no `USER:PASSWORD@` before the host; in a password a comma is written `%2C`, and a \
-         line break does not occur"
+        "it has no user and password before the host: write both with a colon between them and an \
+         at sign behind; in a password a comma is written `%2C`, and a line break does not occur"
     )]
     NoCredentials,
     #[error(
@@ -220,6 +222,23 @@ fn is_host(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_host_char)
 }
 
+/// Whether two URLs are of one daemon for all that can be told without asking anybody. Two
+/// addresses of IPv4 are taken for two daemons, on loopback too: somebody made them so.
+fn are_alike(one: &Url, other: &Url) -> bool {
+    let [host, other_host] = [one, other].map(|url| url.host_str().unwrap_or_default());
+    let is_v4 = |host: &str| host.parse::<Ipv4Addr>().is_ok();
+    let is_one_host = host == other_host
+        || is_loopback(host) && is_loopback(other_host) && !(is_v4(host) && is_v4(other_host));
+    is_one_host && one.port_or_known_default() == other.port_or_known_default()
+}
+
+/// Of a host as `Url` writes it.
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// The daemons in the order in which they are preferred: one at least, each address once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Daemons(Vec<DaemonUrl>);
@@ -299,6 +318,16 @@ impl Daemons {
         self.iter().map(|url| url.address.clone()).collect()
     }
 
+    /// The first two addresses that are two names of one daemon, as far as that can be told without
+    /// asking anybody: both on loopback with the same port, or apart in their paths alone.
+    pub fn alike(&self) -> Option<(&Address, &Address)> {
+        self.iter().enumerate().find_map(|(i, second)| {
+            let mut before = self.0[..i].iter();
+            let first = before.find(|first| are_alike(&first.endpoint, &second.endpoint))?;
+            Some((&first.address, &second.address))
+        })
+    }
+
     /// The list for the server: these daemons in this order. `Err` names one that is none of ours.
     pub fn urls<'a>(&self, wanted: &'a [Address]) -> Result<SecretUrls, &'a Address> {
         let url = |wanted: &'a Address| {
@@ -330,6 +359,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::policy::Diagnostic;
+    use crate::redact::redact;
 
     fn parsed(text: &str) -> DaemonUrl {
         DaemonUrl::parse(text, None).unwrap_or_else(|bad| panic!("{text}: {bad}"))
@@ -473,6 +504,33 @@ mod tests {
     }
 
     #[test]
+    fn two_names_of_one_daemon_are_told() {
+        let alike = |urls: &str| {
+            let daemons = Daemons::parse(urls, None).unwrap();
+            daemons.alike().map(|(one, other)| format!("{one} {other}"))
+        };
+        for (urls, expected) in [
+            ("u:p@localhost:1,u:p@127.0.0.1:1", "localhost:1 127.0.0.1:1"),
+            ("u:p@a:1,u:p@[::1]:1,u:p@LocalHost:1", "[::1]:1 LocalHost:1"),
+            ("u:p@127.0.0.1:1,u:p@[::1]:01", "127.0.0.1:1 [::1]:01"),
+            ("u:p@[::2]:1,u:p@[0::2]:1", "[::2]:1 [0::2]:1"),
+            ("u:p@h:1,u:p@h:1/wallet/w", "h:1 h:1/wallet/w"),
+            ("http://u:p@h:1,https://u:p@h:1/w", "h:1 h:1/w"),
+        ] {
+            assert_eq!(alike(urls).as_deref(), Some(expected), "{urls}");
+        }
+        for urls in [
+            "u:p@localhost:1",
+            "u:p@localhost:1,u:p@127.0.0.1:2",
+            "u:p@127.0.0.1:1,u:p@127.0.0.2:1",
+            "u:p@h:1,u:p@127.0.0.1:1",
+            "u:p@h:1,u:p@h.lan:1",
+        ] {
+            assert_eq!(alike(urls), None, "{urls}");
+        }
+    }
+
+    #[test]
     fn a_list_that_is_wrong_says_where() {
         let told = |text: &str| Daemons::parse(text, None).unwrap_err().to_string();
         assert_eq!(told(" ,\n"), "there is no URL in it");
@@ -486,13 +544,35 @@ mod tests {
         );
         assert_eq!(
             told("u:sec,ret@h:1"),
-            "URL 1 of 2 is wrong: it has no `USER:PASSWORD@` before the host; in a password a comma \
-             is written `%2C`, and a line break does not occur"
+            "URL 1 of 2 is wrong: it has no user and password before the host: write both with a \
+             colon between them and an at sign behind; in a password a comma is written `%2C`, and \
+             a line break does not occur"
         );
         assert_eq!(
             told("u:p@h:1,u:q@g:1,https://v:r@H:1"),
             "URLs 1 and 3 are both at the same host and port: remove one"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_as_it_is_told() {
+        for bad in [
+            BadUrl::Scheme,
+            BadUrl::NoCredentials,
+            BadUrl::Unencoded,
+            BadUrl::NotAscii,
+            BadUrl::LongCredentials,
+            BadUrl::UserColon,
+            BadUrl::Host,
+            BadUrl::NoPort,
+            BadUrl::Port,
+            BadUrl::Path,
+            BadUrl::Long,
+        ] {
+            let told = bad.to_string();
+            assert_eq!(Diagnostic::of_daemons(&told).to_string(), told);
+            assert_eq!(redact(&told), told);
+        }
     }
 
     proptest! {
@@ -503,7 +583,7 @@ mod tests {
         ) {
             // The errors' own words have capitals too.
             let is_own = |text: &str| text.replace("%2C", "").replace("%2F", "").replace("%3F", "")
-                .replace("USER:PASSWORD", "").replace("URL", "").replace("HTTP", "")
+                .replace("URL", "").replace("HTTP", "")
                 .replace("ElectrumX", "").replace("ASCII", "").replace("IPv6", "")
                 .replace("Bitcoin", "").contains(|c: char| c.is_ascii_uppercase());
             match Daemons::parse(&text, port) {

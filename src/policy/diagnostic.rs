@@ -259,6 +259,14 @@ pub enum Problem {
     #[diagnostic(code(policy::bad_daemon))]
     BadDaemon,
 
+    /// The daemons' URLs can be read, and are wrong. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::bad_daemons))]
+    BadDaemons {
+        /// What is wrong, and what to do.
+        told: String,
+    },
+
     // Warnings.
     /// Tests that no target can pass.
     #[error("{what} can never hold")]
@@ -317,7 +325,8 @@ pub enum Problem {
         /// The daemon.
         daemon: String,
     },
-    /// The daemons' URLs cannot be read, or others can read them too. The code is `config::...`.
+    /// The daemons' URLs cannot be read here, or something else is not as it should be with them.
+    /// The code is `config::...`.
     #[error("{told}")]
     #[diagnostic(code(policy::daemons), severity(Warning))]
     Daemons {
@@ -366,6 +375,12 @@ impl Diagnostic {
     pub(crate) fn of_daemons(told: impl fmt::Display) -> Self {
         let told = told.to_string();
         Self::new(Problem::Daemons { told }).of_config()
+    }
+
+    /// As [`of_daemons`](Self::of_daemons), and an error.
+    pub(crate) fn of_bad_daemons(told: impl fmt::Display) -> Self {
+        let told = told.to_string();
+        Self::new(Problem::BadDaemons { told }).of_config()
     }
 
     /// A value that makes no sense.

@@ -91,6 +91,13 @@ impl PolicySet {
         found
     }
 
+    /// How many policies do nothing, ever, where no daemon is probed.
+    pub fn count_idle_without_daemons(&self) -> usize {
+        let policies = self.policies.iter();
+        let policies = policies.filter(|policy| policy.mode != Mode::Off);
+        policies.filter(|policy| wants_daemons(policy)).count()
+    }
+
     fn located(&self) -> impl Iterator<Item = (&Policy, &Origin)> {
         self.policies.iter().zip(&self.origins)
     }
@@ -103,6 +110,21 @@ impl PolicySet {
             private: leaves_out.then_some(false),
         }
     }
+}
+
+/// Whether it needs to know daemons for what it does, or else no test of theirs could ever be told:
+/// one that cannot be told holds in `unless`, and nowhere else.
+fn wants_daemons(policy: &Policy) -> bool {
+    let is_probed = |test: &Test| test.field.info().source == Source::Probes;
+    let goes_to_one = matches!(
+        &policy.action,
+        Action::DaemonUrl { to } if *to != DaemonTarget::Default
+    );
+    let mut when = policy.when.any.iter();
+    let mut unless = policy.unless.iter().flat_map(|unless| &unless.any);
+    goes_to_one
+        || when.all(|table| table.tests.iter().any(is_probed))
+        || unless.any(|table| table.tests.iter().all(is_probed))
 }
 
 type Located<'p> = Box<dyn Iterator<Item = (&'p Test, &'p Place)> + 'p>;

@@ -119,7 +119,9 @@ impl<'t> Table<'t> {
     }
 
     pub(crate) fn take(&mut self, key: &'static str) -> Option<Entry<'t>> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         let (key, value) = self.keys.iter().find(|(k, _)| k.get_ref() == key)?;
         Some(self.entry(key, value))
     }
@@ -154,16 +156,16 @@ impl<'t> Table<'t> {
     }
 
     /// Reports the keys that nothing asked for, and those that are missing; `synonyms` are words
-    /// that others use.
+    /// that others use, for keys of this table or for another, `[table]`.
     pub(crate) fn finish(mut self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
         for (key, value) in self.keys {
             let name = key.get_ref().as_ref();
             if self.known.contains(&name) {
                 continue;
             }
-            let synonym = synonyms
-                .iter()
-                .find(|(other, key)| *other == name && self.known.contains(key));
+            let synonym = synonyms.iter().find(|(other, key)| {
+                *other == name && (self.known.contains(key) || key.starts_with('['))
+            });
             let close = synonym
                 .map(|&(_, key)| key)
                 .or_else(|| closest(name, self.known.iter().copied()));

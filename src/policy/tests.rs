@@ -661,6 +661,60 @@ mode = "off"
     assert!(set.lint_for(new).is_empty());
 }
 
+#[test]
+fn policies_that_are_idle_without_daemons() {
+    const DOWN: &str = "when = { daemon_healthy = false }";
+    const LAG: &str = "when = { height_lag = \"> 1\" }";
+    let idle = |rest: &str| {
+        let text = format!("[[policy]]\nname = \"p\"\nscope = \"server\"\n{rest}\n");
+        checked(&[("p.toml", &text)])
+            .set
+            .unwrap()
+            .count_idle_without_daemons()
+    };
+    for (rest, expected) in [
+        (format!("{DOWN}\naction = \"alert\""), 1),
+        (format!("{DOWN}\naction = \"alert\"\nmode = \"off\""), 0),
+        (format!("{LAG}\naction = \"alert\""), 0),
+        (
+            format!("{LAG}\naction = {{ daemon_url = {{ to = \"primary\" }} }}"),
+            1,
+        ),
+        (
+            format!("{LAG}\naction = {{ daemon_url = {{ to = \"best\" }} }}"),
+            1,
+        ),
+        (
+            format!("{LAG}\naction = {{ daemon_url = {{ to = [\"h:1\"] }} }}"),
+            1,
+        ),
+        (
+            format!("{LAG}\naction = {{ daemon_url = {{ to = \"default\" }} }}"),
+            0,
+        ),
+        (
+            "when = [{ stall = \"== none\" }, { height_lag = \"> 1\" }]\naction = \"alert\"".into(),
+            0,
+        ),
+        (
+            format!("{LAG}\nunless = {{ stall = \"== none\" }}\naction = \"alert\""),
+            1,
+        ),
+        (
+            format!(
+                "{LAG}\nunless = {{ stall = \"== none\", subs = \"> 1\" }}\naction = \"alert\""
+            ),
+            0,
+        ),
+        (
+            format!("{LAG}\nfor = \"5m\"\nat_once = {{ stall = \"== none\" }}\naction = \"alert\""),
+            0,
+        ),
+    ] {
+        assert_eq!(idle(&rest), expected, "{rest}");
+    }
+}
+
 /// The only test of a policy of this scope.
 fn one_test(scope: &str, when: &str) -> (PolicySet, Test) {
     let text = format!(

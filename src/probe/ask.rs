@@ -156,7 +156,14 @@ impl Line {
             let limit = format_duration(connect_timeout(self.timeout));
             return unreachable(format!("no connection within {limit}"));
         }
-        unreachable(self.words(&cause(error)))
+        let cause = cause(error);
+        if cause.starts_with("invalid HTTP") {
+            // Another port of the daemon, or an Electrum server's.
+            return unreachable(
+                "what answers there does not speak HTTP: is it the daemon's RPC port?".to_owned(),
+            );
+        }
+        unreachable(self.words(&cause))
     }
 
     /// Somebody else's words: bounded, and without credentials, should they be echoed.

@@ -432,9 +432,16 @@ async fn what_no_daemon_answers_is_unreachable() {
         unreachable("HTTP 502")
     );
     assert_eq!(failure(|_| Raw(Vec::new())).await, cut);
-    let Failure::Unreachable { .. } = failure(|_| Raw(b"SSH-2.0-x\r\n".to_vec())).await else {
-        panic!("no HTTP");
-    };
+    let no_http =
+        unreachable("what answers there does not speak HTTP: is it the daemon's RPC port?");
+    for garbage in [
+        &b"SSH-2.0-x\r\n"[..],
+        b"{\"jsonrpc\": \"2.0\", \"id\": null}\n",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+        b"HTTP/1.1 many\r\n\r\n",
+    ] {
+        assert_eq!(failure(|_| Raw(garbage.to_vec())).await, no_http);
+    }
     for garbage in [
         json!(5),
         json!([]),

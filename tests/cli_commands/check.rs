@@ -180,3 +180,89 @@ fn the_daemons_are_read_and_compared_with_the_policies() {
     assert!(!format!("{}{}", read.out, read.err).contains("sesame"));
     insta::assert_snapshot!(format!("{}\n{}", missing.told(), read.told()));
 }
+
+/// A folder whose configuration takes the daemons from `daemons.txt`.
+fn with_daemons(urls: &str) -> Folder {
+    let folder = Folder::with(&[
+        (
+            "w.toml",
+            "[server]\nrpc = \"127.0.0.1:1\"\n[server.daemon]\nurls = { file = \"daemons.txt\" }\n",
+        ),
+        ("policies/p.toml", GOOD),
+        ("daemons.txt", urls),
+    ]);
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(folder.path().join("daemons.txt"), private).unwrap();
+    folder
+}
+
+#[test]
+fn daemons_that_are_read_and_wrong_are_an_error() {
+    let told = [
+        "http://sesame.lan:8332",
+        "u:sesame@h",
+        "u:sesame@h:1,u:sesame@H:1",
+        "# none\n",
+        "export DAEMON_URL=\"http://u:sesame@h:1\" # mine\n",
+    ]
+    .map(|urls| {
+        let folder = with_daemons(urls);
+        let checked = folder.run(&["check", "--config", "w.toml"]);
+        assert_eq!(checked.code, 1, "{}", checked.out);
+        assert!(!checked.told().contains("sesame"), "{}", checked.told());
+        let finding = &folder
+            .run(&["check", "--config", "w.toml", "--format", "json"])
+            .json()[0];
+        assert_eq!(finding["code"], "config::bad_daemons");
+        let run = folder.run(&["run", "--config", "w.toml"]);
+        assert_eq!(run.code, 3);
+        // In the same words.
+        let message = finding["message"].as_str().unwrap();
+        assert_eq!(run.err, format!("error: {message}\n"));
+        format!("{}\n{}", urls.replace("sesame", "SECRET"), checked.told())
+    });
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn daemons_that_are_no_two_are_a_warning() {
+    let environment = "COIN = Bitcoin\nDAEMON_URL = u:sesame@localhost,u:sesame@127.0.0.1\n";
+    let [one, alike] = ["u:sesame@10.0.0.1:8332", environment].map(|urls| {
+        let folder = with_daemons(urls);
+        folder.run(&["check", "--config", "w.toml"]).told()
+    });
+    insta::assert_snapshot!(format!("{one}\n{alike}"));
+}
+
+#[test]
+fn policies_that_want_daemons_are_counted() {
+    let config = |rest: &str| format!("{CONFIG}[policies]\npaths = ['d.toml']\n{rest}");
+    let (without, with) = (
+        config(""),
+        config("[server.daemon]\nurls = { env = 'NONE' }\n"),
+    );
+    let folder = Folder::with(&[
+        ("without.toml", &without),
+        ("with.toml", &with),
+        ("d.toml", include_str!("../../policies/daemons.toml")),
+        ("policies/p.toml", GOOD),
+        ("none.toml", CONFIG),
+    ]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["check", "--config", "without.toml"],
+            &[
+                "check",
+                "--config",
+                "without.toml",
+                "--deny-warnings",
+                "--format",
+                "json"
+            ],
+            &["check", "--config", "with.toml"],
+            &["check", "--config", "none.toml", "--format", "json"],
+            &["check", "d.toml"],
+        ],
+    ));
+}

@@ -1,11 +1,13 @@
-//! What `run` does not start with: a clear message, and exit code 3.
+//! What `run` does not start with: a clear message, and exit code 3. What it starts with all the
+//! same, and tells.
 
 use std::path::Path;
 use std::time::Duration;
 
 use electrumx_warden::journal::Journal;
+use tokio::net::TcpListener;
 
-use crate::process::{Folder, output};
+use crate::process::{Folder, Running, output};
 
 const NOBODY: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
 
@@ -100,4 +102,48 @@ async fn without_a_configuration() {
         told.contains("cannot read `none.toml`: there is no such file"),
         "{told}"
     );
+}
+
+/// What it says when it starts with this at the end of its configuration.
+async fn said(more: &str, urls: &str) -> String {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = Folder::new(server.local_addr().unwrap());
+    append(&folder.path("warden.toml"), more);
+    let daemons = include_str!("../../policies/daemons.toml");
+    append(&folder.path("policies/p.toml"), daemons);
+    let mut command = folder.command(&["run", "--config", "warden.toml"]);
+    let agent = Running::start(command.env("DAEMONS", urls));
+    // By its first poll all is said.
+    let polls = tokio::time::timeout(Duration::from_secs(20), server.accept());
+    let _connection = polls.await.expect("it polls").unwrap();
+    agent.terminate();
+    let (status, told) = agent.end(Duration::from_secs(10)).await;
+    assert_eq!(status.code(), Some(0), "{told}");
+    told
+}
+
+const DAEMONS: &str = "[server.daemon]\nurls = { env = \"DAEMONS\" }\n";
+
+#[tokio::test]
+async fn policies_that_want_daemons_are_told() {
+    let idle = "INFO 4 policies about daemons do nothing without `[server.daemon]`: see \
+                docs/daemons.md\n";
+    let told = said("", "").await;
+    assert_eq!(told.matches(idle).count(), 1, "{told}");
+    let told = said(DAEMONS, "u:p@127.0.0.1:1,u:p@127.0.0.1:2").await;
+    assert!(!told.contains("without"), "{told}");
+}
+
+#[tokio::test]
+async fn daemons_that_are_no_two_are_told() {
+    let told = said(DAEMONS, "u:p@127.0.0.1:1").await;
+    assert!(
+        told.contains(" WARN `127.0.0.1:1` is the only daemon, "),
+        "{told}"
+    );
+    let told = said(DAEMONS, "u:p@localhost:1,u:p@127.0.0.1:1").await;
+    let alike = " WARN `localhost:1` and `127.0.0.1:1` look like two names of one daemon, ";
+    assert!(told.contains(alike), "{told}");
+    let told = said(DAEMONS, "u:p@127.0.0.1:1,u:p@127.0.0.1:2").await;
+    assert!(!told.contains(" of one daemon"), "{told}");
 }
