@@ -1,6 +1,6 @@
 //! Asks each of the server's daemons itself how it is: its chain, hashes of blocks, its indexes.
 //!
-//! It only reads, and judges nothing: what a round makes of a daemon is [`daemon`](crate::daemon)'s.
+//! It only reads, and judges nothing: what a round makes of a daemon is [`watch`](crate::watch)'s.
 //! Credentials go to the daemon that they are for and nowhere else: no proxy, no redirect.
 
 mod ask;
