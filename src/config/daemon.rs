@@ -230,6 +230,10 @@ fn name(
 ) -> Read<Box<str>> {
     no_url(node)?;
     let written = node.string(key, "write a name in quotes")?;
+    if written.text.contains(':') {
+        // `user:password`, perhaps.
+        return Err(inline_url(node));
+    }
     if !written.text.is_empty() && written.text.len() <= 128 && is_name(written.text) {
         return Ok(written.text.into());
     }

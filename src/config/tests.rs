@@ -323,6 +323,7 @@ fn what_is_wrong_with_the_daemons() {
         "{ enviroment = 'A' }",
         "{ env = '$A' }",
         "{ env = 'user:secret@h' }",
+        "{ env = 'user:secret' }",
         "{ electrumx = 'http://user:secret@h:1' }",
         "{ file = '' }",
         "{ credential = '/run/a' }",
