@@ -6,11 +6,14 @@ use super::exit::{Exit, Failure};
 
 /// Runs a command to its end.
 pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Setup, format!("cannot start: {error}")))?
-        .block_on(command)
+        .map_err(|error| Failure::new(Exit::Setup, format!("cannot start: {error}")))?;
+    let ended = runtime.block_on(command);
+    // A look-up of a name cannot be given up, and is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Ready at SIGTERM or SIGINT. SIGHUP ends nothing: nothing is read again while it runs, but for

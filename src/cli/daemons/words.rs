@@ -209,6 +209,9 @@ fn daemon_row(place: u32, daemon: &DaemonStatus, view: &View) -> Vec<Cell> {
 
 /// `healthy for 2h`, `unhealthy for 5m, 3 of 12 checks to rise`
 fn health(daemon: &DaemonStatus, at: Timestamp) -> Cell {
+    if daemon.state == Some(State::WrongCredentials) {
+        return Cell::new("not known, for it refuses the agent").fg(Color::Yellow);
+    }
     let (mut words, color, turn) = match daemon.is_healthy {
         Some(true) => ("healthy".to_owned(), Color::Green, "checks to fall"),
         Some(false) => ("unhealthy".to_owned(), Color::Red, "checks to rise"),
