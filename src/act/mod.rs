@@ -15,13 +15,15 @@ use tracing::warn;
 use words::Words;
 
 use crate::daemon::Daemons;
-use crate::decision::{Decision, Epoch, Outcome, Suppression};
+use crate::decision::{Decision, Epoch, Outcome, Seen, Suppression};
 use crate::escape;
+use crate::field::Dimension;
 use crate::journal::{DecisionId, Entry, Journal, JournalError, LogRun, LogStart, StateChange};
 use crate::limits::{Bucket, Budget, Cooldown, Ruling, Verdict};
 use crate::policy::{Action, Mode, Quota};
 use crate::redact::redact;
 use crate::rpc::{Client, Disconnected};
+use crate::units;
 
 /// A decision that went through the limits, and what came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -296,7 +298,19 @@ fn why(decision: &Decision) -> String {
     let mut text = String::new();
     for evidence in &decision.evidence {
         let separator = if text.is_empty() { "" } else { ", " };
-        _ = write!(text, "{separator}{} {}", evidence.field, evidence.test);
+        let seen = match &evidence.seen {
+            Seen::Flag(flag) => flag.to_string(),
+            Seen::Number(number) => {
+                let dimension = evidence.dimension.unwrap_or(Dimension::Count);
+                units::format(*number, dimension)
+            }
+            Seen::Text(seen) => format!("\"{seen}\""),
+        };
+        _ = write!(
+            text,
+            "{separator}{} {seen} ({})",
+            evidence.field, evidence.test
+        );
     }
     escape::log(&redact(&text)).into_owned()
 }

@@ -239,7 +239,10 @@ async fn an_alert_is_told_and_changes_nothing() {
     let alert = policy("many", "server", "{ sessions = \"> 1\" }", "\"alert\"", "");
     let mut scene = Scene::new(Release::V1_20_0, alert).await;
     let key = scene.client("x", 1);
+    let (log, _guard) = Log::listen();
     assert_eq!(scene.good_poll().await, [("many".into(), done("told"))]);
+    let words = "alert: sessions 2 (> 1)";
+    assert!(log.lines().iter().any(|line| line.contains(words)));
     assert!(scene.is_open(key));
     let asked = ["disconnect", "log", "daemon_url"].map(|method| scene.tap.asked(method).len());
     assert_eq!(asked, [0; 3]);
