@@ -7,8 +7,9 @@ use comfy_table::{Cell, CellAlignment};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use super::json::decision_json;
 use super::screen::{Format, Screen};
-use super::show::{self, BAD, DIM, GOOD, HEAD, counted, decision_json, decision_line};
+use super::show::{self, BAD, DIM, GOOD, HEAD, counted, decision_line};
 use super::{runtime, setup};
 use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions};

@@ -9,9 +9,10 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, Table};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use super::json::{DecisionJson, decision_json};
 use super::screen::{Format, Screen};
 use super::setup;
-use super::show::{self, DIM, DecisionJson, HEAD, counted, decision_json};
+use super::show::{self, DIM, HEAD, counted};
 use super::when::{When, now};
 use crate::decision::Outcome;
 use crate::escape;

@@ -10,6 +10,7 @@ mod demo;
 mod exit;
 mod fields;
 mod journal;
+mod json;
 pub mod logging;
 mod once;
 mod run;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use super::json::decision_json;
 use super::screen::{Format, Screen, complain};
-use super::show::{self, DIM, HEAD, WARN, counted, decision_json, decision_line};
+use super::show::{self, DIM, HEAD, WARN, counted, decision_line};
 use super::{runtime, setup};
 use crate::agent::{Agent, AgentOptions, Tick};
 use crate::decision::{Evidence, Outcome};

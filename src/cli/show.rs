@@ -5,19 +5,16 @@
 
 use std::fmt::Write as _;
 
+use crate::daemon::Address;
+use crate::decision::{Decision, Evidence, Outcome, Seen, Suppression, Target};
+use crate::escape;
+use crate::field::Dimension;
+use crate::policy::{Action, DaemonTarget};
+use crate::time::Timestamp;
+use crate::units::{self, format_duration};
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, Utc};
 use comfy_table::{Attribute, Cell, ContentArrangement, LineStyle, Table, TableStyle};
-use serde::Serialize;
-
-use crate::daemon::Address;
-use crate::decision::{Decision, Evidence, Outcome, Seen, SessionRef, Suppression, Target};
-use crate::escape;
-use crate::field::Dimension;
-use crate::journal::DecisionId;
-use crate::policy::{Action, DaemonTarget, Mode};
-use crate::time::Timestamp;
-use crate::units::{self, format_duration};
 
 /// What went well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -140,7 +137,7 @@ pub fn outcome(outcome: &Outcome) -> String {
 }
 
 /// The kind of outcome, as the journal's filter has it.
-const fn outcome_word(outcome: &Outcome) -> &'static str {
+pub const fn outcome_word(outcome: &Outcome) -> &'static str {
     crate::journal::OutcomeKind::of(outcome).name()
 }
 
@@ -316,132 +313,17 @@ pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     line
 }
 
-/// A decision as a JSON object.
-pub fn decision_json<'a>(
-    id: Option<DecisionId>,
-    decision: &'a Decision,
-    of: &'a Outcome,
-) -> DecisionJson<'a> {
-    let (detail, by) = match of {
-        Outcome::Executed { detail } | Outcome::Failed { detail } => (Some(&**detail), None),
-        Outcome::Suppressed(by @ Suppression::UnfitDaemon { why }) => (Some(&**why), Some(by)),
-        Outcome::Suppressed(by) => (None, Some(by)),
-        Outcome::Intended | Outcome::DryRun => (None, None),
-    };
-    let until = match by {
-        Some(
-            Suppression::Cooldown { until }
-            | Suppression::PolicyLimit { until }
-            | Suppression::ActionLimit { until }
-            | Suppression::Breaker { until },
-        ) => Some(until.to_string()),
-        _ => None,
-    };
-    let covered_by = match by {
-        Some(Suppression::Covered { policy }) => Some(&**policy),
-        _ => None,
-    };
-    let (hold_s, failures) = match by {
-        Some(Suppression::Backoff { hold, failures }) => {
-            (Some(hold.as_secs_f64()), Some(*failures))
-        }
-        _ => (None, None),
-    };
-    let (log_for_s, daemon_url) = match &decision.action {
-        Action::Log { duration } => (Some(duration.as_secs_f64()), None),
-        Action::DaemonUrl { to } => (None, Some(to)),
-        Action::Disconnect | Action::Alert => (None, None),
-    };
-    DecisionJson {
-        id,
-        at: decision.at.to_string(),
-        policy: &decision.policy,
-        mode: decision.mode,
-        action: decision.action.kind().name(),
-        log_for_s,
-        daemon_url,
-        scope: decision.target.scope().name(),
-        target: decision.target.to_string(),
-        outcome: outcome_word(of),
-        detail,
-        by: by.map(suppression_word),
-        until,
-        covered_by,
-        hold_s,
-        failures,
-        held_s: decision.held.as_secs_f64(),
-        severity: decision.severity,
-        evidence: &decision.evidence,
-        sessions: decision.sessions.iter().map(SessionJson::of).collect(),
-        spared: decision.spared,
-        at_once: decision.at_once,
-        daemons: &decision.daemons,
-    }
-}
-
-/// See [`decision_json`]; docs/command-line.md tells what each key means.
-#[derive(Debug, Serialize)]
-pub struct DecisionJson<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<DecisionId>,
-    at: String,
-    policy: &'a str,
-    mode: Mode,
-    action: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_for_s: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    daemon_url: Option<&'a DaemonTarget>,
-    scope: &'static str,
-    target: String,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    covered_by: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold_s: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failures: Option<u32>,
-    held_s: f64,
-    severity: f64,
-    evidence: &'a [Evidence],
-    sessions: Vec<SessionJson>,
-    spared: u32,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    at_once: bool,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    daemons: &'a [Address],
-}
-
-#[derive(Debug, Serialize)]
-struct SessionJson {
-    id: u64,
-    peer: String,
-    since: String,
-}
-
-impl SessionJson {
-    fn of(session: &SessionRef) -> Self {
-        Self {
-            id: session.id,
-            peer: session.peer.to_string(),
-            since: session.since.to_string(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
+    use crate::cli::json::decision_json;
+    use crate::decision::SessionRef;
     use crate::decision::{Epoch, Peer};
+    use crate::journal::DecisionId;
+    use crate::policy::Mode;
 
     fn number(field: &str, test: &str, seen: f64, threshold: f64, unit: Dimension) -> Evidence {
         Evidence {

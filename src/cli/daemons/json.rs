@@ -5,8 +5,9 @@ use std::io;
 use serde::Serialize;
 
 use super::{Source, View};
+use crate::cli::json::decision_json;
 use crate::cli::screen::Screen;
-use crate::cli::show::{decision_json, suppression, suppression_word};
+use crate::cli::show::{suppression, suppression_word};
 use crate::policy::{Action, DaemonTarget};
 use crate::status::{DaemonStatus, PolicyStatus, ServerStatus};
 
