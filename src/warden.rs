@@ -262,7 +262,10 @@ impl Warden {
             _ => None,
         };
         let held_back = self.held_back.iter();
-        let mut held_back = held_back.filter(|(name, _)| *name == standing.policy);
+        // That it waits after failures shows in its times.
+        let mut held_back = held_back.filter(|(name, by)| {
+            *name == standing.policy && !matches!(by, Suppression::Backoff { .. })
+        });
         let held_back = match (held_back.next(), policy) {
             (Some((_, by)), _) => Some(by.clone()),
             // Not yet, but it is as good as said.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{Fault, Trouble, World};
+use super::world::{Fault, STEP, Trouble, World};
+use crate::decision::Suppression;
 use crate::watch::Confirmation;
 use crate::watch::tests::node::{PRIMARY, SECONDARY};
 
@@ -256,4 +257,65 @@ fn a_secondary_on_another_chain_that_the_server_moved_to_is_left() {
     );
     assert_eq!(acts(&world), [("failback", PRIMARY)]);
     assert!(world.alerts.contains(&"blocks-held-up".to_owned()));
+}
+
+#[test]
+fn what_is_shown_counts_down_to_what_happens() {
+    let mut world = on_secondary(15, Fault::None);
+    world.run(minutes(3));
+    let shown = world.status_of("failback");
+    let (held, hold) = (shown.standing.held, shown.standing.hold);
+    assert_eq!((hold, shown.held_back), (minutes(5), None));
+    assert_eq!(shown.to.as_deref(), Some(PRIMARY));
+    assert_eq!(world.run_until_primary(hours(1)), hold.checked_sub(held));
+
+    // A failure doubles the wait, and the time before it does not count.
+    let mut world = on_secondary(15, Fault::None);
+    world.run(minutes(3));
+    world.warden.failed("failback", world.now);
+    world.run(minutes(1));
+    let standing = world.status_of("failback").standing;
+    assert_eq!((standing.held, standing.hold), (minutes(1), minutes(10)));
+    assert_eq!(world.run_until_primary(hours(1)), Some(minutes(9)));
+}
+
+#[test]
+fn what_will_hold_a_change_back_is_shown_before_it_is_due() {
+    let mut world = on_secondary(16, Fault::None);
+    world.run(minutes(3));
+    // The primary loses its peers, which its health does not show for two blocks.
+    world.break_daemon(0, Fault::Stuck);
+    let tip = world.tip;
+    while world.tip == tip {
+        world.run(STEP);
+    }
+    world.run(STEP);
+    let shown = world.status_of("failback");
+    assert!(
+        shown.standing.holds && !shown.standing.is_due(),
+        "{shown:?}"
+    );
+    let Some(Suppression::UnfitDaemon { why }) = shown.held_back else {
+        panic!("{shown:?}");
+    };
+    assert!(why.contains("is below the daemon in use"), "{why}");
+
+    let mut world = World::new(17);
+    for _ in 0..3 {
+        world.run(minutes(10));
+        world.send_to(1);
+        world.run_until_primary(hours(1)).unwrap();
+        // Its next block confirms it.
+        world.run(hours(2));
+    }
+    world.send_to(1);
+    world.run(minutes(2));
+    let shown = world.status_of("failback");
+    assert!(shown.standing.holds && !shown.standing.is_due());
+    let held_back = shown.held_back;
+    let is_limit = matches!(
+        held_back,
+        Some(Suppression::PolicyLimit { .. } | Suppression::ActionLimit { .. })
+    );
+    assert!(is_limit, "{held_back:?}");
 }

@@ -10,6 +10,7 @@ use crate::decision::{Decision, Epoch};
 use crate::limits::Verdict;
 use crate::policy::{Action, Mode, PolicySet, shipped};
 use crate::snapshot::{Server, Snapshot, Span, Uptime};
+use crate::status::PolicyStatus;
 use crate::time::Timestamp;
 use crate::warden::{Judgement, Settings, Warden};
 use crate::watch::tests::node::{Node, Probes};
@@ -303,6 +304,8 @@ pub(super) struct World {
     pub(super) alerts: Vec<String>,
     /// What was held back, in words.
     pub(super) held_back: Vec<String>,
+    /// The snapshot that was judged last.
+    judged: Snapshot,
     /// How many polls found a daemon of which it is not known to be healthy.
     pub(super) unhealthy: u64,
 }
@@ -370,6 +373,7 @@ impl World {
             news: Vec::new(),
             alerts: Vec::new(),
             held_back: Vec::new(),
+            judged: Snapshot::default(),
             unhealthy: 0,
         };
         world.next_block = now + world.gap();
@@ -505,6 +509,16 @@ impl World {
         let unhealthy = daemons.filter(|daemon| daemon.health.up() != Some(true));
         self.unhealthy += unhealthy.count() as u64;
         self.carry_out(judgement);
+        self.judged = snapshot;
+    }
+
+    /// How a policy stood at the last poll, as it is shown.
+    pub(super) fn status_of(&mut self, policy: &str) -> PolicyStatus {
+        let status = self.warden.status(&self.judged, STEP);
+        let mut policies = status.policies.into_iter();
+        policies
+            .find(|status| &*status.standing.policy == policy)
+            .expect("it ships")
     }
 
     /// It reaches each daemon after a time of its own, though no earlier than the one before.
