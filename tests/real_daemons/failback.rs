@@ -21,19 +21,18 @@ fn the_server_comes_back_once_and_not_before() {
     }
     let mut site = Site::start();
     site.stop_primary();
-    site.agent.wait_to_say("primary_state == unreachable", 1);
+    site.agent.wait_to_say("(== unreachable)", 1);
     site.secondary.mine(MISSED);
     site.server.wait_for("db height", START + MISSED);
 
     // It starts without a peer.
     site.primary.launch_again_with(&[&days_later()]);
     site.primary.wait_to_answer();
-    site.agent
-        .wait_to_say("primary_state == initial download", 1);
+    site.agent.wait_to_say("(== initial download)", 1);
     // That lasts until there is a block of late.
     site.primary.cli(&["setmocktime", "0"]);
     site.primary.take_block(&site.secondary, START + 1);
-    site.agent.wait_to_say("primary_state == behind", 1);
+    site.agent.wait_to_say("(== behind)", 1);
     let_probe(&site.primary, A_WHILE);
     let decisions = site.agent.journal();
     let proposed = decisions.iter().any(|it| it["action"] == "daemon_url");

@@ -47,7 +47,7 @@ fn a_primary_that_has_lost_its_peers_is_left_by_height() {
     let mut site = Site::start();
     site.primary.part();
     site.secondary.mine(2);
-    site.agent.wait_to_say("primary_state == behind", 1);
+    site.agent.wait_to_say("(== behind)", 1);
     let_probe(&site.primary, A_WHILE);
     assert!(site.is_at(&site.primary));
 
@@ -95,7 +95,7 @@ fn a_primary_on_the_losing_fork_is_left_and_the_index_reorganised() {
     assert!(site.is_at(&site.primary));
 
     site.secondary.mine(3);
-    site.agent.wait_to_say("primary_state == fork", 1);
+    site.agent.wait_to_say("(== fork)", 1);
     site.wait_until_at_secondary();
     let change = site.confirmed(1);
     assert_brought_by(&change, "failover", &site.secondary);
