@@ -32,8 +32,10 @@ fn attack(server: &ElectrumX) -> Client {
     wait::until("an infinite cost", 5 * SECOND, || {
         let line = rpc.0.exchange("sessions", "[]").expect("a reply");
         let line = String::from_utf8_lossy(&line).into_owned();
-        (line.contains("Infinity") && line.contains("NaN") && line.contains(r"\ud800"))
-            .then_some(())
+        let is_seen = line.contains("Infinity") && line.contains("NaN");
+        // 1.16.0 may throw it out for that before anybody looks.
+        let is_gone = !line.contains(r"\ud800");
+        (is_seen || is_gone).then_some(())
     });
     evil
 }
