@@ -29,7 +29,7 @@ fn attack(server: &ElectrumX) -> Client {
     evil.introduce(r#""evil\ud800""#).expect("be welcome");
     evil.spend_without_bound();
     let mut rpc = server.rpc();
-    wait::until("an infinite cost", 5 * SECOND, || {
+    wait::until("an infinite cost", 20 * SECOND, || {
         let line = rpc.0.exchange("sessions", "[]").expect("a reply");
         let line = String::from_utf8_lossy(&line).into_owned();
         let is_seen = line.contains("Infinity") && line.contains("NaN");
@@ -90,7 +90,7 @@ fn a_broken_rpc_is_told(release: Release) {
     attacked(release, |mut server, _neighbour| {
         let mut agent = Agent::start(server.rpc_port(), &policies("down"));
         agent.wait_to_say("watching", 1);
-        wait::until("the agent's connection", 5 * SECOND, || {
+        wait::until("the agent's connection", 20 * SECOND, || {
             let rpcs = server.rpc().sessions();
             (rpcs.iter().filter(|row| row[3] == "RPC").count() == 2).then_some(())
         });
