@@ -17,17 +17,6 @@ use crate::status::Status;
 use crate::units::format_duration;
 use crate::watch::{Change, Confirmation, State};
 
-fn tell_state(address: &str, state: &State) {
-    if *state == State::WrongCredentials {
-        warn!(
-            "daemon `{address}` refuses user, password or address: correct its URL, and start the \
-             agent again"
-        );
-    } else {
-        info!("daemon `{address}`: {}", escape::log(&state.to_string()));
-    }
-}
-
 /// Where rounds of probes come from.
 pub trait Rounds: Send {
     /// Those since the last call, in the order of time.
@@ -73,11 +62,7 @@ impl Agent {
     pub(super) fn tell_daemons(&mut self) {
         let watch = self.warden.daemons();
         let daemons = watch.daemons();
-        let foreign = watch
-            .in_use()
-            .filter(|_| !daemons.is_empty() && watch.on_primary().is_some());
-        let foreign =
-            foreign.filter(|in_use| daemons.iter().all(|daemon| *daemon.address != **in_use));
+        let foreign = watch.foreign();
         if self.foreign.as_deref() != foreign {
             if let Some(in_use) = foreign {
                 warn!(
@@ -225,6 +210,17 @@ impl Agent {
         let changes = [StateChange::Limits(saved_limits(&self.warden))];
         let amended = self.journal.amend(id, outcome, &changes);
         self.note_journal(amended);
+    }
+}
+
+fn tell_state(address: &str, state: &State) {
+    if *state == State::WrongCredentials {
+        warn!(
+            "daemon `{address}` refuses user, password or address: correct its URL, and start the \
+             agent again"
+        );
+    } else {
+        info!("daemon `{address}`: {}", escape::log(&state.to_string()));
     }
 }
 

@@ -465,7 +465,7 @@ impl History {
 
 impl History {
     fn height_gap(&self, daemon: Option<&Watched>) -> Option<f64> {
-        self.daemons.height_gap(daemon?)
+        Some(self.daemons.height_gap(daemon?)? as f64)
     }
 }
 

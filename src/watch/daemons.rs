@@ -152,6 +152,22 @@ impl Watched {
     }
 }
 
+/// Blocks that a daemon is below a height.
+fn gap(height: u64, daemon: &Watched) -> Option<i64> {
+    let own = daemon.height()?.cast_signed();
+    Some(height.cast_signed().saturating_sub(own))
+}
+
+/// What a daemon must have: as it is written, or else as the server's release asks for it.
+fn indexes<'a>(settings: &'a Settings, server: &Known) -> Vec<&'a str> {
+    if let Some(indexes) = &settings.indexes {
+        return indexes.iter().map(|index| &**index).collect();
+    }
+    let version = server.version.as_deref().unwrap_or_default();
+    let coin = server.coin.as_deref().unwrap_or_default();
+    coin::indexes(version, coin).to_vec()
+}
+
 /// Why the server must not go to a daemon now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit(String);
@@ -201,15 +217,14 @@ impl Watch {
         let chain_name = coin::chain_name(coin);
         let chains: Vec<Option<&Chain>> = round.chains().collect();
         self.anchor = Anchor::after(self.anchor.take(), &chains, current, chain_name);
-        let mut spread = std::mem::take(&mut self.spread);
         let needs = Needs {
             chain_name,
-            indexes: &self.indexes(),
+            indexes: &indexes(&self.settings, &self.server),
             behind_max: self.settings.behind_max,
             propagation: self.settings.propagation,
         };
-        let states = states(round, self.anchor.as_ref(), &mut spread, current, &needs);
-        self.spread = spread;
+        let (anchor, spread) = (self.anchor.as_ref(), &mut self.spread);
+        let states = states(round, anchor, spread, current, &needs);
         for ((daemon, state), chain) in self.daemons.iter_mut().zip(states).zip(chains) {
             if let Some(chain) = chain {
                 // The server's index cannot be on a chain that is known to be another.
@@ -226,15 +241,6 @@ impl Watch {
         for daemon in &mut self.daemons {
             *daemon = Watched::new(daemon.address.clone());
         }
-    }
-
-    fn indexes(&self) -> Vec<&str> {
-        if let Some(indexes) = &self.settings.indexes {
-            return indexes.iter().map(|index| &**index).collect();
-        }
-        let version = self.server.version.as_deref().unwrap_or_default();
-        let coin = self.server.coin.as_deref().unwrap_or_default();
-        coin::indexes(version, coin).to_vec()
     }
 
     fn current_index(&self) -> Option<usize> {
@@ -301,19 +307,15 @@ impl Watch {
     }
 
     /// Blocks that a daemon is behind the best healthy one; below zero if it is ahead of it.
-    pub fn height_gap(&self, daemon: &Watched) -> Option<f64> {
-        Some(self.best_height()? as f64 - daemon.height()? as f64)
+    pub fn height_gap(&self, daemon: &Watched) -> Option<i64> {
+        gap(self.best_height()?, daemon)
     }
 
     /// The same for whoever looks: to the best that does well now, for however long.
     pub fn shown_gap(&self, daemon: &Watched) -> Option<i64> {
         let well = self.daemons.iter();
         let well = well.filter(|daemon| daemon.state == Some(State::Healthy));
-        let best = well.filter_map(Watched::height).max()?;
-        Some(
-            best.cast_signed()
-                .saturating_sub(daemon.height()?.cast_signed()),
-        )
+        gap(well.filter_map(Watched::height).max()?, daemon)
     }
 
     fn best_height(&self) -> Option<u64> {

@@ -73,7 +73,7 @@ impl Stall {
     }
 
     fn of_standing(watch: &Watch, daemon: &Watched) -> Self {
-        if watch.height_gap(daemon).is_some_and(|gap| gap > 0.0) {
+        if watch.height_gap(daemon).is_some_and(|gap| gap > 0) {
             Self::StuckDaemon
         } else {
             Self::SlowBlock
