@@ -33,7 +33,9 @@ pub mod names;
 pub mod policy;
 pub mod poll;
 pub mod probe;
+pub mod recording;
 pub mod redact;
+pub mod replay;
 pub mod rpc;
 #[cfg(test)]
 mod scene;

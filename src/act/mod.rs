@@ -5,6 +5,7 @@
 
 mod daemon;
 mod log;
+mod rehearse;
 mod words;
 
 use std::fmt::Write as _;
