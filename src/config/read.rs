@@ -7,8 +7,8 @@ use tracing::Level;
 
 use super::daemon;
 use super::value::{
-    Read, addresses, budget, choice, count, each, endpoint, flag, name_of, path, patterns, share, size, strict,
-    time,
+    Read, addresses, budget, choice, count, each, endpoint, flag, name_of, path, patterns, share,
+    size, strict, time,
 };
 use super::{Checked, Config, Journal, Log, LogFormat, Policies, Record, Server};
 use crate::engine::Protection;
