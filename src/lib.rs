@@ -34,6 +34,7 @@ pub mod policy;
 pub mod poll;
 pub mod probe;
 pub mod redact;
+pub mod report;
 pub mod rpc;
 #[cfg(test)]
 mod scene;
