@@ -228,6 +228,25 @@ pub enum Suppression {
     },
 }
 
+impl Suppression {
+    /// The stable word for it in JSON.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Protection => "protection",
+            Self::Cooldown { .. } => "cooldown",
+            Self::Backoff { .. } => "backoff",
+            Self::PolicyLimit { .. } => "policy-limit",
+            Self::ActionLimit { .. } => "action-limit",
+            Self::Breaker { .. } => "breaker",
+            Self::Covered { .. } => "covered",
+            Self::UncertainMembers => "uncertain-members",
+            Self::AmbiguousId => "ambiguous-id",
+            Self::NothingToDo => "nothing-to-do",
+            Self::UnfitDaemon { .. } => "unfit-daemon",
+        }
+    }
+}
+
 /// What came of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]

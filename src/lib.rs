@@ -36,6 +36,7 @@ pub mod probe;
 pub mod recording;
 pub mod redact;
 pub mod replay;
+pub mod report;
 pub mod rpc;
 #[cfg(test)]
 mod scene;
