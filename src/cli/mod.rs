@@ -13,7 +13,9 @@ mod journal;
 mod json;
 pub mod logging;
 mod once;
+mod progress;
 mod record;
+mod replay;
 mod run;
 mod runtime;
 mod screen;
@@ -55,6 +57,7 @@ enum Command {
     Once(once::Args),
     Run(run::Args),
     Record(record::Args),
+    Replay(replay::Args),
     Check(check::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
@@ -69,6 +72,7 @@ impl Command {
             Self::Once(args) => once::run(args, screen),
             Self::Run(args) => run::run(args),
             Self::Record(args) => record::run(args, screen),
+            Self::Replay(args) => replay::run(args, screen),
             Self::Check(args) => check::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
