@@ -13,6 +13,7 @@ mod journal;
 mod json;
 pub mod logging;
 mod once;
+mod report;
 mod run;
 mod runtime;
 mod screen;
