@@ -16,6 +16,7 @@ mod once;
 mod progress;
 mod record;
 mod replay;
+mod report;
 mod run;
 mod runtime;
 mod screen;

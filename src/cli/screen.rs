@@ -106,15 +106,10 @@ impl Screen {
     }
 
     /// A table, as wide as the screen at the most.
-    pub(super) fn table(&mut self, mut table: Table) -> io::Result<()> {
-        table
-            .set_width(u16::try_from(self.width).unwrap_or(u16::MAX))
-            .enforce_styling();
-        table.style_text_only();
-        for line in table.lines() {
-            self.line(line.trim_end())?;
-        }
-        Ok(())
+    pub(super) fn table(&mut self, table: Table) -> io::Result<()> {
+        table_lines(table, self.width)
+            .iter()
+            .try_for_each(|line| self.line(line))
     }
 
     /// Findings as people read them, with the text underlined.
@@ -152,9 +147,19 @@ fn say(kind: &str, style: Style, message: &str) {
     }
 }
 
+/// The lines of a table of at most `width` columns.
+pub(super) fn table_lines(mut table: Table, width: usize) -> Vec<String> {
+    table
+        .set_width(u16::try_from(width).unwrap_or(u16::MAX))
+        .enforce_styling();
+    table.style_text_only();
+    let lines = table.lines();
+    lines.map(|line| line.trim_end().to_owned()).collect()
+}
+
 /// Lines of at most `width` columns, broken between words, all but the first indented. Styles take
 /// no room.
-fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut line, mut columns, mut is_start) = (String::new(), 0, true);
     for word in text.split(' ') {

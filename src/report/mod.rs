@@ -9,11 +9,14 @@
 mod collector;
 mod crowd;
 mod distinct;
+#[cfg(test)]
+pub(crate) mod sample;
 mod side;
 #[cfg(test)]
 mod tests;
 mod timeline;
 mod touched;
+mod words;
 
 use std::sync::Arc;
 
@@ -21,6 +24,7 @@ use serde::Serialize;
 
 pub use collector::Collector;
 pub use side::{PolicyFacts, Side};
+pub use words::{Words, held_back_by};
 
 use crate::decision::{Evidence, Target};
 use crate::field::Scope;
