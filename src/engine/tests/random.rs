@@ -11,6 +11,8 @@ use crate::decision::{Decision, Seen};
 use crate::engine::{Pending, Protection};
 use crate::limits::{Ruling, Verdict};
 use crate::policy::{AddressSet, Mode};
+use crate::recheck::recheck;
+use crate::recheck::tests::row;
 use crate::scene::life::{Event, Happened, happen, lives};
 use crate::scene::{Scene, policies};
 use crate::snapshot::Snapshot;
@@ -219,6 +221,8 @@ fn play(text: &str, events: &[Event]) -> Result<String, TestCaseError> {
                 prop_assert!(severities.is_sorted_by(|a, b| a >= b));
                 for ruling in &judgement.rulings {
                     check(&ruling.decision, &snapshot)?;
+                    let recheck = recheck(&row(ruling));
+                    prop_assert!(recheck.agrees(), "{recheck:?} {ruling:?}");
                     if let Verdict::Permitted { .. } = ruling.verdict
                         && ruling.decision.action.kind().is_done_to_sessions()
                     {
