@@ -228,6 +228,42 @@ pub enum Suppression {
     },
 }
 
+impl Suppression {
+    /// The stable word for it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Protection => "protection",
+            Self::Cooldown { .. } => "cooldown",
+            Self::Backoff { .. } => "backoff",
+            Self::PolicyLimit { .. } => "policy-limit",
+            Self::ActionLimit { .. } => "action-limit",
+            Self::Breaker { .. } => "breaker",
+            Self::Covered { .. } => "covered",
+            Self::UncertainMembers => "uncertain-members",
+            Self::AmbiguousId => "ambiguous-id",
+            Self::NothingToDo => "nothing-to-do",
+            Self::UnfitDaemon { .. } => "unfit-daemon",
+        }
+    }
+
+    /// When it ends, if it ends by itself at a time that is known.
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Cooldown { until }
+            | Self::PolicyLimit { until }
+            | Self::ActionLimit { until }
+            | Self::Breaker { until } => Some(*until),
+            Self::Protection
+            | Self::Backoff { .. }
+            | Self::Covered { .. }
+            | Self::UncertainMembers
+            | Self::AmbiguousId
+            | Self::NothingToDo
+            | Self::UnfitDaemon { .. } => None,
+        }
+    }
+}
+
 /// What came of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]

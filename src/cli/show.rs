@@ -118,7 +118,7 @@ fn destination(to: &DaemonTarget, daemons: &[Address]) -> String {
 pub fn short_outcome(of: &Outcome) -> String {
     let word = outcome_word(of);
     match of {
-        Outcome::Suppressed(by) => format!("{word}: {}", suppression_word(by)),
+        Outcome::Suppressed(by) => format!("{word}: {}", by.word()),
         Outcome::Failed { detail } if !detail.is_empty() => format!("{word}: {}", text(detail)),
         _ => word.to_owned(),
     }
@@ -185,23 +185,6 @@ pub fn suppression(by: &Suppression) -> String {
         Suppression::AmbiguousId => "ambiguous ID".to_owned(),
         Suppression::NothingToDo => "nothing to do".to_owned(),
         Suppression::UnfitDaemon { why } => escape::terminal(why, DETAIL_COLUMNS).into_owned(),
-    }
-}
-
-/// The stable word for JSON.
-pub const fn suppression_word(by: &Suppression) -> &'static str {
-    match by {
-        Suppression::Protection => "protection",
-        Suppression::Cooldown { .. } => "cooldown",
-        Suppression::Backoff { .. } => "backoff",
-        Suppression::PolicyLimit { .. } => "policy-limit",
-        Suppression::ActionLimit { .. } => "action-limit",
-        Suppression::Breaker { .. } => "breaker",
-        Suppression::Covered { .. } => "covered",
-        Suppression::UncertainMembers => "uncertain-members",
-        Suppression::AmbiguousId => "ambiguous-id",
-        Suppression::NothingToDo => "nothing-to-do",
-        Suppression::UnfitDaemon { .. } => "unfit-daemon",
     }
 }
 
