@@ -15,6 +15,7 @@ use crate::daemon::Address;
 use crate::field::{Dimension, Scope};
 use crate::policy::{Action, Mode};
 use crate::time::Timestamp;
+use crate::units;
 
 /// The RPC connection that evidence was read over: what was read in one epoch may only be acted on
 /// in the same. Counts up within one run of the agent.
@@ -122,6 +123,17 @@ pub enum Seen {
     Number(f64),
     /// Text or an address; unescaped.
     Text(Arc<str>),
+}
+
+impl Seen {
+    /// In words, with the unit of a number; unescaped.
+    pub fn words(&self, dimension: Option<Dimension>) -> String {
+        match self {
+            Self::Flag(flag) => flag.to_string(),
+            Self::Number(number) => units::format(*number, dimension.unwrap_or(Dimension::Count)),
+            Self::Text(text) => text.to_string(),
+        }
+    }
 }
 
 /// One test that held, with what it saw.

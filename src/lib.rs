@@ -34,7 +34,9 @@ pub mod policy;
 pub mod poll;
 pub mod probe;
 pub mod recheck;
+pub mod recording;
 pub mod redact;
+pub mod replay;
 pub mod rpc;
 #[cfg(test)]
 mod scene;

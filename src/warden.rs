@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use crate::decision::{Decision, Epoch, Suppression, Target};
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Decision, Epoch, Outcome, Suppression, Target};
 use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
@@ -20,7 +22,7 @@ use crate::wire::Inspection;
 pub use explain::{Account, Due, Explanation, Found, Subject};
 
 /// What the core is configured with, beside the policies.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Settings {
     /// The agent's mode.
     pub mode: Mode,
@@ -91,6 +93,16 @@ impl Warden {
         self.limits.save()
     }
 
+    /// The cooldowns that the next run needs.
+    pub fn saved_cooldowns(&self) -> Vec<Cooldown> {
+        self.limits.cooldowns()
+    }
+
+    /// What it was configured with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The mode in force.
     pub const fn mode(&self) -> Mode {
         self.mode
@@ -155,10 +167,21 @@ impl Warden {
         }
     }
 
-    /// Takes in that the server said yes to a decision of the last poll to change its daemon. From
-    /// here on it is watched whether the server gets on with it.
-    pub fn changed_daemon(&mut self, change: Change) {
-        self.confirming = Some(Confirming::new(change));
+    /// Takes in what came, by `at`, of an enforced decision of the last poll.
+    ///
+    /// What the server was never asked for, `unsent` of its sessions, has no cooldown, costs no budget
+    /// and is due again at the next poll. What it was asked for in vain is a failure of the policy: it
+    /// waits for longer before the next, if it has a `backoff`. A change of daemon is watched from here
+    /// on: whether the server gets on with it.
+    pub fn settle(&mut self, decision: &Decision, outcome: &Outcome, unsent: usize, at: Timestamp) {
+        match outcome {
+            _ if unsent > 0 => self.limits.take_back(decision, unsent),
+            Outcome::Failed { .. } => self.failed(&decision.policy, at),
+            Outcome::Executed { detail } if decision.action.kind() == ActionKind::DaemonUrl => {
+                self.confirming = Some(Confirming::new(Change::of(decision, detail)));
+            }
+            _ => {}
+        }
     }
 
     fn confirm(&mut self, snapshot: &Snapshot) -> Option<(Change, Confirmation)> {
@@ -203,15 +226,7 @@ impl Warden {
         self.judgement(rulings, 0)
     }
 
-    /// Takes in that the server was never asked for `unsent` of the sessions of an enforced decision
-    /// of the last poll: they are due again at the next.
-    pub fn take_back(&mut self, decision: &Decision, unsent: usize) {
-        self.limits.take_back(decision, unsent);
-    }
-
-    /// Takes in that an enforced act of a policy failed: it waits for longer before the next, if it
-    /// has a `backoff`.
-    pub fn failed(&mut self, policy: &str, at: Timestamp) {
+    fn failed(&mut self, policy: &str, at: Timestamp) {
         self.limits.failed(policy, at, self.engine.set());
     }
 

@@ -15,6 +15,7 @@ pub mod logging;
 mod once;
 mod run;
 mod runtime;
+mod sample;
 mod screen;
 mod setup;
 pub mod show;

@@ -190,10 +190,20 @@ pub fn suppression(by: &Suppression) -> String {
 
 /// A value as a test saw it, with its unit.
 pub fn seen(evidence: &Evidence) -> String {
-    match &evidence.seen {
-        Seen::Flag(flag) => flag.to_string(),
-        Seen::Number(number) => quantity(*number, evidence.dimension),
-        Seen::Text(seen) => text(seen),
+    value(&evidence.seen, evidence.dimension)
+}
+
+/// The same of a value alone.
+pub fn value(seen: &Seen, dimension: Option<Dimension>) -> String {
+    text(&seen.words(dimension))
+}
+
+/// The same, with text in quotes.
+pub fn quoted(seen: &Seen, dimension: Option<Dimension>) -> String {
+    let value = value(seen, dimension);
+    match seen {
+        Seen::Text(_) => format!("\"{value}\""),
+        Seen::Flag(_) | Seen::Number(_) => value,
     }
 }
 
@@ -204,7 +214,8 @@ pub fn threshold(evidence: &Evidence) -> String {
     })
 }
 
-fn quantity(number: f64, dimension: Option<Dimension>) -> String {
+/// A number with its unit.
+pub fn quantity(number: f64, dimension: Option<Dimension>) -> String {
     units::format(number, dimension.unwrap_or(Dimension::Count))
 }
 
@@ -219,22 +230,23 @@ pub fn reasons(evidence: &[Evidence]) -> String {
 fn reason(of_one_field: &[Evidence]) -> Option<String> {
     let first = of_one_field.first()?;
     let tests: Vec<String> = of_one_field.iter().map(test).collect();
-    let seen = match first.seen {
-        Seen::Text(_) => format!("\"{}\"", seen(first)),
-        _ => seen(first),
-    };
     Some(format!(
-        "{} {seen} ({})",
+        "{} {} ({})",
         text(&first.field),
+        quoted(&first.seen, first.dimension),
         tests.join(", ")
     ))
 }
 
 fn test(evidence: &Evidence) -> String {
-    let test = text(&evidence.test);
-    match threshold(evidence) {
-        threshold if is_relative(&evidence.test) => format!("{test} = {threshold}"),
-        _ => test,
+    asked(&evidence.test, evidence.threshold, evidence.dimension)
+}
+
+/// A test, with what a multiple of the population came to: `> 20x median = 2_400`.
+pub fn asked(test: &str, threshold: Option<f64>, dimension: Option<Dimension>) -> String {
+    match threshold.filter(|_| is_relative(test)) {
+        Some(threshold) => format!("{} = {}", text(test), quantity(threshold, dimension)),
+        None => text(test),
     }
 }
 

@@ -9,13 +9,36 @@ use crate::policy::AddressSet;
 use crate::snapshot::Sessions;
 
 /// Protected addresses and client names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Protection {
     /// Addresses and networks.
     pub addresses: AddressSet,
     /// Patterns of client names. Clients choose their names: who knows a pattern can hide behind
     /// it.
+    #[serde(with = "patterns")]
     pub clients: Vec<Regex>,
+}
+
+/// Patterns as their text.
+mod patterns {
+    use regex::Regex;
+    use serde::de::{Deserialize as _, Deserializer, Error as _};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(
+        patterns: &[Regex],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(patterns.iter().map(Regex::as_str))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Regex>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        let patterns = texts.iter().map(|text| Regex::new(text));
+        patterns.collect::<Result<_, _>>().map_err(D::Error::custom)
+    }
 }
 
 impl Protection {

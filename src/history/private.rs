@@ -28,7 +28,7 @@ const fn is_private_v6(v6: Ipv6Addr) -> bool {
 }
 
 /// How wide the targets of `address` and `subnet` are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SubnetWidths {
     /// Prefix length of an IPv4 subnet, 24 by default.
     pub v4: u8,

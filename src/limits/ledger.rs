@@ -95,6 +95,24 @@ impl Ledger {
         }
     }
 
+    /// Those that run, in the order of policy and target.
+    pub(super) fn cooldowns(&self) -> Vec<Cooldown> {
+        let cooldowns = self.cooldowns.iter().map(|((policy, target), rest)| {
+            let mut target = target.clone();
+            if let (Target::Session(session), Some(since)) = (&mut target, rest.since) {
+                session.since = since;
+            }
+            Cooldown {
+                policy: policy.clone(),
+                target,
+                until: rest.until,
+            }
+        });
+        let mut cooldowns: Vec<_> = cooldowns.collect();
+        cooldowns.sort_by(|a, b| (&a.policy, &a.target).cmp(&(&b.policy, &b.target)));
+        cooldowns
+    }
+
     pub(super) fn save(&self) -> SavedLedger {
         let mut actions: Vec<_> = self.actions.iter().map(|(&kind, &b)| (kind, b)).collect();
         actions.sort_by_key(|&(kind, _)| kind);

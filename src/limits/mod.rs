@@ -24,7 +24,7 @@ pub(crate) use bucket::Bucket;
 use ledger::Ledger;
 
 /// A budget: a rate, and how much of it may be saved up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// The rate.
     pub rate: Quota,
@@ -33,7 +33,7 @@ pub struct Budget {
 }
 
 /// When too much has been done for it to be right.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Breaker {
     /// The share of all clients that may be disconnected within the window, from 0 to 1. Clients
     /// are counted by address; private and unknown peers by session.
@@ -47,7 +47,7 @@ pub struct Breaker {
 }
 
 /// The limits of the agent's configuration.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitsConfig {
     /// Sessions disconnected.
     pub disconnect: Budget,
@@ -248,6 +248,11 @@ impl Limits {
         } else {
             &self.shadow
         }
+    }
+
+    /// The cooldowns of enforced decisions that run, for the next run.
+    pub fn cooldowns(&self) -> Vec<Cooldown> {
+        self.enforced.cooldowns()
     }
 
     /// Takes back the budget and the cooldown of an enforced decision of the last poll, for `unsent`
