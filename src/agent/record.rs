@@ -101,7 +101,7 @@ impl Agent {
     }
 
     /// Ends the recording as it should; one that just breaks off lacks nothing else.
-    pub(super) fn end_recording(&mut self) {
+    pub fn end_recording(&mut self) {
         if let Some(flight) = &mut self.flight {
             let finished = flight.recorder.finish();
             flight.note(finished);

@@ -13,6 +13,7 @@ mod journal;
 mod json;
 pub mod logging;
 mod once;
+mod record;
 mod run;
 mod runtime;
 mod sample;
@@ -54,6 +55,7 @@ enum Command {
     Demo(demo::Args),
     Once(once::Args),
     Run(run::Args),
+    Record(record::Args),
     Check(check::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
@@ -67,6 +69,7 @@ impl Command {
             Self::Demo(args) => demo::run(args, screen),
             Self::Once(args) => once::run(args, screen),
             Self::Run(args) => run::run(args),
+            Self::Record(args) => record::run(args, screen),
             Self::Check(args) => check::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),

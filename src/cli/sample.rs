@@ -32,7 +32,7 @@ pub(super) struct Sampling {
     pub(super) interval: Duration,
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
     let interval = parse_duration(text).map_err(|error| error.to_string())?;
     let bounds = Duration::from_millis(100)..=Duration::from_secs(3_600);
     if bounds.contains(&interval) {
