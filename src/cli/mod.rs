@@ -8,6 +8,7 @@ mod completions;
 mod daemons;
 mod demo;
 mod exit;
+mod explain;
 mod fields;
 mod journal;
 mod json;
@@ -59,6 +60,7 @@ enum Command {
     Check(check::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
+    Explain(explain::Args),
     Fields(fields::Args),
     Completions(completions::Args),
 }
@@ -73,6 +75,7 @@ impl Command {
             Self::Check(args) => check::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
+            Self::Explain(args) => explain::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
         }

@@ -9,7 +9,7 @@ use crate::daemon::Address;
 use crate::decision::{Decision, Evidence, Outcome, Seen, Suppression, Target};
 use crate::escape;
 use crate::field::Dimension;
-use crate::policy::{Action, DaemonTarget};
+use crate::policy::{Action, DaemonTarget, Margin};
 use crate::time::Timestamp;
 use crate::units::{self, format_duration};
 use anstyle::{AnsiColor, Style};
@@ -247,6 +247,29 @@ pub fn asked(test: &str, threshold: Option<f64>, dimension: Option<Dimension>) -
     match threshold.filter(|_| is_relative(test)) {
         Some(threshold) => format!("{} = {}", text(test), quantity(threshold, dimension)),
         None => text(test),
+    }
+}
+
+/// How far a number is from its threshold: `3.2 x, 2.2 MiB/s above`, `62%, 390 KiB/s below`.
+pub fn margin(margin: Margin, dimension: Option<Dimension>) -> String {
+    let Margin {
+        difference, ratio, ..
+    } = margin;
+    let apart = match difference {
+        0.0 => return "as much as the threshold".to_owned(),
+        more if more > 0.0 => format!("{} above", quantity(more, dimension)),
+        less => format!("{} below", quantity(-less, dimension)),
+    };
+    match ratio {
+        Some(ratio) if ratio >= 2.0 && ratio.is_finite() => {
+            let times = units::format(ratio, Dimension::Count);
+            format!("{times} x, {apart}")
+        }
+        Some(ratio) if ratio < 1.0 => {
+            let part = units::format(ratio, Dimension::Share);
+            format!("{part}, {apart}")
+        }
+        _ => apart,
     }
 }
 
