@@ -33,6 +33,7 @@ pub mod names;
 pub mod policy;
 pub mod poll;
 pub mod probe;
+pub mod recheck;
 pub mod recording;
 pub mod redact;
 pub mod replay;

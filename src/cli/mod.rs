@@ -8,6 +8,7 @@ mod completions;
 mod daemons;
 mod demo;
 mod exit;
+mod explain;
 mod fields;
 mod journal;
 mod json;
@@ -19,6 +20,7 @@ mod replay;
 mod report;
 mod run;
 mod runtime;
+mod sample;
 mod screen;
 mod setup;
 pub mod show;
@@ -62,6 +64,7 @@ enum Command {
     Check(check::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
+    Explain(explain::Args),
     Fields(fields::Args),
     Completions(completions::Args),
 }
@@ -77,6 +80,7 @@ impl Command {
             Self::Check(args) => check::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
+            Self::Explain(args) => explain::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
         }

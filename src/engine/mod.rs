@@ -23,12 +23,12 @@ use crate::policy::{AllOf, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
-pub use explain::{Looked, Standing};
+pub use explain::{Apart, Case, Looked, Missing, Standing};
 
 use compile::{Compiled, compile};
 use population::Population;
 use protection::Guard;
-pub use protection::Protection;
+pub use protection::{Protected, Protection};
 use select::{Facts, Unknown};
 use verdicts::Verdicts;
 
