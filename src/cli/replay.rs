@@ -6,9 +6,9 @@ use super::exit::{Exit, Failure};
 use super::json::decision_json;
 use super::progress::Progress;
 use super::screen::{Format, Screen, error, warn};
-use super::setup;
 use super::show::{counted, decision_line};
 use super::when::{When, now};
+use super::{report, setup};
 use crate::act::Carried;
 use crate::journal::{DecisionId, Entry, Journal};
 use crate::policy::{Mode, PolicySet, shipped};
@@ -243,10 +243,7 @@ impl<'a> Audit<'a> {
             let message = "not one poll of the recording is within --from and --to";
             return Err(Failure::new(Exit::Failed, message));
         }
-        match self.args.format {
-            Format::Text => screen.line(format!("{report:#?}"))?,
-            Format::Json => screen.json("report", &report)?,
-        }
+        report::write(&report, self.args.format, screen)?;
         Ok(verdict(self.args, &report))
     }
 }
