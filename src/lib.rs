@@ -33,6 +33,7 @@ pub mod names;
 pub mod policy;
 pub mod poll;
 pub mod probe;
+pub mod pseudonym;
 pub mod redact;
 pub mod rpc;
 #[cfg(test)]
