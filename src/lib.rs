@@ -35,6 +35,7 @@ pub mod poll;
 pub mod probe;
 pub mod recheck;
 pub mod recording;
+pub mod pseudonym;
 pub mod redact;
 pub mod replay;
 pub mod report;
