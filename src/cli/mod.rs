@@ -12,6 +12,7 @@ mod explain;
 mod fields;
 mod journal;
 mod json;
+mod judging;
 pub mod logging;
 mod once;
 mod progress;
