@@ -35,12 +35,12 @@ pub mod poll;
 pub mod probe;
 pub mod redact;
 pub mod rpc;
-#[cfg(test)]
 mod scene;
 pub mod sim;
 pub mod snapshot;
 pub mod status;
 pub mod time;
+pub mod trial;
 pub mod units;
 pub mod warden;
 pub mod watch;

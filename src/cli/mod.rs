@@ -18,6 +18,7 @@ mod runtime;
 mod screen;
 mod setup;
 pub mod show;
+mod test;
 mod when;
 
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ enum Command {
     Once(once::Args),
     Run(run::Args),
     Check(check::Args),
+    Test(test::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
     Fields(fields::Args),
@@ -67,6 +69,7 @@ impl Command {
             Self::Once(args) => once::run(args, screen),
             Self::Run(args) => run::run(args),
             Self::Check(args) => check::run(args, screen),
+            Self::Test(args) => test::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),

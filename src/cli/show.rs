@@ -190,19 +190,7 @@ pub fn suppression(by: &Suppression) -> String {
 
 /// The stable word for JSON.
 pub const fn suppression_word(by: &Suppression) -> &'static str {
-    match by {
-        Suppression::Protection => "protection",
-        Suppression::Cooldown { .. } => "cooldown",
-        Suppression::Backoff { .. } => "backoff",
-        Suppression::PolicyLimit { .. } => "policy-limit",
-        Suppression::ActionLimit { .. } => "action-limit",
-        Suppression::Breaker { .. } => "breaker",
-        Suppression::Covered { .. } => "covered",
-        Suppression::UncertainMembers => "uncertain-members",
-        Suppression::AmbiguousId => "ambiguous-id",
-        Suppression::NothingToDo => "nothing-to-do",
-        Suppression::UnfitDaemon { .. } => "unfit-daemon",
-    }
+    by.name()
 }
 
 /// A value as a test saw it, with its unit.

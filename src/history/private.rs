@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::decision::SessionRef;
 
 /// Whether an address says nothing of who is behind it.
-pub(super) fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_private_v4(v4),
         IpAddr::V6(v6) => is_private_v6(v6),
@@ -44,10 +44,10 @@ impl Default for SubnetWidths {
 
 impl SubnetWidths {
     /// One customer of a provider: an IPv4 address or an IPv6 /64.
-    pub(super) const ADDRESS: Self = Self { v4: 32, v6: 64 };
+    pub(crate) const ADDRESS: Self = Self { v4: 32, v6: 64 };
 
     /// The network of this width that `address` is in.
-    pub(super) fn network(self, address: IpAddr) -> IpNet {
+    pub(crate) fn network(self, address: IpAddr) -> IpNet {
         match address {
             IpAddr::V4(v4) => Ipv4Net::new_assert(v4, self.v4.min(32)).trunc().into(),
             IpAddr::V6(v6) => Ipv6Net::new_assert(v6, self.v6.min(128)).trunc().into(),
