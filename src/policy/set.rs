@@ -251,6 +251,15 @@ impl<'t> Document<'t> {
             );
             return;
         }
+        let is_test = |entry: &Entry<'_>| entry.name == "test";
+        if let Some(entry) = root.entries().into_iter().find(is_test) {
+            findings.push(
+                Diagnostic::new(Problem::Tests)
+                    .at(entry.key)
+                    .help("run them with `electrumx-warden test`"),
+            );
+            return;
+        }
         if self.broken_at.is_empty() {
             root.finish(
                 &[
