@@ -35,8 +35,10 @@ pub mod poll;
 pub mod probe;
 pub mod recheck;
 pub mod recording;
+pub mod pseudonym;
 pub mod redact;
 pub mod replay;
+pub mod report;
 pub mod rpc;
 #[cfg(test)]
 mod scene;

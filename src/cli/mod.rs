@@ -14,7 +14,10 @@ mod journal;
 mod json;
 pub mod logging;
 mod once;
+mod progress;
 mod record;
+mod replay;
+mod report;
 mod run;
 mod runtime;
 mod sample;
@@ -57,6 +60,7 @@ enum Command {
     Once(once::Args),
     Run(run::Args),
     Record(record::Args),
+    Replay(replay::Args),
     Check(check::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
@@ -72,6 +76,7 @@ impl Command {
             Self::Once(args) => once::run(args, screen),
             Self::Run(args) => run::run(args),
             Self::Record(args) => record::run(args, screen),
+            Self::Replay(args) => replay::run(args, screen),
             Self::Check(args) => check::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),

@@ -29,6 +29,15 @@ struct Due {
     held: Held,
 }
 
+impl Due {
+    const fn session_id(&self) -> Option<u64> {
+        match self.target {
+            Target::Session(session) => Some(session.id),
+            _ => None,
+        }
+    }
+}
+
 /// The sessions of one target.
 #[derive(Debug, Default)]
 struct Members {
@@ -287,7 +296,7 @@ impl Engine {
             members[place].add(session, fate);
         });
         for members in &mut members {
-            members.sessions.sort_unstable();
+            members.sessions.sort_unstable_by_key(|session| session.id);
         }
         members
     }
@@ -453,11 +462,14 @@ fn ratio(seen: f64, threshold: f64) -> f64 {
     }
 }
 
+/// No address and no name counts here: clients choose them, and with pseudonyms in place of
+/// addresses the order must be the same.
 fn worst_first(a: &Due, b: &Due) -> Ordering {
     a.is_idle
         .cmp(&b.is_idle)
         .then_with(|| b.severity.total_cmp(&a.severity))
-        .then_with(|| a.target.cmp(&b.target))
+        .then_with(|| a.session_id().cmp(&b.session_id()))
+        .then_with(|| a.held.slot.cmp(&b.held.slot))
 }
 
 impl Policy {
