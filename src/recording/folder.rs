@@ -1,5 +1,6 @@
 //! A recording to be read: which segments, in which order, and whether they belong together.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub struct Recording {
 pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) heading: Heading<'static>,
+    pub(super) bytes: u64,
 }
 
 /// From the first segment's beginning to the last one's.
@@ -78,6 +80,7 @@ impl Recording {
             Some(reader) => self.segments.push(Segment {
                 path,
                 heading: reader.heading,
+                bytes: metadata.len(),
             }),
             None => self.notices.push(Notice::Truncated { path, after: None }),
         }
@@ -110,6 +113,23 @@ impl Recording {
     pub fn pseudonyms(&self) -> Option<&str> {
         let mut headings = self.segments.iter().map(|segment| &segment.heading);
         headings.find_map(|heading| heading.pseudonyms.as_deref())
+    }
+
+    /// A recording for each server, in the order of their names: those of the same time can be played
+    /// one after the other only.
+    pub fn by_server(self) -> Vec<Self> {
+        let mut servers: BTreeMap<String, Vec<Segment>> = BTreeMap::new();
+        for segment in self.segments {
+            let server = segment.heading.start.server.clone();
+            servers.entry(server).or_default().push(segment);
+        }
+        let mut notices = self.notices;
+        let recording = |segments: Vec<Segment>| Self {
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            segments,
+            notices: std::mem::take(&mut notices),
+        };
+        servers.into_values().map(recording).collect()
     }
 
     /// Plays all of it, on a thread of its own.
