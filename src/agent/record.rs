@@ -22,6 +22,7 @@ pub(super) struct Flight {
 }
 
 /// What the agent knows of a poll beside its snapshot.
+#[derive(Clone, Copy)]
 pub(super) struct Recorded<'a> {
     pub(super) at: Timestamp,
     pub(super) mode: Mode,
@@ -101,7 +102,7 @@ impl Agent {
     }
 
     /// Ends the recording as it should; one that just breaks off lacks nothing else.
-    pub(super) fn end_recording(&mut self) {
+    pub fn end_recording(&mut self) {
         if let Some(flight) = &mut self.flight {
             let finished = flight.recorder.finish();
             flight.note(finished);

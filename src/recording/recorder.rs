@@ -32,6 +32,17 @@ pub struct RecorderOptions {
     pub size_max: u64,
 }
 
+impl RecorderOptions {
+    /// Into a folder of which nothing ever goes by itself.
+    pub fn unbounded(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            age_max: Duration::MAX,
+            size_max: u64::MAX,
+        }
+    }
+}
+
 /// A segment is no longer than this, so that what goes goes in small pieces.
 const SEGMENT_LENGTH_MAX: Duration = Duration::from_hours(1);
 /// Nor larger, in bytes as written.
@@ -127,11 +138,7 @@ impl Recorder {
                 path: path.to_owned(),
             });
         }
-        Self::open(RecorderOptions {
-            path: path.to_owned(),
-            age_max: Duration::MAX,
-            size_max: u64::MAX,
-        })
+        Self::open(RecorderOptions::unbounded(path))
     }
 
     /// Whether the next tick begins a segment: [`Recorder::begin`] is to be called before anything of
