@@ -42,11 +42,11 @@ pub struct Written {
 
 /// What is told while it is done.
 #[derive(Debug)]
-pub enum News {
-    /// So much is read of all recordings, from 0 to 1.
-    Read(f64),
+pub enum News<'a> {
+    /// A poll was written.
+    Poll(&'a Player, &'a Tick),
     /// Something that whoever relies on the export should know.
-    Notice(Notice),
+    Notice(&'a Notice),
 }
 
 /// Writes a recording, of as many servers as there are, into a folder that is empty or not there; with
@@ -58,18 +58,12 @@ pub fn export(
     recording: Recording,
     policies: Option<&PolicySet>,
     out: &Path,
-    tell: &mut dyn FnMut(News),
+    tell: &mut dyn FnMut(News<'_>),
 ) -> Result<Vec<Written>, ExportError> {
     let folder = Folder::begin(out)?;
-    let recordings = recording.by_server();
-    let count = recordings.len() as f64;
     let mut tables = Tables::new(folder.unfinished(), policies);
-    for (index, recording) in recordings.into_iter().enumerate() {
-        let before = index as f64 / count;
-        tables.play(recording.play(), &mut |news| match news {
-            News::Read(part) => tell(News::Read(before + part / count)),
-            news @ News::Notice(_) => tell(news),
-        })?;
+    for recording in recording.by_server() {
+        tables.play(recording.play(), tell)?;
     }
     let written = tables.written();
     folder.finish()?;
@@ -112,11 +106,11 @@ impl Tables {
         while let Some(item) = player.next() {
             match item? {
                 Item::Start(start) => self.start(&start)?,
-                Item::Notice(notice) => tell(News::Notice(notice)),
+                Item::Notice(notice) => tell(News::Notice(&notice)),
                 Item::Tick(tick) => {
                     self.take(&tick)?;
+                    tell(News::Poll(&player, &tick));
                     player.give_back(tick);
-                    tell(News::Read(player.progress()));
                 }
             }
         }
