@@ -83,7 +83,7 @@ macro_rules! table {
             }
 
             fn len(&self) -> usize {
-                self.at.cells().len()
+                self.polled_at.cells().len()
             }
 
             $(

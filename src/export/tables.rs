@@ -21,7 +21,7 @@ table! {
     // Polls of the same session resemble each other: side by side they take a third of the room.
     Sessions in "sessions" by id {
         /// The time of the poll
-        at: Always<Time>,
+        polled_at: Always<Time>,
         /// The agent's connection that asked; counts up within one run of the agent
         epoch: Always<Whole>,
         /// The server's ID of the session; begins again when the server does
@@ -72,7 +72,7 @@ impl Sessions {
         let tells_cost = tells_cost(&tick.snapshot);
         let cost = |cost: f64| (tells_cost && !cost.is_nan()).then_some(cost);
         let protocol = sessions.names.get(sessions.protocol[row]);
-        self.at.push(tick.at);
+        self.polled_at.push(tick.at);
         self.epoch.push(tick.epoch.0);
         self.id.push(sessions.id[row]);
         self.transport.push(transport(flags.transport));
@@ -131,7 +131,7 @@ table! {
     /// One row a poll, whether it succeeded or not.
     Polls in "polls" {
         /// The time of the poll
-        at: Always<Time>,
+        polled_at: Always<Time>,
         /// The agent's connection that asked
         epoch: Always<Whole>,
         /// The agent's mode in force: `off`, `dry-run` or `enforce`
@@ -184,7 +184,7 @@ impl Polls {
         let took = |span: crate::snapshot::Span| {
             u64::try_from(span.took().as_millis()).unwrap_or(u64::MAX)
         };
-        self.at.push(tick.at);
+        self.polled_at.push(tick.at);
         self.epoch.push(tick.epoch.0);
         self.mode.push(&tick.mode.to_string());
         self.failure.push(tick.failure.as_deref());
@@ -217,7 +217,7 @@ table! {
     /// One row a group and poll, as the server groups its sessions.
     Groups in "groups" {
         /// The time of the poll
-        at: Always<Time>,
+        polled_at: Always<Time>,
         /// The agent's connection that asked
         epoch: Always<Whole>,
         /// The server's name of the group
@@ -236,7 +236,7 @@ impl Groups {
         let groups = &tick.snapshot.groups;
         let tells_cost = tells_cost(&tick.snapshot);
         let cost = |cost: f64| (tells_cost && !cost.is_nan()).then_some(cost);
-        self.at.push(tick.at);
+        self.polled_at.push(tick.at);
         self.epoch.push(tick.epoch.0);
         self.name.push(groups.names.get(groups.name[row]));
         self.sessions.push(groups.sessions[row]);
@@ -249,7 +249,7 @@ table! {
     /// One row a session that the agent asked about with `inspect_session`, from 2.0 on.
     Inspections in "inspections" {
         /// The time of the poll
-        at: Always<Time>,
+        polled_at: Always<Time>,
         /// The agent's connection that asked
         epoch: Always<Whole>,
         /// The session's ID
@@ -265,7 +265,7 @@ table! {
 
 impl Inspections {
     pub(super) fn push(&mut self, tick: &Tick, id: u64, inspection: &Inspection) {
-        self.at.push(tick.at);
+        self.polled_at.push(tick.at);
         self.epoch.push(tick.epoch.0);
         self.id.push(id);
         self.errors.push(inspection.errors);
@@ -278,7 +278,7 @@ table! {
     /// One row a thing that the agent did, or tried to do.
     Acts in "acts" {
         /// The time of the poll that it followed from
-        at: Always<Time>,
+        polled_at: Always<Time>,
         /// When it was done
         settled_at: Always<Time>,
         /// The agent's connection
@@ -303,7 +303,7 @@ table! {
 impl Acts {
     pub(super) fn push(&mut self, tick: &Tick, act: &Act) {
         let told = Told::of(&act.outcome);
-        self.at.push(tick.at);
+        self.polled_at.push(tick.at);
         self.settled_at.push(tick.settled);
         self.epoch.push(tick.epoch.0);
         self.policy.push(&act.policy);
@@ -320,7 +320,7 @@ table! {
     /// One row a decision of the policies given with `--policies`.
     Decisions in "decisions" {
         /// The time of the poll that it was made on
-        at: Always<Time>,
+        polled_at: Always<Time>,
         /// The agent's connection
         epoch: Always<Whole>,
         /// The policy
@@ -363,7 +363,7 @@ impl Decisions {
         let decision = &carried.decision;
         let told = Told::of(&carried.outcome);
         let ids: Vec<u64> = decision.sessions.iter().map(|it| it.id).collect();
-        self.at.push(decision.at);
+        self.polled_at.push(decision.at);
         self.epoch.push(decision.epoch.0);
         self.policy.push(&decision.policy);
         self.mode.push(&decision.mode.to_string());
