@@ -9,6 +9,7 @@ mod daemons;
 mod demo;
 mod exit;
 mod explain;
+mod export;
 mod fields;
 mod journal;
 mod json;
@@ -68,6 +69,7 @@ enum Command {
     Daemons(daemons::Args),
     Journal(journal::Args),
     Explain(explain::Args),
+    Export(export::Args),
     Fields(fields::Args),
     Completions(completions::Args),
 }
@@ -85,6 +87,7 @@ impl Command {
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Export(args) => export::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
         }
