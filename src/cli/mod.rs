@@ -8,17 +8,25 @@ mod completions;
 mod daemons;
 mod demo;
 mod exit;
+mod explain;
+mod export;
 mod fields;
 mod journal;
 mod json;
+mod judging;
 pub mod logging;
 mod once;
+mod progress;
+mod record;
+mod replay;
 mod report;
 mod run;
 mod runtime;
+mod sample;
 mod screen;
 mod setup;
 pub mod show;
+mod test;
 mod when;
 
 use std::process::ExitCode;
@@ -54,9 +62,14 @@ enum Command {
     Demo(demo::Args),
     Once(once::Args),
     Run(run::Args),
+    Record(record::Args),
+    Replay(replay::Args),
     Check(check::Args),
+    Test(test::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
+    Explain(explain::Args),
+    Export(export::Args),
     Fields(fields::Args),
     Completions(completions::Args),
 }
@@ -67,9 +80,14 @@ impl Command {
             Self::Demo(args) => demo::run(args, screen),
             Self::Once(args) => once::run(args, screen),
             Self::Run(args) => run::run(args),
+            Self::Record(args) => record::run(args, screen),
+            Self::Replay(args) => replay::run(args, screen),
             Self::Check(args) => check::run(args, screen),
+            Self::Test(args) => test::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
+            Self::Explain(args) => explain::run(args, screen),
+            Self::Export(args) => export::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
         }

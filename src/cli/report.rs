@@ -24,7 +24,6 @@ const EXAMPLES_SHOWN: usize = 3;
 const TEXT_COLUMNS: usize = 400;
 
 /// Writes the whole report: for programs one line of type `report`.
-#[expect(dead_code, reason = "the command that shows it comes next")]
 pub(super) fn write(report: &Report, format: Format, screen: &mut Screen) -> io::Result<()> {
     match format {
         Format::Text => {

@@ -13,7 +13,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::show::BAD;
+use super::show::{BAD, WARN};
 use crate::escape;
 use crate::policy::Diagnostic;
 
@@ -127,8 +127,17 @@ pub(super) fn complain(diagnostics: &[Diagnostic]) {
 
 /// A sentence on standard error.
 pub(super) fn error(message: &str) {
+    say("error", BAD, message);
+}
+
+/// A sentence on standard error about something that stops nothing.
+pub(super) fn warn(message: &str) {
+    say("warning", WARN, message);
+}
+
+fn say(kind: &str, style: Style, message: &str) {
     let message = escape::terminal(message, MESSAGE_COLUMNS);
-    let message = format!("{BAD}error:{BAD:#} {message}");
+    let message = format!("{style}{kind}:{style:#} {message}");
     let lines = match terminal_width(Table::new().use_stderr()) {
         None => vec![message],
         Some(width) => wrap(&message, width, 0),

@@ -25,8 +25,15 @@ use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, POLICY_FILE_SIZE_MAX};
 use crate::policy::reading::{read_bounded, unreadable, word};
 use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Problem, Source};
+use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
 use crate::warden::Settings;
+
+/// What policy tests are read with too.
+pub(crate) mod reading {
+    pub(crate) use super::read::{Section, seconds};
+    pub(crate) use super::value::{Read, addresses, choice, count, flag, patterns, time};
+}
 
 pub use daemon::{Daemon, DaemonSource};
 pub use source::{ReadDaemons, SourceError, SourceWarning};
@@ -50,6 +57,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The journal.
     pub journal: Journal,
+    /// The flight recorder.
+    pub record: Record,
     /// What the agent says while it runs.
     pub log: Log,
 }
@@ -57,6 +66,8 @@ pub struct Config {
 /// The server, and how it is polled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
+    /// What it is called in recordings; where its `LocalRPC` listens if nobody says.
+    pub name: String,
     /// `HOST:PORT` of its `LocalRPC`.
     pub rpc: String,
     /// From the start of one poll to the start of the next.
@@ -148,6 +159,17 @@ pub struct Journal {
     pub path: PathBuf,
     /// What is kept.
     pub retention: Retention,
+}
+
+/// The flight recorder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whether it is on.
+    pub is_on: bool,
+    /// Where it writes, and how much it keeps.
+    pub recorder: RecorderOptions,
+    /// Whether addresses are replaced by pseudonyms.
+    pub pseudonymise: bool,
 }
 
 /// What the agent says while it runs.

@@ -10,6 +10,8 @@ mod implication;
 mod lint;
 mod list;
 mod load;
+mod lone;
+mod margin;
 mod registry;
 mod set;
 mod shipped;
@@ -38,7 +40,7 @@ pub(crate) mod reading {
     pub(crate) use super::registry::{bad_entry, host_bits, unreadable};
     pub(crate) use super::set::{Document, mode, unknown_word};
     pub(crate) use super::source::{Place, Text, Written, word};
-    pub(crate) use super::table::{Node, Table, listed};
+    pub(crate) use super::table::{Entry, Node, Table, listed};
     pub(crate) use super::test::regex;
 }
 
@@ -46,6 +48,8 @@ pub use diagnostic::{Diagnostic, Problem};
 pub use lint::Capabilities;
 pub use list::{AddressSet, List, ListFile};
 pub use load::read_list;
+pub use lone::LoneTest;
+pub use margin::Margin;
 pub use set::{Checked, PolicySet, ReadList, check, check_within};
 pub use shipped::shipped;
 pub use source::Source;

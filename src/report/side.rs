@@ -253,7 +253,7 @@ impl Tally {
             Outcome::Failed { .. } => outcomes.failed += 1,
             Outcome::Suppressed(by) => {
                 outcomes.suppressed += 1;
-                *self.by.entry(by.name()).or_default() += 1;
+                *self.by.entry(by.word()).or_default() += 1;
             }
         }
         if came == Came::Act {
@@ -333,7 +333,7 @@ impl PolicyFigures {
 fn example(carried: &Carried) -> Example {
     let decision = &carried.decision;
     let by = match &carried.outcome {
-        Outcome::Suppressed(by) => Some(by.name()),
+        Outcome::Suppressed(by) => Some(by.word()),
         _ => None,
     };
     Example {
