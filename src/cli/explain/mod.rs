@@ -22,7 +22,7 @@ use crate::rpc::ClientOptions;
 use crate::units::format_duration;
 use crate::warden::{Explanation, Settings, Subject};
 
-/// Explain a decision of the journal, or how the policies stand with a session or an address.
+/// Explain a decision, or how the policies stand with a session or an address.
 ///
 /// A decision is reckoned again from its own evidence. A session or an address is looked at through
 /// the policies: at the last poll of a running agent's recording, at a moment of any recording, or by
@@ -208,7 +208,7 @@ async fn poll(
     let (journal, _folder) = setup::passing_journal()?;
     let sampling = &args.sampling;
     let mut agent = sampling.agent(client, set, settings, journal)?;
-    let failed = sampling.poll(&mut agent, |_| Ok(())).await?;
+    let failed = sampling.poll(&mut agent, |_, _| Ok(())).await?;
     if agent.snapshot().is_none() {
         let message = "the last poll failed: how things stand now is not known";
         return Err(Failure::new(Exit::Failed, message));
