@@ -11,13 +11,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use electrumx_warden::daemon::{BlockHash, Chain, Index, Report, Round, Work};
-use electrumx_warden::decision::Epoch;
+use electrumx_warden::decision::{Epoch, Outcome};
 use electrumx_warden::limits::Verdict;
 use electrumx_warden::policy::{Mode, PolicySet, Source, check};
 use electrumx_warden::snapshot::{Server, Snapshot, Span};
 use electrumx_warden::time::Timestamp;
 use electrumx_warden::warden::{Settings, Warden};
-use electrumx_warden::watch::{self, Change, Counts};
+use electrumx_warden::watch::{self, Counts};
 
 const POLL_S: f64 = 60.0;
 const YEAR_POLLS: u32 = 525_960;
@@ -249,10 +249,10 @@ impl<'a> World<'a> {
                 self.fired[index] = heights[0];
                 self.counts[index] += 1;
             }
-            if let Some(to) = ruling.decision.daemons.first().cloned() {
-                let (policy, at) = (policy.clone(), ruling.decision.at);
-                self.warden.changed_daemon(Change { policy, at, to });
-            }
+            let (decision, at) = (&ruling.decision, ruling.decision.at);
+            let detail = "daemon set".to_owned();
+            let outcome = Outcome::Executed { detail };
+            self.warden.settle(decision, &outcome, 0, at);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod daemons;
 mod lists;
+mod record;
 
 use std::time::Duration;
 
@@ -22,10 +23,12 @@ use crate::policy::Mode;
 use crate::poll::{Clock, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
-use crate::warden::{Judgement, Warden};
+use crate::time::Timestamp;
+use crate::warden::{Explanation, Judgement, Subject, Warden};
 pub use daemons::Rounds;
 use daemons::{Confirmed, KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
+use record::{Flight, Recorded};
 
 /// What the loop is configured with.
 #[derive(Clone, Debug)]
@@ -62,6 +65,7 @@ pub struct Agent {
     foreign: Option<String>,
     lists: WatchedLists,
     untracked: u64,
+    flight: Option<Flight>,
 }
 
 /// What came of a poll.
@@ -124,6 +128,7 @@ impl Agent {
             foreign: None,
             lists,
             untracked: 0,
+            flight: None,
         })
     }
 
@@ -143,6 +148,14 @@ impl Agent {
             return Vec::new();
         }
         self.warden.pending(&self.snapshot)
+    }
+
+    /// How the policies stand with a session or an address; see [`Warden::explain`].
+    pub fn explain(&mut self, subject: Subject) -> Option<Explanation> {
+        if self.is_down {
+            return None;
+        }
+        self.warden.explain(&self.snapshot, subject)
     }
 
     /// Polls by the clock until `shutdown` is ready, and hands each poll's outcome to `told`. A poll
@@ -173,6 +186,7 @@ impl Agent {
                 ticks.reset();
             }
         }
+        self.end_recording();
         self.remove_status();
         info!("stopped");
     }
@@ -185,6 +199,7 @@ impl Agent {
 
     /// Everything that only reads, so that it can be given up at any moment.
     async fn watch(&mut self) -> Option<RpcError> {
+        self.begin_recording();
         let failure = self.poll().await.err();
         self.tell_outage(failure.as_ref());
         if failure.is_none() {
@@ -209,15 +224,17 @@ impl Agent {
             info!("opening another connection, for an RPC connection bears the ID of a client");
             self.client.reconnect().await?;
         }
-        let groups = self.warden.needs_groups();
+        let groups = self.warden.needs_groups() || self.flight.is_some();
         poll(&mut self.client, &*self.clock, groups, &mut self.snapshot).await
     }
 
     async fn judge_and_act(&mut self, failure: Option<RpcError>) -> Tick {
         self.check_journal();
-        let judgement = match &failure {
+        let mode = self.warden.mode();
+        let missed_at = failure.as_ref().map(|_| self.clock.now());
+        let judgement = match missed_at {
             None => self.judge(),
-            Some(_) => self.warden.missed(self.clock.now(), self.snapshot.epoch),
+            Some(at) => self.warden.missed(at, self.snapshot.epoch),
         };
         if failure.is_none() {
             self.end_log_runs().await;
@@ -225,8 +242,15 @@ impl Agent {
         if let Some((change, news)) = judgement.confirmation.clone() {
             self.amend(&change, news);
         }
-        let (carried, untold) = self.act(judgement).await;
+        let (carried, untold, settled) = self.act(judgement).await;
         self.confirm(&carried);
+        self.record_turn(Recorded {
+            at: missed_at.unwrap_or_else(|| self.snapshot.at()),
+            mode,
+            failure: failure.as_ref(),
+            carried: &carried,
+            settled,
+        });
         self.tell_breaker(&carried);
         self.maintain();
         self.tell_daemons();
@@ -284,7 +308,10 @@ impl Agent {
     async fn inspect(&mut self) {
         for id in self.warden.inspect_next(self.options.inspect_max) {
             match inspect(&mut self.client, id).await {
-                Ok(Inspected::Session(inspection)) => self.warden.inspected(id, &inspection),
+                Ok(Inspected::Session(inspection)) => {
+                    self.warden.inspected(id, &inspection);
+                    self.record_inspected(id);
+                }
                 Ok(Inspected::Unknown) => {}
                 Ok(Inspected::Unsupported) => {
                     self.no_inspection = Some(self.snapshot.epoch);
@@ -309,7 +336,7 @@ impl Agent {
         self.note_journal(ended);
     }
 
-    async fn act(&mut self, judgement: Judgement) -> (Vec<Carried>, usize) {
+    async fn act(&mut self, judgement: Judgement) -> (Vec<Carried>, usize, Timestamp) {
         let Judgement {
             rulings, cooldowns, ..
         } = judgement;
@@ -325,32 +352,32 @@ impl Agent {
             .carry_out(rulings, limits, cooldowns, client, journal)
             .await;
         self.note_journal(journalled);
-        self.settle(&carried);
+        let settled = self.settle(&carried);
         if untold > 0 {
             warn!(
                 decisions = untold,
                 "so many more decisions are held back that they are not journalled one by one"
             );
         }
-        (carried, untold)
+        (carried, untold, settled)
     }
 
-    /// What the server was never asked for has no cooldown and costs no budget. What it was asked for
-    /// in vain is a failure of the policy.
-    fn settle(&mut self, carried: &[Carried]) {
+    /// Hands what came of the acts to the core, and journals what of its state that changes.
+    fn settle(&mut self, carried: &[Carried]) -> Timestamp {
+        let at = self.clock.now();
         let mut changes = Vec::new();
         let mut has_failed = false;
-        for carried in carried {
-            let decision = &carried.decision;
-            if carried.unsent == 0 {
-                if let Outcome::Failed { .. } = carried.outcome {
-                    self.warden.failed(&decision.policy, self.clock.now());
-                    has_failed = true;
-                }
-                continue;
-            }
-            self.warden.take_back(decision, carried.unsent);
-            if carried.id.is_some() {
+        for Carried {
+            id,
+            decision,
+            outcome,
+            unsent,
+            ..
+        } in carried
+        {
+            self.warden.settle(decision, outcome, *unsent, at);
+            has_failed |= *unsent == 0 && matches!(outcome, Outcome::Failed { .. });
+            if *unsent > 0 && id.is_some() {
                 changes.push(StateChange::Cooldown(Cooldown {
                     policy: decision.policy.clone(),
                     target: decision.target.clone(),
@@ -363,6 +390,7 @@ impl Agent {
             let saved = self.journal.save(&changes);
             self.note_journal(saved);
         }
+        at
     }
 
     /// While the journal cannot be written, nothing is enforced: the watch goes on.

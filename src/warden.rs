@@ -3,14 +3,15 @@
 //! The live agent, the demo and the tests run this very code; time is the snapshots'. There is no
 //! clock, no I/O and no randomness in it or below it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decision::{Decision, Epoch, Suppression, Target};
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Decision, Epoch, Outcome, Suppression, Target};
 use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
-use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
+use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
 use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
@@ -18,8 +19,10 @@ use crate::time::Timestamp;
 use crate::watch::{self, Change, Confirmation, Confirming, Watch};
 use crate::wire::Inspection;
 
+pub use explain::{Account, Due, Explanation, Found, Subject};
+
 /// What the core is configured with, beside the policies.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Settings {
     /// The agent's mode.
     pub mode: Mode,
@@ -55,8 +58,6 @@ pub struct Warden {
     history: History,
     limits: Limits,
     confirming: Option<Confirming>,
-    /// Policies for the server that were due at the last poll, and held back.
-    held_back: Vec<(Arc<str>, Suppression)>,
     settings: Settings,
     mode: Mode,
 }
@@ -77,7 +78,6 @@ impl Warden {
             history,
             limits,
             confirming: None,
-            held_back: Vec::new(),
             mode: settings.mode,
             settings,
         }
@@ -91,6 +91,16 @@ impl Warden {
     /// Of the limits, what the next run needs.
     pub fn saved_limits(&self) -> SavedLimits {
         self.limits.save()
+    }
+
+    /// The cooldowns that the next run needs.
+    pub fn saved_cooldowns(&self) -> Vec<Cooldown> {
+        self.limits.cooldowns()
+    }
+
+    /// What it was configured with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The mode in force.
@@ -151,25 +161,27 @@ impl Warden {
         let rulings = self
             .limits
             .rule(evaluation.proposals, set, snapshot.at(), parties);
-        self.held_back.clear();
-        for ruling in &rulings {
-            if let (Target::Server, Verdict::Suppressed { by, .. }) =
-                (&ruling.decision.target, &ruling.verdict)
-            {
-                let policy = ruling.decision.policy.clone();
-                self.held_back.push((policy, by.clone()));
-            }
-        }
         Judgement {
             confirmation,
             ..self.judgement(rulings, evaluation.crowded)
         }
     }
 
-    /// Takes in that the server said yes to a decision of the last poll to change its daemon. From
-    /// here on it is watched whether the server gets on with it.
-    pub fn changed_daemon(&mut self, change: Change) {
-        self.confirming = Some(Confirming::new(change));
+    /// Takes in what came, by `at`, of an enforced decision of the last poll.
+    ///
+    /// What the server was never asked for, `unsent` of its sessions, has no cooldown, costs no budget
+    /// and is due again at the next poll. What it was asked for in vain is a failure of the policy: it
+    /// waits for longer before the next, if it has a `backoff`. A change of daemon is watched from here
+    /// on: whether the server gets on with it.
+    pub fn settle(&mut self, decision: &Decision, outcome: &Outcome, unsent: usize, at: Timestamp) {
+        match outcome {
+            _ if unsent > 0 => self.limits.take_back(decision, unsent),
+            Outcome::Failed { .. } => self.failed(&decision.policy, at),
+            Outcome::Executed { detail } if decision.action.kind() == ActionKind::DaemonUrl => {
+                self.confirming = Some(Confirming::new(Change::of(decision, detail)));
+            }
+            _ => {}
+        }
     }
 
     fn confirm(&mut self, snapshot: &Snapshot) -> Option<(Change, Confirmation)> {
@@ -214,15 +226,7 @@ impl Warden {
         self.judgement(rulings, 0)
     }
 
-    /// Takes in that the server was never asked for `unsent` of the sessions of an enforced decision
-    /// of the last poll: they are due again at the next.
-    pub fn take_back(&mut self, decision: &Decision, unsent: usize) {
-        self.limits.take_back(decision, unsent);
-    }
-
-    /// Takes in that an enforced act of a policy failed: it waits for longer before the next, if it
-    /// has a `backoff`.
-    pub fn failed(&mut self, policy: &str, at: Timestamp) {
+    fn failed(&mut self, policy: &str, at: Timestamp) {
         self.limits.failed(policy, at, self.engine.set());
     }
 
@@ -261,13 +265,11 @@ impl Warden {
             Action::DaemonUrl { to } if standing.holds => Some(self.history.daemons().route(to)),
             _ => None,
         };
-        let held_back = self.held_back.iter();
+        let held_back = policy.and_then(|policy| self.limits.held_back(policy, &Target::Server));
         // That it waits after failures shows in its times.
-        let mut held_back = held_back.filter(|(name, by)| {
-            *name == standing.policy && !matches!(by, Suppression::Backoff { .. })
-        });
-        let held_back = match (held_back.next(), policy) {
-            (Some((_, by)), _) => Some(by.clone()),
+        let held_back = held_back.filter(|by| !matches!(by, Suppression::Backoff { .. }));
+        let held_back = match (held_back, policy) {
+            (Some(by), _) => Some(by.clone()),
             // Not yet, but it is as good as said.
             (None, Some(policy)) if standing.holds && !standing.is_due() => {
                 let unfit = route.as_ref().and_then(|route| route.as_ref().err());
@@ -275,7 +277,7 @@ impl Warden {
                     why: unfit.to_string(),
                 });
                 let due = at + standing.hold.saturating_sub(standing.held);
-                unfit.or_else(|| self.limits.foresee(policy, due))
+                unfit.or_else(|| self.limits.foresee(policy, &Target::Server, due))
             }
             _ => None,
         };
@@ -319,5 +321,6 @@ impl Warden {
     }
 }
 
+mod explain;
 #[cfg(test)]
 mod tests;

@@ -242,7 +242,7 @@ fn spoil(release: Release, evil: IpAddr, honest: IpAddr) {
     neighbour.introduce("\"4.5.8\"").expect("be welcome");
     let mut rpc = server.rpc();
     let mut seen = |method: &str, fixture: &str, wanted: &str| {
-        wait::until(wanted, Duration::from_secs(5), || {
+        wait::until(wanted, Duration::from_secs(20), || {
             let line = raw(&mut rpc, release, method, "[]", fixture);
             line.contains(wanted).then_some(line)
         })

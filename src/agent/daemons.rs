@@ -132,8 +132,7 @@ impl Agent {
         }
     }
 
-    /// Begins to watch what becomes of a change of daemon. Which one is to be expected after a
-    /// change to the server's own list, the server says itself.
+    /// Remembers which row of the journal news of a change of daemon belongs to.
     pub(super) fn confirm(&mut self, carried: &[Carried]) {
         for Carried {
             id,
@@ -145,21 +144,13 @@ impl Agent {
             let (Some(id), Outcome::Executed { detail }) = (*id, outcome) else {
                 continue;
             };
-            if decision.action.kind() != ActionKind::DaemonUrl {
-                continue;
+            if decision.action.kind() == ActionKind::DaemonUrl {
+                self.give_up(id);
+                self.confirmed = Some(Confirmed {
+                    id,
+                    words: detail.clone(),
+                });
             }
-            self.give_up(id);
-            let named = detail.rsplit(' ').next().unwrap_or_default();
-            let to = decision.daemons.first().cloned();
-            self.warden.changed_daemon(Change {
-                policy: decision.policy.clone(),
-                at: decision.at,
-                to: to.unwrap_or_else(|| named.trim_end_matches('/').into()),
-            });
-            self.confirmed = Some(Confirmed {
-                id,
-                words: detail.clone(),
-            });
         }
     }
 

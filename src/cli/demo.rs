@@ -1,5 +1,6 @@
 //! `demo`: the agent against a simulated server full of honest and abusive clients.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::decision::Outcome;
 use crate::journal::{Journal, Retention};
 use crate::policy::{Mode, PolicySet, shipped};
 use crate::poll::Clock;
+use crate::recording::Recorder;
 use crate::rpc::{Client, ClientOptions};
 use crate::sim::{KindScore, Pace, Release, STORY, Score, Server, Spread, World};
 use crate::time::Timestamp;
@@ -37,6 +39,7 @@ const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 #[command(after_help = "Examples:
   electrumx-warden demo
   electrumx-warden demo --for 5s --seed 7
+  electrumx-warden demo --record demo.rec
   electrumx-warden demo --format json | tail -n 1")]
 pub(super) struct Args {
     /// How long it lasts, 5s to 10m; the whole story is played in any case
@@ -46,6 +49,14 @@ pub(super) struct Args {
     /// Draws other clients
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+
+    /// Only say what would be done; the abusers go on
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Record what the server says into this folder, for `replay`
+    #[arg(long, value_name = "FOLDER")]
+    record: Option<PathBuf>,
 
     /// For people or for programs
     #[arg(long, value_enum, default_value_t)]
@@ -67,7 +78,9 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         .set
         .ok_or_else(|| Failure::new(Exit::Setup, "the shipped policies are broken"))?;
     let (journal, _folder) = setup::passing_journal()?;
-    runtime::block_on(play(args, set, journal, screen))
+    let recorder = args.record.as_deref().map(Recorder::create).transpose();
+    let recorder = recorder.map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    runtime::block_on(play(args, set, journal, recorder, screen))
 }
 
 struct SimulatedClock(Arc<Server>);
@@ -82,6 +95,7 @@ async fn play(
     args: &Args,
     set: PolicySet,
     journal: Journal,
+    recorder: Option<Recorder>,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     let world = World::story(Release::V1_20_0, args.seed);
@@ -94,7 +108,11 @@ async fn play(
         Warden::new(
             set,
             Settings {
-                mode: Mode::Enforce,
+                mode: if args.dry_run {
+                    Mode::DryRun
+                } else {
+                    Mode::Enforce
+                },
                 ..Settings::default()
             },
         ),
@@ -107,6 +125,9 @@ async fn play(
             retention: Retention::default(),
         },
     )?;
+    if let Some(recorder) = recorder {
+        agent.record(recorder, "demo".to_owned());
+    }
     let mut told = Told {
         format: args.format,
         sessions: 0,
@@ -127,8 +148,19 @@ async fn play(
         server.advance(STEP);
         told.events(&server, screen)?;
     }
+    agent.end_recording();
     let score = server.world().score();
     told.end(args, &score, screen)?;
+    if let Some(path) = args
+        .record
+        .as_deref()
+        .filter(|_| args.format == Format::Text)
+    {
+        let path = path.display();
+        screen.line(format!(
+            "{DIM}recorded into {path}: electrumx-warden replay {path}{DIM:#}"
+        ))?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -152,11 +184,20 @@ impl Told {
             return Ok(());
         }
         screen.line(format!(
-            "{HEAD}A simulated ElectrumX 1.20.0{HEAD:#}: {} of its life in {}, seed {}, {} in force",
+            "{HEAD}A simulated ElectrumX 1.20.0{HEAD:#}: {} of its life in {}, seed {}, {} {}",
             format_duration(STORY),
             format_duration(args.length),
             args.seed,
-            counted(agent.warden().policies().policies.len(), "policy", "policies"),
+            counted(
+                agent.warden().policies().policies.len(),
+                "policy",
+                "policies"
+            ),
+            if args.dry_run {
+                "in dry-run: nobody is disconnected"
+            } else {
+                "in force"
+            },
         ))?;
         screen.line(format!("{DIM}Times are the simulation's. Lines with an outcome are the agent's; the others tell what its server goes through.{DIM:#}"))?;
         screen.line("")

@@ -15,6 +15,7 @@ use crate::decision::Outcome;
 use crate::journal::Journal;
 use crate::policy::{Mode, PolicySet};
 use crate::poll::SteadyClock;
+use crate::recording::Recorder;
 use crate::rpc::Client;
 use crate::status::Status;
 use crate::warden::Warden;
@@ -69,6 +70,7 @@ async fn watch(
     {
         info!("{idle}");
     }
+    let recorder = recorder(config);
     let watched = config.server.daemon.as_ref().zip(daemons.as_ref());
     let clock = SteadyClock::start();
     let settings = config.settings(daemons.as_ref());
@@ -101,8 +103,29 @@ async fn watch(
         agent.keep_status(Status::path(&config.journal.path));
         agent.watch_daemons(daemons.clone(), Box::new(watching));
     }
+    if let Some(recorder) = recorder {
+        agent.record(recorder, config.server.name.clone());
+    }
     agent.run(shutdown, |_, tick| tell(tick)).await;
     Ok(Exit::Ok)
+}
+
+/// The flight recorder, if it is on. The watch goes on without it.
+fn recorder(config: &Config) -> Option<Recorder> {
+    if !config.record.is_on {
+        return None;
+    }
+    let options = &config.record.recorder;
+    match Recorder::open(options.clone()) {
+        Ok(recorder) => {
+            info!("recording into {}", options.path.display());
+            Some(recorder)
+        }
+        Err(error) => {
+            warn!("nothing is recorded: {error}");
+            None
+        }
+    }
 }
 
 /// Each decision as a line of the log.

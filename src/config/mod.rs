@@ -25,6 +25,7 @@ use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, POLICY_FILE_SIZE_MAX};
 use crate::policy::reading::{read_bounded, unreadable, word};
 use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Problem, Source};
+use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
 use crate::warden::Settings;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The journal.
     pub journal: Journal,
+    /// The flight recorder.
+    pub record: Record,
     /// What the agent says while it runs.
     pub log: Log,
 }
@@ -63,6 +66,8 @@ pub struct Config {
 /// The server, and how it is polled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
+    /// What it is called in recordings; where its `LocalRPC` listens if nobody says.
+    pub name: String,
     /// `HOST:PORT` of its `LocalRPC`.
     pub rpc: String,
     /// From the start of one poll to the start of the next.
@@ -154,6 +159,17 @@ pub struct Journal {
     pub path: PathBuf,
     /// What is kept.
     pub retention: Retention,
+}
+
+/// The flight recorder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whether it is on.
+    pub is_on: bool,
+    /// Where it writes, and how much it keeps.
+    pub recorder: RecorderOptions,
+    /// Whether addresses are replaced by pseudonyms.
+    pub pseudonymise: bool,
 }
 
 /// What the agent says while it runs.

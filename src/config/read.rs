@@ -7,10 +7,10 @@ use tracing::Level;
 
 use super::daemon;
 use super::value::{
-    Read, addresses, budget, choice, count, each, endpoint, path, patterns, share, size, strict,
-    time,
+    Read, addresses, budget, choice, count, each, endpoint, flag, name_of, path, patterns, share,
+    size, strict, time,
 };
-use super::{Checked, Config, Journal, Log, LogFormat, Policies, Server};
+use super::{Checked, Config, Journal, Log, LogFormat, Policies, Record, Server};
 use crate::engine::Protection;
 use crate::history::{Bounds, SubnetWidths};
 use crate::journal::Retention;
@@ -18,6 +18,7 @@ use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
 use crate::policy::reading::{Document, Findings, Node, Place, Table, Text, mode, out_of_bounds};
 use crate::policy::{Diagnostic, Source};
+use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
 use crate::units::format_duration;
 
@@ -46,6 +47,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("policy", "policies"),
     ("logging", "log"),
     ("protected", "protect"),
+    ("enabled", "on"),
+    ("pseudonymize", "pseudonymise"),
+    ("recording", "record"),
 ];
 
 /// Tables that belong into another.
@@ -117,6 +121,7 @@ impl<'t> File<'t> {
         let protection = self.protection(&mut root);
         let limits = self.limits(&mut root);
         let journal = self.journal(&mut root);
+        let record = self.record(&mut root, &journal);
         let log = self.log(&mut root);
         if is_sound {
             root.finish(&[SYNONYMS, TABLES].concat(), self.findings);
@@ -130,6 +135,7 @@ impl<'t> File<'t> {
             protection,
             limits,
             journal,
+            record,
             log,
         }
     }
@@ -145,6 +151,7 @@ impl<'t> File<'t> {
             "limits" => "`[limits]`",
             "breaker" => "`[breaker]`",
             "journal" => "`[journal]`",
+            "record" => "`[record]`",
             _ => "`[log]`",
         };
         let table = entry
@@ -173,6 +180,8 @@ impl<'t> File<'t> {
             .as_mut()
             .and_then(|table| table.require_as("rpc", Some(SERVER)));
         let rpc = rpc.and_then(|entry| section.accept(endpoint(entry.node, "rpc")));
+        let name = section.take("name");
+        let name = name.and_then(|node| section.accept(name_of(node, "name")));
         let (interval, place) = section.placed(
             "interval",
             Duration::from_secs(10),
@@ -191,8 +200,10 @@ impl<'t> File<'t> {
         let daemon = daemon.filter(|node| is_whole(document, root, node));
         let daemon = daemon.and_then(|node| daemon::read(node, section.findings));
         section.finish(SYNONYMS);
+        let rpc = rpc.unwrap_or_default();
         let server = Server {
-            rpc: rpc.unwrap_or_default(),
+            name: name.unwrap_or_else(|| rpc.clone()),
+            rpc,
             interval,
             connect_timeout,
             reply_timeout,
@@ -341,6 +352,28 @@ impl<'t> File<'t> {
                 age_max,
                 size_max_bytes,
             },
+        }
+    }
+
+    fn record(&mut self, root: &mut Table<'t>, journal: &Journal) -> Record {
+        let mut section = self.section(root, "record");
+        let is_on = section.value("on", true, flag);
+        let mut default = journal.path.clone().into_os_string();
+        default.push("-recording");
+        let path = section.value("path", default.into(), path);
+        let age_max = time(seconds(HOUR, 3_650 * DAY));
+        let age_max = section.value("age_max", Duration::from_hours(7 * 24), age_max);
+        let size_max = section.value("size_max", 2_048 * MIB, size(8 * MIB..=MIB << 20));
+        let pseudonymise = section.value("pseudonymise", false, flag);
+        section.finish(SYNONYMS);
+        Record {
+            is_on,
+            recorder: RecorderOptions {
+                path,
+                age_max,
+                size_max,
+            },
+            pseudonymise,
         }
     }
 

@@ -180,6 +180,8 @@ const KEYS: &[&str] = &[
     "path",
     "age_max",
     "size_max",
+    "on",
+    "pseudonymise",
     "format",
     "level",
 ];
@@ -191,6 +193,7 @@ fn every_value_arrives() {
         mode = "enforce"
         [server]
         rpc = "[::1]:8001"
+        name = "left"
         interval = "1m"
         connect_timeout = "1s"
         reply_timeout = "1m30s"
@@ -234,6 +237,12 @@ fn every_value_arrives() {
         path = "/var/lib/w.sqlite"
         age_max = "7d"
         size_max = "1 GiB"
+        [record]
+        on = false
+        path = "/var/lib/r"
+        age_max = "1d"
+        size_max = "1 GiB"
+        pseudonymise = true
         [log]
         format = "json"
         level = "debug"
@@ -277,6 +286,11 @@ share = "150%"
 path = ""
 size_max = "2 TiB"
 age_max = "90"
+[record]
+enabled = true
+on = "yes"
+size_max = "1 MiB"
+pseudonymize = true
 [log]
 level = "warning"
 format = "xml"

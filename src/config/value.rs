@@ -160,6 +160,21 @@ fn endpoint_complaint(text: &str) -> Option<&'static str> {
     }
 }
 
+/// A name that people give, and that programs show.
+pub(super) fn name_of(node: Node<'_>, key: &'static str) -> Read<String> {
+    const CHARS_MAX: usize = 64;
+    let written = node.string(key, "write a name in quotes")?;
+    let text = written.text;
+    if (1..=CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    let complaint = format!("`{key}` is no name");
+    let help = format!("give 1 to {CHARS_MAX} characters that can be printed");
+    Err(Diagnostic::complaint(complaint)
+        .at(written.whole())
+        .help(help))
+}
+
 /// A path, relative to the folder of the file.
 pub(crate) fn path(node: Node<'_>, key: &'static str) -> Read<PathBuf> {
     let written = node.string(key, "write a path in quotes")?;

@@ -3,18 +3,42 @@
 use std::net::IpAddr;
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 use crate::policy::AddressSet;
 use crate::snapshot::Sessions;
 
 /// Protected addresses and client names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Protection {
     /// Addresses and networks.
     pub addresses: AddressSet,
     /// Patterns of client names. Clients choose their names: who knows a pattern can hide behind
     /// it.
+    #[serde(with = "patterns")]
     pub clients: Vec<Regex>,
+}
+
+/// Patterns as their text.
+mod patterns {
+    use regex::Regex;
+    use serde::de::{Deserialize as _, Deserializer, Error as _};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(
+        patterns: &[Regex],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(patterns.iter().map(Regex::as_str))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Regex>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        let patterns = texts.iter().map(|text| Regex::new(text));
+        patterns.collect::<Result<_, _>>().map_err(D::Error::custom)
+    }
 }
 
 impl Protection {
@@ -30,6 +54,16 @@ impl Protection {
     fn covers_name(&self, client: &str) -> bool {
         self.clients.iter().any(|pattern| pattern.is_match(client))
     }
+}
+
+/// Why a session is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protected {
+    /// By its address.
+    Address,
+    /// By its client name.
+    Client,
 }
 
 /// The protection, with what it says of the names of one snapshot: each name is asked about once.
@@ -54,13 +88,19 @@ impl Guard {
 
     /// Whether the session in a row must be left alone.
     pub(super) fn covers(&mut self, sessions: &Sessions, row: usize) -> bool {
+        self.protected(sessions, row).is_some()
+    }
+
+    /// Why the session in a row must be left alone, if it must.
+    pub(super) fn protected(&mut self, sessions: &Sessions, row: usize) -> Option<Protected> {
         let address = sessions.peer[row].0.map(|peer| peer.ip());
         if self.protection.covers_address(address) {
-            return true;
+            return Some(Protected::Address);
         }
         let client = sessions.client[row];
         self.names.resize(sessions.names.len(), None);
-        *self.names[client.index()]
-            .get_or_insert_with(|| self.protection.covers_name(sessions.names.get(client)))
+        let is_covered = *self.names[client.index()]
+            .get_or_insert_with(|| self.protection.covers_name(sessions.names.get(client)));
+        is_covered.then_some(Protected::Client)
     }
 }

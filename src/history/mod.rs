@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::field::Scope;
 use crate::snapshot::{Server, Snapshot};
@@ -45,7 +46,7 @@ use members::Members;
 pub(crate) use numbers::Numbers;
 pub(crate) use plan::ColumnId;
 pub use plan::Plan;
-pub(crate) use private::is_private;
+pub(crate) use private::{PRIVATE_V4, PRIVATE_V6, is_private};
 pub use private::{Party, SubnetWidths};
 use sessions::SessionTable;
 use table::Table;
@@ -54,7 +55,7 @@ use targets::Live;
 use timeline::Timeline;
 
 /// How much the history may remember.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     /// Sessions. Those beyond are not watched, and that is counted.
     pub sessions_max: usize,

@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{Decision, Suppression, Target};
 use crate::engine::Proposal;
-use crate::policy::{Mode, Policy, PolicySet, Quota};
+use crate::policy::{ActionKind, Mode, Policy, PolicySet, Quota};
 use crate::time::Timestamp;
 
 pub(crate) use bucket::Bucket;
 use ledger::Ledger;
 
 /// A budget: a rate, and how much of it may be saved up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// The rate.
     pub rate: Quota,
@@ -33,7 +33,7 @@ pub struct Budget {
 }
 
 /// When too much has been done for it to be right.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Breaker {
     /// The share of all clients that may be disconnected within the window, from 0 to 1. Clients
     /// are counted by address; private and unknown peers by session.
@@ -47,7 +47,7 @@ pub struct Breaker {
 }
 
 /// The limits of the agent's configuration.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitsConfig {
     /// Sessions disconnected.
     pub disconnect: Budget,
@@ -221,9 +221,20 @@ impl Limits {
         rulings
     }
 
-    /// What would hold a policy for the server back at a time to come, as far as it is known now.
-    pub fn foresee(&self, policy: &Policy, due: Timestamp) -> Option<Suppression> {
-        self.ledger(policy.mode).foresee(policy, &self.config, due)
+    /// What held a policy back from a target at the last poll that succeeded.
+    pub fn held_back(&self, policy: &Policy, target: &Target) -> Option<&Suppression> {
+        self.ledger(policy.mode).held_back(&policy.name, target)
+    }
+
+    /// The policy of this mode that acted, or would have acted, on a session at the last poll.
+    pub fn taken_by(&self, kind: ActionKind, session: u64, mode: Mode) -> Option<&Arc<str>> {
+        self.ledger(mode).taken_by(kind, session)
+    }
+
+    /// What would hold a policy back from a target at a time to come, as far as it is known now.
+    pub fn foresee(&self, policy: &Policy, target: &Target, due: Timestamp) -> Option<Suppression> {
+        let ledger = self.ledger(policy.mode);
+        ledger.foresee(policy, target, &self.config, due)
     }
 
     /// For how long a policy has held that counts, and for how long it must: failures lengthen that.
@@ -237,6 +248,11 @@ impl Limits {
         } else {
             &self.shadow
         }
+    }
+
+    /// The cooldowns of enforced decisions that run, for the next run.
+    pub fn cooldowns(&self) -> Vec<Cooldown> {
+        self.enforced.cooldowns()
     }
 
     /// Takes back the budget and the cooldown of an enforced decision of the last poll, for `unsent`

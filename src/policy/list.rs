@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, IpSubnets, Ipv4Net, Ipv4Subnets, Ipv6Subnets};
+use serde::{Deserialize, Serialize};
 
 use super::ListId;
 
@@ -70,7 +71,8 @@ pub struct ListFile {
 /// Addresses, as ranges that neither overlap nor touch, in order.
 ///
 /// IPv4 addresses in IPv6 form (`::ffff:1.2.3.4`) are IPv4 addresses here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<IpNet>", into = "Vec<IpNet>")]
 pub struct AddressSet {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
@@ -119,6 +121,19 @@ impl AddressSet {
         }
     }
 
+    /// The fewest networks that make it up.
+    pub fn nets(&self) -> impl Iterator<Item = IpNet> {
+        let v4 = self
+            .v4
+            .iter()
+            .map(|&(first, last)| IpSubnets::from(Ipv4Subnets::new(first.into(), last.into(), 0)));
+        let v6 = self
+            .v6
+            .iter()
+            .map(|&(first, last)| IpSubnets::from(Ipv6Subnets::new(first.into(), last.into(), 0)));
+        v4.chain(v6).flatten()
+    }
+
     /// Whether every address of this set is in the other one too.
     pub(super) fn is_subset(&self, other: &Self) -> bool {
         self.v4.iter().all(|&(a, b)| covers(&other.v4, a, b))
@@ -128,6 +143,18 @@ impl AddressSet {
     /// Whether no address is in both.
     pub(super) fn is_disjoint(&self, other: &Self) -> bool {
         disjoint(&self.v4, &other.v4) && disjoint(&self.v6, &other.v6)
+    }
+}
+
+impl From<AddressSet> for Vec<IpNet> {
+    fn from(set: AddressSet) -> Self {
+        set.nets().collect()
+    }
+}
+
+impl From<Vec<IpNet>> for AddressSet {
+    fn from(nets: Vec<IpNet>) -> Self {
+        nets.into_iter().collect()
     }
 }
 

@@ -80,6 +80,17 @@ where
     }
 }
 
+/// Reads the result of a reply by `seed`, whatever request it answers; for replies that are kept.
+pub(crate) fn read_kept<'de, S>(line: &'de [u8], seed: S) -> Result<S::Value, String>
+where
+    S: DeserializeSeed<'de>,
+{
+    let envelope = parse(line, seed).map_err(|error| error.to_string())?;
+    envelope
+        .outcome
+        .map_err(|refusal| refusal.message.into_owned())
+}
+
 /// The id of a reply, if it can be had without reading the result. It is a hint: only [`read`] is sure.
 ///
 /// Releases write it before or after the result. At the end of a line of good JSON, `"id": 7}` cannot lie within a string

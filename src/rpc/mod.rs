@@ -16,9 +16,10 @@
 //! ```
 
 mod connection;
-mod envelope;
+pub(crate) mod envelope;
 mod error;
 mod retry;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod toll;
@@ -33,6 +34,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 use tokio::time::{Instant, sleep_until};
 
 pub use self::error::RpcError;
+pub use self::tape::Tape;
 pub use self::words::{Disconnected, Failure, Logging, Said, Word};
 
 use self::connection::{Connection, Outgoing};
@@ -114,6 +116,7 @@ pub struct Client {
     last_id: u64,
     request: Vec<u8>,
     line: Vec<u8>,
+    tape: Option<Tape>,
 }
 
 impl Client {
@@ -131,6 +134,7 @@ impl Client {
             last_id: 0,
             request: Vec::new(),
             line: Vec::new(),
+            tape: None,
         }
     }
 
@@ -200,6 +204,16 @@ impl Client {
         self.toll() > self.options.toll_max
     }
 
+    /// Keeps the replies that only tell, as the server sends them, from here on.
+    pub fn keep_tape(&mut self) {
+        self.tape.get_or_insert_default();
+    }
+
+    /// The replies that were kept; whoever takes them in clears it.
+    pub fn tape(&mut self) -> Option<&mut Tape> {
+        self.tape.as_mut()
+    }
+
     /// Sends a request and reads the result by `seed`, in one pass over the reply, while its envelope is checked.
     ///
     /// `seed` is fed before all of the reply was seen. Unless this returns `Ok`, what `seed` has written anywhere is to be
@@ -231,6 +245,9 @@ impl Client {
             .exchange(request, &mut self.line, &self.options)
             .await;
         let now = Instant::now();
+        if let (Some(tape), Ok(())) = (&mut self.tape, &exchanged) {
+            tape.hear(method, &self.line);
+        }
         wire::tame(&mut self.line);
         let result = exchanged.and_then(|()| envelope::read(&self.line, id, method, seed));
         let epoch = connection.epoch;

@@ -61,7 +61,7 @@ pub struct Expected {
     pub target: Wanted,
     /// When, from the first poll on.
     pub at: Duration,
-    /// What holds it back, as [`Suppression::name`](crate::decision::Suppression::name) has it; `None` if nothing does.
+    /// What holds it back, as [`Suppression::word`](crate::decision::Suppression::word) has it; `None` if nothing does.
     pub held_back: Option<&'static str>,
     /// How many sessions are acted on, if that is asked.
     pub sessions: Option<usize>,

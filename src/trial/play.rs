@@ -41,7 +41,7 @@ pub struct Happened {
 impl Happened {
     /// What held it back, if anything did, by its name.
     pub fn held_back(&self) -> Option<&'static str> {
-        self.by.as_ref().map(Suppression::name)
+        self.by.as_ref().map(Suppression::word)
     }
 }
 

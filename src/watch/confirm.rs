@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Watch, Watched};
 use crate::daemon::Address;
+use crate::decision::Decision;
 use crate::snapshot::Server;
 use crate::time::Timestamp;
 use crate::units::format_duration;
@@ -22,6 +23,20 @@ pub struct Change {
     pub at: Timestamp,
     /// The daemon that the server should use now.
     pub to: Address,
+}
+
+impl Change {
+    /// The change that a decision asked for, with the server's words. Which daemon is to be expected
+    /// after a change to the server's own list, the server says itself.
+    pub fn of(decision: &Decision, said: &str) -> Self {
+        let named = said.rsplit(' ').next().unwrap_or_default();
+        let to = decision.daemons.first().cloned();
+        Self {
+            policy: decision.policy.clone(),
+            at: decision.at,
+            to: to.unwrap_or_else(|| named.trim_end_matches('/').into()),
+        }
+    }
 }
 
 /// News of a change.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::compare::{Anchor, Needs, Spread, states};
 use super::{Counts, Health, State, coin};
 use crate::daemon::{Address, BlockHash, Chain, Round, Work};
@@ -11,7 +13,7 @@ use crate::snapshot::Server;
 use crate::time::Timestamp;
 
 /// What the daemons are judged by.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The server's daemons in their order; the first is the primary. None if none are known.
     pub addresses: Vec<Address>,

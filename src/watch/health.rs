@@ -1,10 +1,12 @@
 //! Health by counts of checks, as `HAProxy` has it: so many good ones in a row to rise, so many bad
 //! ones to fall. Before either it is not known.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Timestamp;
 
 /// How many checks in a row change a daemon's health.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Good ones, until it is healthy.
     pub rise: u32,

@@ -6,15 +6,17 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::daemon::{Address, Failure, Round};
-use crate::decision::{Decision, Epoch};
+use crate::decision::{Decision, Epoch, Outcome};
 use crate::limits::Verdict;
 use crate::policy::{Action, Mode, PolicySet, shipped};
+use crate::recheck::recheck;
+use crate::recheck::tests::row;
 use crate::snapshot::{Server, Snapshot, Span, Uptime};
 use crate::status::PolicyStatus;
 use crate::time::Timestamp;
 use crate::warden::{Judgement, Settings, Warden};
 use crate::watch::tests::node::{Node, Probes};
-use crate::watch::{Change, Confirmation, Settings as DaemonSettings};
+use crate::watch::{Confirmation, Settings as DaemonSettings};
 
 /// From one poll to the next; daemons are probed as often.
 pub(super) const STEP: Duration = Duration::from_secs(10);
@@ -605,6 +607,8 @@ impl World {
         self.news
             .extend(judgement.confirmation.map(|(_, news)| news));
         for ruling in judgement.rulings {
+            let recheck = recheck(&row(&ruling));
+            assert!(recheck.agrees(), "{recheck:?} {ruling:?}");
             match ruling.verdict {
                 Verdict::Suppressed {
                     is_repeat: true, ..
@@ -632,11 +636,9 @@ impl World {
             objection: self.objection(index),
         });
         self.send_to(index);
-        self.warden.changed_daemon(Change {
-            policy: decision.policy.clone(),
-            at: decision.at,
-            to,
-        });
+        let detail = format!("daemon set to {to}");
+        self.warden
+            .settle(decision, &Outcome::Executed { detail }, 0, self.now);
     }
 
     /// The first round decides whom an agent believes, until all agree.

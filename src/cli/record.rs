@@ -1,0 +1,140 @@
+//! `record`: a recording without anything else: nothing is decided, nothing is changed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::exit::{Exit, Failure};
+use super::sample::interval;
+use super::screen::Screen;
+use super::show::counted;
+use super::{runtime, setup};
+use crate::agent::{Agent, AgentOptions, Tick};
+use crate::journal::Retention;
+use crate::policy::{Mode, shipped};
+use crate::poll::SteadyClock;
+use crate::recording::{Recorder, RecorderOptions};
+use crate::rpc::{Client, ClientOptions};
+use crate::units::{format_duration, parse_duration};
+use crate::warden::{Settings, Warden};
+
+/// Record what a server says, and change nothing.
+///
+/// `run` keeps a recording of its own; this is for servers that have no agent. Ends with Ctrl-C.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden record --rpc 127.0.0.1:8000 --out electrum1.rec
+  electrumx-warden record --rpc 127.0.0.1:8000 --out electrum1.rec --for 1h --pseudonymise")]
+pub(super) struct Args {
+    /// Where the server's RPC listens, HOST:PORT
+    #[arg(long, value_name = "HOST:PORT")]
+    rpc: String,
+
+    /// The folder to record into; a recording that is there is gone on with
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+
+    /// What the server is called in reports; by default the same as --rpc
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// From one poll to the next
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
+    interval: Duration,
+
+    /// End after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    length: Option<Duration>,
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct Recorded {
+    polls: u64,
+    missed: u64,
+    /// Why the first poll failed, if it did.
+    refused: Option<String>,
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let unusable =
+        |error: crate::recording::RecordingError| Failure::new(Exit::Setup, error.to_string());
+    let recorder = Recorder::open(RecorderOptions::unbounded(&args.out)).map_err(unusable)?;
+    let recorded = runtime::block_on(record(args, recorder, screen))?;
+    if let Some(refused) = recorded.refused {
+        return Err(Failure::new(Exit::Failed, refused));
+    }
+    screen.line(format!(
+        "{} recorded into {}, {} missed",
+        counted(count(recorded.polls), "poll", "polls"),
+        args.out.display(),
+        recorded.missed,
+    ))?;
+    Ok(Exit::Ok)
+}
+
+fn count(polls: u64) -> usize {
+    usize::try_from(polls).unwrap_or(usize::MAX)
+}
+
+async fn record(args: &Args, recorder: Recorder, screen: &mut Screen) -> Result<Recorded, Failure> {
+    let shutdown = runtime::shutdown()?;
+    // The policies say what is worth a closer look of the server's; what they decide nobody hears.
+    let set = setup::policies(shipped())?;
+    let settings = Settings {
+        mode: Mode::Off,
+        ..Settings::default()
+    };
+    let (journal, _folder) = setup::passing_journal()?;
+    let mut agent = Agent::new(
+        Warden::new(set, settings),
+        Client::new(ClientOptions::new(&args.rpc)),
+        journal,
+        Box::new(SteadyClock::start()),
+        AgentOptions {
+            interval: args.interval,
+            inspect_max: 20,
+            retention: Retention::default(),
+        },
+    )
+    .map_err(setup::unusable)?;
+    agent.record(
+        recorder,
+        args.name.clone().unwrap_or_else(|| args.rpc.clone()),
+    );
+    let until = args.length.map_or_else(
+        || "Ctrl-C".to_owned(),
+        |length| format_duration(length) + " have passed",
+    );
+    screen.line(format!(
+        "recording {} every {} into {}, until {until}",
+        args.rpc,
+        format_duration(args.interval),
+        args.out.display(),
+    ))?;
+    let mut recorded = Recorded::default();
+    let refused = tokio::sync::Notify::new();
+    let end = async {
+        tokio::select! {
+            () = shutdown => {}
+            () = refused.notified() => {}
+            () = tokio::time::sleep(args.length.unwrap_or(Duration::MAX)) => {}
+        }
+    };
+    agent
+        .run(end, |_, tick: &Tick| match &tick.failure {
+            None => recorded.polls += 1,
+            Some(failure) => {
+                recorded.missed += 1;
+                if recorded.polls == 0 {
+                    recorded.refused = Some(failure.to_string());
+                    refused.notify_one();
+                }
+            }
+        })
+        .await;
+    Ok(recorded)
+}

@@ -1,0 +1,125 @@
+//! What is wrong with a recording, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::FORMAT;
+use crate::time::Timestamp;
+
+/// Why a recording cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordingError {
+    /// A file or folder cannot be opened, read or written.
+    #[error("the recording `{}` cannot be {what}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// `read`, `written` or the like.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is nothing at the path.
+    #[error("there is no recording `{}`: give a folder that `run`, `record` or `demo --record` has written, or segments of it", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder without segments.
+    #[error("`{}` holds no segments of a recording (`*.rec.zst`)", path.display())]
+    NoSegments {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// All segments are without a whole tick.
+    #[error("`{}` holds not one whole poll", path.display())]
+    Empty {
+        /// The first path.
+        path: PathBuf,
+    },
+    /// Another kind of file.
+    #[error("`{}` is no segment of a recording: {why}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it has instead.
+        why: String,
+    },
+    /// Written by a later version.
+    #[error("`{}` has format {format}, written by `{by}`; this version reads up to {FORMAT}: use a later one", path.display())]
+    Future {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+        /// The program that wrote it; escaped.
+        by: String,
+    },
+    /// Its bytes are not what was written.
+    #[error("`{}` is damaged {}: {why}; give the other segments by name to leave it out", path.display(), after_text(*after))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The last tick that is whole.
+        after: Option<Timestamp>,
+        /// What was found.
+        why: String,
+    },
+    /// One segment twice.
+    #[error("`{}` and `{}` are the same segment: give one of them", first.display(), second.display())]
+    Twice {
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// Two segments tell of the same time.
+    #[error("`{}` begins at {began}, before `{}` ends ({ends}): two recordings of the same time cannot be replayed as one, give one of them", second.display(), first.display())]
+    Overlap {
+        /// The one that begins first.
+        first: PathBuf,
+        /// Its last tick.
+        ends: Timestamp,
+        /// The other.
+        second: PathBuf,
+        /// Its first tick.
+        began: Timestamp,
+    },
+    /// Time goes back within a segment.
+    #[error("`{}` is out of order: {at} comes after {last}", path.display())]
+    Disorder {
+        /// The file.
+        path: PathBuf,
+        /// The time that came too late.
+        at: Timestamp,
+        /// The time before it.
+        last: Timestamp,
+    },
+    /// The place is taken.
+    #[error("`{}` is there already and is not overwritten: give another path", path.display())]
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A reply cannot be pseudonymised.
+    #[error("a reply was not recorded, for its addresses cannot be told apart: {why}")]
+    Unreadable {
+        /// Why.
+        why: String,
+    },
+}
+
+fn after_text(after: Option<Timestamp>) -> String {
+    after.map_or_else(
+        || "from its beginning".to_owned(),
+        |after| format!("after {after}"),
+    )
+}
+
+impl RecordingError {
+    pub(super) fn io(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, what, source }
+    }
+}

@@ -1,0 +1,154 @@
+//! A recording to be read: which segments, in which order, and whether they belong together.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::line::Heading;
+use super::reader::SegmentReader;
+use super::{Notice, Player, RecordingError, Start, segment};
+use crate::time::Timestamp;
+
+/// Segments in the order of time.
+#[derive(Debug)]
+pub struct Recording {
+    segments: Vec<Segment>,
+    notices: Vec<Notice>,
+    bytes: u64,
+}
+
+/// A segment with its heading.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    pub(super) heading: Heading<'static>,
+}
+
+/// From the first segment's beginning to the last one's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The beginning of the first.
+    pub first: Timestamp,
+    /// The beginning of the last.
+    pub last: Timestamp,
+}
+
+impl Recording {
+    /// Looks for the segments at these paths, files and folders, and reads their headings.
+    ///
+    /// # Errors
+    /// There are none, or what is there is none of a recording.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, RecordingError> {
+        let mut recording = Self {
+            segments: Vec::new(),
+            notices: Vec::new(),
+            bytes: 0,
+        };
+        for path in paths {
+            for file in files(path)? {
+                recording.add(&file)?;
+            }
+        }
+        let Self { segments, .. } = &mut recording;
+        segments.sort_by(|a, b| order(a).cmp(&order(b)));
+        for pair in segments.windows(2) {
+            let [first, second] = pair else { continue };
+            let name = |segment: &Segment| (segment.heading.run.clone(), segment.heading.part);
+            if name(first) == name(second) {
+                return Err(RecordingError::Twice {
+                    first: first.path.clone(),
+                    second: second.path.clone(),
+                });
+            }
+        }
+        if segments.is_empty() {
+            let path = paths.first().cloned().unwrap_or_default();
+            return Err(RecordingError::Empty { path });
+        }
+        Ok(recording)
+    }
+
+    fn add(&mut self, path: &Path) -> Result<(), RecordingError> {
+        let count = Arc::new(AtomicU64::new(0));
+        let metadata = fs::metadata(path).map_err(RecordingError::io(path, "read"))?;
+        self.bytes += metadata.len();
+        let path = path.to_owned();
+        match SegmentReader::open(&path, count)? {
+            Some(reader) => self.segments.push(Segment {
+                path,
+                heading: reader.heading,
+            }),
+            None => self.notices.push(Notice::Truncated { path, after: None }),
+        }
+        Ok(())
+    }
+
+    /// When its segments begin.
+    pub fn span(&self) -> Span {
+        let began = |segment: Option<&Segment>| segment.map(|it| it.heading.began);
+        Span {
+            first: began(self.segments.first()).unwrap_or_default(),
+            last: began(self.segments.last()).unwrap_or_default(),
+        }
+    }
+
+    /// What the agent began with.
+    pub fn starts(&self) -> impl Iterator<Item = &Start> {
+        self.segments.iter().map(|segment| &segment.heading.start)
+    }
+
+    /// The servers that it tells of, by name.
+    pub fn servers(&self) -> Vec<&str> {
+        let mut servers: Vec<&str> = self.starts().map(|start| &*start.server).collect();
+        servers.sort_unstable();
+        servers.dedup();
+        servers
+    }
+
+    /// The fingerprint of the key that its pseudonyms were made with, if addresses are pseudonyms.
+    pub fn pseudonyms(&self) -> Option<&str> {
+        let mut headings = self.segments.iter().map(|segment| &segment.heading);
+        headings.find_map(|heading| heading.pseudonyms.as_deref())
+    }
+
+    /// Plays all of it, on a thread of its own.
+    pub fn play(self) -> Player {
+        Player::start(self.segments, self.notices, self.bytes)
+    }
+
+    /// Plays what is needed to know how things stood at `at`: `before` of it, and on to its end.
+    #[must_use]
+    pub fn from(mut self, at: Timestamp) -> Self {
+        // A segment ends when the next one begins.
+        let first = self.segments.iter().rposition(|it| it.heading.began <= at);
+        self.segments.drain(..first.unwrap_or(0));
+        self
+    }
+}
+
+fn order(segment: &Segment) -> (Timestamp, &str, u32) {
+    let heading = &segment.heading;
+    (heading.began, &heading.run, heading.part)
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, RecordingError> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(RecordingError::Missing {
+                path: path.to_owned(),
+            });
+        }
+        metadata => metadata.map_err(RecordingError::io(path, "read"))?,
+    };
+    if !metadata.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let found = segment::find(path).map_err(RecordingError::io(path, "read"))?;
+    if found.is_empty() {
+        return Err(RecordingError::NoSegments {
+            path: path.to_owned(),
+        });
+    }
+    Ok(found.into_iter().map(|segment| segment.path).collect())
+}

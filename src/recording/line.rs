@@ -1,0 +1,106 @@
+//! The lines of a segment that the recorder writes itself, as JSON.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Act, Start};
+use crate::daemon::Round;
+use crate::decision::Epoch;
+use crate::policy::Mode;
+use crate::snapshot;
+use crate::time::Timestamp;
+
+/// The first line of a segment.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HeadingLine<'a> {
+    #[serde(borrow)]
+    pub(super) recording: Heading<'a>,
+}
+
+/// What a segment is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Heading<'a> {
+    pub(super) format: u32,
+    /// The program and its version.
+    pub(super) by: Cow<'a, str>,
+    /// Tells the runs of agents apart.
+    pub(super) run: Cow<'a, str>,
+    /// Counts the segments of a run from 0 on.
+    pub(super) part: u32,
+    pub(super) began: Timestamp,
+    /// The fingerprint of the key, if addresses are pseudonyms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pseudonyms: Option<Cow<'a, str>>,
+    pub(super) start: Start,
+}
+
+/// All that is asked of a heading before it is known to be of this format.
+#[derive(Debug, Deserialize)]
+pub(super) struct AnyHeading {
+    pub(super) recording: AnyFormat,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AnyFormat {
+    pub(super) format: u32,
+    #[serde(default)]
+    pub(super) by: String,
+}
+
+/// The first line of a tick; as many lines of replies follow as it says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TickLine<'a> {
+    #[serde(borrow)]
+    pub(super) tick: TickHead<'a>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TickHead<'a> {
+    pub(super) at: Timestamp,
+    pub(super) epoch: Epoch,
+    pub(super) mode: Mode,
+    /// Why the poll failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<Cow<'a, str>>,
+    /// When `getinfo` was asked and answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) getinfo: Option<Span>,
+    /// When `sessions` was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sessions: Option<Span>,
+    /// The sessions of the `inspect_session` replies that were taken in, in their order.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) inspected: Cow<'a, [u64]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) rounds: Cow<'a, [Round]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) acts: Cow<'a, [Act]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) settled: Option<Timestamp>,
+    /// The methods of the replies that follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", borrow)]
+    pub(super) replies: Vec<Cow<'a, str>>,
+}
+
+/// When a request was sent and when its reply had come.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Span(pub(super) Timestamp, pub(super) Timestamp);
+
+impl From<snapshot::Span> for Span {
+    fn from(span: snapshot::Span) -> Self {
+        Self(span.asked, span.answered)
+    }
+}
+
+impl From<Span> for snapshot::Span {
+    fn from(Span(asked, answered): Span) -> Self {
+        Self { asked, answered }
+    }
+}
+
+/// The last line of a tick: the checksum of all its lines before.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SumLine {
+    pub(super) crc32: u32,
+}

@@ -1,0 +1,98 @@
+//! Recordings: what the server said, as sent, with what is needed to judge it again.
+//!
+//! A recording is a folder of segments. A segment is a zstd stream of lines: a heading, then ticks.
+//! A tick is a line of what the agent knew of the poll, the server's replies as they came, each on a
+//! line, and a checksum. Every tick is flushed, so that a recording can be read to its last whole
+//! tick however its writer ended. docs/recordings.md has the format.
+//!
+//! Nothing here judges anything: [`crate::replay`] does, with the production core.
+
+mod error;
+mod folder;
+mod line;
+mod player;
+mod reader;
+mod recorder;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Epoch, Outcome, Target};
+use crate::limits::{Cooldown, SavedLimits};
+use crate::policy::Mode;
+use crate::snapshot::Snapshot;
+use crate::time::{Timestamp, seconds};
+use crate::warden::Settings;
+use crate::wire::Inspection;
+
+pub use error::RecordingError;
+pub use folder::{Recording, Span};
+pub use player::Player;
+pub use reader::{Item, Notice};
+pub use recorder::{Recorder, RecorderOptions, Turn};
+
+/// The format that is written, and the newest that is read.
+pub const FORMAT: u32 = 1;
+
+/// How the agent stood when a segment began: whoever replays the segment begins with this.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Start {
+    /// What the server is called: the same in all its recordings.
+    pub server: String,
+    /// From one poll to the next.
+    #[serde(rename = "interval_s", with = "seconds")]
+    pub interval: Duration,
+    /// What the core was configured with.
+    pub settings: Settings,
+    /// What the limits remembered.
+    pub limits: SavedLimits,
+    /// Cooldowns that ran.
+    pub cooldowns: Vec<Cooldown>,
+}
+
+/// What the agent did by an enforced decision of a tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Act {
+    /// The policy.
+    pub policy: Arc<str>,
+    /// The decision's target.
+    #[serde(flatten)]
+    pub target: Target,
+    /// What came of it: executed or failed.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Of so many sessions the server was never asked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unsent: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// One poll as it was, whether it succeeded or not.
+#[derive(Debug, Default)]
+pub struct Tick {
+    /// When it was judged.
+    pub at: Timestamp,
+    /// The connection.
+    pub epoch: Epoch,
+    /// The agent's mode in force.
+    pub mode: Mode,
+    /// Why there is no snapshot, if there is none.
+    pub failure: Option<String>,
+    /// What the server said; of a poll that failed, what it said last.
+    pub snapshot: Snapshot,
+    /// What it said of single sessions.
+    pub inspections: Vec<(u64, Inspection)>,
+    /// What the agent did.
+    pub acts: Vec<Act>,
+    /// When it had done that.
+    pub settled: Timestamp,
+}

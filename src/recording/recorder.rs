@@ -1,0 +1,326 @@
+//! Writes a recording, within bounds of age and size.
+//!
+//! A recorder that cannot write says so and stands still for a while; it never holds the agent up
+//! for longer than its disk does.
+
+use std::borrow::Cow;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zstd::stream::write::Encoder;
+
+use super::line::{Heading, HeadingLine, SumLine, TickHead, TickLine};
+use super::{Act, FORMAT, RecordingError, Start, segment};
+use crate::decision::Epoch;
+use crate::policy::Mode;
+use crate::redact::redact;
+use crate::rpc::Tape;
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+/// How much is kept, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecorderOptions {
+    /// The folder; made if it is not there.
+    pub path: PathBuf,
+    /// Segments that ended longer ago go.
+    pub age_max: Duration,
+    /// Beyond so many bytes the oldest segments go.
+    pub size_max: u64,
+}
+
+impl RecorderOptions {
+    /// Into a folder of which nothing ever goes by itself.
+    pub fn unbounded(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            age_max: Duration::MAX,
+            size_max: u64::MAX,
+        }
+    }
+}
+
+/// A segment is no longer than this, so that what goes goes in small pieces.
+const SEGMENT_LENGTH_MAX: Duration = Duration::from_hours(1);
+/// Nor larger, in bytes as written.
+const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// Of all that is kept a segment is this part at the most.
+const SEGMENTS_MIN: u32 = 8;
+/// The pause after a failure.
+const RETRY: Duration = Duration::from_secs(60);
+/// Polls resemble each other, so the window must hold several; fast enough for a hundred thousand
+/// sessions between two polls.
+const LEVEL: i32 = 3;
+
+/// What is to be recorded of a poll that succeeded or failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    /// When it was judged.
+    pub at: Timestamp,
+    /// The connection.
+    pub epoch: Epoch,
+    /// The mode in force.
+    pub mode: Mode,
+    /// The snapshot, or why there is none.
+    pub polled: Result<&'a Snapshot, &'a str>,
+    /// The sessions whose inspection was taken in.
+    pub inspected: &'a [u64],
+    /// What the agent did.
+    pub acts: &'a [Act],
+    /// When it had done that.
+    pub settled: Timestamp,
+}
+
+/// Writes ticks.
+#[derive(Debug)]
+pub struct Recorder {
+    options: RecorderOptions,
+    /// Tells this run's segments from those of others.
+    run: String,
+    next_part: u32,
+    segment: Option<Segment>,
+    failed_at: Option<Timestamp>,
+    lines: Vec<u8>,
+}
+
+struct Segment {
+    path: PathBuf,
+    encoder: Encoder<'static, File>,
+    began: Timestamp,
+    bytes: u64,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Segment")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// A recorder into a folder, which may hold recordings already.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub fn open(options: RecorderOptions) -> Result<Self, RecordingError> {
+        let folder = &options.path;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(folder)
+            .map_err(RecordingError::io(folder, "made"))?;
+        segment::find(folder).map_err(RecordingError::io(folder, "read"))?;
+        Ok(Self {
+            options,
+            run: format!("{:08x}", fastrand::u32(..)),
+            next_part: 0,
+            segment: None,
+            failed_at: None,
+            lines: Vec::new(),
+        })
+    }
+
+    /// A recorder into a folder of its own, without bounds.
+    ///
+    /// # Errors
+    /// There is something at the path already.
+    pub fn create(path: &Path) -> Result<Self, RecordingError> {
+        let is_free = match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if !is_free {
+            return Err(RecordingError::Exists {
+                path: path.to_owned(),
+            });
+        }
+        Self::open(RecorderOptions::unbounded(path))
+    }
+
+    /// Whether the next tick begins a segment: [`Recorder::begin`] is to be called before anything of
+    /// it is judged.
+    pub fn is_between_segments(&self, at: Timestamp) -> bool {
+        let pauses = self
+            .failed_at
+            .is_some_and(|failed| at.since(failed) < RETRY);
+        self.segment.is_none() && !pauses
+    }
+
+    /// Begins a segment, and lets go of what is beyond the bounds.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing is recorded until the next one.
+    pub fn begin(&mut self, at: Timestamp, start: Start) -> Result<(), RecordingError> {
+        let begun = self.begin_segment(at, start);
+        self.failed_at = begun.is_err().then_some(at);
+        begun
+    }
+
+    fn begin_segment(&mut self, at: Timestamp, start: Start) -> Result<(), RecordingError> {
+        self.prune(at)?;
+        let path = self
+            .options
+            .path
+            .join(segment::name(at, &self.run, self.next_part));
+        let heading = HeadingLine {
+            recording: Heading {
+                format: FORMAT,
+                by: concat!("electrumx-warden ", env!("CARGO_PKG_VERSION")).into(),
+                run: Cow::Borrowed(&self.run),
+                part: self.next_part,
+                began: at,
+                pseudonyms: None,
+                start,
+            },
+        };
+        self.lines.clear();
+        write_line(&mut self.lines, &heading);
+        let mut segment = Segment::create(path, at)?;
+        self.next_part += 1;
+        segment.write(&self.lines)?;
+        self.segment = Some(segment);
+        Ok(())
+    }
+
+    /// Records a tick, if there is a segment. `tape` has the replies of a poll that succeeded.
+    ///
+    /// # Errors
+    /// It cannot be written: the segment ends with the tick before.
+    pub fn record(&mut self, turn: &Turn<'_>, tape: Option<&Tape>) -> Result<(), RecordingError> {
+        let Some(mut segment) = self.segment.take() else {
+            return Ok(());
+        };
+        self.lines.clear();
+        write_tick(&mut self.lines, turn, tape);
+        if let Err(error) = segment.write(&self.lines) {
+            self.failed_at = Some(turn.at);
+            return Err(error);
+        }
+        let size_max = SEGMENT_BYTES_MAX.min(self.options.size_max / u64::from(SEGMENTS_MIN));
+        let length_max = SEGMENT_LENGTH_MAX.min(self.options.age_max / SEGMENTS_MIN);
+        if segment.bytes >= size_max || turn.at.since(segment.began) >= length_max {
+            return segment.finish();
+        }
+        self.segment = Some(segment);
+        Ok(())
+    }
+
+    /// Ends the segment.
+    ///
+    /// # Errors
+    /// Its end cannot be written; its ticks are.
+    pub fn finish(&mut self) -> Result<(), RecordingError> {
+        self.segment.take().map_or(Ok(()), Segment::finish)
+    }
+
+    /// Lets the oldest segments go that are beyond the bounds.
+    fn prune(&self, at: Timestamp) -> Result<(), RecordingError> {
+        let folder = &self.options.path;
+        let found = segment::find(folder).map_err(RecordingError::io(folder, "read"))?;
+        let mut bytes: u64 = found.iter().map(|segment| segment.bytes).sum();
+        // The one that begins now needs room too.
+        let size_max = self.options.size_max - self.options.size_max / u64::from(SEGMENTS_MIN);
+        for (index, segment) in found.iter().enumerate() {
+            // It ended when the next one began.
+            let ended = found.get(index + 1).map_or(at, |next| next.began);
+            if at.since(ended) <= self.options.age_max && bytes <= size_max {
+                break;
+            }
+            fs::remove_file(&segment.path).map_err(RecordingError::io(&segment.path, "removed"))?;
+            bytes -= segment.bytes;
+        }
+        Ok(())
+    }
+}
+
+impl Segment {
+    fn create(path: PathBuf, began: Timestamp) -> Result<Self, RecordingError> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o640)
+            .open(&path)
+            .map_err(RecordingError::io(&path, "written"))?;
+        let encoder = Encoder::new(file, LEVEL).and_then(|mut encoder| {
+            encoder.include_checksum(true)?;
+            Ok(encoder)
+        });
+        let encoder = encoder.map_err(RecordingError::io(&path, "written"))?;
+        Ok(Self {
+            path,
+            encoder,
+            began,
+            bytes: 0,
+        })
+    }
+
+    /// Writes lines whole, or else leaves the file as it was.
+    fn write(&mut self, lines: &[u8]) -> Result<(), RecordingError> {
+        let written = self
+            .encoder
+            .write_all(lines)
+            .and_then(|()| self.encoder.flush());
+        let file = self.encoder.get_ref();
+        if written.is_err() {
+            // What is there of the tick is of no use to anybody.
+            _ = file.set_len(self.bytes);
+        }
+        written.map_err(RecordingError::io(&self.path, "written"))?;
+        let metadata = self.encoder.get_ref().metadata();
+        self.bytes = metadata
+            .map_err(RecordingError::io(&self.path, "written"))?
+            .len();
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), RecordingError> {
+        self.encoder
+            .finish()
+            .and_then(|file| file.sync_all())
+            .map_err(RecordingError::io(&self.path, "written"))
+    }
+}
+
+fn write_tick(lines: &mut Vec<u8>, turn: &Turn<'_>, tape: Option<&Tape>) {
+    let snapshot = turn.polled.ok();
+    let tape = tape.filter(|_| snapshot.is_some());
+    let replies = || tape.into_iter().flat_map(Tape::replies);
+    let tick = TickHead {
+        at: turn.at,
+        epoch: turn.epoch,
+        mode: turn.mode,
+        failure: turn.polled.err().map(Cow::Borrowed),
+        getinfo: snapshot.map(|snapshot| snapshot.server_read.into()),
+        sessions: snapshot.map(|snapshot| snapshot.sessions_read.into()),
+        inspected: Cow::Borrowed(turn.inspected),
+        rounds: Cow::Borrowed(snapshot.map_or(&[][..], |snapshot| &snapshot.rounds)),
+        acts: Cow::Borrowed(turn.acts),
+        settled: (!turn.acts.is_empty()).then_some(turn.settled),
+        replies: replies().map(|(method, _)| method.into()).collect(),
+    };
+    write_line(lines, &TickLine { tick });
+    for (method, line) in replies() {
+        let text = (method == "getinfo")
+            .then(|| std::str::from_utf8(line).ok())
+            .flatten();
+        // No release shows credentials there; a fork may.
+        match text.map(redact) {
+            Some(Cow::Owned(redacted)) => lines.extend_from_slice(redacted.as_bytes()),
+            _ => lines.extend_from_slice(line),
+        }
+        lines.push(b'\n');
+    }
+    let crc32 = crc32fast::hash(lines);
+    write_line(lines, &SumLine { crc32 });
+}
+
+/// Writing into memory fails only for values that are no JSON, and there are none.
+fn write_line(lines: &mut Vec<u8>, value: &impl serde::Serialize) {
+    let written = serde_json::to_writer(&mut *lines, value);
+    debug_assert!(written.is_ok(), "{written:?}");
+    lines.push(b'\n');
+}

@@ -1,0 +1,61 @@
+//! The files of a recording: their names, and which are segments.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, NaiveDateTime};
+
+use crate::time::Timestamp;
+
+const SUFFIX: &str = ".rec.zst";
+
+/// The name of a segment: names in order are segments in order.
+pub(super) fn name(began: Timestamp, run: &str, part: u32) -> String {
+    let time = DateTime::from_timestamp_millis(began.as_millis()).unwrap_or_default();
+    let time = time.format("%Y%m%dT%H%M%S%3fZ");
+    format!("{time}-{run}-{part:04}{SUFFIX}")
+}
+
+/// When a segment began, if its file bears a name that [`name`] gives.
+fn began(name: &OsStr) -> Option<Timestamp> {
+    let stem = name.to_str()?.strip_suffix(SUFFIX)?;
+    let mut parts = stem.split('-');
+    let (time, run, part) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_run = run.len() == 8 && run.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_part = part.len() >= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_run || !is_part || parts.next().is_some() {
+        return None;
+    }
+    let time = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%S%3fZ").ok()?;
+    Some(Timestamp::from_millis(time.and_utc().timestamp_millis()))
+}
+
+/// A segment and its size.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) bytes: u64,
+    pub(super) began: Timestamp,
+}
+
+/// The segments of a folder in order.
+pub(super) fn find(folder: &Path) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if let Some(began) = began(&entry.file_name())
+            && metadata.is_file()
+        {
+            found.push(Found {
+                path: entry.path(),
+                bytes: metadata.len(),
+                began,
+            });
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}

@@ -1,0 +1,119 @@
+//! A recording judged again by the production core: what policies would have decided.
+//!
+//! Time is the recording's. With the policies and the settings that the agent had, the decisions are
+//! those of the agent, byte for byte; with others they are what those would have made of the same
+//! server. Nobody was disconnected by a replay, so clients that would be gone go on in it.
+
+#[cfg(test)]
+mod tests;
+
+use crate::act::{Actor, Carried};
+use crate::history::Continuity;
+use crate::policy::{Mode, PolicySet};
+use crate::recording::{Start, Tick};
+use crate::warden::{Settings, Warden};
+use crate::watch::{Change, Confirmation};
+
+/// Policies at work on a recording.
+#[derive(Debug)]
+pub struct Replay {
+    set: PolicySet,
+    /// In place of the recorded ones.
+    settings: Option<Settings>,
+    warden: Warden,
+    actor: Actor,
+}
+
+/// What came of a tick.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// How the tick follows the one before, if its poll succeeded.
+    pub continuity: Option<Continuity>,
+    /// Worst offenders first. What was held back as at the poll before is left out.
+    pub carried: Vec<Carried>,
+    /// Held back too, but not told one by one: too many were.
+    pub untold: usize,
+    /// Targets that were due but beyond what one poll decides on.
+    pub crowded: u64,
+    /// News of the last change of daemon.
+    pub confirmation: Option<(Change, Confirmation)>,
+}
+
+impl Replay {
+    /// With policies, and with settings if not the recorded ones are to hold.
+    pub fn new(set: PolicySet, settings: Option<Settings>) -> Self {
+        let mut replay = Self {
+            warden: Warden::new(set.clone(), Settings::default()),
+            set,
+            settings,
+            actor: Actor::default(),
+        };
+        replay.start(&Start::default());
+        replay
+    }
+
+    /// Begins as an agent of the recording began.
+    pub fn start(&mut self, start: &Start) {
+        let mut settings = self
+            .settings
+            .clone()
+            .unwrap_or_else(|| start.settings.clone());
+        settings.mode = judging(settings.mode);
+        self.warden = Warden::new(self.set.clone(), settings);
+        self.warden
+            .restore(start.limits.clone(), start.cooldowns.clone());
+        self.actor = Actor::default();
+    }
+
+    /// Judges a tick.
+    pub fn turn(&mut self, tick: &Tick) -> Turn {
+        if self.settings.is_none() {
+            self.warden.restrict(judging(tick.mode));
+        }
+        let continuity = tick.failure.is_none().then(|| self.observe(tick));
+        let judgement = match continuity {
+            Some(_) => self.warden.judge(&tick.snapshot),
+            None => self.warden.missed(tick.at, tick.epoch),
+        };
+        let (carried, untold) = self.actor.rehearse(judgement.rulings, &tick.acts);
+        for carried in &carried {
+            let Carried {
+                decision,
+                outcome,
+                unsent,
+                ..
+            } = carried;
+            self.warden.settle(decision, outcome, *unsent, tick.settled);
+        }
+        Turn {
+            continuity,
+            carried,
+            untold,
+            crowded: judgement.crowded,
+            confirmation: judgement.confirmation,
+        }
+    }
+
+    fn observe(&mut self, tick: &Tick) -> Continuity {
+        let continuity = self.warden.observe(&tick.snapshot);
+        for (id, inspection) in &tick.inspections {
+            self.warden.inspected(*id, inspection);
+        }
+        continuity
+    }
+
+    /// The core, as it stands after the last tick.
+    pub fn warden(&self) -> &Warden {
+        &self.warden
+    }
+
+    /// The same, to be asked how things stand.
+    pub fn warden_mut(&mut self) -> &mut Warden {
+        &mut self.warden
+    }
+}
+
+/// An agent that only watches decides nothing; its recordings are there to be judged all the same.
+fn judging(mode: Mode) -> Mode {
+    mode.max(Mode::DryRun)
+}
