@@ -159,9 +159,7 @@ impl Case<'_, '_> {
 fn suppression(node: Node<'_>) -> Read<&'static str> {
     let all = format!("it is one of {}", listed(&HELD_BACK));
     let written = node.string("held_back", &all)?;
-    let found = HELD_BACK
-        .into_iter()
-        .find(|name| *name == written.text);
+    let found = HELD_BACK.into_iter().find(|name| *name == written.text);
     found.ok_or_else(|| {
         let close = closest(written.text, HELD_BACK);
         let help = close.map_or(all, |close| format!("did you mean `{close}`?"));
