@@ -15,7 +15,9 @@ use super::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
 use crate::engine::{Apart, Looked, Missing};
 use crate::escape;
 use crate::policy::Diagnostic;
-use crate::trial::{self, Comparison, Expected, Happened, Loaded, Row, Trial, Untested, Why};
+use crate::trial::{
+    self, Comparison, Expected, Happened, Loaded, Row, Trial, Unjudged, Untested, Why,
+};
 use crate::units::format_duration;
 
 /// So many decisions of one test are shown, those as expected last.
@@ -213,11 +215,21 @@ impl Played<'_> {
             format!("{BAD}FAILED{BAD:#}")
         };
         screen.entry(&format!("  {word}  {name}"), 10)?;
-        for (policy, field) in &self.result.unjudged {
-            let (policy, field) = (show::text(policy), show::text(field));
-            let note = format!(
-                "          {WARN}note{WARN:#} {policy} is never judged: `{field}` cannot be told at any poll"
-            );
+        for (policy, why) in &self.result.unjudged {
+            let policy = show::text(policy);
+            let why = match why {
+                Unjudged::Unknown(field) => {
+                    format!(
+                        "is never judged: `{}` cannot be told at any poll",
+                        show::text(field)
+                    )
+                }
+                Unjudged::Short(hold) => format!(
+                    "cannot act: the test is over before its `for` of {}",
+                    format_duration(*hold)
+                ),
+            };
+            let note = format!("          {WARN}note{WARN:#} {policy} {why}");
             screen.entry(&note, 15)?;
         }
         Ok(())

@@ -19,9 +19,18 @@ const ROWS_LOOKED_MAX: usize = 100;
 pub struct Comparison {
     /// In the order of time.
     pub rows: Vec<Row>,
-    /// Policies that the test is about and that could be judged at no poll, each with a field that
-    /// could not be told. That such a policy does not act says nothing.
-    pub unjudged: Vec<(Arc<str>, Arc<str>)>,
+    /// Policies that the test is about, and that could not act whatever the sessions did. That such a
+    /// policy does not act says nothing.
+    pub unjudged: Vec<(Arc<str>, Unjudged)>,
+}
+
+/// Why a policy could not act in a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unjudged {
+    /// This field of it could not be told at any poll.
+    Unknown(Arc<str>),
+    /// The test is over before the policy's `for` is.
+    Short(Duration),
 }
 
 /// A decision, expected or made.
@@ -169,12 +178,9 @@ pub(super) fn compare(trial: &Trial) -> Comparison {
         rows.extend(missing.map(|open| Row::Missing(open.expected, open.why)));
     }
     rows.sort_by_key(Row::at);
-    let unjudged = judged.open.into_iter();
     Comparison {
         rows,
-        unjudged: unjudged
-            .filter_map(|(policy, field)| Some((policy, field?)))
-            .collect(),
+        unjudged: judged.unjudged(trial),
     }
 }
 
@@ -213,6 +219,21 @@ impl Judged {
         Self {
             open: open.collect(),
         }
+    }
+
+    fn unjudged(self, trial: &Trial) -> Vec<(Arc<str>, Unjudged)> {
+        let script = &trial.script;
+        let polls = u32::try_from(script.polls - 1).unwrap_or(u32::MAX);
+        let policies = trial.policies.policies.iter();
+        let short = policies.filter(|policy| {
+            let waits = policy.hold > script.interval * polls && policy.at_once.is_none();
+            waits && trial.about.contains(&policy.name)
+        });
+        let short = short.map(|policy| (policy.name.clone(), Unjudged::Short(policy.hold)));
+        let unknown = self.open.into_iter();
+        let unknown =
+            unknown.filter_map(|(policy, field)| Some((policy, Unjudged::Unknown(field?))));
+        short.chain(unknown).collect()
     }
 }
 

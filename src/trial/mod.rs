@@ -26,7 +26,7 @@ use crate::decision::{Peer, Target};
 use crate::policy::{Mode, Policy, PolicySet};
 use crate::warden::Settings;
 
-pub use compare::{Comparison, Row, Why};
+pub use compare::{Comparison, Row, Unjudged, Why};
 pub use load::{Loaded, load, policies};
 pub use play::{Happened, play};
 pub use read::{Beside, Checked, Disk, check};

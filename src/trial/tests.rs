@@ -433,8 +433,18 @@ fn what_cannot_be_judged_is_told() {
         let trials = checked(text, &[("p.toml", policy)]).trials;
         trials[0].run().unjudged
     };
-    assert_eq!(judged(text), [("p".into(), "sent_rate".into())]);
+    let unknown = Unjudged::Unknown("sent_rate".into());
+    assert_eq!(judged(text), [("p".into(), unknown)]);
     assert_eq!(judged(&format!("{text}polls = 20\n")), []);
+    let short = "[[test]]\nname = 'x'\nexpect = []\nonly = 'hoarder'\n";
+    let unjudged = |polls| {
+        trials(&format!("{short}polls = {polls}\n"))[0]
+            .run()
+            .unjudged
+    };
+    let short = Unjudged::Short(Duration::from_secs(10));
+    assert_eq!(unjudged(1), [("hoarder".into(), short)]);
+    assert_eq!(unjudged(2), []);
 }
 
 #[test]
