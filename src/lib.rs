@@ -25,6 +25,8 @@ pub mod daemon;
 pub mod decision;
 pub mod engine;
 pub mod escape;
+#[cfg(feature = "parquet")]
+pub mod export;
 pub mod field;
 pub mod history;
 pub mod journal;

@@ -9,9 +9,11 @@ mod daemons;
 mod demo;
 mod exit;
 mod explain;
+mod export;
 mod fields;
 mod journal;
 mod json;
+mod judging;
 pub mod logging;
 mod once;
 mod progress;
@@ -67,6 +69,7 @@ enum Command {
     Daemons(daemons::Args),
     Journal(journal::Args),
     Explain(explain::Args),
+    Export(export::Args),
     Fields(fields::Args),
     Completions(completions::Args),
 }
@@ -84,6 +87,7 @@ impl Command {
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Export(args) => export::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
         }

@@ -8,6 +8,7 @@ use super::case::Case;
 use super::target::{target, target_form};
 use super::value::{blame, tables, too_many};
 use crate::config::reading::{Read, count, seconds, time};
+use crate::decision::Suppression;
 use crate::field::Scope;
 use crate::policy::reading::{Node, Table, closest, listed, unknown_word};
 use crate::policy::{Diagnostic, Policy, PolicySet, Problem};
@@ -18,21 +19,6 @@ use crate::trial::{Expected, Wanted};
 use crate::units::format_duration;
 
 const EXPECTED_MAX: usize = 10_000;
-
-/// What holds decisions back, as [`Suppression::word`](crate::decision::Suppression::word) has it.
-const HELD_BACK: [&str; 11] = [
-    "protection",
-    "cooldown",
-    "backoff",
-    "policy-limit",
-    "action-limit",
-    "breaker",
-    "covered",
-    "uncertain-members",
-    "ambiguous-id",
-    "nothing-to-do",
-    "unfit-daemon",
-];
 
 impl Case<'_, '_> {
     pub(super) fn expected(
@@ -157,11 +143,11 @@ impl Case<'_, '_> {
 }
 
 fn suppression(node: Node<'_>) -> Read<&'static str> {
-    let all = format!("it is one of {}", listed(&HELD_BACK));
+    let all = format!("it is one of {}", listed(&Suppression::NAMES));
     let written = node.string("held_back", &all)?;
-    let found = HELD_BACK.into_iter().find(|name| *name == written.text);
+    let found = Suppression::NAMES.into_iter().find(|name| *name == written.text);
     found.ok_or_else(|| {
-        let close = closest(written.text, HELD_BACK);
+        let close = closest(written.text, Suppression::NAMES);
         let help = close.map_or(all, |close| format!("did you mean `{close}`?"));
         unknown_word("held_back", written.text, written.whole()).help(help)
     })
