@@ -145,7 +145,9 @@ impl Case<'_, '_> {
 fn suppression(node: Node<'_>) -> Read<&'static str> {
     let all = format!("it is one of {}", listed(&Suppression::NAMES));
     let written = node.string("held_back", &all)?;
-    let found = Suppression::NAMES.into_iter().find(|name| *name == written.text);
+    let found = Suppression::NAMES
+        .into_iter()
+        .find(|name| *name == written.text);
     found.ok_or_else(|| {
         let close = closest(written.text, Suppression::NAMES);
         let help = close.map_or(all, |close| format!("did you mean `{close}`?"));
