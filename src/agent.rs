@@ -24,7 +24,7 @@ use crate::poll::{Clock, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::warden::{Judgement, Warden};
+use crate::warden::{Explanation, Judgement, Subject, Warden};
 pub use daemons::Rounds;
 use daemons::{Confirmed, KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
@@ -148,6 +148,14 @@ impl Agent {
             return Vec::new();
         }
         self.warden.pending(&self.snapshot)
+    }
+
+    /// How the policies stand with a session or an address; see [`Warden::explain`].
+    pub fn explain(&mut self, subject: Subject) -> Option<Explanation> {
+        if self.is_down {
+            return None;
+        }
+        self.warden.explain(&self.snapshot, subject)
     }
 
     /// Polls by the clock until `shutdown` is ready, and hands each poll's outcome to `told`. A poll

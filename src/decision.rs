@@ -15,6 +15,7 @@ use crate::daemon::Address;
 use crate::field::{Dimension, Scope};
 use crate::policy::{Action, Mode};
 use crate::time::Timestamp;
+use crate::units;
 
 /// The RPC connection that evidence was read over: what was read in one epoch may only be acted on
 /// in the same. Counts up within one run of the agent.
@@ -124,6 +125,17 @@ pub enum Seen {
     Text(Arc<str>),
 }
 
+impl Seen {
+    /// In words, with the unit of a number; unescaped.
+    pub fn words(&self, dimension: Option<Dimension>) -> String {
+        match self {
+            Self::Flag(flag) => flag.to_string(),
+            Self::Number(number) => units::format(*number, dimension.unwrap_or(Dimension::Count)),
+            Self::Text(text) => text.to_string(),
+        }
+    }
+}
+
 /// One test that held, with what it saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -226,6 +238,42 @@ pub enum Suppression {
         /// Why, with the daemon's address.
         why: String,
     },
+}
+
+impl Suppression {
+    /// The stable word for it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Protection => "protection",
+            Self::Cooldown { .. } => "cooldown",
+            Self::Backoff { .. } => "backoff",
+            Self::PolicyLimit { .. } => "policy-limit",
+            Self::ActionLimit { .. } => "action-limit",
+            Self::Breaker { .. } => "breaker",
+            Self::Covered { .. } => "covered",
+            Self::UncertainMembers => "uncertain-members",
+            Self::AmbiguousId => "ambiguous-id",
+            Self::NothingToDo => "nothing-to-do",
+            Self::UnfitDaemon { .. } => "unfit-daemon",
+        }
+    }
+
+    /// When it ends, if it ends by itself at a time that is known.
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Cooldown { until }
+            | Self::PolicyLimit { until }
+            | Self::ActionLimit { until }
+            | Self::Breaker { until } => Some(*until),
+            Self::Protection
+            | Self::Backoff { .. }
+            | Self::Covered { .. }
+            | Self::UncertainMembers
+            | Self::AmbiguousId
+            | Self::NothingToDo
+            | Self::UnfitDaemon { .. } => None,
+        }
+    }
 }
 
 /// What came of a decision.

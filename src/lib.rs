@@ -34,9 +34,12 @@ pub mod names;
 pub mod policy;
 pub mod poll;
 pub mod probe;
+pub mod recheck;
 pub mod recording;
+pub mod pseudonym;
 pub mod redact;
 pub mod replay;
+pub mod report;
 pub mod rpc;
 #[cfg(test)]
 mod scene;

@@ -3,7 +3,6 @@
 //! The live agent, the demo and the tests run this very code; time is the snapshots'. There is no
 //! clock, no I/O and no randomness in it or below it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,13 +11,15 @@ use crate::decision::{Decision, Epoch, Outcome, Suppression, Target};
 use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
-use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
+use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
 use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
 use crate::time::Timestamp;
 use crate::watch::{self, Change, Confirmation, Confirming, Watch};
 use crate::wire::Inspection;
+
+pub use explain::{Account, Due, Explanation, Found, Subject};
 
 /// What the core is configured with, beside the policies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -57,8 +58,6 @@ pub struct Warden {
     history: History,
     limits: Limits,
     confirming: Option<Confirming>,
-    /// Policies for the server that were due at the last poll, and held back.
-    held_back: Vec<(Arc<str>, Suppression)>,
     settings: Settings,
     mode: Mode,
 }
@@ -79,7 +78,6 @@ impl Warden {
             history,
             limits,
             confirming: None,
-            held_back: Vec::new(),
             mode: settings.mode,
             settings,
         }
@@ -163,15 +161,6 @@ impl Warden {
         let rulings = self
             .limits
             .rule(evaluation.proposals, set, snapshot.at(), parties);
-        self.held_back.clear();
-        for ruling in &rulings {
-            if let (Target::Server, Verdict::Suppressed { by, .. }) =
-                (&ruling.decision.target, &ruling.verdict)
-            {
-                let policy = ruling.decision.policy.clone();
-                self.held_back.push((policy, by.clone()));
-            }
-        }
         Judgement {
             confirmation,
             ..self.judgement(rulings, evaluation.crowded)
@@ -276,13 +265,11 @@ impl Warden {
             Action::DaemonUrl { to } if standing.holds => Some(self.history.daemons().route(to)),
             _ => None,
         };
-        let held_back = self.held_back.iter();
+        let held_back = policy.and_then(|policy| self.limits.held_back(policy, &Target::Server));
         // That it waits after failures shows in its times.
-        let mut held_back = held_back.filter(|(name, by)| {
-            *name == standing.policy && !matches!(by, Suppression::Backoff { .. })
-        });
-        let held_back = match (held_back.next(), policy) {
-            (Some((_, by)), _) => Some(by.clone()),
+        let held_back = held_back.filter(|by| !matches!(by, Suppression::Backoff { .. }));
+        let held_back = match (held_back, policy) {
+            (Some(by), _) => Some(by.clone()),
             // Not yet, but it is as good as said.
             (None, Some(policy)) if standing.holds && !standing.is_due() => {
                 let unfit = route.as_ref().and_then(|route| route.as_ref().err());
@@ -290,7 +277,7 @@ impl Warden {
                     why: unfit.to_string(),
                 });
                 let due = at + standing.hold.saturating_sub(standing.held);
-                unfit.or_else(|| self.limits.foresee(policy, due))
+                unfit.or_else(|| self.limits.foresee(policy, &Target::Server, due))
             }
             _ => None,
         };
@@ -334,5 +321,6 @@ impl Warden {
     }
 }
 
+mod explain;
 #[cfg(test)]
 mod tests;

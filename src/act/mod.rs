@@ -18,13 +18,11 @@ use words::Words;
 use crate::daemon::Daemons;
 use crate::decision::{Decision, Epoch, Outcome, Seen, Suppression};
 use crate::escape;
-use crate::field::Dimension;
 use crate::journal::{DecisionId, Entry, Journal, JournalError, LogRun, LogStart, StateChange};
 use crate::limits::{Bucket, Budget, Cooldown, Ruling, Verdict};
 use crate::policy::{Action, Mode, Quota};
 use crate::redact::redact;
 use crate::rpc::{Client, Disconnected};
-use crate::units;
 
 /// A decision that went through the limits, and what came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -299,17 +297,14 @@ fn why(decision: &Decision) -> String {
     let mut text = String::new();
     for evidence in &decision.evidence {
         let separator = if text.is_empty() { "" } else { ", " };
-        let seen = match &evidence.seen {
-            Seen::Flag(flag) => flag.to_string(),
-            Seen::Number(number) => {
-                let dimension = evidence.dimension.unwrap_or(Dimension::Count);
-                units::format(*number, dimension)
-            }
-            Seen::Text(seen) => format!("\"{seen}\""),
+        let seen = evidence.seen.words(evidence.dimension);
+        let quote = match evidence.seen {
+            Seen::Text(_) => "\"",
+            Seen::Flag(_) | Seen::Number(_) => "",
         };
         _ = write!(
             text,
-            "{separator}{} {seen} ({})",
+            "{separator}{} {quote}{seen}{quote} ({})",
             evidence.field, evidence.test
         );
     }

@@ -22,6 +22,7 @@ pub(super) struct Flight {
 }
 
 /// What the agent knows of a poll beside its snapshot.
+#[derive(Clone, Copy)]
 pub(super) struct Recorded<'a> {
     pub(super) at: Timestamp,
     pub(super) mode: Mode,

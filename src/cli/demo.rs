@@ -50,6 +50,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
+    /// Only say what would be done; the abusers go on
+    #[arg(long)]
+    dry_run: bool,
+
     /// Record what the server says into this folder, for `replay`
     #[arg(long, value_name = "FOLDER")]
     record: Option<PathBuf>,
@@ -104,7 +108,11 @@ async fn play(
         Warden::new(
             set,
             Settings {
-                mode: Mode::Enforce,
+                mode: if args.dry_run {
+                    Mode::DryRun
+                } else {
+                    Mode::Enforce
+                },
                 ..Settings::default()
             },
         ),
@@ -176,11 +184,20 @@ impl Told {
             return Ok(());
         }
         screen.line(format!(
-            "{HEAD}A simulated ElectrumX 1.20.0{HEAD:#}: {} of its life in {}, seed {}, {} in force",
+            "{HEAD}A simulated ElectrumX 1.20.0{HEAD:#}: {} of its life in {}, seed {}, {} {}",
             format_duration(STORY),
             format_duration(args.length),
             args.seed,
-            counted(agent.warden().policies().policies.len(), "policy", "policies"),
+            counted(
+                agent.warden().policies().policies.len(),
+                "policy",
+                "policies"
+            ),
+            if args.dry_run {
+                "in dry-run: nobody is disconnected"
+            } else {
+                "in force"
+            },
         ))?;
         screen.line(format!("{DIM}Times are the simulation's. Lines with an outcome are the agent's; the others tell what its server goes through.{DIM:#}"))?;
         screen.line("")

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::show::{outcome_word, suppression_word};
+use super::show::outcome_word;
 use crate::daemon::Address;
 use crate::decision::{Decision, Evidence, Outcome, SessionRef, Suppression};
 use crate::journal::DecisionId;
@@ -56,7 +56,7 @@ pub(super) fn decision_json<'a>(
         target: decision.target.to_string(),
         outcome: outcome_word(of),
         detail,
-        by: by.map(suppression_word),
+        by: by.map(Suppression::word),
         until,
         covered_by,
         hold_s,

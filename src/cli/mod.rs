@@ -8,14 +8,19 @@ mod completions;
 mod daemons;
 mod demo;
 mod exit;
+mod explain;
 mod fields;
 mod journal;
 mod json;
 pub mod logging;
 mod once;
+mod progress;
 mod record;
+mod replay;
+mod report;
 mod run;
 mod runtime;
+mod sample;
 mod screen;
 mod setup;
 pub mod show;
@@ -55,9 +60,11 @@ enum Command {
     Once(once::Args),
     Run(run::Args),
     Record(record::Args),
+    Replay(replay::Args),
     Check(check::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
+    Explain(explain::Args),
     Fields(fields::Args),
     Completions(completions::Args),
 }
@@ -69,9 +76,11 @@ impl Command {
             Self::Once(args) => once::run(args, screen),
             Self::Run(args) => run::run(args),
             Self::Record(args) => record::run(args, screen),
+            Self::Replay(args) => replay::run(args, screen),
             Self::Check(args) => check::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
+            Self::Explain(args) => explain::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
         }

@@ -1,27 +1,26 @@
 //! `once`: a few polls, what the policies make of them, and an end.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::json::decision_json;
-use super::screen::{Format, Screen, complain};
+use super::sample::Sampling;
+use super::screen::{Format, Screen};
 use super::show::{self, DIM, HEAD, WARN, counted, decision_line};
 use super::{runtime, setup};
-use crate::agent::{Agent, AgentOptions, Tick};
+use crate::agent::{Agent, Tick};
 use crate::decision::{Evidence, Outcome};
 use crate::engine::Pending;
 use crate::escape;
 use crate::field::Source;
-use crate::journal::{Journal, Retention};
-use crate::policy::{Action, Mode, PolicySet, shipped};
-use crate::poll::SteadyClock;
-use crate::rpc::{Client, ClientOptions};
+use crate::journal::Journal;
+use crate::policy::{Action, Mode, PolicySet};
+use crate::rpc::ClientOptions;
 use crate::snapshot::Snapshot;
-use crate::units::{format_duration, parse_duration};
-use crate::warden::{Settings, Warden};
+use crate::units::format_duration;
+use crate::warden::Settings;
 
 /// Poll a server, print what the policies decide, and end.
 ///
@@ -37,17 +36,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "HOST:PORT")]
     rpc: String,
 
-    /// Policy files, and folders of them; without any, those that ship with the program
-    #[arg(long, value_name = "PATH")]
-    policies: Vec<PathBuf>,
-
-    /// How many polls
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    samples: u32,
-
-    /// From one poll to the next
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
-    interval: Duration,
+    #[command(flatten)]
+    sampling: Sampling,
 
     /// Carry out what is decided; cooldowns, budgets and the breaker begin anew with each call,
     /// unless --journal keeps them
@@ -63,18 +53,8 @@ pub(super) struct Args {
     format: Format,
 }
 
-pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text).map_err(|error| error.to_string())?;
-    let bounds = Duration::from_millis(100)..=Duration::from_secs(3_600);
-    if bounds.contains(&interval) {
-        Ok(interval)
-    } else {
-        Err("100ms to 1h".to_owned())
-    }
-}
-
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
-    let set = policies(args)?;
+    let set = args.sampling.set()?;
     let logs = |policy: &&crate::policy::Policy| matches!(policy.action, Action::Log { .. });
     if let Some(policy) = set
         .policies
@@ -98,13 +78,6 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         (journal, Some(folder))
     };
     runtime::block_on(sample(args, set, journal, screen))
-}
-
-fn policies(args: &Args) -> Result<PolicySet, Failure> {
-    setup::policies(match args.policies.as_slice() {
-        [] => shipped(),
-        paths => PolicySet::load(paths),
-    })
 }
 
 /// What has come of all samples.
@@ -146,48 +119,16 @@ async fn sample(
     } else {
         Mode::DryRun
     };
-    let mut agent = Agent::new(
-        Warden::new(
-            set,
-            Settings {
-                mode,
-                ..Settings::default()
-            },
-        ),
-        Client::new(ClientOptions::new(&args.rpc)),
-        journal,
-        Box::new(SteadyClock::start()),
-        AgentOptions {
-            interval: args.interval,
-            inspect_max: 20,
-            retention: Retention::default(),
-        },
-    )
-    .map_err(setup::unusable)?;
+    let settings = Settings {
+        mode,
+        ..Settings::default()
+    };
+    let client = ClientOptions::new(&args.rpc);
+    let mut agent = args.sampling.agent(client, set, settings, journal)?;
     let mut summary = Summary::default();
-    let mut ticks = tokio::time::interval(args.interval);
-    let mut has_polled = false;
-    for sample in 1..=args.samples {
-        ticks.tick().await;
-        let tick = agent.tick().await;
-        match &tick.failure {
-            None if !has_polled => {
-                complain(&unavailable(&agent));
-                has_polled = true;
-            }
-            None => {}
-            // One poll that failed is missing; without any there is nothing to say.
-            Some(failure) if sample == args.samples && !has_polled => {
-                return Err(Failure::new(Exit::Failed, failure.to_string()));
-            }
-            Some(failure) => {
-                super::screen::error(&format!("poll {sample} of {}: {failure}", args.samples));
-                summary.failed_polls += 1;
-            }
-        }
-        tell_decisions(&tick, &mut summary, args, screen)?;
-    }
-    summary.samples = args.samples;
+    let told = |tick: &Tick| tell_decisions(tick, &mut summary, args, screen);
+    summary.failed_polls = args.sampling.poll(&mut agent, told).await?;
+    summary.samples = args.sampling.samples;
     let pending = agent.pending();
     let unjudged = unjudged(&agent, args);
     (summary.pending, summary.unjudged) = (pending.len(), unjudged.len());
@@ -213,7 +154,7 @@ struct Unjudged {
 
 fn unjudged(agent: &Agent, args: &Args) -> Vec<Unjudged> {
     let capabilities = agent.snapshot().map(Snapshot::capabilities);
-    let watched = args.interval * (args.samples - 1);
+    let watched = args.sampling.interval * (args.sampling.samples - 1);
     let unjudged = agent.warden().unjudged().into_iter();
     unjudged
         .map(|(policy, test)| Unjudged {
@@ -234,12 +175,6 @@ fn unjudged(agent: &Agent, args: &Args) -> Vec<Unjudged> {
             },
         })
         .collect()
-}
-
-/// What policies ask for and this release does not tell.
-fn unavailable(agent: &Agent) -> Vec<crate::policy::Diagnostic> {
-    let lint = |snapshot: &Snapshot| agent.warden().policies().lint_for(snapshot.capabilities());
-    agent.snapshot().map(lint).unwrap_or_default()
 }
 
 fn tell_decisions(

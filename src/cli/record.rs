@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
+use super::sample::interval;
 use super::screen::Screen;
 use super::show::counted;
-use super::{once, runtime, setup};
+use super::{runtime, setup};
 use crate::agent::{Agent, AgentOptions, Tick};
 use crate::journal::Retention;
 use crate::policy::{Mode, shipped};
@@ -37,7 +38,7 @@ pub(super) struct Args {
     name: Option<String>,
 
     /// From one poll to the next
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = once::interval)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
     interval: Duration,
 
     /// End after this time

@@ -13,7 +13,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::show::BAD;
+use super::show::{BAD, WARN};
 use crate::escape;
 use crate::policy::Diagnostic;
 
@@ -106,15 +106,10 @@ impl Screen {
     }
 
     /// A table, as wide as the screen at the most.
-    pub(super) fn table(&mut self, mut table: Table) -> io::Result<()> {
-        table
-            .set_width(u16::try_from(self.width).unwrap_or(u16::MAX))
-            .enforce_styling();
-        table.style_text_only();
-        for line in table.lines() {
-            self.line(line.trim_end())?;
-        }
-        Ok(())
+    pub(super) fn table(&mut self, table: Table) -> io::Result<()> {
+        table_lines(table, self.width)
+            .iter()
+            .try_for_each(|line| self.line(line))
     }
 
     /// Findings as people read them, with the text underlined.
@@ -132,8 +127,17 @@ pub(super) fn complain(diagnostics: &[Diagnostic]) {
 
 /// A sentence on standard error.
 pub(super) fn error(message: &str) {
+    say("error", BAD, message);
+}
+
+/// A sentence on standard error about something that stops nothing.
+pub(super) fn warn(message: &str) {
+    say("warning", WARN, message);
+}
+
+fn say(kind: &str, style: Style, message: &str) {
     let message = escape::terminal(message, MESSAGE_COLUMNS);
-    let message = format!("{BAD}error:{BAD:#} {message}");
+    let message = format!("{style}{kind}:{style:#} {message}");
     let lines = match terminal_width(Table::new().use_stderr()) {
         None => vec![message],
         Some(width) => wrap(&message, width, 0),
@@ -143,9 +147,19 @@ pub(super) fn error(message: &str) {
     }
 }
 
+/// The lines of a table of at most `width` columns.
+pub(super) fn table_lines(mut table: Table, width: usize) -> Vec<String> {
+    table
+        .set_width(u16::try_from(width).unwrap_or(u16::MAX))
+        .enforce_styling();
+    table.style_text_only();
+    let lines = table.lines();
+    lines.map(|line| line.trim_end().to_owned()).collect()
+}
+
 /// Lines of at most `width` columns, broken between words, all but the first indented. Styles take
 /// no room.
-fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut line, mut columns, mut is_start) = (String::new(), 0, true);
     for word in text.split(' ') {

@@ -1,6 +1,6 @@
 //! What a command needs before it starts, or else [`Exit::Setup`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tracing::warn;
@@ -14,6 +14,7 @@ use crate::journal::{Journal, JournalError};
 use crate::policy::{Checked, PolicySet};
 use crate::poll::SteadyClock;
 use crate::probe::Prober;
+use crate::recording::{Recording, RecordingError};
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
 pub(super) fn config(path: &Path) -> Result<Config, Failure> {
@@ -70,6 +71,39 @@ pub(super) fn prober(
 /// The journal at `path`, to be written.
 pub(super) fn journal(path: &Path) -> Result<Journal, Failure> {
     Journal::open(path).map_err(unusable)
+}
+
+/// A journal where there is none yet.
+pub(super) fn new_journal(path: &Path) -> Result<Journal, Failure> {
+    if path.exists() {
+        let path = path.display();
+        let message =
+            format!("`{path}` is there already and is not overwritten: give another path");
+        return Err(Failure::new(Exit::Setup, message));
+    }
+    journal(path)
+}
+
+/// Recordings of one server, to be judged as one.
+pub(super) fn recording(paths: &[PathBuf]) -> Result<Recording, Failure> {
+    let recording = Recording::open(paths).map_err(unreadable)?;
+    match recording.servers().as_slice() {
+        [_] => Ok(recording),
+        servers => {
+            let servers: Vec<String> = servers.iter().map(|name| format!("`{name}`")).collect();
+            let message = format!(
+                "these are recordings of several servers ({}): give those of one at a time",
+                servers.join(", ")
+            );
+            Err(Failure::new(Exit::Setup, message))
+        }
+    }
+}
+
+/// A recording that cannot be read.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(super) fn unreadable(error: RecordingError) -> Failure {
+    Failure::new(Exit::Setup, error.to_string())
 }
 
 /// A journal in a folder that goes when the second value is dropped.

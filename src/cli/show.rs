@@ -9,7 +9,7 @@ use crate::daemon::Address;
 use crate::decision::{Decision, Evidence, Outcome, Seen, Suppression, Target};
 use crate::escape;
 use crate::field::Dimension;
-use crate::policy::{Action, DaemonTarget};
+use crate::policy::{Action, DaemonTarget, Margin};
 use crate::time::Timestamp;
 use crate::units::{self, format_duration};
 use anstyle::{AnsiColor, Style};
@@ -118,7 +118,7 @@ fn destination(to: &DaemonTarget, daemons: &[Address]) -> String {
 pub fn short_outcome(of: &Outcome) -> String {
     let word = outcome_word(of);
     match of {
-        Outcome::Suppressed(by) => format!("{word}: {}", suppression_word(by)),
+        Outcome::Suppressed(by) => format!("{word}: {}", by.word()),
         Outcome::Failed { detail } if !detail.is_empty() => format!("{word}: {}", text(detail)),
         _ => word.to_owned(),
     }
@@ -188,29 +188,22 @@ pub fn suppression(by: &Suppression) -> String {
     }
 }
 
-/// The stable word for JSON.
-pub const fn suppression_word(by: &Suppression) -> &'static str {
-    match by {
-        Suppression::Protection => "protection",
-        Suppression::Cooldown { .. } => "cooldown",
-        Suppression::Backoff { .. } => "backoff",
-        Suppression::PolicyLimit { .. } => "policy-limit",
-        Suppression::ActionLimit { .. } => "action-limit",
-        Suppression::Breaker { .. } => "breaker",
-        Suppression::Covered { .. } => "covered",
-        Suppression::UncertainMembers => "uncertain-members",
-        Suppression::AmbiguousId => "ambiguous-id",
-        Suppression::NothingToDo => "nothing-to-do",
-        Suppression::UnfitDaemon { .. } => "unfit-daemon",
-    }
-}
-
 /// A value as a test saw it, with its unit.
 pub fn seen(evidence: &Evidence) -> String {
-    match &evidence.seen {
-        Seen::Flag(flag) => flag.to_string(),
-        Seen::Number(number) => quantity(*number, evidence.dimension),
-        Seen::Text(seen) => text(seen),
+    value(&evidence.seen, evidence.dimension)
+}
+
+/// The same of a value alone.
+pub fn value(seen: &Seen, dimension: Option<Dimension>) -> String {
+    text(&seen.words(dimension))
+}
+
+/// The same, with text in quotes.
+pub fn quoted(seen: &Seen, dimension: Option<Dimension>) -> String {
+    let value = value(seen, dimension);
+    match seen {
+        Seen::Text(_) => format!("\"{value}\""),
+        Seen::Flag(_) | Seen::Number(_) => value,
     }
 }
 
@@ -221,7 +214,8 @@ pub fn threshold(evidence: &Evidence) -> String {
     })
 }
 
-fn quantity(number: f64, dimension: Option<Dimension>) -> String {
+/// A number with its unit.
+pub fn quantity(number: f64, dimension: Option<Dimension>) -> String {
     units::format(number, dimension.unwrap_or(Dimension::Count))
 }
 
@@ -236,22 +230,46 @@ pub fn reasons(evidence: &[Evidence]) -> String {
 fn reason(of_one_field: &[Evidence]) -> Option<String> {
     let first = of_one_field.first()?;
     let tests: Vec<String> = of_one_field.iter().map(test).collect();
-    let seen = match first.seen {
-        Seen::Text(_) => format!("\"{}\"", seen(first)),
-        _ => seen(first),
-    };
     Some(format!(
-        "{} {seen} ({})",
+        "{} {} ({})",
         text(&first.field),
+        quoted(&first.seen, first.dimension),
         tests.join(", ")
     ))
 }
 
 fn test(evidence: &Evidence) -> String {
-    let test = text(&evidence.test);
-    match threshold(evidence) {
-        threshold if is_relative(&evidence.test) => format!("{test} = {threshold}"),
-        _ => test,
+    asked(&evidence.test, evidence.threshold, evidence.dimension)
+}
+
+/// A test, with what a multiple of the population came to: `> 20x median = 2_400`.
+pub fn asked(test: &str, threshold: Option<f64>, dimension: Option<Dimension>) -> String {
+    match threshold.filter(|_| is_relative(test)) {
+        Some(threshold) => format!("{} = {}", text(test), quantity(threshold, dimension)),
+        None => text(test),
+    }
+}
+
+/// How far a number is from its threshold: `3.2 x, 2.2 MiB/s above`, `62%, 390 KiB/s below`.
+pub fn margin(margin: Margin, dimension: Option<Dimension>) -> String {
+    let Margin {
+        difference, ratio, ..
+    } = margin;
+    let apart = match difference {
+        0.0 => return "as much as the threshold".to_owned(),
+        more if more > 0.0 => format!("{} above", quantity(more, dimension)),
+        less => format!("{} below", quantity(-less, dimension)),
+    };
+    match ratio {
+        Some(ratio) if ratio >= 2.0 && ratio.is_finite() => {
+            let times = units::format(ratio, Dimension::Count);
+            format!("{times} x, {apart}")
+        }
+        Some(ratio) if ratio < 1.0 => {
+            let part = units::format(ratio, Dimension::Share);
+            format!("{part}, {apart}")
+        }
+        _ => apart,
     }
 }
 

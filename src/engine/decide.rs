@@ -14,7 +14,7 @@ use crate::decision::{Decision, Epoch, Evidence, Peer, Seen, SessionRef, Suppres
 use crate::field::{Dimension, Field, Scope};
 use crate::history::History;
 use crate::policy::{
-    Action, ActionKind, AllOf, Comparison, Condition, Policy, PolicySet, Predicate, Test, Threshold,
+    Action, ActionKind, AllOf, Condition, Policy, PolicySet, Predicate, Test, Threshold,
 };
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
@@ -27,6 +27,15 @@ struct Due {
     severity: f64,
     target: Target,
     held: Held,
+}
+
+impl Due {
+    const fn session_id(&self) -> Option<u64> {
+        match self.target {
+            Target::Session(session) => Some(session.id),
+            _ => None,
+        }
+    }
 }
 
 /// The sessions of one target.
@@ -167,26 +176,25 @@ impl Engine {
             .holds
             .iter()
             .find(|held| compiled.is_due(held, policy.hold))?;
+        let tests = &policy.when.any[held.table].tests;
         let at_once = policy.at_once.iter().zip(sooner);
         let at_once = at_once.flat_map(|(at_once, table)| &at_once.any[table].tests);
-        let tests = policy.when.any[held.table].tests.iter().chain(at_once);
-        let evidence = tests.map(|test| {
-            let threshold = match test.predicate {
-                Predicate::Compare(_, Threshold::Fixed(value)) => Some(value),
-                _ => None,
-            };
-            Evidence {
-                field: test.field_written.clone(),
-                test: test.written.clone(),
-                seen: Seen::Number(down_s),
-                threshold,
-                dimension: Some(Dimension::Duration),
-            }
+        let compared = |test: &Test| match test.predicate {
+            Predicate::Compare(comparison, Threshold::Fixed(value)) => Some((comparison, value)),
+            _ => None,
+        };
+        let evidence = tests.iter().chain(at_once).map(|test| Evidence {
+            field: test.field_written.clone(),
+            test: test.written.clone(),
+            seen: Seen::Number(down_s),
+            threshold: compared(test).map(|(_, threshold)| threshold),
+            dimension: Some(Dimension::Duration),
         });
-        let evidence: Vec<_> = evidence.collect();
-        let ratios = evidence
-            .iter()
-            .filter_map(|e| Some(ratio(down_s, e.threshold?)));
+        let upwards = tests.iter().filter_map(compared);
+        let upwards = upwards.filter(|(comparison, _)| comparison.is_upwards());
+        let ratios = upwards.map(|(_, threshold)| ratio(down_s, threshold));
+        let severity = ratios.fold(1.0, f64::max);
+        let evidence = evidence.collect();
         Some(Proposal {
             decision: Decision {
                 at,
@@ -196,7 +204,7 @@ impl Engine {
                 action: policy.action.clone(),
                 target: Target::Server,
                 held: held.duration,
-                severity: ratios.fold(1.0, f64::max),
+                severity,
                 sessions: Vec::new(),
                 spared: 0,
                 at_once: sooner.is_some(),
@@ -234,7 +242,7 @@ impl Engine {
                 comparison,
                 threshold,
             } = probe.how
-                && matches!(comparison, Comparison::Greater | Comparison::GreaterOrEqual)
+                && comparison.is_upwards()
             {
                 let seen = history.column(column).of(held.slot);
                 worst = worst.max(ratio(seen, facts.threshold(column, threshold, population)));
@@ -288,7 +296,7 @@ impl Engine {
             members[place].add(session, fate);
         });
         for members in &mut members {
-            members.sessions.sort_unstable();
+            members.sessions.sort_unstable_by_key(|session| session.id);
         }
         members
     }
@@ -454,11 +462,14 @@ fn ratio(seen: f64, threshold: f64) -> f64 {
     }
 }
 
+/// No address and no name counts here: clients choose them, and with pseudonyms in place of
+/// addresses the order must be the same.
 fn worst_first(a: &Due, b: &Due) -> Ordering {
     a.is_idle
         .cmp(&b.is_idle)
         .then_with(|| b.severity.total_cmp(&a.severity))
-        .then_with(|| a.target.cmp(&b.target))
+        .then_with(|| a.session_id().cmp(&b.session_id()))
+        .then_with(|| a.held.slot.cmp(&b.held.slot))
 }
 
 impl Policy {

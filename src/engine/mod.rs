@@ -23,12 +23,12 @@ use crate::policy::{AllOf, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
-pub use explain::{Looked, Standing};
+pub use explain::{Apart, Case, Looked, Missing, Standing};
 
 use compile::{Compiled, compile};
 use population::Population;
 use protection::Guard;
-pub use protection::Protection;
+pub use protection::{Protected, Protection};
 use select::{Facts, Unknown};
 use verdicts::Verdicts;
 
@@ -68,7 +68,9 @@ pub struct Pending {
 /// What the engine made of a poll.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    /// Worst offenders first; of equals, the policy that stands first, then the lower target.
+    /// Worst offenders first; of equals, the policy that stands first, then the session with the
+    /// lower ID, or of other targets the one in the lower slot: slots are given in the order in which
+    /// targets come, and freed ones are given again.
     pub proposals: Vec<Proposal>,
     /// Targets beyond [`DECISIONS_MAX`] a policy.
     pub crowded: u64,
@@ -322,6 +324,7 @@ fn merge(holding: &mut Vec<(u32, usize)>, slots: &[u32], table: usize) {
     holding.dedup_by_key(|&mut (slot, _)| slot);
 }
 
+/// Equals of one policy stay in their order.
 fn sort_worst_first(proposals: &mut [Proposal], set: &PolicySet) {
     let place = |name: &str| set.policies.iter().position(|policy| *policy.name == *name);
     proposals.sort_by(|a, b| {
@@ -329,7 +332,6 @@ fn sort_worst_first(proposals: &mut [Proposal], set: &PolicySet) {
         b.severity
             .total_cmp(&a.severity)
             .then_with(|| place(&a.policy).cmp(&place(&b.policy)))
-            .then_with(|| a.target.cmp(&b.target))
     });
 }
 

@@ -56,6 +56,16 @@ impl Protection {
     }
 }
 
+/// Why a session is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protected {
+    /// By its address.
+    Address,
+    /// By its client name.
+    Client,
+}
+
 /// The protection, with what it says of the names of one snapshot: each name is asked about once.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -78,13 +88,19 @@ impl Guard {
 
     /// Whether the session in a row must be left alone.
     pub(super) fn covers(&mut self, sessions: &Sessions, row: usize) -> bool {
+        self.protected(sessions, row).is_some()
+    }
+
+    /// Why the session in a row must be left alone, if it must.
+    pub(super) fn protected(&mut self, sessions: &Sessions, row: usize) -> Option<Protected> {
         let address = sessions.peer[row].0.map(|peer| peer.ip());
         if self.protection.covers_address(address) {
-            return true;
+            return Some(Protected::Address);
         }
         let client = sessions.client[row];
         self.names.resize(sessions.names.len(), None);
-        *self.names[client.index()]
-            .get_or_insert_with(|| self.protection.covers_name(sessions.names.get(client)))
+        let is_covered = *self.names[client.index()]
+            .get_or_insert_with(|| self.protection.covers_name(sessions.names.get(client)));
+        is_covered.then_some(Protected::Client)
     }
 }

@@ -273,17 +273,3 @@ fn keep(slots: &mut Vec<u32>, mut holds: impl FnMut(u32) -> bool) {
     }
     slots.truncate(kept);
 }
-
-impl Comparison {
-    /// The comparison of a value with a threshold.
-    pub(super) fn function(self) -> fn(f64, f64) -> bool {
-        match self {
-            Self::Greater => |value, threshold| value > threshold,
-            Self::GreaterOrEqual => |value, threshold| value >= threshold,
-            Self::Less => |value, threshold| value < threshold,
-            Self::LessOrEqual => |value, threshold| value <= threshold,
-            Self::Equal => |value, threshold| value.total_cmp(&threshold).is_eq(),
-            Self::NotEqual => |value, threshold| value.total_cmp(&threshold).is_ne(),
-        }
-    }
-}

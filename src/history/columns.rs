@@ -10,6 +10,7 @@ use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
 use crate::field::{Field, Scope, Source};
 use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
+use crate::time::Timestamp;
 use crate::watch::Watched;
 
 /// How a windowed field comes out of a counter.
@@ -207,6 +208,14 @@ impl History {
                 Numbers::Scaled(sums.unwrap_or_default(), factor)
             }
         }
+    }
+
+    /// Of a windowed column whose window is not covered yet: since when it is watched, and when it
+    /// will be covered.
+    pub(crate) fn uncovered(&self, column: ColumnId) -> Option<(Timestamp, Timestamp)> {
+        let window = self.plan.columns[column.0].window?;
+        let timeline = &self.timelines[window.0];
+        (!timeline.is_covered()).then(|| (timeline.start(), timeline.covered_from()))
     }
 
     fn fill_windowed(

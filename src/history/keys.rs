@@ -105,6 +105,14 @@ impl<K: Hash + Eq> Keys<K> {
         index
     }
 
+    /// The slot of `key`, if it has one.
+    pub(super) fn find(&self, key: &K) -> Option<u32> {
+        let slots = &self.slots;
+        let is_key = |&slot: &u32| slots[slot as usize].key.as_ref() == Some(key);
+        let found = self.table.find(self.hasher.hash_one(key), is_key);
+        found.copied()
+    }
+
     /// Makes room for `slots` in one go. Growing to it step by step leaves the smaller tables behind
     /// as holes in the heap.
     pub(super) fn reserve(&mut self, slots: usize) {

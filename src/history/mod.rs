@@ -46,7 +46,7 @@ use members::Members;
 pub(crate) use numbers::Numbers;
 pub(crate) use plan::ColumnId;
 pub use plan::Plan;
-use private::is_private;
+pub(crate) use private::{PRIVATE_V4, PRIVATE_V6, is_private};
 pub use private::{Party, SubnetWidths};
 use sessions::SessionTable;
 use table::Table;

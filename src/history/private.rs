@@ -6,25 +6,40 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::decision::SessionRef;
 
+/// The IPv4 blocks of private peers: unspecified, private networks, carrier-grade NAT, loopback,
+/// link-local.
+pub(crate) const PRIVATE_V4: [Ipv4Net; 7] = [
+    v4_block([0, 0, 0, 0], 32),
+    v4_block([10, 0, 0, 0], 8),
+    v4_block([100, 64, 0, 0], 10),
+    v4_block([127, 0, 0, 0], 8),
+    v4_block([169, 254, 0, 0], 16),
+    v4_block([172, 16, 0, 0], 12),
+    v4_block([192, 168, 0, 0], 16),
+];
+
+/// The IPv6 blocks of private peers: unspecified, loopback, unique local, link-local.
+pub(crate) const PRIVATE_V6: [Ipv6Net; 4] = [
+    v6_block(Ipv6Addr::UNSPECIFIED, 128),
+    v6_block(Ipv6Addr::LOCALHOST, 128),
+    v6_block(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),
+    v6_block(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+];
+
+const fn v4_block([a, b, c, d]: [u8; 4], length: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)
+}
+
+const fn v6_block(address: Ipv6Addr, length: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(address, length)
+}
+
 /// Whether an address says nothing of who is behind it.
-pub(super) fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => is_private_v4(v4),
-        IpAddr::V6(v6) => is_private_v6(v6),
+        IpAddr::V4(v4) => PRIVATE_V4.iter().any(|block| block.contains(&v4)),
+        IpAddr::V6(v6) => PRIVATE_V6.iter().any(|block| block.contains(&v6)),
     }
-}
-
-const fn is_private_v4(v4: Ipv4Addr) -> bool {
-    let octets = v4.octets();
-    v4.is_private()
-        || v4.is_loopback()
-        || v4.is_link_local()
-        || v4.is_unspecified()
-        || octets[0] == 100 && octets[1] & 0xc0 == 64
-}
-
-const fn is_private_v6(v6: Ipv6Addr) -> bool {
-    v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local()
 }
 
 /// How wide the targets of `address` and `subnet` are.
@@ -88,16 +103,32 @@ mod tests {
     fn private_and_public() {
         for text in [
             "127.0.0.1",
+            "127.255.255.255",
+            "0.0.0.0",
             "10.1.2.3",
+            "172.31.255.255",
             "192.168.0.1",
+            "169.254.1.1",
             "100.64.0.1",
+            "100.127.255.255",
             "::1",
+            "::",
             "fd87:d87e::1",
             "fe80::1",
         ] {
             assert!(is_private(text.parse().unwrap()), "{text}");
         }
-        for text in ["8.8.8.8", "100.128.0.1", "2a00::1", "172.32.0.1"] {
+        for text in [
+            "8.8.8.8",
+            "0.0.0.1",
+            "11.0.0.0",
+            "100.128.0.1",
+            "126.1.1.1",
+            "172.32.0.1",
+            "2a00::1",
+            "::2",
+            "fec0::1",
+        ] {
             assert!(!is_private(text.parse().unwrap()), "{text}");
         }
     }

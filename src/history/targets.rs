@@ -1,12 +1,13 @@
 //! The targets as the engine asks for them: who can be judged now, and who is behind a slot.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::History;
 use super::keys::{NONE, slot_id};
-use super::private::is_private;
+use super::private::{SubnetWidths, is_private};
 use super::sessions::GONE;
 use super::table::Table;
 use crate::decision::{SessionRef, Target};
@@ -64,6 +65,40 @@ impl History {
             Scope::Address | Scope::Subnet if !include_private => &live.public,
             _ => &live.all,
         }
+    }
+
+    /// Whether a target is among [`History::live`].
+    pub(crate) fn is_live(&self, scope: Scope, include_private: bool, slot: u32) -> bool {
+        let live = self.live(scope, include_private);
+        live.binary_search(&slot).is_ok()
+    }
+
+    /// The connected session with this ID, RPC connections left out.
+    pub(crate) fn find_session(&self, id: u64) -> Option<u32> {
+        let slot = self.sessions.find(id)?;
+        (self.sessions.row(slot) != GONE).then_some(slot)
+    }
+
+    /// Whether `inspect_session` has told of a session.
+    pub(crate) fn is_inspected(&self, session: u32) -> bool {
+        self.sessions.get(session).inspected.is_some()
+    }
+
+    /// The targets of scopes `address` and `subnet` that an address belongs to, as far as they had a
+    /// session not long ago.
+    pub(crate) fn find_networks(&self, address: IpAddr) -> [Option<u32>; 2] {
+        let subnet = self.widths.network(address);
+        [
+            self.addresses
+                .keys
+                .find(&SubnetWidths::ADDRESS.network(address)),
+            self.subnets.keys.find(&subnet),
+        ]
+    }
+
+    /// Whether two addresses are one target of scope `address`.
+    pub(crate) fn is_same_address(a: IpAddr, b: IpAddr) -> bool {
+        SubnetWidths::ADDRESS.network(a) == SubnetWidths::ADDRESS.network(b)
     }
 
     /// Distinguishes the targets that a slot has had.

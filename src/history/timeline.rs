@@ -92,6 +92,11 @@ impl Timeline {
         span + self.window / (2 * BINS) >= self.window
     }
 
+    /// When a poll covers the window at the earliest.
+    pub(super) fn covered_from(&self) -> Timestamp {
+        self.start() + (self.window - self.window / (2 * BINS))
+    }
+
     pub(super) const fn window(&self) -> Duration {
         self.window
     }

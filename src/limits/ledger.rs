@@ -1,5 +1,6 @@
 //! The account of what was permitted and what failed: cooldowns, budgets, limits, the breaker.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,8 +56,8 @@ pub(super) struct Ledger {
     started: Vec<Cooldown>,
     /// Which policy has a session already, in this poll.
     taken: HashMap<(ActionKind, u64), Arc<str>>,
-    suppressed: HashMap<Key, std::mem::Discriminant<Suppression>>,
-    suppressed_before: HashMap<Key, std::mem::Discriminant<Suppression>>,
+    suppressed: HashMap<Key, Suppression>,
+    suppressed_before: HashMap<Key, Suppression>,
 }
 
 /// A ledger as kept.
@@ -198,10 +199,10 @@ impl Ledger {
             Ok(withheld) => Verdict::Permitted { withheld },
             Err(by) => {
                 let (key, _) = key(&decision.policy, &decision.target);
-                let kind = std::mem::discriminant(&by);
-                let now = self.suppressed.insert(key.clone(), kind);
-                let last = now.or_else(|| self.suppressed_before.get(&key).copied());
-                let is_repeat = last == Some(kind);
+                let is_same = |last: &Suppression| discriminant(last) == discriminant(&by);
+                let was_so = self.suppressed_before.get(&key).is_some_and(is_same);
+                let now = self.suppressed.insert(key, by.clone());
+                let is_repeat = now.as_ref().map_or(was_so, is_same);
                 Verdict::Suppressed { by, is_repeat }
             }
         };
@@ -315,16 +316,31 @@ impl Ledger {
         Ok(())
     }
 
-    /// What would hold a policy for the server back at a time to come, as far as it is known now.
+    /// What held a policy back from a target at the last poll that succeeded.
+    pub(super) fn held_back(&self, policy: &Arc<str>, target: &Target) -> Option<&Suppression> {
+        self.suppressed.get(&key(policy, target).0)
+    }
+
+    /// The policy that acted on a session at the last poll.
+    pub(super) fn taken_by(&self, kind: ActionKind, session: u64) -> Option<&Arc<str>> {
+        self.taken.get(&(kind, session))
+    }
+
+    /// What would hold a policy back from a target at a time to come, as far as it is known now.
     pub(super) fn foresee(
         &self,
         policy: &Policy,
+        target: &Target,
         config: &LimitsConfig,
         due: Timestamp,
     ) -> Option<Suppression> {
-        let cooldown = self.cooldown(&policy.name, &Target::Server);
+        let cooldown = self.cooldown(&policy.name, target);
         if let Some(until) = cooldown.filter(|&until| until > due) {
             return Some(Suppression::Cooldown { until });
+        }
+        let is_alert = policy.action.kind() == ActionKind::Alert;
+        if let Some(until) = self.breaker.open_until(due).filter(|_| !is_alert) {
+            return Some(Suppression::Breaker { until });
         }
         let mut then = Self {
             actions: self.actions.clone(),

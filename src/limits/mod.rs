@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{Decision, Suppression, Target};
 use crate::engine::Proposal;
-use crate::policy::{Mode, Policy, PolicySet, Quota};
+use crate::policy::{ActionKind, Mode, Policy, PolicySet, Quota};
 use crate::time::Timestamp;
 
 pub(crate) use bucket::Bucket;
@@ -221,9 +221,20 @@ impl Limits {
         rulings
     }
 
-    /// What would hold a policy for the server back at a time to come, as far as it is known now.
-    pub fn foresee(&self, policy: &Policy, due: Timestamp) -> Option<Suppression> {
-        self.ledger(policy.mode).foresee(policy, &self.config, due)
+    /// What held a policy back from a target at the last poll that succeeded.
+    pub fn held_back(&self, policy: &Policy, target: &Target) -> Option<&Suppression> {
+        self.ledger(policy.mode).held_back(&policy.name, target)
+    }
+
+    /// The policy of this mode that acted, or would have acted, on a session at the last poll.
+    pub fn taken_by(&self, kind: ActionKind, session: u64, mode: Mode) -> Option<&Arc<str>> {
+        self.ledger(mode).taken_by(kind, session)
+    }
+
+    /// What would hold a policy back from a target at a time to come, as far as it is known now.
+    pub fn foresee(&self, policy: &Policy, target: &Target, due: Timestamp) -> Option<Suppression> {
+        let ledger = self.ledger(policy.mode);
+        ledger.foresee(policy, target, &self.config, due)
     }
 
     /// For how long a policy has held that counts, and for how long it must: failures lengthen that.

@@ -124,6 +124,16 @@ pub(super) fn read(
 
 type Span = std::ops::Range<usize>;
 
+/// The comparison that a test of a number begins with.
+pub(super) fn comparison(test: &str) -> Option<Comparison> {
+    let test = test.trim_start();
+    let known = OPERATORS.iter().find(|(sign, _)| test.starts_with(sign))?;
+    match known.1 {
+        Operator::Compare(comparison) => Some(comparison),
+        _ => None,
+    }
+}
+
 /// The operator, its place in the text, and that of what follows.
 fn split(
     subject: Subject<'_>,

@@ -70,11 +70,11 @@ pub(super) struct TickHead<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sessions: Option<Span>,
     /// The sessions of the `inspect_session` replies that were taken in, in their order.
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) inspected: Cow<'a, [u64]>,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) rounds: Cow<'a, [Round]>,
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) acts: Cow<'a, [Act]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) settled: Option<Timestamp>,
@@ -103,8 +103,4 @@ impl From<Span> for snapshot::Span {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SumLine {
     pub(super) crc32: u32,
-}
-
-fn is_empty<T: Clone>(items: &Cow<'_, [T]>) -> bool {
-    items.is_empty()
 }

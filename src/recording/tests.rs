@@ -1,1 +1,460 @@
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use proptest::prelude::*;
+
+use super::{Act, Item, Notice, Recorder, RecorderOptions, Recording, RecordingError, Start, Turn};
+use crate::decision::{Epoch, Outcome, Target};
+use crate::policy::Mode;
+use crate::rpc::Tape;
+use crate::snapshot::{Snapshot, Span};
+use crate::time::Timestamp;
+
+const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// What a server sent; bare words included, as Python writes them.
+const GETINFO: &str = r#"{"jsonrpc": "2.0", "result": {"coin": "Bitcoin", "daemon": "127.0.0.1:8332/", "daemon height": 5, "db height": 5, "groups": 1, "pid": 7, "sessions": {"count": 2, "count with subs": 0, "errors": 0, "logged": 0, "pending requests": 1, "subs": 0}, "txs sent": 0, "uptime": "09s", "version": "ElectrumX 1.20.0"}, "id": 1}"#;
+const SESSIONS: &str = r#"{"jsonrpc": "2.0", "result": [[0, "T", "203.0.113.9:50001", "\u00e9lectrum", "1.4", NaN, Infinity, 0, 0, 3, 4, 500, 4, 600, 9.5], [1, "R", "127.0.0.1:4", "RPC", "RPC", 0, 0, 1, 0, 0, 1, 60, 0, 0, 0.1]], "id": 2}"#;
+
+fn tape() -> Tape {
+    let mut tape = Tape::default();
+    tape.hear("getinfo", GETINFO.as_bytes());
+    tape.hear("disconnect", br#"{"jsonrpc":"2.0","result":[],"id":9}"#);
+    tape.hear("sessions", SESSIONS.as_bytes());
+    tape
+}
+
+fn at(s: u64) -> Timestamp {
+    START + Duration::from_secs(s)
+}
+
+fn options(path: &Path) -> RecorderOptions {
+    RecorderOptions::unbounded(path)
+}
+
+/// Records a tick at each of these seconds; the one at a multiple of 7 fails.
+fn record(recorder: &mut Recorder, seconds: impl IntoIterator<Item = u64>) {
+    for s in seconds {
+        if recorder.is_between_segments(at(s)) {
+            recorder.begin(at(s), start("one")).unwrap();
+        }
+        let mut snapshot = Snapshot::default();
+        let span = Span {
+            asked: at(s),
+            answered: at(s),
+        };
+        (snapshot.server_read, snapshot.sessions_read) = (span, span);
+        let acts = [Act {
+            policy: "p".into(),
+            target: Target::Server,
+            outcome: Outcome::Executed {
+                detail: "told".into(),
+            },
+            unsent: 0,
+        }];
+        let turn = Turn {
+            at: at(s),
+            epoch: Epoch(3),
+            mode: Mode::Enforce,
+            polled: if s % 7 == 0 {
+                Err("no answer")
+            } else {
+                Ok(&snapshot)
+            },
+            inspected: &[],
+            acts: &acts,
+            settled: at(s + 1),
+        };
+        recorder.record(&turn, Some(&tape())).unwrap();
+    }
+}
+
+fn start(server: &str) -> Start {
+    Start {
+        server: server.to_owned(),
+        interval: Duration::from_secs(10),
+        ..Start::default()
+    }
+}
+
+fn recorded(path: &Path, seconds: impl IntoIterator<Item = u64>) {
+    let mut recorder = Recorder::open(options(path)).unwrap();
+    record(&mut recorder, seconds);
+    recorder.finish().unwrap();
+}
+
+fn segments(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The seconds of the ticks, and what else is told.
+fn heard(paths: &[PathBuf]) -> Result<(Vec<u64>, Vec<Notice>), RecordingError> {
+    let (mut seconds, mut notices) = (Vec::new(), Vec::new());
+    for item in Recording::open(paths)?.play() {
+        match item? {
+            Item::Start(_) => {}
+            Item::Tick(tick) => seconds.push(tick.at.since(START).as_secs()),
+            Item::Notice(notice) => notices.push(notice),
+        }
+    }
+    Ok((seconds, notices))
+}
+
+fn refused(paths: &[PathBuf], folder: &Path) -> String {
+    let error = heard(paths).unwrap_err().to_string();
+    error.replace(&*folder.to_string_lossy(), "DIR")
+}
+
+/// A file's lines, with `edit` made to them, as one segment.
+fn edited(path: &Path, edit: impl FnOnce(String) -> String) -> PathBuf {
+    let text = zstd::decode_all(fs::File::open(path).unwrap()).unwrap();
+    let text = edit(String::from_utf8(text).unwrap());
+    let to = path.with_file_name("edited.rec.zst");
+    fs::write(&to, zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap();
+    to
+}
+
+#[test]
+fn what_was_heard_comes_out_again() {
+    let folder = tempfile::tempdir().unwrap();
+    recorded(folder.path(), [1, 7]);
+    let recording = Recording::open(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(recording.servers(), ["one"]);
+    let mut items = recording.play();
+    let Some(Ok(Item::Start(begun))) = items.next() else {
+        panic!("a start")
+    };
+    assert_eq!(begun.interval, Duration::from_secs(10));
+    let Some(Ok(Item::Tick(tick))) = items.next() else {
+        panic!("a tick")
+    };
+    assert_eq!((tick.at, tick.epoch), (at(1), Epoch(3)));
+    assert_eq!((tick.mode, &tick.failure), (Mode::Enforce, &None));
+    assert_eq!((tick.settled, tick.acts.len()), (at(2), 1));
+    let snapshot = &tick.snapshot;
+    assert_eq!(snapshot.at(), at(1));
+    assert_eq!(snapshot.server.pid, Some(7));
+    let sessions = &snapshot.sessions;
+    assert_eq!(sessions.names.get(sessions.client[0]), "électrum");
+    assert!(sessions.cost[0].is_nan());
+    assert_eq!(sessions.age_s, [9.5, 0.1]);
+    let Some(Ok(Item::Tick(tick))) = items.next() else {
+        panic!("a tick")
+    };
+    assert_eq!(tick.failure.as_deref(), Some("no answer"));
+    assert!(items.next().is_none());
+}
+
+#[test]
+fn replies_are_kept_to_the_letter_and_those_to_acts_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    recorded(folder.path(), [1]);
+    let text = zstd::decode_all(fs::File::open(&segments(folder.path())[0]).unwrap()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5, "{text}");
+    assert_eq!(lines[2..4], [GETINFO, SESSIONS]);
+    assert!(!text.contains(r#""id":9"#), "{text}");
+}
+
+#[test]
+fn credentials_that_a_fork_shows_are_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    recorder.begin(at(0), start("one")).unwrap();
+    let mut tape = Tape::default();
+    let info = GETINFO.replace("127.0.0.1:8332/", "http://user:sesame@127.0.0.1:8332/");
+    tape.hear("getinfo", info.as_bytes());
+    tape.hear("sessions", SESSIONS.as_bytes());
+    let snapshot = Snapshot::default();
+    let turn = Turn {
+        at: at(0),
+        epoch: Epoch(1),
+        mode: Mode::Off,
+        polled: Ok(&snapshot),
+        inspected: &[],
+        acts: &[],
+        settled: at(0),
+    };
+    recorder.record(&turn, Some(&tape)).unwrap();
+    recorder.finish().unwrap();
+    let path = segments(folder.path()).remove(0);
+    let text = zstd::decode_all(fs::File::open(&path).unwrap()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(!text.contains("sesame"), "{text}");
+    assert!(text.contains("127.0.0.1:8332"), "{text}");
+    assert_eq!(heard(&[path]).unwrap().0, [0]);
+}
+
+/// However the file ends, every tick that was flushed before is there, and nothing is made up.
+#[test]
+fn a_recording_that_breaks_off_is_read_to_its_last_whole_tick() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    let mut ends = Vec::new();
+    for s in 0..6 {
+        record(&mut recorder, [s]);
+        ends.push(fs::metadata(&segments(folder.path())[0]).unwrap().len());
+    }
+    let path = segments(folder.path()).remove(0);
+    let whole = fs::read(&path).unwrap();
+    let cut = path.with_file_name("cut.rec.zst");
+    for length in 0..=whole.len() {
+        fs::write(&cut, &whole[..length]).unwrap();
+        let ticks = ends.iter().filter(|&&end| end <= length as u64).count();
+        match heard(std::slice::from_ref(&cut)) {
+            Ok((seconds, notices)) => {
+                assert!(seconds.len() >= ticks, "{length}: {seconds:?}");
+                let expected: Vec<u64> = (0..seconds.len() as u64).collect();
+                assert_eq!(seconds, expected, "{length}");
+                assert_eq!(notices.len(), 1, "{length}: {notices:?}");
+            }
+            Err(error) => {
+                assert!(
+                    matches!(error, RecordingError::Empty { .. }),
+                    "{length}: {error}"
+                );
+                assert_eq!(ticks, 0, "{length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_breaks_off_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    record(&mut recorder, [1, 2]);
+    drop(recorder);
+    let (seconds, notices) = heard(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(seconds, [1, 2]);
+    let name = segments(folder.path()).remove(0);
+    assert_eq!(
+        notices[0].to_string(),
+        format!(
+            "`{}` breaks off after 2026-01-01T00:00:02.000Z: read to its last whole poll",
+            name.display()
+        )
+    );
+}
+
+#[test]
+fn what_is_no_recording_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let refused = |path: PathBuf| refused(&[path], folder.path());
+
+    assert_eq!(
+        refused(path("none")),
+        "there is no recording `DIR/none`: give a folder that `run`, `record` or `demo --record` \
+         has written, or segments of it"
+    );
+    fs::create_dir(path("empty")).unwrap();
+    assert_eq!(
+        refused(path("empty")),
+        "`DIR/empty` holds no segments of a recording (`*.rec.zst`)"
+    );
+    fs::write(path("zero"), "").unwrap();
+    assert_eq!(refused(path("zero")), "`DIR/zero` holds not one whole poll");
+    fs::write(path("text"), "hello\n").unwrap();
+    assert_eq!(
+        refused(path("text")),
+        "`DIR/text` is no segment of a recording: it is not compressed by zstd (Unknown frame \
+         descriptor)"
+    );
+    let other = zstd::encode_all(&b"{\"x\":1}\n"[..], 1).unwrap();
+    fs::write(path("other"), other).unwrap();
+    assert_eq!(
+        refused(path("other")),
+        "`DIR/other` is no segment of a recording: its first line is no heading of a recording"
+    );
+    let later = br#"{"recording":{"format":2,"by":"electrumx-warden 9.0","runs":[]}}"#;
+    let later = [&later[..], b"\n"].concat();
+    fs::write(path("later"), zstd::encode_all(&later[..], 1).unwrap()).unwrap();
+    assert_eq!(
+        refused(path("later")),
+        "`DIR/later` has format 2, written by `electrumx-warden 9.0`; this version reads up to 1: \
+         use a later one"
+    );
+}
+
+#[test]
+fn damage_is_found_and_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    recorded(folder.path(), [1, 2, 3]);
+    let path = segments(folder.path()).remove(0);
+    let refused = |path: PathBuf| refused(&[path], folder.path());
+
+    // A counter of the second tick.
+    let second = edited(&path, |text| {
+        let tick = text.match_indices("500, 4").nth(1).unwrap().0;
+        format!("{}501, 4{}", &text[..tick], &text[tick + 6..])
+    });
+    assert_eq!(
+        refused(second),
+        "`DIR/edited.rec.zst` is damaged after 2026-01-01T00:00:01.000Z: a checksum is wrong; give \
+         the other segments by name to leave it out"
+    );
+    let lost = edited(&path, |text| {
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.remove(3);
+        lines.join("\n") + "\n"
+    });
+    assert_eq!(
+        refused(lost),
+        "`DIR/edited.rec.zst` is damaged from its beginning: a checksum is wrong; give the other \
+         segments by name to leave it out"
+    );
+    let swapped = edited(&path, |text| {
+        let lines: Vec<&str> = text.lines().collect();
+        let (heading, ticks) = lines.split_at(1);
+        [heading, &ticks[4..8], &ticks[..4], &[""]]
+            .concat()
+            .join("\n")
+    });
+    assert_eq!(
+        refused(swapped),
+        "`DIR/edited.rec.zst` is out of order: 2026-01-01T00:00:01.000Z comes after \
+         2026-01-01T00:00:02.000Z"
+    );
+}
+
+#[test]
+fn recordings_of_one_time_are_not_played_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    recorded(&path("a"), (1..300).step_by(10));
+    recorded(&path("b"), (61..300).step_by(10));
+    let error = refused(&[path("b"), path("a")], folder.path());
+    let (first, second) = (segments(&path("a")), segments(&path("b")));
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    assert_eq!(
+        error,
+        format!(
+            "`DIR/b/{}` begins at 2026-01-01T00:01:01.000Z, before `DIR/a/{}` ends \
+             (2026-01-01T00:04:51.000Z): two recordings of the same time cannot be replayed as one, \
+             give one of them",
+            name(&second[0]),
+            name(&first[0]),
+        )
+    );
+    fs::copy(&first[0], path("copy.rec.zst")).unwrap();
+    let twice = refused(&[path("a"), path("copy.rec.zst")], folder.path());
+    assert!(
+        twice.ends_with("are the same segment: give one of them"),
+        "{twice}"
+    );
+}
+
+#[test]
+fn recordings_come_in_the_order_of_time_whatever_the_order_of_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    recorded(&path("late"), [100, 110]);
+    recorded(&path("early"), [1, 2]);
+    // A clock that was set back by a little while the agent was down is no second recording.
+    recorded(&path("back"), [101, 120]);
+    let (seconds, _) = heard(&[path("late"), path("back"), path("early")]).unwrap();
+    assert_eq!(seconds, [1, 2, 100, 110, 101, 120]);
+}
+
+#[test]
+fn segments_follow_each_other_and_the_oldest_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RecorderOptions {
+        age_max: Duration::from_secs(800),
+        ..options(folder.path())
+    };
+    let mut recorder = Recorder::open(options).unwrap();
+    let starts = |path: &Path| {
+        let items = Recording::open(&[path.to_owned()]).unwrap().play();
+        items
+            .filter(|item| matches!(item, Ok(Item::Start(_))))
+            .count()
+    };
+    record(&mut recorder, (1..500).step_by(10));
+    assert_eq!(segments(folder.path()).len(), 5);
+    assert_eq!(
+        starts(folder.path()),
+        1,
+        "one run is one run, in however many segments"
+    );
+    record(&mut recorder, (501..2_000).step_by(10));
+    let (seconds, _) = heard(&[folder.path().to_owned()]).unwrap();
+    let first = seconds[0];
+    assert!((1_000..=1_200).contains(&first), "{first}");
+    assert_eq!(*seconds.last().unwrap(), 1_991);
+}
+
+#[test]
+fn size_bounds_what_is_kept_and_strangers_files_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("notes.rec.zst"), "mine").unwrap();
+    let size_max = 20_000;
+    let options = RecorderOptions {
+        size_max,
+        ..options(folder.path())
+    };
+    let mut recorder = Recorder::open(options).unwrap();
+    record(&mut recorder, 1..3_000);
+    let sizes = segments(folder.path())
+        .into_iter()
+        .map(|path| fs::metadata(path).unwrap().len());
+    let bytes: u64 = sizes.sum();
+    assert!((size_max / 2..=size_max).contains(&bytes), "{bytes}");
+    let notes = fs::read(folder.path().join("notes.rec.zst")).unwrap();
+    assert_eq!(notes, b"mine");
+}
+
+#[test]
+fn a_demo_is_recorded_into_a_folder_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Recorder::create(folder.path()).is_ok());
+    fs::write(folder.path().join("x"), "").unwrap();
+    let error = Recorder::create(folder.path()).unwrap_err().to_string();
+    assert!(
+        error.ends_with("is there already and is not overwritten: give another path"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_stops_the_recorder_for_a_while_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recording");
+    let mut recorder = Recorder::open(options(&path)).unwrap();
+    fs::remove_dir(&path).unwrap();
+    assert!(recorder.begin(at(1), start("one")).is_err());
+    assert!(!recorder.is_between_segments(at(60)));
+    fs::create_dir(&path).unwrap();
+    assert!(recorder.is_between_segments(at(61)));
+    record(&mut recorder, [61]);
+    assert_eq!(heard(&[path]).unwrap().0, [61]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever happens to a file's bytes, what comes out is what went in, or nothing and a reason.
+    #[test]
+    fn no_damage_goes_unnoticed(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        let folder = tempfile::tempdir().unwrap();
+        recorded(folder.path(), 1..6);
+        let path = segments(folder.path()).remove(0);
+        let mut bytes = fs::read(&path).unwrap();
+        for (index, byte) in edits {
+            let index = index.index(bytes.len());
+            bytes[index] = byte;
+        }
+        fs::File::create(&path).unwrap().write_all(&bytes).unwrap();
+        if let Ok((seconds, _)) = heard(&[path]) {
+            let expected: Vec<u64> = (1..=seconds.len() as u64).collect();
+            prop_assert_eq!(seconds, expected);
+        }
+    }
+}

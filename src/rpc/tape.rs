@@ -15,7 +15,7 @@ pub struct Tape {
 }
 
 impl Tape {
-    pub(super) fn hear(&mut self, method: &'static str, line: &[u8]) {
+    pub(crate) fn hear(&mut self, method: &'static str, line: &[u8]) {
         if METHODS.contains(&method) {
             self.bytes.extend_from_slice(line);
             self.bytes.push(b'\n');

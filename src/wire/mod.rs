@@ -17,6 +17,7 @@ pub use getinfo::GetinfoSeed;
 pub use groups::GroupsSeed;
 pub use inspect::Inspection;
 pub use sessions::SessionsSeed;
+pub(crate) use sessions::peer;
 
 /// More rows than this are refused: no `ElectrumX` serves so many, and memory is finite.
 pub const ROWS_MAX: usize = 1_000_000;

@@ -271,7 +271,7 @@ impl Visitor<'_> for PeerVisitor {
 }
 
 /// What is not an address and a port stands for nobody who could be told apart.
-fn peer(text: &[u8]) -> Option<SocketAddr> {
+pub(crate) fn peer(text: &[u8]) -> Option<SocketAddr> {
     if let Some(peer) = peer_v4(text) {
         return Some(peer);
     }

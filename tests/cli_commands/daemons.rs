@@ -57,7 +57,9 @@ fn looked(holds: bool, field: &str, test: &str, seen: Option<Seen>) -> Looked {
         field: field.into(),
         test: test.into(),
         seen,
+        threshold: None,
         dimension,
+        missing: None,
     }
 }
 
@@ -72,6 +74,7 @@ fn policy(name: &str, to: DaemonTarget, when: Vec<Looked>) -> PolicyStatus {
             held: seconds(80),
             hold: seconds(300),
             at_once: false,
+            sooner: Vec::new(),
         },
         mode: Mode::Enforce,
         held_back: None,

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::{Source, View};
 use crate::cli::json::decision_json;
 use crate::cli::screen::Screen;
-use crate::cli::show::{suppression, suppression_word};
+use crate::cli::show::suppression;
+use crate::decision::Suppression;
 use crate::policy::{Action, DaemonTarget};
 use crate::status::{DaemonStatus, PolicyStatus, ServerStatus};
 
@@ -60,7 +61,7 @@ impl<'a> PolicyLine<'a> {
             held_s: standing.held.as_secs_f64(),
             hold_s: standing.hold.as_secs_f64(),
             at_once: standing.at_once,
-            by: by.map(suppression_word),
+            by: by.map(Suppression::word),
             detail: by.map(suppression),
         }
     }

@@ -8,8 +8,8 @@ use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, Table};
 
 use super::{Source, View};
 use crate::cli::screen::Screen;
-use crate::cli::show::{BAD, DIM, GOOD, HEAD, outcome, suppression, table, text, time};
-use crate::decision::{Outcome, Seen};
+use crate::cli::show::{BAD, DIM, GOOD, HEAD, outcome, quoted, suppression, table, text, time};
+use crate::decision::Outcome;
 use crate::engine::Looked;
 use crate::escape;
 use crate::field::Dimension;
@@ -325,12 +325,9 @@ fn all(tests: &[Looked], is_wanted: fn(&Looked) -> bool, words: fn(&Looked) -> S
 
 /// `height_lag is 0`
 fn seen(looked: &Looked) -> String {
-    let value = match &looked.seen {
-        None => "not known".to_owned(),
-        Some(Seen::Flag(flag)) => flag.to_string(),
-        Some(Seen::Number(number)) => format(*number, looked.dimension.unwrap_or(Dimension::Count)),
-        Some(Seen::Text(seen)) => format!("\"{}\"", text(seen)),
-    };
+    let seen = looked.seen.as_ref();
+    let value = seen.map(|seen| quoted(seen, looked.dimension));
+    let value = value.unwrap_or_else(|| "not known".to_owned());
     format!("{} is {value}", text(&looked.field))
 }
 

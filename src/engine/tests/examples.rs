@@ -398,7 +398,7 @@ fn who_has_left_is_not_what_is_normal() {
 }
 
 #[test]
-fn the_worst_comes_first_and_of_equals_the_first_policy_and_the_lower_target() {
+fn the_worst_comes_first_and_of_equals_the_first_policy_and_the_lower_id() {
     let text = policy("b", "session", "{ subs = \"> 10\" }", "")
         + &policy("a", "session", "{ requests = \"> 10\" }", "")
         + &policy("c", "session", "{ client = \"wallet\" }", "");
@@ -416,6 +416,19 @@ fn the_worst_comes_first_and_of_equals_the_first_policy_and_the_lower_target() {
     assert_eq!(shown, ["b0", "a1", "b1", "b2", "c0", "c1", "c2", "c3"]);
     assert_eq!(order(&[3, 2, 1, 0]), expected);
     assert_eq!(order(&[2, 0, 3, 1]), expected);
+}
+
+#[test]
+fn of_equal_addresses_the_one_that_came_first() {
+    let mut judge = Judge::new(&policy("p", "address", "{ sessions = \"> 0\" }", ""));
+    let mut scene = Scene::new();
+    for peer in ["9.9.9.9:1", "1.1.1.1:1", "[2a00::1]:1", "8.8.8.8:1"] {
+        scene.connect(peer, "wallet");
+    }
+    let came = ["9.9.9.9", "1.1.1.1", "2a00::/64", "8.8.8.8"];
+    assert_eq!(judge.due(&mut scene, 10), came);
+    scene.rows.reverse();
+    assert_eq!(judge.due(&mut scene, 10), came);
 }
 
 #[test]

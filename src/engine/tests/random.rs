@@ -3,18 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::policy;
-use crate::decision::{Decision, Seen};
+use crate::decision::{Decision, Seen, Target};
 use crate::engine::{Pending, Protection};
 use crate::limits::{Ruling, Verdict};
 use crate::policy::{AddressSet, Mode};
-use crate::scene::life::{Event, Happened, happen, lives};
+use crate::recheck::recheck;
+use crate::recheck::tests::row;
+use crate::scene::life::{Event, Happened, PEERS, happen, lives};
 use crate::scene::{Scene, policies};
 use crate::snapshot::Snapshot;
-use crate::warden::{Judgement, Settings, Warden};
+use crate::warden::{Judgement, Settings, Subject, Warden};
 
 const PROTECTED: &str = "8.8.8.9";
 
@@ -194,6 +198,78 @@ fn check_waiting(
     Ok(())
 }
 
+/// An explanation says what the rulings say, and its tests what it says itself.
+fn check_explained(
+    warden: &mut Warden,
+    judgement: &Judgement,
+    snapshot: &Snapshot,
+    subject: Subject,
+) -> Result<Vec<(Arc<str>, Target)>, TestCaseError> {
+    let mut due = Vec::new();
+    let Some(explanation) = warden.explain(snapshot, subject) else {
+        return Ok(due);
+    };
+    for account in explanation.accounts {
+        let standing = &account.standing;
+        let is_exempt = !standing.unless.is_empty();
+        let by_tests = standing.holding().is_some() && !is_exempt && account.apart.is_none();
+        prop_assert_eq!(standing.holds, by_tests, "{:?}", &account);
+        prop_assert!((0.0..=2.0).contains(&standing.progress()));
+        for looked in standing.when.iter().flatten() {
+            let is_unknown = looked.seen.is_none() || looked.missing.is_some();
+            prop_assert!(!(looked.holds && is_unknown), "{looked:?}");
+            if let Some(margin) = looked.margin() {
+                prop_assert!(!looked.holds || margin.nearness >= 1.0, "{looked:?}");
+            }
+        }
+        let mut rulings = judgement.rulings.iter();
+        let ruling = rulings.find(|ruling| {
+            let decision = &ruling.decision;
+            decision.policy == standing.policy && decision.target == account.target
+        });
+        prop_assert_eq!(account.due.is_some(), ruling.is_some(), "{:?}", &account);
+        prop_assert!(standing.is_due() || ruling.is_none());
+        let Some((told, ruling)) = account.due.as_ref().zip(ruling) else {
+            continue;
+        };
+        prop_assert_eq!(&told.evidence, &ruling.decision.evidence);
+        prop_assert_eq!(told.severity.to_bits(), ruling.decision.severity.to_bits());
+        prop_assert_eq!(standing.held, ruling.decision.held);
+        match &ruling.verdict {
+            Verdict::Suppressed { by, .. } => prop_assert_eq!(account.held_back.as_ref(), Some(by)),
+            Verdict::Permitted { withheld } => {
+                prop_assert_eq!(account.held_back.as_ref(), None);
+                prop_assert_eq!(told.withheld, *withheld);
+            }
+        }
+        due.push((standing.policy.clone(), account.target));
+    }
+    Ok(due)
+}
+
+/// Of every ruling there is somebody whose explanation tells of it.
+fn check_all_explained(
+    warden: &mut Warden,
+    judgement: &Judgement,
+    snapshot: &Snapshot,
+) -> Result<(), TestCaseError> {
+    let ids: BTreeSet<u64> = snapshot.sessions.id.iter().copied().collect();
+    let peers = PEERS
+        .iter()
+        .filter_map(|peer| peer.parse::<SocketAddr>().ok());
+    let addresses = peers.map(|peer| Subject::Address(peer.ip()));
+    let mut due = Vec::new();
+    for subject in ids.into_iter().map(Subject::Session).chain(addresses) {
+        due.extend(check_explained(warden, judgement, snapshot, subject)?);
+    }
+    for Ruling { decision, .. } in &judgement.rulings {
+        let is_told = due.contains(&(decision.policy.clone(), decision.target.clone()));
+        let has_gone = decision.sessions.is_empty() && decision.spared == 0;
+        prop_assert!(is_told || has_gone, "{decision:?}");
+    }
+    Ok(())
+}
+
 /// What is told of a poll, to the byte.
 fn told(judgement: &Judgement) -> String {
     let rulings = judgement.rulings.iter().map(|ruling| {
@@ -219,6 +295,8 @@ fn play(text: &str, events: &[Event]) -> Result<String, TestCaseError> {
                 prop_assert!(severities.is_sorted_by(|a, b| a >= b));
                 for ruling in &judgement.rulings {
                     check(&ruling.decision, &snapshot)?;
+                    let recheck = recheck(&row(ruling));
+                    prop_assert!(recheck.agrees(), "{recheck:?} {ruling:?}");
                     if let Verdict::Permitted { .. } = ruling.verdict
                         && ruling.decision.action.kind().is_done_to_sessions()
                     {
@@ -226,6 +304,7 @@ fn play(text: &str, events: &[Event]) -> Result<String, TestCaseError> {
                     }
                 }
                 all += &told(&judgement);
+                check_all_explained(&mut warden, &judgement, &snapshot)?;
                 let pending = warden.pending(&snapshot);
                 check_waiting(&warden, &judgement, &pending)?;
                 _ = write!(all, "{pending:?}");

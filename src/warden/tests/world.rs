@@ -9,6 +9,8 @@ use crate::daemon::{Address, Failure, Round};
 use crate::decision::{Decision, Epoch, Outcome};
 use crate::limits::Verdict;
 use crate::policy::{Action, Mode, PolicySet, shipped};
+use crate::recheck::recheck;
+use crate::recheck::tests::row;
 use crate::snapshot::{Server, Snapshot, Span, Uptime};
 use crate::status::PolicyStatus;
 use crate::time::Timestamp;
@@ -605,6 +607,8 @@ impl World {
         self.news
             .extend(judgement.confirmation.map(|(_, news)| news));
         for ruling in judgement.rulings {
+            let recheck = recheck(&row(&ruling));
+            assert!(recheck.agrees(), "{recheck:?} {ruling:?}");
             match ruling.verdict {
                 Verdict::Suppressed {
                     is_repeat: true, ..

@@ -1,0 +1,460 @@
+//! A decision of the journal, explained from its own evidence.
+
+use std::io;
+
+use serde::Serialize;
+
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::json::{DecisionJson, decision_json};
+use crate::cli::screen::{Format, Screen};
+use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
+use crate::decision::{Decision, Outcome, Suppression};
+use crate::escape;
+use crate::journal::{DecisionId, Filter, INTERRUPTED, JournalError, Reader, Row};
+use crate::policy::{ActionKind, Mode};
+use crate::recheck::{Recheck, Verdict, recheck};
+use crate::time::Timestamp;
+use crate::units::format_duration;
+
+/// The server's words are cut to this many columns.
+const DETAIL_COLUMNS: usize = 400;
+
+/// What is known of a decision.
+struct Known<'a> {
+    row: &'a Row,
+    recheck: Recheck,
+    /// Until when the policy leaves the target alone, if it still does.
+    cooldown_until: Option<Timestamp>,
+    /// The decision of the same poll that covers this one.
+    covered_by: Option<DecisionId>,
+    now: Timestamp,
+}
+
+pub(super) fn explain(
+    reader: &Reader,
+    id: i64,
+    now: Timestamp,
+    format: Format,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    let row = find(reader, id)?;
+    let known = Known {
+        recheck: recheck(&row),
+        cooldown_until: cooldown(reader, &row.decision)?,
+        covered_by: covered_by(reader, &row)?,
+        row: &row,
+        now,
+    };
+    match format {
+        Format::Text => show_all(&known, screen)?,
+        Format::Json => write(&known, screen)?,
+    }
+    Ok(if known.recheck.agrees() {
+        Exit::Ok
+    } else {
+        Exit::Failed
+    })
+}
+
+fn find(reader: &Reader, id: i64) -> Result<Row, Failure> {
+    let found = reader.query(&Filter {
+        beyond: Some(DecisionId(id + 1)),
+        limit: 1,
+        ..Filter::default()
+    })?;
+    found.into_iter().find(|row| row.id.0 == id).ok_or_else(|| {
+        let message = format!(
+            "the journal has no decision {id}: it was never made, or is too old; `electrumx-warden \
+             journal` lists those that it has"
+        );
+        Failure::new(Exit::Failed, message)
+    })
+}
+
+fn cooldown(reader: &Reader, decision: &Decision) -> Result<Option<Timestamp>, JournalError> {
+    let state = reader.load_state()?;
+    let mut cooldowns = state.cooldowns.into_iter();
+    let same = cooldowns
+        .find(|cooldown| cooldown.policy == decision.policy && cooldown.target == decision.target);
+    Ok(same.map(|cooldown| cooldown.until))
+}
+
+/// The other decision is of the same poll, and so is its time.
+fn covered_by(reader: &Reader, row: &Row) -> Result<Option<DecisionId>, JournalError> {
+    let Outcome::Suppressed(Suppression::Covered { policy }) = &row.outcome else {
+        return Ok(None);
+    };
+    let at = row.decision.at;
+    let same_poll = reader.query(&Filter {
+        since: Some(at),
+        until: Some(at + std::time::Duration::from_millis(1)),
+        policy: Some(policy.to_string()),
+        limit: 1_000,
+        ..Filter::default()
+    })?;
+    let is_done = |other: &&Row| {
+        !matches!(other.outcome, Outcome::Suppressed(_))
+            && other.decision.action.kind() == row.decision.action.kind()
+    };
+    let mut done = same_poll.iter().filter(is_done);
+    // Of several it is not known which one has which session.
+    let first = done.next().map(|other| other.id);
+    Ok(first.filter(|_| done.next().is_none()))
+}
+
+impl Known<'_> {
+    /// `until 2026-01-01 00:10:00, in 3m` or `…, which has passed`.
+    fn until(&self, until: Timestamp) -> String {
+        when(until, self.now)
+    }
+
+    /// What came of it, and why, in sentences.
+    fn story(&self) -> Vec<String> {
+        let decision = &self.row.decision;
+        match &self.row.outcome {
+            Outcome::Executed { detail } => executed(detail),
+            Outcome::DryRun if decision.mode == Mode::DryRun => vec![
+                "Nothing was done: the policy's own mode is `dry-run`.".to_owned(),
+                "To have such things done, write `mode = \"enforce\"` in the policy.".to_owned(),
+            ],
+            Outcome::DryRun => vec![
+                "Nothing was done: the agent's mode was `dry-run`, though the policy's is `enforce`."
+                    .to_owned(),
+                "To have such things done, write `mode = \"enforce\"` in the configuration."
+                    .to_owned(),
+            ],
+            Outcome::Intended => vec![
+                "It was about to be done, and what came of it is not in the journal: the agent is at it \
+                 right now, or it stopped, and will say so when it starts again."
+                    .to_owned(),
+            ],
+            Outcome::Failed { detail } if detail == INTERRUPTED => vec![
+                "It was about to be done when the agent stopped: the server may have done it or not."
+                    .to_owned(),
+                "If it was not done, and still deserves to be, the agent decides it again.".to_owned(),
+            ],
+            Outcome::Failed { detail } => vec![format!(
+                "It was tried, and failed: {}.",
+                escape::terminal(detail, DETAIL_COLUMNS)
+            )],
+            Outcome::Suppressed(by) => self.held_back(by),
+        }
+    }
+
+    fn held_back(&self, by: &Suppression) -> Vec<String> {
+        let decision = &self.row.decision;
+        let kind = decision.action.kind();
+        let (why, what_to_do) = match by {
+            Suppression::Protection => (
+                "every session of it is protected, closing, or an RPC connection".to_owned(),
+                "If one of them should not be protected, see `[protect]` of the configuration."
+                    .to_owned(),
+            ),
+            Suppression::Cooldown { until } => (
+                format!(
+                    "the policy acted on this target before, and left it alone {}",
+                    self.until(*until)
+                ),
+                "A shorter `cooldown` in the policy would let it act sooner.".to_owned(),
+            ),
+            Suppression::Backoff { hold, failures } => (
+                format!(
+                    "after {} its tests must hold for {} since the last one",
+                    counted(*failures as usize, "failure", "failures"),
+                    format_duration(*hold)
+                ),
+                "The failures are in the journal: `electrumx-warden journal --outcome failed`."
+                    .to_owned(),
+            ),
+            Suppression::PolicyLimit { until } => (
+                format!("the policy's `limit` was used up {}", self.until(*until)),
+                "A higher `limit` in the policy would let more through.".to_owned(),
+            ),
+            Suppression::ActionLimit { until } => (
+                format!(
+                    "what `[limits]` allows of `{}` was used up {}",
+                    kind.name(),
+                    self.until(*until)
+                ),
+                format!("A higher `{}` in `[limits]` would let more through.", kind.name()),
+            ),
+            Suppression::Breaker { until } => (
+                format!(
+                    "the breaker was open {}: so large a share of all clients was to be disconnected \
+                     that the policies are more likely wrong than the clients",
+                    self.until(*until)
+                ),
+                "Look at what was decided at that time before anything else.".to_owned(),
+            ),
+            Suppression::Covered { policy } => (
+                format!(
+                    "policy `{}` acted on all its sessions at the same poll",
+                    show::text(policy)
+                ),
+                match self.covered_by {
+                    Some(id) => format!("That is decision {id}."),
+                    None => "Whoever is done with need not be done with twice.".to_owned(),
+                },
+            ),
+            Suppression::UncertainMembers => (
+                "which sessions make up the group was not certain: the server counts others than the \
+                 agent finds"
+                    .to_owned(),
+                "It is decided again at a poll that tells.".to_owned(),
+            ),
+            Suppression::AmbiguousId => (
+                "an RPC connection bore the same ID, and the server might have closed that one"
+                    .to_owned(),
+                "The agent opens another connection, and looks again.".to_owned(),
+            ),
+            Suppression::NothingToDo => (
+                "the server logs all its sessions already".to_owned(),
+                String::new(),
+            ),
+            Suppression::UnfitDaemon { why } => (
+                escape::terminal(why, DETAIL_COLUMNS).into_owned(),
+                "See `electrumx-warden daemons` for how they are now.".to_owned(),
+            ),
+        };
+        let mut story = vec![format!("It was held back: {why}.")];
+        story.extend(Some(what_to_do).filter(|text| !text.is_empty()));
+        story
+    }
+
+    /// When the policy may act on this target again.
+    fn next(&self) -> String {
+        if let Some(until) = self.cooldown_until.filter(|&until| until > self.now) {
+            return format!("the policy leaves this target alone {}", self.until(until));
+        }
+        match &self.row.outcome {
+            Outcome::Suppressed(by) => match by.until() {
+                Some(until) if until > self.now => {
+                    format!("not {}, if its tests hold then", self.until(until))
+                }
+                Some(_) => "now: what held it back has ended".to_owned(),
+                None => match by {
+                    Suppression::Backoff { hold, .. } => {
+                        let left = hold.saturating_sub(self.row.decision.held);
+                        let at = self.row.decision.at + left;
+                        format!("not before {}", show::time(at))
+                    }
+                    _ => "at the next poll, if that has changed".to_owned(),
+                },
+            },
+            Outcome::Executed { .. } | Outcome::Failed { .. } => {
+                "now: no cooldown of the policy runs for this target".to_owned()
+            }
+            Outcome::DryRun | Outcome::Intended => "now, as far as the journal says".to_owned(),
+        }
+    }
+}
+
+/// A change of daemon is amended as it is confirmed.
+fn executed(detail: &str) -> Vec<String> {
+    let mut parts = detail.split("; ").filter(|part| !part.is_empty());
+    let said = parts.next().unwrap_or("nothing");
+    let mut story = vec![format!(
+        "It was done; the server said: {}.",
+        escape::terminal(said, DETAIL_COLUMNS)
+    )];
+    let later = parts.map(|part| format!("Then: {}.", escape::terminal(part, DETAIL_COLUMNS)));
+    story.extend(later);
+    story
+}
+
+/// `until 2026-01-01 00:10:00 (in 3m)`
+pub(super) fn when(until: Timestamp, now: Timestamp) -> String {
+    let left = until.since(now);
+    if left.is_zero() {
+        return format!("until {}, which has passed", show::time(until));
+    }
+    let left = format_duration(std::time::Duration::from_secs(left.as_secs().max(1)));
+    format!("until {} (in {left})", show::time(until))
+}
+
+fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
+    let Known { row, recheck, .. } = known;
+    let decision = &row.decision;
+    let style = show::outcome_style(&row.outcome);
+    let outcome = show::outcome_word(&row.outcome);
+    screen.entry(
+        &format!(
+            "{HEAD}Decision {}{HEAD:#}: {}, {style}{outcome}{style:#}",
+            row.id,
+            show::deed(decision)
+        ),
+        4,
+    )?;
+    for sentence in known.story() {
+        screen.entry(&sentence, 4)?;
+    }
+    screen.line("")?;
+    let ago = format_duration(std::time::Duration::from_secs(
+        known.now.since(decision.at).as_secs(),
+    ));
+    let mut held = match decision.held {
+        held if held.is_zero() => "no time: it was seen for the first time".to_owned(),
+        held => format_duration(held),
+    };
+    if decision.at_once {
+        held += ", and `at_once` asks for no more";
+    }
+    let mut facts = vec![
+        (
+            "decided",
+            format!("{}, {ago} ago", show::exact_time(decision.at)),
+        ),
+        (
+            "policy",
+            format!("{} (mode {})", show::text(&decision.policy), decision.mode),
+        ),
+        ("held for", held),
+        ("severity", severity(decision.severity)),
+    ];
+    if decision.action.kind().is_done_to_sessions() {
+        facts.push(("sessions", sessions(row)));
+    }
+    if decision.action.kind() == ActionKind::DaemonUrl {
+        facts.push(("action", show::action(decision)));
+    }
+    facts.push(("next", known.next()));
+    for (name, value) in facts {
+        screen.entry(&format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
+    }
+    show_tests(row, recheck, screen)?;
+    show_agreement(row, recheck, screen)
+}
+
+/// How many times the threshold the worst value was.
+fn severity(severity: f64) -> String {
+    if severity.is_infinite() {
+        return "∞".to_owned();
+    }
+    let times = crate::units::format(severity, crate::field::Dimension::Count);
+    if severity > 1.0 {
+        format!("{times}: the worst value by its threshold")
+    } else {
+        times
+    }
+}
+
+fn sessions(row: &Row) -> String {
+    let decision = &row.decision;
+    let count = decision.sessions.len() + row.sessions_left_out as usize;
+    let mut text = counted(count, "session", "sessions");
+    let named: Vec<String> = decision
+        .sessions
+        .iter()
+        .take(3)
+        .map(|it| it.id.to_string())
+        .collect();
+    if !named.is_empty() {
+        let more = if count > named.len() { ", …" } else { "" };
+        text += &format!(" ({}{more})", named.join(", "));
+    }
+    if decision.spared > 0 {
+        text += &format!(
+            ", and {} spared: protected, closing, or an RPC connection",
+            decision.spared
+        );
+    }
+    text
+}
+
+fn show_tests(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Result<()> {
+    if row.decision.evidence.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    let mut table = show::table(&["", "FIELD", "SEEN", "TEST", "MARGIN"]);
+    for (evidence, reread) in row.decision.evidence.iter().zip(&recheck.evidence) {
+        let mark = match reread.verdict {
+            Verdict::Agrees => comfy_table::Cell::new("✓").fg(comfy_table::Color::Green),
+            Verdict::Disagrees { .. } => comfy_table::Cell::new("✗").fg(comfy_table::Color::Red),
+            Verdict::Unknown { .. } => comfy_table::Cell::new("?").fg(comfy_table::Color::Yellow),
+        };
+        let margin = reread
+            .margin
+            .map(|margin| show::margin(margin, evidence.dimension));
+        table.add_row([
+            mark,
+            show::text(&evidence.field).into(),
+            show::quoted(&evidence.seen, evidence.dimension).into(),
+            show::asked(&evidence.test, evidence.threshold, evidence.dimension).into(),
+            margin.unwrap_or_default().into(),
+        ]);
+    }
+    screen.table(table)?;
+    if row.evidence_left_out > 0 {
+        let more = row.evidence_left_out;
+        screen.line(format!(
+            "{DIM}and {more} more, which the journal has not kept{DIM:#}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Whether the row can be believed.
+fn show_agreement(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Result<()> {
+    screen.line("")?;
+    let tests = row.decision.evidence.iter().zip(&recheck.evidence);
+    let mut wrong: Vec<String> = tests
+        .clone()
+        .filter_map(|(evidence, reread)| match &reread.verdict {
+            Verdict::Disagrees { why } => Some(format!("{}: {why}", evidence.field)),
+            Verdict::Agrees | Verdict::Unknown { .. } => None,
+        })
+        .collect();
+    wrong.extend(recheck.contradictions.iter().cloned());
+    if !wrong.is_empty() {
+        screen.entry(
+            &format!(
+                "{BAD}This decision contradicts itself: the journal is damaged, or something else wrote \
+                 it.{BAD:#}"
+            ),
+            4,
+        )?;
+        return wrong.iter().try_for_each(|why| {
+            let why = escape::terminal(why, DETAIL_COLUMNS);
+            screen.entry(&format!("  {BAD}{why}{BAD:#}"), 4)
+        });
+    }
+    for (evidence, reread) in tests {
+        if let Verdict::Unknown { why } = &reread.verdict {
+            let field = show::text(&evidence.field);
+            let why = escape::terminal(why, DETAIL_COLUMNS);
+            screen.entry(&format!("{WARN}?{WARN:#} {field}: {why}"), 4)?;
+        }
+    }
+    screen.entry(
+        &format!("{GOOD}Reckoned again from its evidence, it comes out the same.{GOOD:#}"),
+        4,
+    )
+}
+
+fn write(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        #[serde(flatten)]
+        decision: DecisionJson<'a>,
+        agrees: bool,
+        recheck: &'a Recheck,
+        story: Vec<String>,
+        next: String,
+        #[serde(with = "crate::time::rfc3339")]
+        cooldown_until: Option<Timestamp>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        covered_by_id: Option<DecisionId>,
+    }
+    let row = known.row;
+    let line = Line {
+        decision: decision_json(Some(row.id), &row.decision, &row.outcome),
+        agrees: known.recheck.agrees(),
+        recheck: &known.recheck,
+        story: known.story(),
+        next: known.next(),
+        cooldown_until: known.cooldown_until,
+        covered_by_id: known.covered_by,
+    };
+    screen.json("decision", &line)
+}

@@ -1,0 +1,229 @@
+//! `explain`: why something was decided, or why nothing is.
+
+mod decision;
+mod recorded;
+mod subject;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::ArgGroup;
+use ipnet::IpNet;
+
+use super::exit::{Exit, Failure};
+use super::sample::Sampling;
+use super::screen::{Format, Screen};
+use super::when::{When, now};
+use super::{runtime, setup};
+use crate::config::Config;
+use crate::journal::Journal;
+use crate::policy::{Mode, PolicySet};
+use crate::rpc::ClientOptions;
+use crate::units::format_duration;
+use crate::warden::{Explanation, Settings, Subject};
+
+/// Explain a decision of the journal, or how the policies stand with a session or an address.
+///
+/// A decision is reckoned again from its own evidence. A session or an address is looked at through
+/// the policies: at the last poll of a running agent's recording, at a moment of any recording, or by
+/// polling the server. Changes nothing. Times are UTC.
+#[derive(Debug, clap::Args)]
+#[command(
+    group = ArgGroup::new("what").required(true).args(["decision", "session", "address"]),
+    group = ArgGroup::new("where").required(true).multiple(true).args(["journal", "config", "rpc", "recording"]),
+    after_help = "Examples:
+  electrumx-warden explain 42 --config electrumx-warden.toml
+  electrumx-warden explain --session 42 --config electrumx-warden.toml
+  electrumx-warden explain --address 203.0.113.7 --recording demo.rec --at '2026-01-01 00:05'
+  electrumx-warden explain --address 203.0.113.7 --rpc 127.0.0.1:8000 --samples 7"
+)]
+pub(super) struct Args {
+    /// A decision, by its number in the journal
+    #[arg(value_name = "DECISION", value_parser = clap::value_parser!(i64).range(1..i64::MAX))]
+    decision: Option<i64>,
+
+    /// A session, by the server's ID
+    #[arg(long, value_name = "ID")]
+    session: Option<u64>,
+
+    /// All sessions of an address
+    #[arg(long, value_name = "IP", value_parser = address)]
+    address: Option<IpAddr>,
+
+    /// The journal that has the decision
+    #[arg(long, value_name = "FILE", requires = "decision", conflicts_with_all = ["rpc", "recording"])]
+    journal: Option<PathBuf>,
+
+    /// The agent's configuration: it names the journal, the policies, and the recording or else the
+    /// server
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["journal", "policies"])]
+    config: Option<PathBuf>,
+
+    /// A recording: a folder, or segments of one
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
+    recording: Vec<PathBuf>,
+
+    /// The moment of the recording: 2026-01-31T12:00:00Z, 2026-01-31, or 2h for two hours ago; its
+    /// last poll if not given
+    #[arg(long, value_name = "TIME", value_parser = When::parse, conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
+    at: Option<When>,
+
+    /// Poll the server, whose RPC listens at HOST:PORT
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "decision")]
+    rpc: Option<String>,
+
+    #[command(flatten)]
+    sampling: Sampling,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Subnets are asked about by one of their addresses.
+fn address(text: &str) -> Result<IpAddr, String> {
+    let text = text.trim();
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(address.to_canonical());
+    }
+    if text.parse::<std::net::SocketAddr>().is_ok() {
+        return Err("without the port".to_owned());
+    }
+    Err(match text.parse::<IpNet>() {
+        Ok(net) => format!("name one address of it, such as `{}`", net.addr()),
+        Err(_) => "write an address, such as `203.0.113.7` or `2001:db8::7`".to_owned(),
+    })
+}
+
+/// Where an explanation comes from.
+#[derive(Debug)]
+enum Source {
+    /// So many polls of a server, some of which failed.
+    Polls { samples: u32, failed: u32 },
+    /// A recording's moment.
+    Recording,
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let config = args.config.as_deref().map(setup::config).transpose()?;
+    match (args.decision, args.subject()) {
+        (Some(id), _) => {
+            let path = match (&args.journal, &config) {
+                (Some(path), _) => path.clone(),
+                (None, Some(config)) => config.journal.path.clone(),
+                (None, None) => return Err(usage("name the journal: `--journal FILE`")),
+            };
+            let reader = Journal::open_read_only(&path)?;
+            decision::explain(&reader, id, now(), args.format, screen)
+        }
+        (None, Some(subject)) => explain(args, subject, config.as_ref(), screen),
+        (None, None) => Err(usage("name a decision, a session or an address")),
+    }
+}
+
+fn usage(message: &str) -> Failure {
+    Failure::new(Exit::Usage, message)
+}
+
+impl Args {
+    const fn subject(&self) -> Option<Subject> {
+        match (self.session, self.address) {
+            (Some(id), _) => Some(Subject::Session(id)),
+            (None, Some(address)) => Some(Subject::Address(address)),
+            (None, None) => None,
+        }
+    }
+
+    fn set(&self, config: Option<&Config>) -> Result<PolicySet, Failure> {
+        match config {
+            Some(config) => setup::policies(config.policies.load()),
+            None => self.sampling.set(),
+        }
+    }
+
+    /// The recording that is asked about, if one is.
+    fn recordings(&self, config: Option<&Config>) -> Vec<PathBuf> {
+        let own = config.filter(|config| config.record.is_on && self.rpc.is_none());
+        match own {
+            Some(config) if self.recording.is_empty() => {
+                let path = &config.record.recorder.path;
+                let is_there = path.exists() || self.at.is_some();
+                is_there.then(|| path.clone()).into_iter().collect()
+            }
+            _ => self.recording.clone(),
+        }
+    }
+}
+
+fn explain(
+    args: &Args,
+    subject: Subject,
+    config: Option<&Config>,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    let set = args.set(config)?;
+    let recordings = args.recordings(config);
+    let (explanation, source) = if !recordings.is_empty() {
+        let at = args.at.map(|when| when.resolve(now()));
+        (
+            recorded::explain(&recordings, at, set, subject)?,
+            Source::Recording,
+        )
+    } else if args.at.is_some() {
+        return Err(usage(
+            "`--at` is a moment of a recording: name it by `--recording PATH`",
+        ));
+    } else {
+        let (client, settings) = match (&args.rpc, config) {
+            (Some(rpc), _) => (ClientOptions::new(rpc), config.map(|it| it.settings(None))),
+            (None, Some(config)) => (config.server.client_options(), Some(config.settings(None))),
+            (None, None) => return Err(usage("name the server: `--rpc HOST:PORT`")),
+        };
+        let settings = Settings {
+            mode: Mode::DryRun,
+            ..settings.unwrap_or_default()
+        };
+        runtime::block_on(poll(args, subject, client, set, settings))?
+    };
+    match args.format {
+        Format::Text => subject::show(&explanation, &source, now(), screen)?,
+        Format::Json => screen.json("explanation", &explanation)?,
+    }
+    Ok(Exit::Ok)
+}
+
+async fn poll(
+    args: &Args,
+    subject: Subject,
+    client: ClientOptions,
+    set: PolicySet,
+    settings: Settings,
+) -> Result<(Explanation, Source), Failure> {
+    let (journal, _folder) = setup::passing_journal()?;
+    let sampling = &args.sampling;
+    let mut agent = sampling.agent(client, set, settings, journal)?;
+    let failed = sampling.poll(&mut agent, |_| Ok(())).await?;
+    if agent.snapshot().is_none() {
+        let message = "the last poll failed: how things stand now is not known";
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    let source = Source::Polls {
+        samples: sampling.samples,
+        failed,
+    };
+    let explanation = agent.explain(subject);
+    let explanation = explanation.ok_or_else(|| {
+        let watched = match sampling.samples {
+            1 => "now".to_owned(),
+            samples => format!(
+                "now, nor was in the last {}",
+                format_duration(sampling.interval * (samples - 1))
+            ),
+        };
+        let who = subject::who(subject);
+        let message = format!("{who} is not connected {watched}: `electrumx-warden once` or the server's own `sessions` says who is");
+        Failure::new(Exit::Failed, message)
+    })?;
+    Ok((explanation, source))
+}

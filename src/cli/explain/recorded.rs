@@ -1,0 +1,148 @@
+//! The moment of a recording, judged by the production core.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::subject::who;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::screen;
+use crate::cli::show::time;
+use crate::history::History;
+use crate::policy::PolicySet;
+use crate::recording::{Item, Recording, RecordingError, Tick};
+use crate::replay::Replay;
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::warden::{Explanation, Subject};
+
+/// So much before the moment is judged too, and more if a policy looks back further: for the windows,
+/// for how long tests have held, for the cooldowns and how long heights have stood still.
+const BEFORE_MIN: Duration = Duration::from_hours(6);
+
+/// When a subject was seen in a recording.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    first: Timestamp,
+    last: Timestamp,
+}
+
+/// What there is to say of a recording without the subject.
+#[derive(Debug, Default)]
+struct Sightings {
+    polls: Option<Seen>,
+    subject: Option<Seen>,
+}
+
+/// How the policies stood with the subject at the last poll that succeeded until `at`.
+pub(super) fn explain(
+    paths: &[PathBuf],
+    at: Option<Timestamp>,
+    set: PolicySet,
+    subject: Subject,
+) -> Result<Explanation, Failure> {
+    let recording = open(paths)?;
+    if recording.pseudonyms().is_some() && matches!(subject, Subject::Address(_)) {
+        screen::error(
+            "the addresses of this recording are pseudonyms: ask for the pseudonym, or for a session",
+        );
+    }
+    let until = at.unwrap_or(Timestamp::from_millis(i64::MAX));
+    let moment = at.unwrap_or(recording.span().last);
+    let recording = recording.from(moment - before(&set));
+    let mut replay = Replay::new(set, None);
+    let mut last: Option<Box<Tick>> = None;
+    let mut player = recording.play();
+    for item in &mut player {
+        match item.map_err(unreadable)? {
+            Item::Start(start) => replay.start(&start),
+            Item::Notice(notice) => screen::error(&notice.to_string()),
+            Item::Tick(tick) if tick.at > until => break,
+            Item::Tick(tick) => {
+                replay.turn(&tick);
+                if tick.failure.is_none() {
+                    last = Some(tick);
+                }
+            }
+        }
+    }
+    drop(player);
+    let explanation = last.and_then(|tick| replay.warden_mut().explain(&tick.snapshot, subject));
+    match explanation {
+        Some(explanation) => Ok(explanation),
+        None => Err(Failure::new(Exit::Failed, nowhere(paths, at, subject)?)),
+    }
+}
+
+fn open(paths: &[PathBuf]) -> Result<Recording, Failure> {
+    Recording::open(paths).map_err(unreadable)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unreadable(error: RecordingError) -> Failure {
+    Failure::new(Exit::Setup, error.to_string())
+}
+
+fn before(set: &PolicySet) -> Duration {
+    let policies = set.policies.iter();
+    let back = policies.map(|policy| policy.window + policy.hold + policy.cooldown);
+    back.max().unwrap_or_default().max(BEFORE_MIN)
+}
+
+/// Where the subject is, if not there: all of the recording is looked through for it.
+fn nowhere(paths: &[PathBuf], at: Option<Timestamp>, subject: Subject) -> Result<String, Failure> {
+    let mut sightings = Sightings::default();
+    let mut player = open(paths)?.play();
+    while let Some(item) = player.next() {
+        if let Item::Tick(tick) = item.map_err(unreadable)? {
+            if tick.failure.is_none() {
+                sightings.add(tick.at, &tick.snapshot, subject);
+            }
+            player.give_back(tick);
+        }
+    }
+    let who = who(subject);
+    let moment = at.map_or("at its last poll".to_owned(), |at| {
+        format!("at {}", time(at))
+    });
+    Ok(match (sightings.subject, sightings.polls) {
+        (Some(Seen { first, last }), _) => format!(
+            "{who} is in this recording from {} to {}, and not {moment}: give one of these times by \
+             `--at`",
+            time(first),
+            time(last)
+        ),
+        (None, Some(Seen { first, last })) if at.is_some_and(|at| at < first) => format!(
+            "the recording begins at {}: there is nothing before that ({who} is nowhere in it, to {})",
+            time(first),
+            time(last)
+        ),
+        (None, Some(Seen { first, last })) => format!(
+            "{who} is nowhere in this recording, which goes from {} to {}",
+            time(first),
+            time(last)
+        ),
+        (None, None) => "no poll of this recording has succeeded: there is nobody in it".to_owned(),
+    })
+}
+
+impl Sightings {
+    fn add(&mut self, at: Timestamp, snapshot: &Snapshot, subject: Subject) {
+        see(&mut self.polls, at);
+        let sessions = &snapshot.sessions;
+        let is_there = match subject {
+            Subject::Session(id) => sessions.id.contains(&id),
+            Subject::Address(address) => sessions.peer.iter().any(|peer| {
+                peer.0
+                    .is_some_and(|peer| History::is_same_address(peer.ip(), address))
+            }),
+        };
+        if is_there {
+            see(&mut self.subject, at);
+        }
+    }
+}
+
+fn see(seen: &mut Option<Seen>, at: Timestamp) {
+    let first = seen.map_or(at, |seen| seen.first);
+    *seen = Some(Seen { first, last: at });
+}

@@ -1,0 +1,277 @@
+//! `replay`: what policies would have decided on what a server once said.
+
+use std::path::PathBuf;
+
+use super::exit::{Exit, Failure};
+use super::json::decision_json;
+use super::progress::Progress;
+use super::screen::{Format, Screen, error, warn};
+use super::show::{counted, decision_line};
+use super::when::{When, now};
+use super::{report, setup};
+use crate::act::Carried;
+use crate::journal::{DecisionId, Entry, Journal};
+use crate::policy::{Mode, PolicySet, shipped};
+use crate::recording::{Item, Recording, Tick};
+use crate::replay::{Replay, Turn};
+use crate::report::{Collector, Report, Side};
+use crate::time::Timestamp;
+use crate::warden::Settings;
+
+/// Judge a recording by policies, and report what they would have done.
+///
+/// Nobody is disconnected. Time is the recording's. With --against, two sets of policies are judged
+/// side by side.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden demo --record demo.rec
+  electrumx-warden replay demo.rec
+  electrumx-warden replay demo.rec --policies mine --against policies --html report.html
+  electrumx-warden replay demo.rec --policies mine --against policies --fail-if-more 0
+  electrumx-warden replay demo.rec --decisions --format json | jq 'select(.type == \"decision\")'")]
+pub(super) struct Args {
+    /// Recordings: folders that `run`, `record` or `demo --record` wrote, or segments of them
+    #[arg(required = true, value_name = "RECORDING")]
+    recordings: Vec<PathBuf>,
+
+    /// Policy files, and folders of them; without any, those that ship with the program
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    policies: Vec<PathBuf>,
+
+    /// Other policies, to be compared with
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    against: Vec<PathBuf>,
+
+    /// Take mode, limits and protection from this configuration, not from the recording
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Report from then on: 2026-01-31T12:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    from: Option<When>,
+
+    /// Report what was before then
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    to: Option<When>,
+
+    /// Show each decision too
+    #[arg(long)]
+    decisions: bool,
+
+    /// Write the decisions into a new journal, for `journal` and `explain`
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+
+    /// Write the report as a page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Replace the page if it is there
+    #[arg(long, requires = "html")]
+    force: bool,
+
+    /// Fail if more than N sessions are touched that --against leaves alone
+    #[arg(long, value_name = "N", requires = "against", num_args = 0..=1, default_missing_value = "0")]
+    fail_if_more: Option<u64>,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let recording = setup::recording(&args.recordings)?;
+    let settings = args.config.as_deref().map(settings).transpose()?;
+    let set = policies(&args.policies)?;
+    let against = match args.against.as_slice() {
+        [] => None,
+        paths => Some(setup::policies(PolicySet::load(paths))?),
+    };
+    let mut audit = Audit::new(args, set, against, settings, &recording)?;
+    audit.play(recording, screen)?;
+    audit.end(screen)
+}
+
+fn policies(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
+    setup::policies(match paths {
+        [] => shipped(),
+        paths => PolicySet::load(paths),
+    })
+}
+
+fn settings(path: &std::path::Path) -> Result<Settings, Failure> {
+    let config = setup::config(path)?;
+    let daemons = config.server.daemon.as_ref();
+    let daemons = daemons.map(setup::daemons).transpose()?;
+    Ok(config.settings(daemons.as_ref()))
+}
+
+/// A replay of one set of policies, or of two side by side.
+struct Audit<'a> {
+    args: &'a Args,
+    decided: Replay,
+    against: Option<Replay>,
+    collector: Collector,
+    journal: Option<Journal>,
+    /// What the report is about.
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    decisions: i64,
+}
+
+impl<'a> Audit<'a> {
+    fn new(
+        args: &'a Args,
+        set: PolicySet,
+        against: Option<PolicySet>,
+        settings: Option<Settings>,
+        recording: &Recording,
+    ) -> Result<Self, Failure> {
+        let recorded = recording.starts().last().map(|start| start.settings.mode);
+        let mode = settings.as_ref().map(|settings| settings.mode).or(recorded);
+        let mode = mode.unwrap_or_default().max(Mode::DryRun);
+        let decided = Side::of(label(&args.policies), &set, mode);
+        let other = against
+            .as_ref()
+            .map(|set| Side::of(label(&args.against), set, mode));
+        let now = now();
+        Ok(Self {
+            args,
+            decided: Replay::new(set, settings.clone()),
+            against: against.map(|set| Replay::new(set, settings)),
+            collector: Collector::new(decided, other),
+            journal: args
+                .journal
+                .as_deref()
+                .map(setup::new_journal)
+                .transpose()?,
+            from: args.from.map(|when| when.resolve(now)),
+            to: args.to.map(|when| when.resolve(now)),
+            decisions: 0,
+        })
+    }
+
+    fn play(&mut self, recording: Recording, screen: &mut Screen) -> Result<(), Failure> {
+        let recording = match self.from {
+            Some(from) => recording.from(from),
+            None => recording,
+        };
+        let mut player = recording.play();
+        let mut progress = Progress::start();
+        while let Some(item) = player.next() {
+            match item.map_err(setup::unreadable)? {
+                Item::Start(start) => {
+                    self.decided.start(&start);
+                    if let Some(against) = &mut self.against {
+                        against.start(&start);
+                    }
+                }
+                Item::Notice(notice) => warn(&notice.to_string()),
+                Item::Tick(tick) if self.to.is_some_and(|to| tick.at >= to) => break,
+                Item::Tick(tick) => {
+                    progress.tick(&player, tick.at, tick.snapshot.sessions.len());
+                    self.turn(&tick, screen)?;
+                    player.give_back(tick);
+                }
+            }
+        }
+        progress.finish();
+        Ok(())
+    }
+
+    fn turn(&mut self, tick: &Tick, screen: &mut Screen) -> Result<(), Failure> {
+        let decided = self.decided.turn(tick);
+        let against = self.against.as_mut().map(|replay| replay.turn(tick));
+        if self.from.is_some_and(|from| tick.at < from) {
+            return Ok(());
+        }
+        let against = against.as_ref().map_or(&[][..], |turn| &turn.carried);
+        match &tick.failure {
+            None => self
+                .collector
+                .poll(&tick.snapshot, &decided.carried, against),
+            Some(why) => self
+                .collector
+                .missed(tick.at, why, &decided.carried, against),
+        }
+        if let Some(until) = self.decided.warden().breaker_open_until(tick.at) {
+            self.collector.breaker_open(tick.at, until);
+        }
+        self.tell(decided, screen)
+    }
+
+    fn tell(&mut self, turn: Turn, screen: &mut Screen) -> Result<(), Failure> {
+        let Self {
+            args,
+            journal,
+            decisions,
+            ..
+        } = self;
+        if let Some(journal) = journal
+            && !turn.carried.is_empty()
+        {
+            let entry =
+                |carried: &Carried| Entry::new(carried.decision.clone(), carried.outcome.clone());
+            let entries: Vec<Entry> = turn.carried.iter().map(entry).collect();
+            journal.intend(&entries, &[])?;
+        }
+        for Carried {
+            decision, outcome, ..
+        } in turn.carried
+        {
+            *decisions += 1;
+            match args.format {
+                _ if !args.decisions => {}
+                Format::Text => {
+                    screen.entry(
+                        &format!("{}  {}", decision.at, decision_line(&decision, &outcome)),
+                        12,
+                    )?;
+                }
+                Format::Json => {
+                    let id = DecisionId(*decisions);
+                    screen.json("decision", &decision_json(Some(id), &decision, &outcome))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end(self, screen: &mut Screen) -> Result<Exit, Failure> {
+        let report = self.collector.finish();
+        if report.replayed.polls + report.replayed.missed == 0 {
+            let message = "not one poll of the recording is within --from and --to";
+            return Err(Failure::new(Exit::Failed, message));
+        }
+        report::write(&report, self.args.format, screen)?;
+        Ok(verdict(self.args, &report))
+    }
+}
+
+fn label(paths: &[PathBuf]) -> String {
+    if paths.is_empty() {
+        return "the shipped policies".to_owned();
+    }
+    let paths = paths.iter().map(|path| path.display().to_string());
+    paths.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether more is touched than may be.
+fn verdict(args: &Args, report: &Report) -> Exit {
+    let more = report
+        .comparison
+        .as_ref()
+        .map(|comparison| comparison.sessions.only_decided.count);
+    match args.fail_if_more.zip(more) {
+        Some((most, more)) if more > most => {
+            let (label, other) = (label(&args.policies), label(&args.against));
+            let sessions = usize::try_from(more).unwrap_or(usize::MAX);
+            error(&format!(
+                "{label} touch {} that {other} leave alone, and {most} may be",
+                counted(sessions, "session", "sessions")
+            ));
+            Exit::Failed
+        }
+        _ => Exit::Ok,
+    }
+}

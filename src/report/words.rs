@@ -1,0 +1,308 @@
+//! The report in words, for people who know nothing of it: what text and page say alike.
+//!
+//! Nothing that a client chose is in these words, so they need no escaping but that of their place.
+
+use super::{Decided, Evidence, Report, Totals};
+use crate::decision::Seen;
+use crate::field::{Dimension, Field};
+use crate::policy::{ActionKind, Mode};
+use crate::units;
+
+/// From this share of all sessions on a person should look at what is done to them.
+const SHARE_WORTH_A_LOOK: f64 = 0.1;
+/// From this share of all polls on it matters that they failed.
+const MISSED_WORTH_A_LOOK: f64 = 0.01;
+
+/// How numbers are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// Between groups of three digits.
+    separator: &'static str,
+}
+
+impl Words {
+    /// As everywhere in the terminal: `1_234`.
+    pub const TERMINAL: Self = Self { separator: "_" };
+    /// As in a text: `1,234`.
+    pub const PAGE: Self = Self { separator: "," };
+
+    fn quantity(self, value: f64, dimension: Dimension) -> String {
+        units::format(value, dimension).replace('_', self.separator)
+    }
+
+    /// `1_234`
+    pub fn number(self, number: u64) -> String {
+        self.quantity(number as f64, Dimension::Count)
+    }
+
+    /// `1_234 sessions`, `1 session`.
+    pub fn counted(self, count: u64, one: &str, many: &str) -> String {
+        format!(
+            "{} {}",
+            self.number(count),
+            if count == 1 { one } else { many }
+        )
+    }
+
+    /// `20%`; what is not nothing is not `0%`, and what is not all is not `100%`.
+    pub fn share(self, share: f64) -> String {
+        match share {
+            s if s > 0.0 && s < 0.000_1 => "<0.01%".to_owned(),
+            s if s < 1.0 && s > 0.999 => "99.9%".to_owned(),
+            s => self.quantity(s, Dimension::Share),
+        }
+    }
+
+    /// `1.5 MiB`
+    pub fn bytes(self, bytes: u64) -> String {
+        self.quantity(bytes as f64, Dimension::Size)
+    }
+
+    /// `1h30m`
+    pub fn span(self, seconds: f64) -> String {
+        self.quantity(seconds, Dimension::Duration)
+    }
+
+    /// `3.2 times`, and nothing where there is no ratio.
+    pub fn severity(self, severity: f64) -> Option<String> {
+        (severity.is_finite() && severity > 1.0)
+            .then(|| format!("{} times", self.quantity(severity, Dimension::Count)))
+    }
+
+    /// A value as a test saw it, with its unit; unescaped.
+    pub fn seen(self, evidence: &Evidence) -> String {
+        match &evidence.seen {
+            Seen::Flag(flag) => flag.to_string(),
+            Seen::Number(number) => self.evidence(*number, evidence),
+            Seen::Text(text) => text.to_string(),
+        }
+    }
+
+    /// What a test compared with, where the test itself does not say: `20x median` came to a number.
+    pub fn threshold(self, evidence: &Evidence) -> Option<String> {
+        let operand = evidence.test.trim_start_matches(['>', '<', '=', '!', ' ']);
+        let is_relative =
+            operand.ends_with("median") || operand.starts_with('p') || operand.contains("x p");
+        let threshold = evidence.threshold.filter(|_| is_relative)?;
+        Some(self.evidence(threshold, evidence))
+    }
+
+    fn evidence(self, number: f64, evidence: &Evidence) -> String {
+        self.quantity(number, evidence.dimension.unwrap_or(Dimension::Count))
+    }
+}
+
+#[expect(dead_code, reason = "the page comes next")]
+/// What a field of an evidence is, from the reference.
+pub(super) fn field(evidence: &Evidence) -> Option<&'static str> {
+    let name = evidence.field.split('.').next()?;
+    let mut fields = Field::ALL.iter().map(|field| field.info());
+    fields.find(|info| info.name == name).map(|info| info.doc)
+}
+
+/// What held decisions back, by its word in JSON.
+pub fn held_back_by(by: &'static str) -> &'static str {
+    match by {
+        "protection" => "everybody concerned is protected, or leaving already",
+        "cooldown" => "the policy had acted on this target not long ago",
+        "backoff" => "after a failure the policy waits for longer",
+        "policy-limit" => "the policy's own limit was used up",
+        "action-limit" => "the limit for this kind of action was used up",
+        "breaker" => "the breaker was open",
+        "covered" => "another decision covered the same sessions",
+        "uncertain-members" => "it was not certain who belongs to the group",
+        "ambiguous-id" => "an RPC connection had the same number",
+        "nothing-to-do" => "there was nothing left to change",
+        "unfit-daemon" => "that daemon was not fit to go to",
+        other => other,
+    }
+}
+
+impl Report {
+    /// What was replayed and what would have come of it, a sentence each.
+    pub fn summary(&self, words: Words) -> Vec<String> {
+        let replayed = &self.replayed;
+        let (Some(from), Some(to)) = (replayed.from, replayed.to) else {
+            return vec!["The recording holds no poll: there is nothing to tell.".to_owned()];
+        };
+        let mut sentences = vec![format!(
+            "Within {} the server was asked {}, and had {} from {}, at most {} at once.",
+            words.span(to.since(from).as_secs_f64()),
+            words.counted(replayed.polls + replayed.missed, "time", "times"),
+            words.counted(replayed.sessions, "client session", "client sessions"),
+            words.counted(replayed.addresses, "public address", "public addresses"),
+            words.number(replayed.sessions_peak),
+        )];
+        sentences.push(self.decided.summary("The policies", words));
+        if let Some(against) = &self.against {
+            sentences.push(against.summary("Those they are compared with", words));
+        }
+        sentences
+    }
+
+    /// What a person should look at before the policies may act; nothing if all is well.
+    pub fn attention(&self, words: Words) -> Vec<String> {
+        let mut points = Vec::new();
+        self.decided.attention(&mut points, words);
+        let replayed = &self.replayed;
+        let polls = replayed.polls + replayed.missed;
+        if replayed.polls == 0 {
+            points.push("No poll succeeded: the policies had nothing to judge.".to_owned());
+        } else if super::share(replayed.missed, polls) >= MISSED_WORTH_A_LOOK {
+            points.push(format!(
+                "{} of {} failed: what clients did meanwhile is known only in part.",
+                words.number(replayed.missed),
+                words.counted(polls, "poll", "polls"),
+            ));
+        }
+        if replayed.gaps > 0 {
+            points.push(format!(
+                "Nobody looked for {} in {}: rates and hold times began anew after each.",
+                words.span(replayed.gaps_s),
+                words.counted(replayed.gaps, "gap", "gaps"),
+            ));
+        }
+        for bound in &self.bounds_reached {
+            points.push(format!("A bound was reached: {bound}."));
+        }
+        points
+    }
+}
+
+impl Decided {
+    fn summary(&self, who: &str, words: Words) -> String {
+        let totals = &self.totals;
+        let had = if totals.outcomes.executed > 0 {
+            ""
+        } else {
+            "would have "
+        };
+        let mut deeds = Vec::new();
+        let mut sessions = |count: u64, verb: &str| {
+            if count > 0 {
+                let count = words.counted(count, "session", "sessions");
+                deeds.push(format!("{verb} {count}"));
+            }
+        };
+        sessions(totals.disconnected_sessions, "disconnected");
+        sessions(totals.logged_sessions, "logged");
+        let acts = |kind: ActionKind| {
+            let policies = self.policies.iter().filter(|policy| policy.action == kind);
+            policies.map(|policy| policy.outcomes.acts()).sum::<u64>()
+        };
+        let alerts = acts(ActionKind::Alert);
+        if alerts > 0 {
+            deeds.push(format!(
+                "raised {}",
+                words.counted(alerts, "alert", "alerts")
+            ));
+        }
+        let changes = acts(ActionKind::DaemonUrl);
+        if changes > 0 {
+            let times = words.counted(changes, "time", "times");
+            deeds.push(format!("changed the server's daemon {times}"));
+        }
+        if deeds.is_empty() {
+            return format!("{who} would have done nothing.");
+        }
+        let share = if totals.sessions == 0 {
+            "; no client would have been touched".to_owned()
+        } else {
+            let share = words.share(totals.sessions_share);
+            let left = words.share(1.0 - totals.sessions_share);
+            format!(": {share} of all sessions touched, {left} left alone")
+        };
+        format!("{who} {had}{}{share}.", listed(&deeds))
+    }
+
+    fn attention(&self, points: &mut Vec<String>, words: Words) {
+        let Totals { outcomes, .. } = &self.totals;
+        if self.breaker.openings > 0 {
+            points.push(format!(
+                "The breaker opened {}: so large a share of the clients was to be disconnected at once that the \
+                 policies are more likely wrong than the clients.",
+                words.counted(self.breaker.openings, "time", "times"),
+            ));
+        }
+        if self.totals.sessions_share >= SHARE_WORTH_A_LOOK {
+            points.push(format!(
+                "{} of all sessions would be touched. Look at the examples: are these really abusers?",
+                words.share(self.totals.sessions_share),
+            ));
+        }
+        if outcomes.failed > 0 {
+            let acts = words.counted(outcomes.failed, "act", "acts");
+            points.push(format!("{acts} failed on the live server."));
+        }
+        let by_limits: u64 = outcomes
+            .suppressed_by
+            .iter()
+            .filter(|suppressed| matches!(suppressed.by, "policy-limit" | "action-limit"))
+            .map(|suppressed| suppressed.decisions)
+            .sum();
+        if by_limits > 0 || outcomes.withheld_sessions > 0 {
+            let mut held = Vec::new();
+            if by_limits > 0 {
+                held.push(words.counted(by_limits, "decision", "decisions"));
+            }
+            if outcomes.withheld_sessions > 0 {
+                let sessions = words.counted(outcomes.withheld_sessions, "session", "sessions");
+                held.push(format!("{sessions} of other decisions"));
+            }
+            points.push(format!(
+                "The limits held back {}: more was wanted than may be done in so short a time.",
+                listed(&held)
+            ));
+        }
+        let off = self
+            .policies
+            .iter()
+            .filter(|policy| policy.mode == Mode::Off);
+        let off = off.count() as u64;
+        if off > 0 {
+            let policies = words.counted(off, "policy is", "policies are");
+            points.push(format!("{policies} switched off and decided nothing."));
+        }
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_never_round_to_nothing_or_all() {
+        let words = Words::PAGE;
+        for (share, text) in [
+            (0.0, "0%"),
+            (0.000_000_1, "<0.01%"),
+            (0.000_1, "0.01%"),
+            (0.072_3, "7.23%"),
+            (0.999_9, "99.9%"),
+            (1.0, "100%"),
+        ] {
+            assert_eq!(words.share(share), text);
+        }
+        assert_eq!(words.number(1_234_567), "1,234,567");
+        assert_eq!(
+            Words::TERMINAL.counted(1_234, "time", "times"),
+            "1_234 times"
+        );
+    }
+
+    #[test]
+    fn lists_read_well() {
+        let items = ["a", "b", "c"].map(String::from);
+        let read = [0, 1, 2, 3].map(|count| listed(&items[..count]));
+        assert_eq!(read, ["", "a", "a and b", "a, b and c"]);
+    }
+}
