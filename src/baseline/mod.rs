@@ -6,6 +6,7 @@
 //! not looked at. Both are fed, poll by poll; neither reads a file, asks a clock or changes a policy.
 
 mod budget;
+mod page;
 mod pass;
 mod scale;
 mod spread;
@@ -13,9 +14,12 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod tuning;
+mod words;
 
 pub use budget::{Budget, BudgetError, CONFIDENCE, Per, upper_bound};
+pub use page::page;
 pub use pass::{Hits, Pass};
 pub use spread::{RELATIVE_ERROR, Spread};
 pub use survey::{Baseline, FieldSpread, Mark, Peak, Place, Seen, Subject, Survey, Surveyor};
-pub use tuning::{Change, LeftAlone, Proposal, Tuned, Tuning, Verdict, times};
+pub use tuning::{Change, LeftAlone, Proposal, Tuned, Tuning, Verdict};
+pub use words::{counted, number, samples_words};

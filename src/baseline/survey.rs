@@ -198,6 +198,8 @@ pub struct Seen {
     pub missed: u64,
     /// Session rows.
     pub rows: u64,
+    /// Acts of the agent that recorded.
+    pub acts: u64,
     /// For how long the server was watched without a break.
     pub watched: Duration,
 }
@@ -302,6 +304,7 @@ impl Surveyor {
         let seen = &mut self.baseline.seen;
         seen.first.get_or_insert(tick.at);
         seen.last = Some(tick.at);
+        seen.acts += tick.acts.len() as u64;
         if tick.failure.is_some() {
             seen.missed += 1;
             self.sample_down(tick.at);

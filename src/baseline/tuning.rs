@@ -15,7 +15,6 @@ use super::scale::{scaled, toml, upward, why_not};
 use crate::decision::SessionRef;
 use crate::field::Scope;
 use crate::policy::{ActionKind, Condition, Mode, Policy, PolicySet};
-use crate::units;
 
 /// Factors lie so close together: twenty to a power of ten, each 12 % above the one before.
 const STEPS_A_DECADE: i32 = 20;
@@ -480,10 +479,4 @@ fn changes(present: &Condition, proposed: &Condition) -> Vec<Change> {
             proposed: proposed.written,
         })
         .collect()
-}
-
-/// A factor as people read it: `1.26 times`.
-pub fn times(factor: f64) -> String {
-    let text = units::format(factor, crate::field::Dimension::Count);
-    format!("{text} times")
 }
