@@ -44,7 +44,9 @@ fn hostile() -> String {
         .collect();
     let mut surveyor = Surveyor::new(&survey, &set);
     surveyor.start(&start);
-    ticks.iter().for_each(|tick| surveyor.turn(tick));
+    for tick in &ticks {
+        surveyor.turn(tick);
+    }
     let baseline = surveyor.finish();
     let budget = Budget::parse("0").unwrap();
     let mut tuning = Tuning::new(set, budget, Some(vec![]), baseline.seen.watched);
@@ -130,11 +132,12 @@ fn base64(bytes: &[u8]) -> String {
         let mut three = [0; 3];
         three[..chunk.len()].copy_from_slice(chunk);
         let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-        for place in 0..4 {
+        for place in 0..4_usize {
             let digit = (bits >> (18 - 6 * place)) & 63;
-            text.push(match place as usize <= chunk.len() {
-                true => char::from(DIGITS[digit as usize]),
-                false => '=',
+            text.push(if place <= chunk.len() {
+                char::from(DIGITS[digit as usize])
+            } else {
+                '='
             });
         }
     }
