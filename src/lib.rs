@@ -26,6 +26,8 @@ pub mod daemon;
 pub mod decision;
 pub mod engine;
 pub mod escape;
+#[cfg(feature = "parquet")]
+pub mod export;
 pub mod field;
 pub mod history;
 pub mod journal;
@@ -41,12 +43,12 @@ pub mod redact;
 pub mod replay;
 pub mod report;
 pub mod rpc;
-#[cfg(test)]
 mod scene;
 pub mod sim;
 pub mod snapshot;
 pub mod status;
 pub mod time;
+pub mod trial;
 pub mod units;
 pub mod warden;
 pub mod watch;

@@ -10,9 +10,11 @@ mod daemons;
 mod demo;
 mod exit;
 mod explain;
+mod export;
 mod fields;
 mod journal;
 mod json;
+mod judging;
 pub mod logging;
 mod once;
 mod progress;
@@ -25,6 +27,7 @@ mod sample;
 mod screen;
 mod setup;
 pub mod show;
+mod test;
 mod when;
 
 use std::process::ExitCode;
@@ -64,9 +67,11 @@ enum Command {
     Replay(replay::Args),
     Baseline(baseline::Args),
     Check(check::Args),
+    Test(test::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
     Explain(explain::Args),
+    Export(export::Args),
     Fields(fields::Args),
     Completions(completions::Args),
 }
@@ -81,9 +86,11 @@ impl Command {
             Self::Replay(args) => replay::run(args, screen),
             Self::Baseline(args) => baseline::run(args, screen),
             Self::Check(args) => check::run(args, screen),
+            Self::Test(args) => test::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Export(args) => export::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
         }

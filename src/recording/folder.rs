@@ -1,9 +1,11 @@
 //! A recording to be read: which segments, in which order, and whether they belong together.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use super::line::Heading;
 use super::reader::SegmentReader;
@@ -23,6 +25,7 @@ pub struct Recording {
 pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) heading: Heading<'static>,
+    pub(super) bytes: u64,
 }
 
 /// From the first segment's beginning to the last one's.
@@ -78,6 +81,7 @@ impl Recording {
             Some(reader) => self.segments.push(Segment {
                 path,
                 heading: reader.heading,
+                bytes: metadata.len(),
             }),
             None => self.notices.push(Notice::Truncated { path, after: None }),
         }
@@ -112,16 +116,45 @@ impl Recording {
         headings.find_map(|heading| heading.pseudonyms.as_deref())
     }
 
+    /// Whether addresses do not mean the same in all of it.
+    pub fn is_mixed(&self) -> bool {
+        let mut segments = self.segments.iter().map(|it| &it.heading.pseudonyms);
+        let first = segments.next();
+        segments.any(|other| Some(other) != first)
+    }
+
+    /// A recording for each server, in the order of their names: those of the same time can be played
+    /// one after the other only.
+    pub fn by_server(self) -> Vec<Self> {
+        let mut servers: BTreeMap<String, Vec<Segment>> = BTreeMap::new();
+        for segment in self.segments {
+            let server = segment.heading.start.server.clone();
+            servers.entry(server).or_default().push(segment);
+        }
+        let mut notices = self.notices;
+        let recording = |segments: Vec<Segment>| Self {
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            segments,
+            notices: std::mem::take(&mut notices),
+        };
+        servers.into_values().map(recording).collect()
+    }
+
     /// Plays all of it, on a thread of its own.
     pub fn play(self) -> Player {
         Player::start(self.segments, self.notices, self.bytes)
     }
 
-    /// Plays what is needed to know how things stood at `at`: `before` of it, and on to its end.
+    /// What is needed to know how things stood at `at` for whoever remembers so much, and on to its
+    /// end.
     #[must_use]
-    pub fn from(mut self, at: Timestamp) -> Self {
+    pub fn from(mut self, at: Timestamp, memory: Duration) -> Self {
+        let start = at - memory;
         // A segment ends when the next one begins.
-        let first = self.segments.iter().rposition(|it| it.heading.began <= at);
+        let first = self
+            .segments
+            .iter()
+            .rposition(|it| it.heading.began <= start);
         self.segments.drain(..first.unwrap_or(0));
         self
     }
