@@ -241,20 +241,48 @@ pub enum Suppression {
 }
 
 impl Suppression {
+    /// Every name.
+    pub const NAMES: [&str; 11] = [
+        "protection",
+        "cooldown",
+        "backoff",
+        "policy-limit",
+        "action-limit",
+        "breaker",
+        "covered",
+        "uncertain-members",
+        "ambiguous-id",
+        "nothing-to-do",
+        "unfit-daemon",
+    ];
+
     /// The stable word for it.
     pub const fn word(&self) -> &'static str {
+        let [
+            protection,
+            cooldown,
+            backoff,
+            policy_limit,
+            action_limit,
+            breaker,
+            covered,
+            uncertain_members,
+            ambiguous_id,
+            nothing_to_do,
+            unfit_daemon,
+        ] = Self::NAMES;
         match self {
-            Self::Protection => "protection",
-            Self::Cooldown { .. } => "cooldown",
-            Self::Backoff { .. } => "backoff",
-            Self::PolicyLimit { .. } => "policy-limit",
-            Self::ActionLimit { .. } => "action-limit",
-            Self::Breaker { .. } => "breaker",
-            Self::Covered { .. } => "covered",
-            Self::UncertainMembers => "uncertain-members",
-            Self::AmbiguousId => "ambiguous-id",
-            Self::NothingToDo => "nothing-to-do",
-            Self::UnfitDaemon { .. } => "unfit-daemon",
+            Self::Protection => protection,
+            Self::Cooldown { .. } => cooldown,
+            Self::Backoff { .. } => backoff,
+            Self::PolicyLimit { .. } => policy_limit,
+            Self::ActionLimit { .. } => action_limit,
+            Self::Breaker { .. } => breaker,
+            Self::Covered { .. } => covered,
+            Self::UncertainMembers => uncertain_members,
+            Self::AmbiguousId => ambiguous_id,
+            Self::NothingToDo => nothing_to_do,
+            Self::UnfitDaemon { .. } => unfit_daemon,
         }
     }
 

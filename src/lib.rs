@@ -42,12 +42,12 @@ pub mod redact;
 pub mod replay;
 pub mod report;
 pub mod rpc;
-#[cfg(test)]
 mod scene;
 pub mod sim;
 pub mod snapshot;
 pub mod status;
 pub mod time;
+pub mod trial;
 pub mod units;
 pub mod warden;
 pub mod watch;

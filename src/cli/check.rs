@@ -239,7 +239,7 @@ impl Report {
 
 /// A diagnostic as JSON.
 #[derive(Serialize)]
-struct Finding<'a> {
+pub(super) struct Finding<'a> {
     severity: &'static str,
     code: String,
     message: String,
@@ -251,7 +251,7 @@ struct Finding<'a> {
 }
 
 impl<'a> Finding<'a> {
-    fn of(diagnostic: &'a Diagnostic) -> Self {
+    pub(super) fn of(diagnostic: &'a Diagnostic) -> Self {
         let (line, column) = diagnostic.line_column().unzip();
         Self {
             severity: if diagnostic.is_error() {

@@ -13,6 +13,7 @@ mod export;
 mod fields;
 mod journal;
 mod json;
+mod judging;
 pub mod logging;
 mod once;
 mod progress;
@@ -25,6 +26,7 @@ mod sample;
 mod screen;
 mod setup;
 pub mod show;
+mod test;
 mod when;
 
 use std::process::ExitCode;
@@ -63,6 +65,7 @@ enum Command {
     Record(record::Args),
     Replay(replay::Args),
     Check(check::Args),
+    Test(test::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
     Explain(explain::Args),
@@ -80,6 +83,7 @@ impl Command {
             Self::Record(args) => record::run(args, screen),
             Self::Replay(args) => replay::run(args, screen),
             Self::Check(args) => check::run(args, screen),
+            Self::Test(args) => test::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),

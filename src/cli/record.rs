@@ -41,6 +41,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
     interval: Duration,
 
+    /// Replace the addresses of clients by pseudonyms
+    #[arg(long)]
+    pseudonymise: bool,
+
+    /// The key of the pseudonyms, made if it is not there; by default a file beside the folder,
+    /// with .key behind its name
+    #[arg(long, value_name = "FILE", requires = "pseudonymise")]
+    key: Option<PathBuf>,
+
     /// End after this time
     #[arg(long = "for", value_name = "TIME", value_parser = length)]
     length: Option<Duration>,
@@ -60,9 +69,8 @@ struct Recorded {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
-    let unusable =
-        |error: crate::recording::RecordingError| Failure::new(Exit::Setup, error.to_string());
-    let recorder = Recorder::open(RecorderOptions::unbounded(&args.out)).map_err(unusable)?;
+    let key = args.pseudonymise.then(|| key_path(args));
+    let recorder = setup::recorder(RecorderOptions::unbounded(&args.out), key.as_deref())?;
     let recorded = runtime::block_on(record(args, recorder, screen))?;
     if let Some(refused) = recorded.refused {
         return Err(Failure::new(Exit::Failed, refused));
@@ -74,6 +82,11 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         recorded.missed,
     ))?;
     Ok(Exit::Ok)
+}
+
+fn key_path(args: &Args) -> PathBuf {
+    let beside = || RecorderOptions::unbounded(&args.out).key_path();
+    args.key.clone().unwrap_or_else(beside)
 }
 
 fn count(polls: u64) -> usize {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
 use super::json::decision_json;
+use super::judging::Judging;
 use super::progress::Progress;
 use super::screen::{Format, Screen, error, warn};
 use super::show::{counted, decision_line};
@@ -11,12 +12,11 @@ use super::when::{When, now};
 use super::{report, setup};
 use crate::act::Carried;
 use crate::journal::{DecisionId, Entry, Journal};
-use crate::policy::{Mode, PolicySet, shipped};
+use crate::policy::{PolicySet, shipped};
 use crate::recording::{Item, Recording, Tick};
 use crate::replay::{Replay, Turn};
 use crate::report::{Collector, Report, Side};
 use crate::time::Timestamp;
-use crate::warden::Settings;
 
 /// Judge a recording by policies, and report what they would have done.
 ///
@@ -45,6 +45,10 @@ pub(super) struct Args {
     /// Take mode, limits and protection from this configuration, not from the recording
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// The key of the recording's pseudonyms, so that addresses in policies are found by theirs
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
 
     /// Report from then on: 2026-01-31T12:00:00Z, or 2h for two hours ago
     #[arg(long, value_name = "TIME", value_parser = When::parse)]
@@ -81,13 +85,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let recording = setup::recording(&args.recordings)?;
-    let settings = args.config.as_deref().map(settings).transpose()?;
+    let judging = Judging::new(&recording, args.config.as_deref(), args.key.as_deref())?;
     let set = policies(&args.policies)?;
     let against = match args.against.as_slice() {
         [] => None,
         paths => Some(setup::policies(PolicySet::load(paths))?),
     };
-    let mut audit = Audit::new(args, set, against, settings, &recording)?;
+    let mut audit = Audit::new(args, set, against, &judging, &recording)?;
     audit.play(recording, screen)?;
     audit.end(screen)
 }
@@ -97,13 +101,6 @@ fn policies(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
         [] => shipped(),
         paths => PolicySet::load(paths),
     })
-}
-
-fn settings(path: &std::path::Path) -> Result<Settings, Failure> {
-    let config = setup::config(path)?;
-    let daemons = config.server.daemon.as_ref();
-    let daemons = daemons.map(setup::daemons).transpose()?;
-    Ok(config.settings(daemons.as_ref()))
 }
 
 /// A replay of one set of policies, or of two side by side.
@@ -124,22 +121,20 @@ impl<'a> Audit<'a> {
         args: &'a Args,
         set: PolicySet,
         against: Option<PolicySet>,
-        settings: Option<Settings>,
+        judging: &Judging,
         recording: &Recording,
     ) -> Result<Self, Failure> {
-        let recorded = recording.starts().last().map(|start| start.settings.mode);
-        let mode = settings.as_ref().map(|settings| settings.mode).or(recorded);
-        let mode = mode.unwrap_or_default().max(Mode::DryRun);
-        let decided = Side::of(label(&args.policies), &set, mode);
-        let other = against
-            .as_ref()
-            .map(|set| Side::of(label(&args.against), set, mode));
+        let side = |paths: &[PathBuf], set| Side::of(label(paths), set, judging.mode);
+        let sides = (
+            side(&args.policies, &set),
+            against.as_ref().map(|set| side(&args.against, set)),
+        );
         let now = now();
         Ok(Self {
             args,
-            decided: Replay::new(set, settings.clone()),
-            against: against.map(|set| Replay::new(set, settings)),
-            collector: Collector::new(decided, other),
+            decided: judging.replay(recording, set),
+            against: against.map(|set| judging.replay(recording, set)),
+            collector: Collector::new(sides.0, sides.1),
             journal: args
                 .journal
                 .as_deref()

@@ -115,16 +115,19 @@ fn recorder(config: &Config) -> Option<Recorder> {
     if !config.record.is_on {
         return None;
     }
-    let options = &config.record.recorder;
-    match Recorder::open(options.clone()) {
+    let options = config.record.recorder.clone();
+    let (path, key) = (options.path.clone(), options.key_path());
+    let key = config.record.pseudonymise.then_some(&*key);
+    match setup::recorder(options, key) {
         Ok(recorder) => {
-            info!("recording into {}", options.path.display());
+            info!("recording into {}", path.display());
             Some(recorder)
         }
-        Err(error) => {
-            warn!("nothing is recorded: {error}");
+        Err(Failure::Told { message, .. }) => {
+            warn!("nothing is recorded: {message}");
             None
         }
+        Err(Failure::Output(_)) => None,
     }
 }
 

@@ -14,7 +14,8 @@ use crate::journal::{Journal, JournalError};
 use crate::policy::{Checked, PolicySet};
 use crate::poll::SteadyClock;
 use crate::probe::Prober;
-use crate::recording::{Recording, RecordingError};
+use crate::pseudonym::{Key, KeyError};
+use crate::recording::{Recorder, RecorderOptions, Recording, RecordingError};
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
 pub(super) fn config(path: &Path) -> Result<Config, Failure> {
@@ -84,9 +85,22 @@ pub(super) fn new_journal(path: &Path) -> Result<Journal, Failure> {
     journal(path)
 }
 
+/// A recorder; with the key at `key`, made if need be, if addresses are to be hidden.
+pub(super) fn recorder(options: RecorderOptions, key: Option<&Path>) -> Result<Recorder, Failure> {
+    let recorder = Recorder::open(options).map_err(unreadable)?;
+    let Some(key) = key else { return Ok(recorder) };
+    let unusable = |error: KeyError| Failure::new(Exit::Setup, error.to_string());
+    Ok(recorder.hiding(&Key::load_or_create(key).map_err(unusable)?))
+}
+
 /// Recordings of one server, to be judged as one.
 pub(super) fn recording(paths: &[PathBuf]) -> Result<Recording, Failure> {
     let recording = Recording::open(paths).map_err(unreadable)?;
+    if recording.is_mixed() {
+        let message = "some of these recordings have pseudonyms and others have none, or those of \
+                       another key: give those of one kind";
+        return Err(Failure::new(Exit::Setup, message));
+    }
     match recording.servers().as_slice() {
         [_] => Ok(recording),
         servers => {

@@ -29,6 +29,12 @@ use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
 use crate::warden::Settings;
 
+/// What policy tests are read with too.
+pub(crate) mod reading {
+    pub(crate) use super::read::{Section, seconds};
+    pub(crate) use super::value::{Read, addresses, choice, count, flag, patterns, time};
+}
+
 pub use daemon::{Daemon, DaemonSource};
 pub use source::{ReadDaemons, SourceError, SourceWarning};
 

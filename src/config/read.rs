@@ -22,7 +22,7 @@ use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
 use crate::units::format_duration;
 
-pub(super) const fn seconds(from: u64, to: u64) -> RangeInclusive<Duration> {
+pub(crate) const fn seconds(from: u64, to: u64) -> RangeInclusive<Duration> {
     Duration::from_secs(from)..=Duration::from_secs(to)
 }
 
@@ -94,10 +94,10 @@ struct File<'t> {
 }
 
 /// A table of the file. What is not there, or wrong, is as by default; what is wrong is noted.
-pub(super) struct Section<'t, 'f> {
+pub(crate) struct Section<'t, 'f> {
     /// Nothing where the table is left out or its syntax is broken.
-    pub(super) table: Option<Table<'t>>,
-    pub(super) findings: &'f mut Findings,
+    pub(crate) table: Option<Table<'t>>,
+    pub(crate) findings: &'f mut Findings,
 }
 
 impl<'t> File<'t> {
@@ -397,16 +397,16 @@ impl<'t> File<'t> {
 }
 
 impl<'t> Section<'t, '_> {
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'t>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<Node<'t>> {
         let entry = self.table.as_mut()?.take(key)?;
         Some(entry.node)
     }
 
-    fn accept<T>(&mut self, read: Read<T>) -> Option<T> {
+    pub(crate) fn accept<T>(&mut self, read: Read<T>) -> Option<T> {
         self.findings.accept(read)
     }
 
-    pub(super) fn value<T>(
+    pub(crate) fn value<T>(
         &mut self,
         key: &'static str,
         default: T,
@@ -431,7 +431,7 @@ impl<'t> Section<'t, '_> {
         }
     }
 
-    pub(super) fn finish(self, synonyms: &[(&str, &'static str)]) {
+    pub(crate) fn finish(self, synonyms: &[(&str, &'static str)]) {
         if let Some(table) = self.table {
             table.finish(synonyms, self.findings);
         }

@@ -17,20 +17,20 @@ use crate::policy::{AddressSet, Diagnostic, Quota};
 use crate::units;
 
 /// What a reader makes of the value of a key.
-pub(super) type Read<T> = Result<T, Diagnostic>;
+pub(crate) type Read<T> = Result<T, Diagnostic>;
 
 /// As many actions may be saved up at most.
 const BURST: RangeInclusive<u64> = 1..=1_000_000;
 
 /// A duration within bounds.
-pub(super) fn time(
+pub(crate) fn time(
     bounds: RangeInclusive<Duration>,
 ) -> impl Fn(Node<'_>, &'static str) -> Read<Duration> {
     move |node, key| duration(node, key, &bounds)
 }
 
 /// A size in bytes within bounds.
-pub(super) fn size(bounds: RangeInclusive<u64>) -> impl Fn(Node<'_>, &'static str) -> Read<u64> {
+pub(crate) fn size(bounds: RangeInclusive<u64>) -> impl Fn(Node<'_>, &'static str) -> Read<u64> {
     move |node, key| {
         let written = quantity(node, key, "64 MiB")?;
         let bytes = parse(&written, Dimension::Size)?;
@@ -51,7 +51,7 @@ pub(super) fn size(bounds: RangeInclusive<u64>) -> impl Fn(Node<'_>, &'static st
 }
 
 /// A share, from above 0 to 100%.
-pub(super) fn share(node: Node<'_>, key: &'static str) -> Read<f64> {
+pub(crate) fn share(node: Node<'_>, key: &'static str) -> Read<f64> {
     let written = quantity(node, key, "25%")?;
     let share = parse(&written, Dimension::Share)?;
     if share > 0.0 && share <= 1.0 {
@@ -62,7 +62,7 @@ pub(super) fn share(node: Node<'_>, key: &'static str) -> Read<f64> {
 }
 
 /// A whole number within bounds.
-pub(super) fn count(bounds: RangeInclusive<u64>) -> impl Fn(Node<'_>, &'static str) -> Read<u64> {
+pub(crate) fn count(bounds: RangeInclusive<u64>) -> impl Fn(Node<'_>, &'static str) -> Read<u64> {
     move |node, key| {
         let DeValue::Integer(number) = node.get() else {
             let finding = node.wrong_type(&format!("`{key}`"), "an integer");
@@ -83,7 +83,7 @@ pub(super) fn count(bounds: RangeInclusive<u64>) -> impl Fn(Node<'_>, &'static s
 }
 
 /// `true` or `false`.
-pub(super) fn flag(node: Node<'_>, key: &'static str) -> Read<bool> {
+pub(crate) fn flag(node: Node<'_>, key: &'static str) -> Read<bool> {
     let DeValue::Boolean(flag) = node.get() else {
         let finding = node.wrong_type(&format!("`{key}`"), "a boolean");
         return Err(finding.help("write `true` or `false`, without quotes"));
@@ -92,7 +92,7 @@ pub(super) fn flag(node: Node<'_>, key: &'static str) -> Read<bool> {
 }
 
 /// One of a few words.
-pub(super) fn choice<T: Copy>(
+pub(crate) fn choice<T: Copy>(
     choices: &'static [(&'static str, T)],
 ) -> impl Fn(Node<'_>, &'static str) -> Read<T> {
     move |node, key| {
@@ -110,7 +110,7 @@ pub(super) fn choice<T: Copy>(
 }
 
 /// `HOST:PORT`.
-pub(super) fn endpoint(node: Node<'_>, key: &'static str) -> Read<String> {
+pub(crate) fn endpoint(node: Node<'_>, key: &'static str) -> Read<String> {
     const FORM: &str = "write host and port: `127.0.0.1:8000`, `[::1]:8000`";
     let written = node.string(key, FORM)?;
     let text = written.text;
@@ -176,7 +176,7 @@ pub(super) fn name_of(node: Node<'_>, key: &'static str) -> Read<String> {
 }
 
 /// A path, relative to the folder of the file.
-pub(super) fn path(node: Node<'_>, key: &'static str) -> Read<PathBuf> {
+pub(crate) fn path(node: Node<'_>, key: &'static str) -> Read<PathBuf> {
     let written = node.string(key, "write a path in quotes")?;
     if written.text.is_empty() || written.text.contains('\0') {
         let finding = Diagnostic::complaint(format!("`{key}` is not a path"));
@@ -186,7 +186,7 @@ pub(super) fn path(node: Node<'_>, key: &'static str) -> Read<PathBuf> {
 }
 
 /// The strings of an array, each read by `read`; what is wrong with one does not hide the next.
-pub(super) fn each<T>(
+pub(crate) fn each<T>(
     node: Node<'_>,
     key: &'static str,
     example: &'static str,
@@ -213,7 +213,7 @@ pub(super) fn each<T>(
 }
 
 /// Addresses and subnets.
-pub(super) fn addresses(node: Node<'_>, key: &'static str, findings: &mut Findings) -> AddressSet {
+pub(crate) fn addresses(node: Node<'_>, key: &'static str, findings: &mut Findings) -> AddressSet {
     let nets = each(
         node,
         key,
@@ -233,7 +233,7 @@ pub(super) fn addresses(node: Node<'_>, key: &'static str, findings: &mut Findin
 }
 
 /// Patterns of client names.
-pub(super) fn patterns(node: Node<'_>, key: &'static str, findings: &mut Findings) -> Vec<Regex> {
+pub(crate) fn patterns(node: Node<'_>, key: &'static str, findings: &mut Findings) -> Vec<Regex> {
     each(node, key, "\"^my-monitor/\"", findings, |written, _, _| {
         if written.text.is_empty() {
             let finding = Diagnostic::complaint("an empty pattern protects every client".into());
@@ -245,7 +245,7 @@ pub(super) fn patterns(node: Node<'_>, key: &'static str, findings: &mut Finding
 }
 
 /// `{ rate = "300/min", burst = 500 }`; what is left out stays as it is by default.
-pub(super) fn budget(
+pub(crate) fn budget(
     node: Node<'_>,
     key: &'static str,
     default: Budget,
@@ -272,7 +272,7 @@ pub(super) fn budget(
 }
 
 /// `"3/d"`, strictly.
-pub(super) fn strict(node: Node<'_>, key: &'static str) -> Read<Quota> {
+pub(crate) fn strict(node: Node<'_>, key: &'static str) -> Read<Quota> {
     let help = "write `\"3/d\"`, without a burst: within any such time never more";
     if let DeValue::Table(_) = node.get() {
         return Err(node.wrong_type(&format!("`{key}`"), "a string").help(help));

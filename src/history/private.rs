@@ -59,10 +59,10 @@ impl Default for SubnetWidths {
 
 impl SubnetWidths {
     /// One customer of a provider: an IPv4 address or an IPv6 /64.
-    pub(super) const ADDRESS: Self = Self { v4: 32, v6: 64 };
+    pub(crate) const ADDRESS: Self = Self { v4: 32, v6: 64 };
 
     /// The network of this width that `address` is in.
-    pub(super) fn network(self, address: IpAddr) -> IpNet {
+    pub(crate) fn network(self, address: IpAddr) -> IpNet {
         match address {
             IpAddr::V4(v4) => Ipv4Net::new_assert(v4, self.v4.min(32)).trunc().into(),
             IpAddr::V6(v6) => Ipv6Net::new_assert(v6, self.v6.min(128)).trunc().into(),

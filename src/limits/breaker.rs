@@ -5,6 +5,7 @@
 //! Clients are counted by address, so that a few who come back over and over cannot open it.
 
 use hashbrown::{HashMap, HashSet};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Breaker;
@@ -24,6 +25,16 @@ pub(super) struct BreakerState {
 pub(super) struct SavedBreaker {
     open_until: Option<Timestamp>,
     disconnected: Vec<(Party, Timestamp)>,
+}
+
+impl SavedBreaker {
+    pub(super) fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
+        for (party, _) in &mut self.disconnected {
+            if let Party::Address(net) = party {
+                *net = to(*net);
+            }
+        }
+    }
 }
 
 impl BreakerState {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::breaker::{BreakerState, SavedBreaker};
@@ -71,6 +72,12 @@ pub(super) struct SavedLedger {
     breaker: SavedBreaker,
     #[serde(default)]
     failures: Vec<(Arc<str>, Failures)>,
+}
+
+impl SavedLedger {
+    pub(super) fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
+        self.breaker.map_addresses(to);
+    }
 }
 
 impl Ledger {

@@ -13,6 +13,7 @@ mod window;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Decision, Suppression, Target};
@@ -141,6 +142,13 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SavedLimits {
     ledger: ledger::SavedLedger,
+}
+
+impl SavedLimits {
+    /// Replaces the addresses in it.
+    pub fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
+        self.ledger.map_addresses(to);
+    }
 }
 
 impl Limits {

@@ -91,6 +91,11 @@ pub enum Problem {
     #[diagnostic(code(policy::configuration))]
     Configuration,
 
+    /// The same.
+    #[error("these are tests of policies, not policies")]
+    #[diagnostic(code(policy::tests))]
+    Tests,
+
     // Keys and values.
     /// A key that means nothing here.
     #[error("unknown key `{key}` in {place}")]
@@ -395,6 +400,12 @@ impl Diagnostic {
             // It speaks of how policies are written.
             self.0.help = None;
         }
+        self
+    }
+
+    /// Its code is then `test::...`: it is about a test of policies.
+    pub(crate) fn of_test(mut self) -> Self {
+        self.0.area = "test";
         self
     }
 

@@ -121,6 +121,12 @@ impl AddressSet {
         }
     }
 
+    /// Every network of it as `to` has it.
+    #[must_use]
+    pub fn mapped(&self, to: impl Fn(IpNet) -> IpNet) -> Self {
+        self.nets().map(to).collect()
+    }
+
     /// The fewest networks that make it up.
     pub fn nets(&self) -> impl Iterator<Item = IpNet> {
         let v4 = self

@@ -22,6 +22,8 @@ use super::registry::{Lists, bad_name, count, fill_from_file, is_name, size, too
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table, listed};
 use super::{Backoff, ListId, Mode, Policy, action, lint};
+use ipnet::IpNet;
+
 use crate::field::Scope;
 use crate::units;
 
@@ -62,6 +64,20 @@ pub struct Checked {
 pub type ReadList<'r> = dyn FnMut(&Path) -> io::Result<String> + 'r;
 
 impl PolicySet {
+    /// Replaces the addresses that policies name, for recordings with others in their place.
+    pub fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
+        for list in &mut self.lists {
+            let addresses = list.addresses.as_ref();
+            list.addresses = addresses.map(|addresses| addresses.mapped(&to));
+        }
+    }
+
+    /// Whether any policy names addresses.
+    pub fn names_addresses(&self) -> bool {
+        let addresses = self.lists.iter().filter_map(|list| list.addresses.as_ref());
+        addresses.flat_map(AddressSet::nets).next().is_some()
+    }
+
     /// A list.
     ///
     /// # Panics
@@ -232,6 +248,15 @@ impl<'t> Document<'t> {
                 Diagnostic::new(Problem::Configuration)
                     .at(entry.key)
                     .help("name it with `--config`"),
+            );
+            return;
+        }
+        let is_test = |entry: &Entry<'_>| entry.name == "test";
+        if let Some(entry) = root.entries().into_iter().find(is_test) {
+            findings.push(
+                Diagnostic::new(Problem::Tests)
+                    .at(entry.key)
+                    .help("run them with `electrumx-warden test`"),
             );
             return;
         }

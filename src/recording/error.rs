@@ -102,12 +102,6 @@ pub enum RecordingError {
         /// The path.
         path: PathBuf,
     },
-    /// A reply cannot be pseudonymised.
-    #[error("a reply was not recorded, for its addresses cannot be told apart: {why}")]
-    Unreadable {
-        /// Why.
-        why: String,
-    },
 }
 
 fn after_text(after: Option<Timestamp>) -> String {

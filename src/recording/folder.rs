@@ -132,6 +132,13 @@ impl Recording {
         servers.into_values().map(recording).collect()
     }
 
+    /// Whether addresses do not mean the same in all of it.
+    pub fn is_mixed(&self) -> bool {
+        let mut segments = self.segments.iter().map(|it| &it.heading.pseudonyms);
+        let first = segments.next();
+        segments.any(|other| Some(other) != first)
+    }
+
     /// Plays all of it, on a thread of its own.
     pub fn play(self) -> Player {
         Player::start(self.segments, self.notices, self.bytes)

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Epoch, Outcome, Target};
 use crate::limits::{Cooldown, SavedLimits};
 use crate::policy::Mode;
+use crate::pseudonym::Pseudonyms;
 use crate::snapshot::Snapshot;
 use crate::time::{Timestamp, seconds};
 use crate::warden::Settings;
@@ -53,6 +54,18 @@ pub struct Start {
     pub limits: SavedLimits,
     /// Cooldowns that ran.
     pub cooldowns: Vec<Cooldown>,
+}
+
+impl Start {
+    fn hide(&mut self, pseudonyms: &Pseudonyms) {
+        let net = |net| pseudonyms.net(net);
+        self.limits.map_addresses(net);
+        let addresses = &mut self.settings.protection.addresses;
+        *addresses = addresses.mapped(net);
+        for cooldown in &mut self.cooldowns {
+            *cooldown = pseudonyms.cooldown(cooldown);
+        }
+    }
 }
 
 /// What the agent did by an enforced decision of a tick.

@@ -16,6 +16,7 @@ use super::line::{Heading, HeadingLine, SumLine, TickHead, TickLine};
 use super::{Act, FORMAT, RecordingError, Start, segment};
 use crate::decision::Epoch;
 use crate::policy::Mode;
+use crate::pseudonym::{Key, Pseudonyms, Reply, Unreadable};
 use crate::redact::redact;
 use crate::rpc::Tape;
 use crate::snapshot::Snapshot;
@@ -40,6 +41,13 @@ impl RecorderOptions {
             age_max: Duration::MAX,
             size_max: u64::MAX,
         }
+    }
+
+    /// Where the key of pseudonyms is kept if nobody says: beside the folder.
+    pub fn key_path(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".key");
+        path.into()
     }
 }
 
@@ -83,7 +91,16 @@ pub struct Recorder {
     next_part: u32,
     segment: Option<Segment>,
     failed_at: Option<Timestamp>,
+    hidden: Option<Hidden>,
     lines: Vec<u8>,
+}
+
+/// What takes the place of clients' addresses.
+#[derive(Debug)]
+struct Hidden {
+    pseudonyms: Pseudonyms,
+    fingerprint: String,
+    replies: Vec<u8>,
 }
 
 struct Segment {
@@ -120,8 +137,20 @@ impl Recorder {
             next_part: 0,
             segment: None,
             failed_at: None,
+            hidden: None,
             lines: Vec::new(),
         })
+    }
+
+    /// Replaces the addresses of clients by the pseudonyms of this key.
+    #[must_use]
+    pub fn hiding(mut self, key: &Key) -> Self {
+        self.hidden = Some(Hidden {
+            pseudonyms: Pseudonyms::new(key),
+            fingerprint: key.fingerprint(),
+            replies: Vec::new(),
+        });
+        self
     }
 
     /// A recorder into a folder of its own, without bounds.
@@ -160,12 +189,16 @@ impl Recorder {
         begun
     }
 
-    fn begin_segment(&mut self, at: Timestamp, start: Start) -> Result<(), RecordingError> {
+    fn begin_segment(&mut self, at: Timestamp, mut start: Start) -> Result<(), RecordingError> {
         self.prune(at)?;
         let path = self
             .options
             .path
             .join(segment::name(at, &self.run, self.next_part));
+        let hidden = self.hidden.as_ref();
+        if let Some(hidden) = hidden {
+            start.hide(&hidden.pseudonyms);
+        }
         let heading = HeadingLine {
             recording: Heading {
                 format: FORMAT,
@@ -173,7 +206,7 @@ impl Recorder {
                 run: Cow::Borrowed(&self.run),
                 part: self.next_part,
                 began: at,
-                pseudonyms: None,
+                pseudonyms: hidden.map(|hidden| (&*hidden.fingerprint).into()),
                 start,
             },
         };
@@ -195,7 +228,14 @@ impl Recorder {
             return Ok(());
         };
         self.lines.clear();
-        write_tick(&mut self.lines, turn, tape);
+        match &mut self.hidden {
+            None => write_tick(
+                &mut self.lines,
+                turn,
+                tape.into_iter().flat_map(Tape::replies),
+            ),
+            Some(hidden) => hidden.write_tick(&mut self.lines, turn, tape),
+        }
         if let Err(error) = segment.write(&self.lines) {
             self.failed_at = Some(turn.at);
             return Err(error);
@@ -285,10 +325,66 @@ impl Segment {
     }
 }
 
-fn write_tick(lines: &mut Vec<u8>, turn: &Turn<'_>, tape: Option<&Tape>) {
+impl Hidden {
+    /// A poll whose addresses cannot be told apart from the rest is recorded as one that failed.
+    fn write_tick(&mut self, lines: &mut Vec<u8>, turn: &Turn<'_>, tape: Option<&Tape>) {
+        let act = |act: &Act| Act {
+            target: self.pseudonyms.target(&act.target),
+            ..act.clone()
+        };
+        let acts: Vec<Act> = turn.acts.iter().map(act).collect();
+        let turn = Turn {
+            acts: &acts,
+            ..*turn
+        };
+        match self.hide(tape) {
+            Ok(ends) => {
+                let starts = std::iter::once(0).chain(ends.iter().map(|&(_, end)| end));
+                let replies = starts
+                    .zip(&ends)
+                    .map(|(start, &(method, end))| (method, &self.replies[start..end]));
+                write_tick(lines, &turn, replies);
+            }
+            Err(unreadable) => {
+                let why =
+                    format!("not recorded, for its addresses cannot be told apart: {unreadable}");
+                let polled = turn.polled.and(Err(&*why));
+                write_tick(lines, &Turn { polled, ..turn }, std::iter::empty());
+            }
+        }
+    }
+
+    /// Writes the replies by pseudonyms; gives the method of each and where it ends.
+    fn hide(&mut self, tape: Option<&Tape>) -> Result<Vec<(&'static str, usize)>, Unreadable> {
+        self.replies.clear();
+        let mut ends = Vec::new();
+        let replies = || tape.into_iter().flat_map(Tape::replies);
+        // The other replies are read by whose addresses are in this one.
+        let is_first = |method: &str| method == "sessions";
+        let in_turn = replies()
+            .filter(|(method, _)| is_first(method))
+            .chain(replies().filter(|(method, _)| !is_first(method)));
+        for (method, line) in in_turn {
+            let reply = match method {
+                "getinfo" => Reply::Getinfo,
+                "groups" => Reply::Groups,
+                "sessions" => Reply::Sessions,
+                _ => Reply::Inspection,
+            };
+            self.pseudonyms.reply(reply, line, &mut self.replies)?;
+            ends.push((method, self.replies.len()));
+        }
+        Ok(ends)
+    }
+}
+
+fn write_tick<'a>(
+    lines: &mut Vec<u8>,
+    turn: &Turn<'_>,
+    replies: impl Iterator<Item = (&'static str, &'a [u8])>,
+) {
     let snapshot = turn.polled.ok();
-    let tape = tape.filter(|_| snapshot.is_some());
-    let replies = || tape.into_iter().flat_map(Tape::replies);
+    let replies: Vec<_> = replies.filter(|_| snapshot.is_some()).collect();
     let tick = TickHead {
         at: turn.at,
         epoch: turn.epoch,
@@ -300,13 +396,12 @@ fn write_tick(lines: &mut Vec<u8>, turn: &Turn<'_>, tape: Option<&Tape>) {
         rounds: Cow::Borrowed(snapshot.map_or(&[][..], |snapshot| &snapshot.rounds)),
         acts: Cow::Borrowed(turn.acts),
         settled: (!turn.acts.is_empty()).then_some(turn.settled),
-        replies: replies().map(|(method, _)| method.into()).collect(),
+        replies: replies.iter().map(|&(method, _)| method.into()).collect(),
     };
     write_line(lines, &TickLine { tick });
-    for (method, line) in replies() {
-        let text = (method == "getinfo")
-            .then(|| std::str::from_utf8(line).ok())
-            .flatten();
+    for (method, line) in replies {
+        let is_info = method == "getinfo";
+        let text = is_info.then(|| std::str::from_utf8(line).ok()).flatten();
         // No release shows credentials there; a fork may.
         match text.map(redact) {
             Some(Cow::Owned(redacted)) => lines.extend_from_slice(redacted.as_bytes()),

@@ -10,6 +10,7 @@ mod tests;
 use crate::act::{Actor, Carried};
 use crate::history::Continuity;
 use crate::policy::{Mode, PolicySet};
+use crate::pseudonym::{Key, Pseudonyms};
 use crate::recording::{Start, Tick};
 use crate::warden::{Settings, Warden};
 use crate::watch::{Change, Confirmation};
@@ -50,6 +51,19 @@ impl Replay {
         };
         replay.start(&Start::default());
         replay
+    }
+
+    /// The same for a recording by the pseudonyms of this key: what policies and settings say of
+    /// addresses is looked for by pseudonyms too.
+    pub fn by_pseudonyms(set: PolicySet, settings: Option<Settings>, key: &Key) -> Self {
+        let pseudonyms = Pseudonyms::new(key);
+        let (mut set, mut settings) = (set, settings);
+        set.map_addresses(|net| pseudonyms.net(net));
+        if let Some(settings) = &mut settings {
+            let addresses = &mut settings.protection.addresses;
+            *addresses = addresses.mapped(|net| pseudonyms.net(net));
+        }
+        Self::new(set, settings)
     }
 
     /// Begins as an agent of the recording began.

@@ -1,5 +1,12 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::Replay;
 use crate::act::Carried;
@@ -7,6 +14,7 @@ use crate::agent::{Agent, AgentOptions};
 use crate::journal::{Journal, Retention};
 use crate::policy::{Mode, shipped};
 use crate::poll::Clock;
+use crate::pseudonym::{Key, Pseudonyms};
 use crate::recording::{Item, Recorder, Recording};
 use crate::rpc::{Client, ClientOptions};
 use crate::sim::{Pace, Release, Server, World};
@@ -38,15 +46,18 @@ fn told(carried: &[Carried]) -> String {
     carried.iter().map(line).collect()
 }
 
-/// What an agent told of each poll, with its recording.
-async fn recorded(release: Release, mode: Mode, polls: usize) -> (Vec<String>, tempfile::TempDir) {
+/// What an agent decided at each poll, with its recording.
+struct Flown {
+    decided: Vec<Vec<Carried>>,
+    /// Addresses of clients that the server named.
+    addresses: BTreeSet<IpAddr>,
+    folder: tempfile::TempDir,
+}
+
+async fn recorded(release: Release, settings: Settings, polls: usize, key: Option<&Key>) -> Flown {
     let folder = tempfile::tempdir().unwrap();
     let world = World::story(release, 7);
     let server = Arc::new(Server::start(world, Pace::Manual).await.unwrap());
-    let settings = Settings {
-        mode,
-        ..Settings::default()
-    };
     let mut agent = Agent::new(
         Warden::new(shipped().set.unwrap(), settings),
         Client::new(ClientOptions::new(server.addr().to_string())),
@@ -59,31 +70,46 @@ async fn recorded(release: Release, mode: Mode, polls: usize) -> (Vec<String>, t
         },
     )
     .unwrap();
-    let recorder = Recorder::create(&folder.path().join("recording")).unwrap();
+    let mut recorder = Recorder::create(&folder.path().join("recording")).unwrap();
+    if let Some(key) = key {
+        recorder = recorder.hiding(key);
+    }
     agent.record(recorder, "sim".into());
-    let mut lines = Vec::new();
+    let (mut decided, mut addresses) = (Vec::new(), BTreeSet::new());
     for _ in 0..polls {
         let tick = agent.tick().await;
         assert!(tick.failure.is_none(), "{:?}", tick.failure);
-        lines.push(told(&tick.carried));
+        decided.push(tick.carried);
+        let peers = agent.snapshot().unwrap().sessions.peer.iter();
+        addresses.extend(peers.filter_map(|peer| Some(peer.0?.ip())));
         server.advance(Duration::from_secs(10));
     }
-    (lines, folder)
+    Flown {
+        decided,
+        addresses,
+        folder,
+    }
 }
 
-fn replayed(folder: &tempfile::TempDir) -> Vec<String> {
-    let mut replay = Replay::new(shipped().set.unwrap(), None);
-    let recording = Recording::open(&[folder.path().join("recording")]).unwrap();
-    let mut lines = Vec::new();
+fn replayed(folder: &Path, mut replay: Replay) -> Vec<Vec<Carried>> {
+    let recording = Recording::open(&[folder.join("recording")]).unwrap();
+    let mut decided = Vec::new();
     for item in recording.play() {
         match item.unwrap() {
             Item::Start(start) => replay.start(&start),
-            Item::Tick(tick) => lines.push(told(&replay.turn(&tick).carried)),
+            Item::Tick(tick) => decided.push(replay.turn(&tick).carried),
             // The recorder was dropped without an end, as by a kill.
             Item::Notice(_) => {}
         }
     }
-    lines
+    decided
+}
+
+fn in_mode(mode: Mode) -> Settings {
+    Settings {
+        mode,
+        ..Settings::default()
+    }
 }
 
 #[tokio::test]
@@ -93,13 +119,63 @@ async fn the_decisions_of_a_run_come_out_again_byte_for_byte() {
         (Release::V1_20_0, Mode::DryRun),
         (Release::V2_0_0, Mode::Enforce),
     ] {
-        let (live, folder) = recorded(release, mode, 60).await;
-        let again = replayed(&folder);
-        assert_eq!(live.len(), again.len());
-        for (poll, (live, again)) in live.iter().zip(&again).enumerate() {
-            assert_eq!(live, again, "poll {poll}");
+        let flown = recorded(release, in_mode(mode), 60, None).await;
+        let replay = Replay::new(shipped().set.unwrap(), None);
+        let again = replayed(flown.folder.path(), replay);
+        assert_eq!(flown.decided.len(), again.len());
+        let mut bytes = 0;
+        for (poll, (live, again)) in flown.decided.iter().zip(&again).enumerate() {
+            assert_eq!(told(live), told(again), "poll {poll}");
+            bytes += told(live).len();
         }
-        let bytes: usize = live.iter().map(String::len).sum();
         assert!(bytes > 10_000, "so little was decided: {bytes} bytes");
+    }
+}
+
+/// Addresses that policies and settings name are found by their pseudonyms.
+#[tokio::test]
+async fn pseudonyms_change_no_decision_and_leave_no_address() {
+    let key = Key::generate().unwrap();
+    let pseudonyms = Pseudonyms::new(&key);
+    let mut settings = in_mode(Mode::Enforce);
+    // Half of all the world, and with it some abusers.
+    let spared: IpNet = "128.0.0.0/1".parse().unwrap();
+    settings.protection.addresses = [spared].into_iter().collect();
+    let flown = recorded(Release::V1_20_0, settings, 60, Some(&key)).await;
+    let folder = flown.folder.path();
+
+    let replay = Replay::by_pseudonyms(shipped().set.unwrap(), None, &key);
+    let again = replayed(folder, replay);
+    let mut spared = 0;
+    for (poll, (live, again)) in flown.decided.iter().zip(&again).enumerate() {
+        let hidden: Vec<Carried> = live
+            .iter()
+            .map(|carried| Carried {
+                decision: pseudonyms.decision(&carried.decision),
+                ..carried.clone()
+            })
+            .collect();
+        assert_eq!(told(&hidden), told(again), "poll {poll}");
+        spared += live.iter().map(|it| it.decision.spared).sum::<u32>();
+    }
+    assert!(spared > 0, "the protection had nothing to protect");
+
+    let mut text = String::new();
+    for entry in fs::read_dir(folder.join("recording")).unwrap() {
+        let file = fs::File::open(entry.unwrap().path()).unwrap();
+        let mut decoder = zstd::Decoder::new(file).unwrap();
+        // It has no end; all up to there is what counts.
+        _ = decoder.read_to_string(&mut text);
+    }
+    assert!(text.len() > 1_000_000, "{} bytes", text.len());
+    let public = flown
+        .addresses
+        .iter()
+        .filter(|&&it| pseudonyms.address(it) != it);
+    let public: Vec<String> = public.map(ToString::to_string).collect();
+    assert!(public.len() > 100, "{}", public.len());
+    for address in public {
+        assert!(!text.contains(&format!("\"{address}")), "{address}");
+        assert!(!text.contains(&format!("[{address}]")), "{address}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod daemons;
+mod explain;
 mod fields;
 mod frame;
 mod journal;

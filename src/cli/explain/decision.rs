@@ -238,7 +238,8 @@ impl Known<'_> {
                         let at = self.row.decision.at + left;
                         format!("not before {}", show::time(at))
                     }
-                    _ => "at the next poll, if that has changed".to_owned(),
+                    Suppression::Covered { .. } => "at any poll at which its tests hold".to_owned(),
+                    _ => "at any poll at which its tests hold, and that no longer does".to_owned(),
                 },
             },
             Outcome::Executed { .. } | Outcome::Failed { .. } => {
@@ -311,7 +312,7 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
         ("held for", held),
         ("severity", severity(decision.severity)),
     ];
-    if decision.action.kind().is_done_to_sessions() {
+    if !decision.sessions.is_empty() || decision.spared > 0 {
         facts.push(("sessions", sessions(row)));
     }
     if decision.action.kind() == ActionKind::DaemonUrl {
@@ -419,17 +420,18 @@ fn show_agreement(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Resu
             screen.entry(&format!("  {BAD}{why}{BAD:#}"), 4)
         });
     }
+    let mut is_all = true;
     for (evidence, reread) in tests {
         if let Verdict::Unknown { why } = &reread.verdict {
             let field = show::text(&evidence.field);
             let why = escape::terminal(why, DETAIL_COLUMNS);
             screen.entry(&format!("{WARN}?{WARN:#} {field}: {why}"), 4)?;
+            is_all = false;
         }
     }
-    screen.entry(
-        &format!("{GOOD}Reckoned again from its evidence, it comes out the same.{GOOD:#}"),
-        4,
-    )
+    let what = if is_all { "it" } else { "all else" };
+    let agrees = format!("Reckoned again from its evidence, {what} comes out the same.");
+    screen.entry(&format!("{GOOD}{agrees}{GOOD:#}"), 4)
 }
 
 fn write(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {

@@ -88,7 +88,7 @@ fn address(text: &str) -> Result<IpAddr, String> {
         return Ok(address.to_canonical());
     }
     if text.parse::<std::net::SocketAddr>().is_ok() {
-        return Err("without the port".to_owned());
+        return Err("write it without the port".to_owned());
     }
     Err(match text.parse::<IpNet>() {
         Ok(net) => format!("name one address of it, such as `{}`", net.addr()),
@@ -178,7 +178,12 @@ fn explain(
         let (client, settings) = match (&args.rpc, config) {
             (Some(rpc), _) => (ClientOptions::new(rpc), config.map(|it| it.settings(None))),
             (None, Some(config)) => (config.server.client_options(), Some(config.settings(None))),
-            (None, None) => return Err(usage("name the server: `--rpc HOST:PORT`")),
+            (None, None) => {
+                return Err(usage(
+                    "a journal knows of decisions alone: for a session or an address give `--config \
+                     FILE`, `--recording PATH` or `--rpc HOST:PORT`",
+                ));
+            }
         };
         let settings = Settings {
             mode: Mode::DryRun,

@@ -112,7 +112,7 @@ fn nowhere(paths: &[PathBuf], at: Option<Timestamp>, subject: Subject) -> Result
             time(last)
         ),
         (None, Some(Seen { first, last })) if at.is_some_and(|at| at < first) => format!(
-            "the recording begins at {}: there is nothing before that ({who} is nowhere in it, to {})",
+            "the recording goes from {} to {}, and has nothing before that; {who} is nowhere in it",
             time(first),
             time(last)
         ),

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use anstyle::Style;
+use comfy_table::{Cell, Color, ColumnConstraint};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::Source;
@@ -28,8 +29,11 @@ const LINES_MAX: usize = 40;
 /// So many sessions are listed.
 const SESSIONS_SHOWN: usize = 5;
 
-/// A policy that is not so near to holding is told in a line.
-const NEAR: f64 = 0.05;
+/// A policy that is not so near to holding is not worth a word in the summary.
+const NEAR: f64 = 0.001;
+
+/// Nor, if it is not so near, more than a line.
+const NEAR_IN_FULL: f64 = 0.25;
 
 /// `session 42`, `203.0.113.7`
 pub(super) fn who(subject: Subject) -> String {
@@ -60,7 +64,7 @@ pub(super) fn show(
     }
     let is_told_in_full = |account: &Account| {
         account.apart.is_none()
-            && (account.standing.holds || account.standing.progress() >= NEAR)
+            && (account.standing.holds || account.standing.progress() >= NEAR_IN_FULL)
             && (account.target != Target::Server || account.due.is_some())
     };
     let accounts = explanation.accounts.iter();
@@ -71,26 +75,7 @@ pub(super) fn show(
         show_in_full(account, explanation, screen)?;
     }
     let rest: Vec<&Account> = more.iter().copied().chain(rest).collect();
-    if !rest.is_empty() {
-        screen.line("")?;
-    }
-    for account in rest.iter().take(LINES_MAX) {
-        let (style, verdict) = verdict(account, explanation);
-        let target = aside(account);
-        screen.entry(
-            &format!(
-                "{}{target}: {style}{verdict}{style:#}",
-                show::text(&account.standing.policy)
-            ),
-            4,
-        )?;
-    }
-    if rest.len() > LINES_MAX {
-        let more = rest.len() - LINES_MAX;
-        screen.line(format!(
-            "{DIM}and {more} more, still further away: --format json has all{DIM:#}"
-        ))?;
-    }
+    show_in_lines(&rest, explanation, screen)?;
     if !explanation.off.is_empty() {
         let off: Vec<String> = explanation
             .off
@@ -100,6 +85,57 @@ pub(super) fn show(
         screen.entry(&format!("{DIM}off: {}{DIM:#}", off.join(", ")), 4)?;
     }
     Ok(())
+}
+
+/// A policy a row.
+fn show_in_lines(
+    accounts: &[&Account],
+    explanation: &Explanation,
+    screen: &mut Screen,
+) -> io::Result<()> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    let mut table = show::table(&["POLICY", "FOR", "HOW IT STANDS"]);
+    for account in accounts.iter().take(LINES_MAX) {
+        let (style, verdict) = verdict(account, explanation);
+        let verdict = Cell::new(verdict);
+        table.add_row([
+            Cell::new(show::text(&account.standing.policy)),
+            Cell::new(short_target(&account.target)),
+            if style == WARN {
+                verdict.fg(Color::Yellow)
+            } else {
+                verdict
+            },
+        ]);
+    }
+    for index in [0, 1] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    screen.table(table)?;
+    let more = accounts.len().saturating_sub(LINES_MAX);
+    if more > 0 {
+        screen.line(format!(
+            "{DIM}and {more} more, still further away: --format json has all{DIM:#}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// A client's name can be as long as it likes to be; a session is known by its ID.
+fn short_target(target: &Target) -> String {
+    match target {
+        Target::Server => "server".to_owned(),
+        Target::Session(session) => format!("session {}", session.id),
+        Target::Address(_) | Target::Subnet(_) => target.to_string(),
+        Target::Group(_) | Target::Client(_) => {
+            format!("its {}", target.scope())
+        }
+    }
 }
 
 /// Why something happens, or why nothing does, in a sentence.
@@ -121,7 +157,12 @@ fn summary(explanation: &Explanation) -> (Style, String) {
     let policy = format!("`{}`", show::text(&account.standing.policy));
     let of = of(account, explanation.subject, &who);
     let (style, verdict) = verdict(account, explanation);
-    (style.bold(), format!("{policy} {of}: {verdict}"))
+    let separator = match (&account.due, &account.held_back) {
+        (Some(_), None) if account.mode == Mode::Enforce => ", and ",
+        (Some(_), _) => ": it is ",
+        (None, _) => ": ",
+    };
+    (style.bold(), format!("{policy} {of}{separator}{verdict}"))
 }
 
 /// `holds for 203.0.113.7`, `holds for its subnet 203.0.113.0/24`
@@ -151,7 +192,12 @@ fn nothing_holds(explanation: &Explanation, who: &str) -> String {
         let farthest = failing.min_by(|a, b| a.nearness().total_cmp(&b.nearness()))?;
         Some((account, farthest))
     });
-    let waits = accounts().find_map(|account| unknown(account).map(|missing| (account, missing)));
+    // What will never be known is not worth waiting for.
+    let passes = |missing: &Missing| !matches!(missing, Missing::Release | Missing::Probes);
+    let waits = accounts().find_map(|account| {
+        let (field, missing) = unknown(account).filter(|(_, missing)| passes(missing))?;
+        Some((account, field, missing))
+    });
     let mut text = format!("nothing holds for {who}");
     if let Some((account, looked)) = nearest {
         let part = looked.nearness();
@@ -170,15 +216,13 @@ fn nothing_holds(explanation: &Explanation, who: &str) -> String {
                 ": the nearest is `{policy}`{aside}, at {part} of its threshold `{test}`"
             );
         }
-    } else if let Some((account, (field, missing))) = waits {
-        let policy = show::text(&account.standing.policy);
-        let why = missing_words(missing);
-        _ = write!(
-            text,
-            ", and not all can be told: `{policy}` lacks `{field}`, {why}"
-        );
     } else {
         text += ", and nothing is near to it";
+    }
+    if let Some((account, field, missing)) = waits {
+        let policy = show::text(&account.standing.policy);
+        let why = missing_words(missing);
+        _ = write!(text, "; `{policy}` lacks `{field}`: {why}");
     }
     if let Some(account) = spared {
         let policy = show::text(&account.standing.policy);
@@ -269,9 +313,12 @@ fn lasted(time: Duration) -> String {
     format_duration(Duration::from_secs(time.as_secs()))
 }
 
-/// The target, where that is not the policy's own business to say.
 fn aside(account: &Account) -> String {
-    format!(" {DIM}({}){DIM:#}", show::target(&account.target))
+    let target = match &account.target {
+        target @ Target::Session(_) => short_target(target),
+        target => show::target(target),
+    };
+    format!(" {DIM}({target}){DIM:#}")
 }
 
 fn aside_of(target: &Target, subject: Subject) -> String {
@@ -411,7 +458,7 @@ fn unknown(account: &Account) -> Option<(String, Missing)> {
 fn missing_words(missing: Missing) -> String {
     match missing {
         Missing::Window { since, until } => format!(
-            "its window is not covered: watched since {}, covered from {} on",
+            "watched since {}, and its window is covered from {} on",
             show::time(since),
             show::time(until)
         ),
@@ -423,9 +470,7 @@ fn missing_words(missing: Missing) -> String {
         Missing::Inspection => {
             "the session was not inspected: it has shown no cost of errors".to_owned()
         }
-        Missing::Probes => {
-            "only `run` and `daemons` probe the daemons, with `[server.daemon]`".to_owned()
-        }
+        Missing::Probes => "the daemons are not probed".to_owned(),
         Missing::Members => "which sessions make up the group is not certain".to_owned(),
         Missing::Untold => "the server does not tell it".to_owned(),
     }
@@ -517,13 +562,15 @@ fn show_tests(tests: &[Looked], screen: &mut Screen) -> io::Result<()> {
     let widths = [width(0), width(1), width(2)];
     for (holds, cells, note) in &rows {
         let (style, mark) = if *holds { (GOOD, '✓') } else { (BAD, '✗') };
-        let mut line = format!("  {style}{mark}{style:#} ");
-        for (cell, width) in cells.iter().zip(widths) {
-            let blank = " ".repeat(width - cell.width() + 2);
-            _ = write!(line, "{cell}{blank}");
-        }
-        _ = write!(line, "{DIM}{note}{DIM:#}");
-        screen.entry(line.trim_end(), 4)?;
+        let [field, seen, test] = std::array::from_fn(|column| {
+            let blank = widths[column] - cells[column].width();
+            format!("{}{}", cells[column], " ".repeat(blank))
+        });
+        let line = match &**note {
+            "" => format!("{field}  {seen}  {test}").trim_end().to_owned(),
+            note => format!("{field}  {seen}  {test}  {DIM}{note}{DIM:#}"),
+        };
+        screen.entry(&format!("  {style}{mark}{style:#} {line}"), 4)?;
     }
     Ok(())
 }

@@ -1,0 +1,156 @@
+//! The decisions that a test expects.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::SYNONYMS;
+use super::case::Case;
+use super::target::{target, target_form};
+use super::value::{blame, tables, too_many};
+use crate::config::reading::{Read, count, seconds, time};
+use crate::decision::Suppression;
+use crate::field::Scope;
+use crate::policy::reading::{Node, Table, closest, listed, unknown_word};
+use crate::policy::{Diagnostic, Policy, PolicySet, Problem};
+use crate::trial::braces::{TEXTS_MAX, expand};
+use crate::trial::script::Script;
+use crate::trial::series::SAMPLES_MAX;
+use crate::trial::{Expected, Wanted};
+use crate::units::format_duration;
+
+const EXPECTED_MAX: usize = 10_000;
+
+impl Case<'_, '_> {
+    pub(super) fn expected(
+        &mut self,
+        node: Node<'_>,
+        set: &PolicySet,
+        script: &Script,
+    ) -> Vec<Expected> {
+        let nodes = tables(node, "expect", self.findings);
+        let mut expected = Vec::new();
+        for node in nodes {
+            expected.extend(self.one_expected(node, set, script).unwrap_or_default());
+            if expected.len() > EXPECTED_MAX {
+                let finding = too_many("expected decisions", EXPECTED_MAX, node.place());
+                self.findings.push(finding);
+                break;
+            }
+        }
+        expected
+    }
+
+    fn one_expected(
+        &mut self,
+        node: Node<'_>,
+        set: &PolicySet,
+        script: &Script,
+    ) -> Option<Vec<Expected>> {
+        const TIMES: RangeInclusive<Duration> = seconds(0, 600 * SAMPLES_MAX as u64);
+        let table = Table::of(node, "expect", "an expected decision");
+        let mut table = self.findings.accept(table)?;
+        let policy = table.require("policy");
+        let at = table.require_as(
+            "at",
+            Some("write how long after the first poll: `at = \"50s\"`"),
+        );
+        let target = table.take("target");
+        let held_back = table.take("held_back");
+        let sessions = table.take("sessions");
+        table.finish(SYNONYMS, self.findings);
+        let written = policy.map(|entry| entry.node.string("policy", "write its name in quotes"));
+        let written = written.and_then(|written| self.findings.accept(written));
+        let policy = written.and_then(|written| self.policy_named(set, &written));
+        let at = at.and_then(|entry| {
+            let at = self.findings.accept(time(TIMES)(entry.node, "at"))?;
+            let is_poll = at.as_millis().is_multiple_of(script.interval.as_millis());
+            if !is_poll || at >= script.interval * u32::try_from(script.polls).ok()? {
+                let complaint = format!("no poll is at {}", format_duration(at));
+                let last = script.interval * u32::try_from(script.polls - 1).ok()?;
+                let help = format!(
+                    "there is one every {} until {}; `polls` makes the test longer",
+                    format_duration(script.interval),
+                    format_duration(last)
+                );
+                let finding = Diagnostic::complaint(complaint).at(entry.node.place());
+                self.findings.push(finding.help(help));
+                return None;
+            }
+            Some(at)
+        });
+        let held_back = match held_back {
+            None => Some(None),
+            Some(entry) => self.findings.accept(suppression(entry.node)).map(Some),
+        };
+        let sessions = match sessions {
+            None => Some(None),
+            Some(entry) => {
+                let read = count(0..=TEXTS_MAX as u64)(entry.node, "sessions");
+                self.findings.accept(read).map(Some)
+            }
+        };
+        let policy = policy?;
+        let targets = match target {
+            None if policy.scope == Scope::Server => vec![Wanted::Server],
+            None => {
+                let finding = Diagnostic::new(Problem::MissingKey {
+                    key: "target",
+                    place: "an expected decision",
+                });
+                let help = target_form(policy.scope);
+                self.findings.push(finding.at(node.place()).help(help));
+                return None;
+            }
+            Some(entry) => self.targets(entry.node, policy, script)?,
+        };
+        let (at, held_back, sessions) = (at?, held_back?, sessions?);
+        let expected = targets.into_iter().map(|target| Expected {
+            policy: policy.name.clone(),
+            target,
+            at,
+            held_back,
+            sessions: sessions.map(|sessions| usize::try_from(sessions).unwrap_or(usize::MAX)),
+        });
+        Some(expected.collect())
+    }
+
+    fn targets(&mut self, node: Node<'_>, policy: &Policy, script: &Script) -> Option<Vec<Wanted>> {
+        let written = node.string("target", &target_form(policy.scope));
+        let written = self.findings.accept(written)?;
+        let is_text = matches!(policy.scope, Scope::Group | Scope::Client);
+        let texts = if is_text {
+            // A client may call itself anything.
+            vec![written.text.to_owned()]
+        } else {
+            let texts = expand(written.text).map_err(|mistake| blame(mistake, &written));
+            self.findings.accept(texts)?
+        };
+        let widths = self.common.settings.widths;
+        let read = texts
+            .iter()
+            .map(|text| target(text, policy.scope, script, widths));
+        let read: Read<Vec<Wanted>> = read
+            .map(|target| {
+                target.map_err(|(complaint, help)| {
+                    Diagnostic::complaint(complaint)
+                        .at(written.whole())
+                        .help(help)
+                })
+            })
+            .collect();
+        self.findings.accept(read)
+    }
+}
+
+fn suppression(node: Node<'_>) -> Read<&'static str> {
+    let all = format!("it is one of {}", listed(&Suppression::NAMES));
+    let written = node.string("held_back", &all)?;
+    let found = Suppression::NAMES
+        .into_iter()
+        .find(|name| *name == written.text);
+    found.ok_or_else(|| {
+        let close = closest(written.text, Suppression::NAMES);
+        let help = close.map_or(all, |close| format!("did you mean `{close}`?"));
+        unknown_word("held_back", written.text, written.whole()).help(help)
+    })
+}
