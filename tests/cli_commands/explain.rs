@@ -357,7 +357,15 @@ async fn a_server_is_polled() {
         };
         tokio::task::spawn_blocking(run).await.unwrap()
     };
-    let ran = ask(&["--session", &ids[0], "--samples", "2", "--interval", "100ms"]).await;
+    let ran = ask(&[
+        "--session",
+        &ids[0],
+        "--samples",
+        "2",
+        "--interval",
+        "100ms",
+    ])
+    .await;
     assert_eq!(ran.code, 0, "{}", ran.err);
     let lines: Vec<&str> = ran.out.lines().collect();
     assert!(
