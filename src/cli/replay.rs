@@ -1,6 +1,7 @@
 //! `replay`: what policies would have decided on what a server once said.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::exit::{Exit, Failure};
 use super::json::decision_json;
@@ -112,6 +113,7 @@ struct Audit<'a> {
     journal: Option<Journal>,
     /// What the report is about.
     from: Option<Timestamp>,
+    looks_back: Duration,
     to: Option<Timestamp>,
     decisions: i64,
 }
@@ -129,6 +131,9 @@ impl<'a> Audit<'a> {
             side(&args.policies, &set),
             against.as_ref().map(|set| side(&args.against, set)),
         );
+        let looks_back = [Some(&set), against.as_ref()].into_iter().flatten();
+        let looks_back = looks_back.map(PolicySet::looks_back).max();
+        let looks_back = looks_back.unwrap_or_default();
         let now = now();
         Ok(Self {
             args,
@@ -140,6 +145,7 @@ impl<'a> Audit<'a> {
                 .as_deref()
                 .map(setup::new_journal)
                 .transpose()?,
+            looks_back,
             from: args.from.map(|when| when.resolve(now)),
             to: args.to.map(|when| when.resolve(now)),
             decisions: 0,
@@ -148,7 +154,7 @@ impl<'a> Audit<'a> {
 
     fn play(&mut self, recording: Recording, screen: &mut Screen) -> Result<(), Failure> {
         let recording = match self.from {
-            Some(from) => recording.from(from),
+            Some(from) => recording.from(from, self.looks_back),
             None => recording,
         };
         let mut player = recording.play();

@@ -72,6 +72,15 @@ impl PolicySet {
         }
     }
 
+    /// How far back a recording is judged to know how the policies stand at a moment of it: for the
+    /// windows, for how long tests have held, for the cooldowns and how long heights have stood still.
+    pub fn looks_back(&self) -> Duration {
+        const AT_LEAST: Duration = Duration::from_hours(6);
+        let policies = self.policies.iter();
+        let back = policies.map(|policy| policy.window + policy.hold + policy.cooldown);
+        back.max().unwrap_or_default().max(AT_LEAST)
+    }
+
     /// Whether any policy names addresses.
     pub fn names_addresses(&self) -> bool {
         let addresses = self.lists.iter().filter_map(|list| list.addresses.as_ref());

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use super::line::Heading;
 use super::reader::SegmentReader;
@@ -115,6 +116,13 @@ impl Recording {
         headings.find_map(|heading| heading.pseudonyms.as_deref())
     }
 
+    /// Whether addresses do not mean the same in all of it.
+    pub fn is_mixed(&self) -> bool {
+        let mut segments = self.segments.iter().map(|it| &it.heading.pseudonyms);
+        let first = segments.next();
+        segments.any(|other| Some(other) != first)
+    }
+
     /// A recording for each server, in the order of their names: those of the same time can be played
     /// one after the other only.
     pub fn by_server(self) -> Vec<Self> {
@@ -132,23 +140,21 @@ impl Recording {
         servers.into_values().map(recording).collect()
     }
 
-    /// Whether addresses do not mean the same in all of it.
-    pub fn is_mixed(&self) -> bool {
-        let mut segments = self.segments.iter().map(|it| &it.heading.pseudonyms);
-        let first = segments.next();
-        segments.any(|other| Some(other) != first)
-    }
-
     /// Plays all of it, on a thread of its own.
     pub fn play(self) -> Player {
         Player::start(self.segments, self.notices, self.bytes)
     }
 
-    /// Plays what is needed to know how things stood at `at`: `before` of it, and on to its end.
+    /// What is needed to know how things stood at `at` for whoever remembers so much, and on to its
+    /// end.
     #[must_use]
-    pub fn from(mut self, at: Timestamp) -> Self {
+    pub fn from(mut self, at: Timestamp, memory: Duration) -> Self {
+        let start = at - memory;
         // A segment ends when the next one begins.
-        let first = self.segments.iter().rposition(|it| it.heading.began <= at);
+        let first = self
+            .segments
+            .iter()
+            .rposition(|it| it.heading.began <= start);
         self.segments.drain(..first.unwrap_or(0));
         self
     }

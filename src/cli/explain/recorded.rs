@@ -1,7 +1,6 @@
 //! The moment of a recording, judged by the production core.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::subject::who;
 use crate::cli::exit::{Exit, Failure};
@@ -14,10 +13,6 @@ use crate::replay::Replay;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Subject};
-
-/// So much before the moment is judged too, and more if a policy looks back further: for the windows,
-/// for how long tests have held, for the cooldowns and how long heights have stood still.
-const BEFORE_MIN: Duration = Duration::from_hours(6);
 
 /// When a subject was seen in a recording.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +43,7 @@ pub(super) fn explain(
     }
     let until = at.unwrap_or(Timestamp::from_millis(i64::MAX));
     let moment = at.unwrap_or(recording.span().last);
-    let recording = recording.from(moment - before(&set));
+    let recording = recording.from(moment, set.looks_back());
     let mut replay = Replay::new(set, None);
     let mut last: Option<Box<Tick>> = None;
     let mut player = recording.play();
@@ -80,12 +75,6 @@ fn open(paths: &[PathBuf]) -> Result<Recording, Failure> {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn unreadable(error: RecordingError) -> Failure {
     Failure::new(Exit::Setup, error.to_string())
-}
-
-fn before(set: &PolicySet) -> Duration {
-    let policies = set.policies.iter();
-    let back = policies.map(|policy| policy.window + policy.hold + policy.cooldown);
-    back.max().unwrap_or_default().max(BEFORE_MIN)
 }
 
 /// Where the subject is, if not there: all of the recording is looked through for it.
