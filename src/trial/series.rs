@@ -365,7 +365,8 @@ fn write_run(text: &mut String, first: f64, samples: &[Sample<f64>]) -> usize {
 
 /// Up to thousandths.
 fn number(value: f64) -> String {
-    let text = format!("{value:.3}");
+    // The sum of nothing is -0.
+    let text = format!("{:.3}", value + 0.0);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
