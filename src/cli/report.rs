@@ -48,11 +48,12 @@ impl Text {
         };
         text.opening(report);
         text.replayed(&report.replayed);
-        text.decided(&report.decided, "Policies");
+        let is_two = report.against.is_some();
+        text.decided(&report.decided, if is_two { "A" } else { "Policies" });
         if let Some((against, comparison)) = report.against.as_ref().zip(report.comparison.as_ref())
         {
-            text.decided(against, "Compared with");
-            text.comparison(comparison, &report.decided, against);
+            text.decided(against, "B");
+            text.comparison(comparison);
         }
         text.text
     }
@@ -215,11 +216,8 @@ impl Text {
         }
     }
 
-    fn comparison(&mut self, comparison: &Comparison, decided: &Decided, against: &Decided) {
-        self.heading("Compared");
-        self.paragraph(&format!("A is {}", line(&decided.label)), 5, Style::new());
-        self.paragraph(&format!("B is {}", line(&against.label)), 5, Style::new());
-        self.line("");
+    fn comparison(&mut self, comparison: &Comparison) {
+        self.heading("Touched by A and by B");
         let mut table = show::table(&["touched", "by A only", "by B only", "by both"]);
         let kinds = [
             ("sessions", &comparison.sessions),
