@@ -238,10 +238,10 @@ impl Draft<'_> {
         number("errors", |server| Some(server.errors));
         let daemons = servers.iter().map(|server| server.daemon.as_deref());
         let daemons: Vec<Option<&str>> = daemons.collect();
-        let is_word = |daemon: &Option<&str>| {
+        let is_word = |daemon: Option<&str>| {
             daemon.is_some_and(|it| !it.is_empty() && !it.contains(char::is_whitespace))
         };
-        if daemons.iter().all(is_word) {
+        if daemons.iter().copied().all(is_word) {
             keys.push(format!("daemon = {}", quoted(&runs(&daemons))));
         }
         format!("{{ {} }}", keys.join(", "))
