@@ -3,6 +3,7 @@
 mod check;
 mod daemons;
 mod explain;
+mod export;
 mod fields;
 mod frame;
 mod journal;
