@@ -13,7 +13,6 @@ $ electrumx-warden export a.rec --out tables
 exit 2
 --- stdout
 --- stderr
-error: this program was built without `export`: build it with `cargo build --release --features
-       parquet`
+error: this program was built without `export`: build it with `cargo build --release --features parquet`
 ");
 }

@@ -8,6 +8,7 @@ mod fields;
 mod frame;
 mod journal;
 mod setup;
+mod test;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -51,6 +51,7 @@ impl Palette {
 pub(super) fn section(page: &mut Markup, report: &Report, palette: &Palette) {
     page.raw("<section id=\"policies\" aria-labelledby=\"policies-title\">\n<h2 id=\"policies-title\">Policies</h2>\n");
     let Some(against) = &report.against else {
+        page.raw("<h3 class=\"vh\">All policies</h3>\n");
         set(page, "policy", &report.decided, palette);
         page.raw("</section>\n");
         return;
