@@ -4,6 +4,7 @@ mod baseline;
 mod check;
 mod daemons;
 mod explain;
+mod export;
 mod fields;
 mod frame;
 mod journal;
