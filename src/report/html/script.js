@@ -318,7 +318,9 @@ const curve = (series, y, over, bottom, isLevel = false) => {
 const binned = (layers, [from, to]) => {
   const room = Math.max(8, Math.floor(plot() / 5));
   const length = spacing * Math.max(1, Math.ceil((to - from) / spacing / room));
-  const origin = Math.floor((from - first) / length) * length + first;
+  // A bin stands in the middle of its bar.
+  const base = mid[0] - spacing / 2;
+  const origin = Math.floor((from - base) / length) * length + base;
   const slots = new Map();
   for (let i = 0; i < count; i += 1) {
     if (mid[i] < origin || mid[i] > to) continue;
