@@ -19,6 +19,7 @@
 
 pub mod act;
 pub mod agent;
+pub mod baseline;
 pub mod cli;
 pub mod config;
 pub mod daemon;

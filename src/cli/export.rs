@@ -64,11 +64,10 @@ mod written {
     use crate::export::{ExportError, News, Written, export};
     use crate::field::Dimension;
     use crate::policy::PolicySet;
-    use crate::recording::Recording;
     use crate::units::format;
 
     pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
-        let recording = Recording::open(&args.recordings).map_err(setup::unreadable)?;
+        let recording = setup::recordings(&args.recordings)?;
         let policies = match args.policies.as_slice() {
             [] => None,
             paths => Some(setup::policies(PolicySet::load(paths))?),

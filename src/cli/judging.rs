@@ -1,12 +1,13 @@
 //! How a recording is to be judged: by which settings, and under which names of its clients.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
 use super::screen::warn;
 use super::setup;
 use crate::policy::{Mode, PolicySet};
-use crate::pseudonym::{Key, KeyError};
+use crate::pseudonym::{Key, KeyError, Pseudonyms};
 use crate::recording::Recording;
 use crate::replay::Replay;
 use crate::warden::Settings;
@@ -37,6 +38,14 @@ impl Judging {
             settings,
             mode: mode.unwrap_or_default().max(Mode::DryRun),
         })
+    }
+
+    /// How the recording names an address.
+    pub(super) fn name(&self, address: IpAddr) -> IpAddr {
+        match &self.key {
+            Some(key) => Pseudonyms::new(key).address(address),
+            None => address,
+        }
     }
 
     /// A replay by these policies.

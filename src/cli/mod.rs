@@ -3,6 +3,7 @@
 //! Subcommands hold no rules of their own. They call the library, show what it says, and end with
 //! an [`Exit`] code.
 
+mod baseline;
 mod check;
 mod completions;
 mod daemons;
@@ -64,6 +65,7 @@ enum Command {
     Run(run::Args),
     Record(record::Args),
     Replay(replay::Args),
+    Baseline(baseline::Args),
     Check(check::Args),
     Test(test::Args),
     Daemons(daemons::Args),
@@ -82,6 +84,7 @@ impl Command {
             Self::Run(args) => run::run(args),
             Self::Record(args) => record::run(args, screen),
             Self::Replay(args) => replay::run(args, screen),
+            Self::Baseline(args) => baseline::run(args, screen),
             Self::Check(args) => check::run(args, screen),
             Self::Test(args) => test::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),

@@ -16,6 +16,7 @@ use crate::journal::{DecisionId, Entry, Journal};
 use crate::policy::{PolicySet, shipped};
 use crate::recording::{Item, Recording, Tick};
 use crate::replay::{Replay, Turn};
+use crate::report::html::{Destination, SaveError};
 use crate::report::{Collector, Report, Side};
 use crate::time::Timestamp;
 
@@ -92,9 +93,19 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         [] => None,
         paths => Some(setup::policies(PolicySet::load(paths))?),
     };
+    let page = args
+        .html
+        .as_ref()
+        .map(|path| Destination::new(path, args.force));
+    let page = page.transpose().map_err(unwritable)?;
     let mut audit = Audit::new(args, set, against, &judging, &recording)?;
     audit.play(recording, screen)?;
-    audit.end(screen)
+    audit.end(page.as_ref(), screen)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unwritable(error: SaveError) -> Failure {
+    Failure::new(Exit::Setup, error.to_string())
 }
 
 fn policies(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
@@ -238,13 +249,19 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    fn end(self, screen: &mut Screen) -> Result<Exit, Failure> {
+    fn end(self, page: Option<&Destination>, screen: &mut Screen) -> Result<Exit, Failure> {
         let report = self.collector.finish();
         if report.replayed.polls + report.replayed.missed == 0 {
             let message = "not one poll of the recording is within --from and --to";
             return Err(Failure::new(Exit::Failed, message));
         }
         report::write(&report, self.args.format, screen)?;
+        if let Some(page) = page {
+            page.write(&report).map_err(unwritable)?;
+            if self.args.format == Format::Text {
+                screen.line(format!("\nThe same as a page: {}", page.path().display()))?;
+            }
+        }
         Ok(verdict(self.args, &report))
     }
 }

@@ -82,12 +82,13 @@ struct Tables {
     groups: Table<Groups>,
     inspections: Table<Inspections>,
     acts: Table<Acts>,
-    decisions: Option<(Replay, Table<Decisions>)>,
+    /// Without policies it stays empty.
+    decisions: Table<Decisions>,
+    replay: Option<Replay>,
 }
 
 impl Tables {
     fn new(out: &Path, policies: Option<&PolicySet>) -> Self {
-        let replay = |set: &PolicySet| (Replay::new(set.clone(), None), Table::new());
         Self {
             out: out.to_owned(),
             server: String::new(),
@@ -98,7 +99,8 @@ impl Tables {
             groups: Table::new(),
             inspections: Table::new(),
             acts: Table::new(),
-            decisions: policies.map(replay),
+            decisions: Table::new(),
+            replay: policies.map(|set| Replay::new(set.clone(), None)),
         }
     }
 
@@ -124,7 +126,7 @@ impl Tables {
             name: start.server.clone(),
         })?;
         self.widths = start.settings.widths;
-        if let Some((replay, _)) = &mut self.decisions {
+        if let Some(replay) = &mut self.replay {
             replay.start(start);
         }
         Ok(())
@@ -163,12 +165,12 @@ impl Tables {
 
     /// How many, if there are policies.
     fn take_decisions(&mut self, tick: &Tick) -> Result<Option<usize>, ExportError> {
-        let Some((replay, table)) = &mut self.decisions else {
+        let Some(replay) = &mut self.replay else {
             return Ok(None);
         };
         let turn = replay.turn(tick);
         for carried in &turn.carried {
-            table.push(|rows| rows.push(carried))?;
+            self.decisions.push(|rows| rows.push(carried))?;
         }
         Ok(Some(turn.carried.len()))
     }
@@ -182,10 +184,7 @@ impl Tables {
         self.groups.begin(out, partition)?;
         self.inspections.begin(out, partition)?;
         self.acts.begin(out, partition)?;
-        match &mut self.decisions {
-            Some((_, table)) => table.begin(out, partition),
-            None => Ok(()),
-        }
+        self.decisions.begin(out, partition)
     }
 
     fn end(&mut self) -> Result<(), ExportError> {
@@ -195,21 +194,17 @@ impl Tables {
         self.groups.end()?;
         self.inspections.end()?;
         self.acts.end()?;
-        match &mut self.decisions {
-            Some((_, table)) => table.end(),
-            None => Ok(()),
-        }
+        self.decisions.end()
     }
 
     fn written(&self) -> Vec<Written> {
-        let mut written = vec![
+        vec![
             self.sessions.written(),
             self.polls.written(),
             self.groups.written(),
             self.inspections.written(),
             self.acts.written(),
-        ];
-        written.extend(self.decisions.iter().map(|(_, table)| table.written()));
-        written
+            self.decisions.written(),
+        ]
     }
 }

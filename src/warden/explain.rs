@@ -60,6 +60,10 @@ pub struct Explanation {
 
 /// A session that is asked about. Its client chose its name: escape before showing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are told, not branched on"
+)]
 pub struct Found {
     /// The session.
     #[serde(flatten, serialize_with = "session")]
@@ -149,6 +153,7 @@ fn target<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Err
     told.serialize(serializer)
 }
 
+#[expect(clippy::ref_option, reason = "serde's signature")]
 fn suppression<S: Serializer>(by: &Option<Suppression>, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Told<'a> {

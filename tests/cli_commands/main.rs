@@ -7,6 +7,7 @@ mod fields;
 mod frame;
 mod journal;
 mod setup;
+mod test;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,0 +1,202 @@
+//! `test`
+
+use crate::{Folder, told};
+
+const POLICIES: &str = r#"
+[[policy]]
+name = "hoarder"
+scope = "session"
+when = { subs = "> 100", age = "> 1m" }
+unless = { client = "monitor" }
+for = "20s"
+action = "disconnect"
+cooldown = "1m"
+
+[[policy]]
+name = "hog"
+scope = "subnet"
+when = { sent_rate = "> 1 MiB/s", sessions = "> 20x median" }
+action = "disconnect"
+
+[[policy]]
+name = "lagging"
+scope = "server"
+when = { height_lag = "> 2" }
+action = "alert"
+"#;
+
+const GOOD: &str = r#"
+[[test]]
+name = "a hoarder is cut off"
+only = "hoarder"
+
+[[test.session]]
+peer = "203.0.113.7"
+subs = "5x2 200x5"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.7"
+at = "50s"
+
+[[test]]
+name = "a monitor is not"
+only = "hoarder"
+expect = []
+
+[[test.session]]
+peer = "203.0.113.7"
+client = "monitor"
+subs = "5x2 200x5"
+"#;
+
+const FAILING: &str = r#"
+[[test]]
+name = "everything is wrong, and told side by side: what was expected, and what came of it instead"
+
+[[test.session]]
+peer = "203.0.113.{1..3}"
+subs = "5x2 200x5"
+
+[[test.session]]
+peer = "203.0.113.4"
+client = "monitor"
+subs = 200
+
+[[test.session]]
+peer = "198.51.100.7"
+client = "new\u001b[2J"
+subs = "_x4 200x5"
+age = "1s"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.{1..2}"
+at = "40s"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.4"
+at = "40s"
+
+[[test.expect]]
+policy = "hoarder"
+target = "198.51.100.7"
+at = "50s"
+
+[[test.expect]]
+policy = "hog"
+target = "203.0.113.0/24"
+at = "20s"
+
+[[test.expect]]
+policy = "hog"
+target = "192.0.2.0/24"
+at = "20s"
+
+[[test.expect]]
+policy = "lagging"
+at = "20s"
+
+[[test]]
+name = "the number of sessions"
+only = "hoarder"
+
+[[test.session]]
+peer = "203.0.113.7"
+subs = "200x3"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.7"
+at = "20s"
+sessions = 2
+
+[[test]]
+name = "a window that is never covered"
+only = "hog"
+expect = []
+
+[[test.session]]
+peer = "203.0.113.7"
+sent_size = "0+50MiBx2"
+"#;
+
+#[test]
+fn tests_that_pass() {
+    let folder = Folder::with(&[
+        ("policies/p.toml", POLICIES),
+        ("policies/p.test.toml", GOOD),
+    ]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test"],
+            &["test", "policies/p.toml", "--filter", "monitor"],
+            &["test", "policies/p.test.toml", "--format", "json"],
+            &["test", "--filter", "nothing of the kind"],
+        ],
+    ));
+}
+
+#[test]
+fn what_differs_is_shown_side_by_side() {
+    let folder = Folder::with(&[("p.toml", POLICIES), ("p.test.toml", FAILING)]);
+    let told = ["80", "120"].map(|columns| {
+        let mut command = folder.command(&["test", "p.toml"]);
+        let ran = folder.ran(command.env("COLUMNS", columns));
+        let widest = ran.out.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= columns.parse().ok(), "{}", ran.out);
+        format!("{columns} columns\n{}", ran.told())
+    });
+    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(
+        "json",
+        folder.run(&["test", "p.toml", "--format", "json"]).told()
+    );
+}
+
+#[test]
+fn policies_without_tests_fail_if_that_is_asked() {
+    let folder = Folder::with(&[("p.toml", POLICIES), ("p.test.toml", GOOD)]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test", "p.toml", "--complete"],
+            &["test", "p.toml", "--complete", "--format", "json"],
+            &["test", "p.toml", "--complete", "--filter", "a"],
+        ],
+    ));
+}
+
+#[test]
+fn what_must_be_mended_first() {
+    let folder = Folder::with(&[
+        ("p.test.toml", "[[test]]\nname = 'x'\nexpct = []\n"),
+        ("p.toml", &POLICIES.replace("subs", "subz")),
+        ("lonely.test.toml", "[[test]]\nname = 'x'\nexpect = []\n"),
+        ("none/p.toml", POLICIES),
+        ("good/p.toml", POLICIES),
+        ("good/p.test.toml", GOOD),
+    ]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test"],
+            &["test", "none"],
+            &["test", "none/p.toml"],
+            &["test", "lonely.test.toml"],
+            &["test", "p.test.toml", "good"],
+            &["test", "p.test.toml", "--format", "json"],
+        ],
+    ));
+}
+
+#[test]
+fn tests_are_no_policies() {
+    let folder = Folder::with(&[("good/p.toml", POLICIES), ("good/p.test.toml", GOOD)]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[&["check", "good"], &["check", "good/p.test.toml"]],
+    ));
+}
