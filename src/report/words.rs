@@ -252,8 +252,9 @@ impl Decided {
         };
         if touched >= SHARE_WORTH_A_LOOK {
             points.push(format!(
-                "{} of all {of} would be touched. Look at the examples: are these really abusers?",
+                "{} of all {of} {} touched. Look at the examples: are these really abusers?",
                 words.share(touched),
+                if outcomes.executed > 0 { "were" } else { "would be" },
             ));
         }
         if outcomes.failed > 0 {
