@@ -254,7 +254,11 @@ impl Decided {
             points.push(format!(
                 "{} of all {of} {} touched. Look at the examples: are these really abusers?",
                 words.share(touched),
-                if outcomes.executed > 0 { "were" } else { "would be" },
+                if outcomes.executed > 0 {
+                    "were"
+                } else {
+                    "would be"
+                },
             ));
         }
         if outcomes.failed > 0 {
