@@ -125,13 +125,16 @@ impl Report {
             return vec!["The recording holds no poll: there is nothing to tell.".to_owned()];
         };
         let asked = if from == to {
-            "At one time".to_owned()
+            "The server was asked once".to_owned()
         } else {
-            format!("Within {}", words.span(to.since(from).as_secs_f64()))
+            format!(
+                "Within {} the server was asked {}",
+                words.span(to.since(from).as_secs_f64()),
+                words.counted(replayed.polls + replayed.missed, "time", "times"),
+            )
         };
         let mut sentences = vec![format!(
-            "{asked} the server was asked {}, and had {} from {}, at most {} at once.",
-            words.counted(replayed.polls + replayed.missed, "time", "times"),
+            "{asked}, and had {} from {}, at most {} at once.",
             words.counted(replayed.sessions, "client session", "client sessions"),
             words.counted(replayed.addresses, "public address", "public addresses"),
             words.number(replayed.sessions_peak),
@@ -249,8 +252,13 @@ impl Decided {
         };
         if touched >= SHARE_WORTH_A_LOOK {
             points.push(format!(
-                "{} of all {of} would be touched. Look at the examples: are these really abusers?",
+                "{} of all {of} {} touched. Look at the examples: are these really abusers?",
                 words.share(touched),
+                if outcomes.executed > 0 {
+                    "were"
+                } else {
+                    "would be"
+                },
             ));
         }
         if outcomes.failed > 0 {

@@ -43,6 +43,7 @@ pub(crate) struct Browser {
 impl Browser {
     pub(crate) fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
+        let data = profile.path().join("profile");
         let log = profile.path().join("chromedriver.log");
         if std::process::Command::new("chromedriver")
             .arg("--version")
@@ -68,7 +69,6 @@ impl Browser {
             session: String::new(),
             _profile: profile,
         };
-        let data = browser._profile.path().join("profile");
         let mut flags = FLAGS.map(str::to_owned).to_vec();
         flags.push(format!("--user-data-dir={}", data.display()));
         let wanted = json!({ "capabilities": { "alwaysMatch": {
@@ -76,7 +76,7 @@ impl Browser {
             "goog:chromeOptions": { "args": flags },
         } } });
         let opened = browser.ask("POST", "/session", &wanted);
-        browser.session = opened["sessionId"].as_str().unwrap().to_owned();
+        browser.session = String::from(opened["sessionId"].as_str().unwrap());
         browser.size(1_280, 900);
         // What the browser's own first page asked for is its own affair.
         browser.post("/url", &json!({ "url": "about:blank" }));
@@ -150,9 +150,9 @@ impl Browser {
         let (first, last) = (places[0], places[places.len() - 1]);
         event("mouseMoved", first, 0);
         event("mousePressed", first, 1);
-        places
-            .iter()
-            .for_each(|&place| event("mouseMoved", place, 1));
+        for &place in places {
+            event("mouseMoved", place, 1);
+        }
         event("mouseReleased", last, 0);
         self.settle();
     }

@@ -25,13 +25,13 @@ fn tables_and_tiles_say_what_the_json_says() {
             if policies.len() > 1 {
                 expected.push(row(&side["totals"]));
             }
-            assert_eq!(rows.len(), expected.len(), "{:?}", page.path);
+            assert_eq!(rows.len(), expected.len(), "{}", page.path.display());
             for (shown, meant) in rows.iter().flatten().zip(expected.iter().flatten()) {
                 // The way through JSON and back may cost a share its last bit.
                 assert!(
                     (shown - meant).abs() < 1e-12,
-                    "{shown} {meant} {:?}",
-                    page.path
+                    "{shown} {meant} {}",
+                    page.path.display()
                 );
             }
         }
@@ -149,7 +149,7 @@ fn charts_draw_every_act() {
             } else {
                 json!(acts.to_string())
             };
-            assert_eq!(label, expected, "{id} of {:?}", page.path);
+            assert_eq!(label, expected, "{id} of {}", page.path.display());
         }
     }
 }

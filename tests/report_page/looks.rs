@@ -62,7 +62,7 @@ fn no_page_is_wider_than_a_phone() {
                  .filter((e) => !e.closest('.vh, .skip, svg, thead') && e.getBoundingClientRect().right > innerWidth + 1) \
                  .map((e) => `${e.tagName} ${e.className}`)];",
             );
-            assert_eq!(wide, json!([width]), "{:?}", page.path);
+            assert_eq!(wide, json!([width]), "{}", page.path.display());
         }
         assert_quiet(&browser, page);
     }
@@ -87,7 +87,7 @@ fn a_page_can_be_read_without_eyes() {
              let level = 1; document.querySelectorAll('h1, h2, h3, h4').forEach((e) => { const next = Number(e.tagName[1]); if (next > level + 1) faults.push(`after h${level}: ${e.textContent}`); level = next; }); \
              return faults;",
         );
-        assert_eq!(faults, json!([]), "{:?}", page.path);
+        assert_eq!(faults, json!([]), "{}", page.path.display());
     }
     let scroll = "return getComputedStyle(document.documentElement).scrollBehavior;";
     browser.prefer(&[("prefers-reduced-motion", "reduce")]);

@@ -79,12 +79,12 @@ fn assert_quiet(browser: &Browser, page: &Page) {
     assert_eq!(
         browser.complaints(),
         Vec::<String>::new(),
-        "{:?}",
-        page.path
+        "{}",
+        page.path.display()
     );
     let own = format!("file://{}", page.path.display());
     let asked = browser.requests();
     let foreign = |url: &&String| **url != own && !url.starts_with("data:");
-    assert_eq!(asked.iter().find(foreign), None, "{:?}", page.path);
+    assert_eq!(asked.iter().find(foreign), None, "{}", page.path.display());
     assert!(asked.contains(&own), "{asked:?}");
 }

@@ -72,7 +72,7 @@ fn set(page: &mut Markup, id: &'static str, decided: &Decided, palette: &Palette
         return;
     }
     table(page, id, decided, palette);
-    held_back(page, decided);
+    beneath(page, decided);
     for (index, policy) in decided.policies.iter().enumerate() {
         if policy.outcomes.decisions > 0 {
             details(page, id, index, policy, palette);
@@ -171,40 +171,38 @@ fn cells(page: &mut Markup, outcomes: &Outcomes, [targets, sessions]: [u64; 2], 
         .raw("</td>");
 }
 
-/// What held back the decisions of a whole set.
-fn held_back(page: &mut Markup, decided: &Decided) {
+/// What held back the decisions of a whole set, and when it acted.
+fn beneath(page: &mut Markup, decided: &Decided) {
     let outcomes = &decided.totals.outcomes;
-    if outcomes.suppressed == 0 && outcomes.withheld_sessions == 0 && decided.breaker.openings == 0
-    {
+    if outcomes.decisions == 0 {
         return;
     }
-    page.raw("<div class=\"held\"><h4>Held back, because</h4>\n");
+    page.raw("<div class=\"two held\"><div>\n<h4>Held back, because</h4>\n");
     reasons(page, outcomes);
     if outcomes.withheld_sessions > 0 {
-        page.raw("<p>For ")
-            .text(WORDS.counted(outcomes.withheld_sessions, "session", "sessions"));
+        let sessions = WORDS.counted(outcomes.withheld_sessions, "session", "sessions");
+        page.raw("<p>For ").text(sessions);
         page.raw(" of other decisions the limits left no room at once.</p>\n");
     }
     if decided.breaker.openings > 0 {
-        page.raw("<p>The breaker opened ")
-            .text(WORDS.counted(decided.breaker.openings, "time", "times"))
-            .raw(":");
-        for (index, Opening { at, until }) in
-            decided.breaker.openings_listed.iter().take(10).enumerate()
-        {
+        let times = WORDS.counted(decided.breaker.openings, "time", "times");
+        page.raw("<p>The breaker opened ").text(times).raw(":");
+        let openings = decided.breaker.openings_listed.iter().take(10);
+        for (index, Opening { at, until }) in openings.enumerate() {
             page.raw(if index == 0 { " " } else { ", " });
-            page.raw("from ")
-                .text(time(*at))
-                .raw(" until ")
-                .text(time(*until));
+            page.raw("from ").text(time(*at));
+            page.raw(" until ").text(time(*until));
         }
         page.raw(" UTC.</p>\n");
     }
-    page.raw("</div>\n");
+    page.raw("</div><div>\n<h4>Acts by the hour of the day, UTC</h4>\n");
+    hours(page, &decided.totals.hours, COLOUR_OF_OTHERS);
+    page.raw("</div></div>\n");
 }
 
 fn reasons(page: &mut Markup, outcomes: &Outcomes) {
     if outcomes.suppressed_by.is_empty() {
+        page.raw("<p class=\"note\">Nothing was held back.</p>\n");
         return;
     }
     page.raw("<ul class=\"reasons\">\n");
@@ -267,8 +265,8 @@ fn details(
         reasons(page, &policy.outcomes);
     }
     page.raw("<h4>The worst examples</h4>\n<ol class=\"examples\">\n");
-    for one in &policy.examples {
-        example(page, one);
+    for (index, one) in policy.examples.iter().enumerate() {
+        example(page, one, index == 0);
     }
     page.raw("</ol>\n</div>\n</details>\n");
 }
@@ -332,7 +330,8 @@ fn hours(page: &mut Markup, hours: &[u64; 24], colour: &'static str) {
     page.raw("</svg>\n");
 }
 
-fn example(page: &mut Markup, example: &Example) {
+/// What the fields are is said of the first one alone.
+fn example(page: &mut Markup, example: &Example, is_first: bool) {
     page.raw("<li><p class=\"who\"><b>")
         .text(who(&example.target))
         .raw("</b>");
@@ -350,7 +349,8 @@ fn example(page: &mut Markup, example: &Example) {
     }
     page.raw("</p>\n<ul>\n");
     for evidence in &example.evidence {
-        evidence_item(page, evidence);
+        let doc = field(evidence).filter(|_| is_first);
+        evidence_item(page, evidence, doc);
     }
     page.raw("</ul>\n");
     let mut more = Vec::new();
@@ -375,7 +375,7 @@ fn example(page: &mut Markup, example: &Example) {
 }
 
 /// `sent_rate was 3.2 MiB/s (> 1 MiB/s)`, and what `sent_rate` is.
-fn evidence_item(page: &mut Markup, evidence: &Evidence) {
+fn evidence_item(page: &mut Markup, evidence: &Evidence, doc: Option<&'static str>) {
     page.raw("<li><code>")
         .text(&evidence.field)
         .raw("</code> was <b>")
@@ -386,7 +386,7 @@ fn evidence_item(page: &mut Markup, evidence: &Evidence) {
     if let Some(threshold) = WORDS.threshold(evidence) {
         page.raw(", which was ").text(threshold);
     }
-    if let Some(doc) = field(evidence) {
+    if let Some(doc) = doc {
         page.raw(" <small>").text(doc).raw("</small>");
     }
     page.raw("</li>\n");

@@ -169,7 +169,7 @@ const closer = button("+", "Zoom in", () => zoom(0.5));
 const wider = button("−", "Zoom out", () => zoom(2));
 const resetter = button("Reset", "Show the whole recording", reset);
 const tools = html("div", { class: "bar-of-tools", role: "group", "aria-label": "Time shown" }, readout, closer, wider, resetter);
-const hint = html("p", { class: "note" }, "Drag across a chart, or move the handles of the strip, to look closer. Double-click, or Escape, shows all again. With the charts in focus the arrow keys go from poll to poll.");
+const hint = html("p", { class: "note hint" }, "Drag across a chart, or move the handles of the strip, to look closer. Double-click, or Escape, shows all again. With the charts in focus the arrow keys go from poll to poll.");
 const handles = ["Start", "End"].map((name, i) => html("div", {
   class: "handle", role: "slider", tabindex: 0, "aria-orientation": "horizontal", "data-handle": i,
   "aria-label": `${name} of the time shown`,
@@ -318,7 +318,9 @@ const curve = (series, y, over, bottom, isLevel = false) => {
 const binned = (layers, [from, to]) => {
   const room = Math.max(8, Math.floor(plot() / 5));
   const length = spacing * Math.max(1, Math.ceil((to - from) / spacing / room));
-  const origin = Math.floor((from - first) / length) * length + first;
+  // A bin stands in the middle of its bar.
+  const base = mid[0] - spacing / 2;
+  const origin = Math.floor((from - base) / length) * length + base;
   const slots = new Map();
   for (let i = 0; i < count; i += 1) {
     if (mid[i] < origin || mid[i] > to) continue;
