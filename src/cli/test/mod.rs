@@ -246,6 +246,7 @@ impl Played<'_> {
                         show::text(field)
                     )
                 }
+                Unjudged::HeldBack(by) => format!("would act, and is held back: {by}"),
                 Unjudged::Short(hold) => format!(
                     "cannot act: the test is over before its `for` of {}",
                     format_duration(*hold)
