@@ -1,6 +1,6 @@
 //! Reads one segment: lines into ticks, up to the last whole one.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -101,6 +101,12 @@ enum Line {
     Whole,
     None,
     Broken,
+}
+
+/// Whether a recorder is at work on a segment, so that it has no end yet.
+pub(super) fn is_being_written(path: &Path) -> bool {
+    let file = File::open(path);
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 impl SegmentReader {
