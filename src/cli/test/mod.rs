@@ -57,7 +57,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "filter")]
     complete: bool,
 
-    /// Draft a test from this recording, a folder that `run`, `record` or `demo --record` wrote
+    /// Draft a test from this recording
     #[arg(long, value_name = "RECORDING", requires = "at", conflicts_with_all = ["filter", "complete", "format"])]
     from: Vec<PathBuf>,
 
