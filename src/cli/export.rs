@@ -10,7 +10,6 @@ use super::screen::Screen;
 /// Parquet files, in folders by table, server and day (UTC), for many programs. docs/export.md has the
 /// tables, and questions to ask. Addresses that are pseudonyms stay pseudonyms.
 #[derive(Debug, clap::Args)]
-#[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "for its help"))]
 #[command(after_help = "Examples:
   electrumx-warden export demo.rec --out demo.tables
   electrumx-warden export fra-1.rec fra-2.rec --out july --policies policies

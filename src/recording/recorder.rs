@@ -159,6 +159,11 @@ impl Recorder {
         self
     }
 
+    /// The fingerprint of the key, if addresses are replaced.
+    pub fn pseudonyms(&self) -> Option<&str> {
+        self.hidden.as_ref().map(|hidden| &*hidden.fingerprint)
+    }
+
     /// A recorder into a folder of its own, without bounds.
     ///
     /// # Errors
@@ -294,6 +299,8 @@ impl Segment {
             .mode(0o640)
             .open(&path)
             .map_err(RecordingError::io(&path, "written"))?;
+        // By this readers know that it is being written, and no more than that depends on it.
+        _ = file.try_lock();
         let encoder = Encoder::new(file, level).and_then(|mut encoder| {
             encoder.include_checksum(true)?;
             Ok(encoder)

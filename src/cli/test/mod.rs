@@ -75,6 +75,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    screen.outlive_readers();
     if let Some(at) = args.at {
         return draft::draft(args, at.resolve(now()), screen);
     }
