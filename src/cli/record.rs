@@ -64,6 +64,10 @@ fn length(text: &str) -> Result<Duration, String> {
 struct Recorded {
     polls: u64,
     missed: u64,
+    /// Of both, those that are in the recording.
+    kept: u64,
+    /// Why others are not.
+    trouble: Option<String>,
     /// Why the first poll failed, if it did.
     refused: Option<String>,
 }
@@ -78,10 +82,16 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     }
     screen.line(format!(
         "{} recorded into {}, {} missed",
-        counted(count(recorded.polls), "poll", "polls"),
+        counted(count(recorded.kept), "poll", "polls"),
         args.out.display(),
         recorded.missed,
     ))?;
+    if let Some(trouble) = recorded.trouble {
+        let lost = (recorded.polls + recorded.missed).saturating_sub(recorded.kept);
+        let polls = counted(count(lost), "poll", "polls");
+        let message = format!("{polls} could not be recorded: {trouble}");
+        return Err(Failure::new(Exit::Failed, message));
+    }
     Ok(Exit::Ok)
 }
 
@@ -178,5 +188,7 @@ async fn record(args: &Args, recorder: Recorder, screen: &mut Screen) -> Result<
             }
         })
         .await;
+    let (kept, trouble) = agent.recorded();
+    (recorded.kept, recorded.trouble) = (kept, trouble.map(ToOwned::to_owned));
     Ok(recorded)
 }

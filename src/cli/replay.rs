@@ -17,7 +17,7 @@ use crate::policy::{PolicySet, shipped};
 use crate::recording::{Item, Recording, Tick};
 use crate::replay::{Replay, Turn};
 use crate::report::html::{Destination, SaveError};
-use crate::report::{Collector, Report, Side};
+use crate::report::{Collector, Decided, Report, Side};
 use crate::time::Timestamp;
 
 /// Judge a recording by policies, and report what they would have done.
@@ -114,7 +114,10 @@ fn policies(args: &Args, recording: &Recording) -> Result<PolicySet, Failure> {
     match (args.policies.as_slice(), &args.config) {
         ([], None) => {
             let set = setup::policies(shipped())?;
-            if !recording.starts().all(|start| set.names().eq(start.policies.iter().cloned())) {
+            if !recording
+                .starts()
+                .all(|start| set.names().eq(start.policies.iter().cloned()))
+            {
                 warn(
                     "the agent of this recording had other policies than those that ship, by which it \
                      is judged now: name them by --policies PATH, or its configuration by --config FILE",
@@ -162,8 +165,11 @@ impl<'a> Audit<'a> {
         let now = now();
         Ok(Self {
             args,
-            decided: judging.replay(recording, set),
-            against: against.map(|set| judging.replay(recording, set)),
+            decided: match &against {
+                None => judging.replay(recording, set),
+                Some(_) => judging.replay(recording, set).without_acts(),
+            },
+            against: against.map(|set| judging.replay(recording, set).without_acts()),
             collector: Collector::new(sides.0, sides.1),
             journal: args
                 .journal
@@ -188,6 +194,7 @@ impl<'a> Audit<'a> {
         while let Some(item) = player.next() {
             match item.map_err(setup::unreadable)? {
                 Item::Start(start) => {
+                    self.collector.start();
                     self.decided.start(&start);
                     if let Some(against) = &mut self.against {
                         against.start(&start);
@@ -306,22 +313,34 @@ fn joined(paths: &[PathBuf]) -> String {
     paths.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether more is touched than may be.
+/// Whether more is touched than may be. What breaker and limits held back was wanted all the same.
 fn verdict(args: &Args, report: &Report) -> Exit {
-    let more = report
-        .comparison
-        .as_ref()
-        .map(|comparison| comparison.sessions.only_decided.count);
-    match args.fail_if_more.zip(more) {
-        Some((most, more)) if more > most => {
-            let (label, other) = (label(args), joined(&args.against));
-            let sessions = usize::try_from(more).unwrap_or(usize::MAX);
-            error(&format!(
-                "A ({label}) touches {} that B ({other}) leaves alone, and --fail-if-more allows {most}",
-                counted(sessions, "session", "sessions")
-            ));
-            Exit::Failed
-        }
-        _ => Exit::Ok,
-    }
+    let Some((most, comparison)) = args.fail_if_more.zip(report.comparison.as_ref()) else {
+        return Exit::Ok;
+    };
+    let more = comparison.sessions.only_decided.count;
+    let (label, other) = (label(args), joined(&args.against));
+    let kept_from = |decided: &Decided| {
+        let outcomes = &decided.totals.outcomes;
+        let by = outcomes.suppressed_by.iter();
+        let by = by.filter(|it| matches!(it.by, "breaker" | "policy-limit" | "action-limit"));
+        by.map(|it| it.decisions).sum::<u64>() + outcomes.withheld_sessions
+    };
+    let against = report.against.as_ref().map(kept_from).unwrap_or_default();
+    let told = if more > most {
+        let sessions = usize::try_from(more).unwrap_or(usize::MAX);
+        format!(
+            "A ({label}) touches {} that B ({other}) leaves alone, and --fail-if-more allows {most}",
+            counted(sessions, "session", "sessions")
+        )
+    } else if kept_from(&report.decided) > against {
+        format!(
+            "the breaker and the limits hold back more of A ({label}) than of B ({other}): it wants \
+             more sessions than it gets, and --fail-if-more counts those too"
+        )
+    } else {
+        return Exit::Ok;
+    };
+    error(&told);
+    Exit::Failed
 }

@@ -50,8 +50,15 @@ impl Recording {
             bytes: 0,
         };
         for path in paths {
-            for file in files(path)? {
-                recording.add(&file)?;
+            let files = files(path)?;
+            for file in &files {
+                match recording.add(file) {
+                    // One file that a power cut left behind is no reason to read nothing else.
+                    Err(RecordingError::Foreign { path: file, why }) if file != *path => {
+                        recording.notices.push(Notice::Skipped { path: file, why });
+                    }
+                    added => added?,
+                }
             }
         }
         let Self { segments, .. } = &mut recording;

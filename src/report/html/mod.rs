@@ -84,7 +84,8 @@ fn head(page: &mut Markup, report: &Report) {
 fn title(page: &mut Markup, report: &Report) {
     let replayed = &report.replayed;
     page.raw("<header>\n<p class=\"kicker\">electrumx-warden <span>replay report</span></p>\n<h1>");
-    let is_done = report.decided.totals.outcomes.executed > 0;
+    let outcomes = &report.decided.totals.outcomes;
+    let is_done = outcomes.executed > 0 && outcomes.would_act == 0;
     page.raw(match (&report.against, is_done) {
         (None, false) => "What these policies would have done",
         (None, true) => "What these policies did",
