@@ -63,7 +63,7 @@ fn a_newcomer_gets_from_the_demo_to_the_report() {
         said.push_str(&err);
     }
     // What the document says of it.
-    assert!(said.contains("sessions    30 (0."), "{said}");
+    assert!(said.contains("sessions   30 (0.35%)"), "{said}");
     assert!(
         said.contains("A (mine) touches 30 sessions that B (policies) leaves alone, and --fail-if-more allows 0"),
         "{said}"
