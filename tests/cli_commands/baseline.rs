@@ -37,10 +37,10 @@ fn at_width(folder: &Folder, columns: usize, args: &[&str]) -> Ran {
 }
 
 /// The first bytes of the demo's only segment.
-fn cut(folder: &Folder, part: f64) {
+fn cut(folder: &Folder, percent: usize) {
     let entry = std::fs::read_dir(demo()).unwrap().next().unwrap().unwrap();
     let bytes = std::fs::read(entry.path()).unwrap();
-    let kept = (bytes.len() as f64 * part) as usize;
+    let kept = bytes.len() * percent / 100;
     let name = Path::new("cut.rec").join(entry.file_name());
     folder.write(name.to_str().unwrap(), &bytes[..kept]);
 }
@@ -128,14 +128,13 @@ fn what_is_proposed_can_be_pasted() {
 /// `window` and `for` of a policy that ships.
 fn shipped_times(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    let texts = std::fs::read_dir(folder).unwrap().map(|entry| {
+    let mut texts = std::fs::read_dir(folder).unwrap().map(|entry| {
         let path = entry.unwrap().path();
         std::fs::read_to_string(path).unwrap_or_default()
     });
     let start = format!("name     = \"{name}\"");
     let policy = texts
-        .filter_map(|text| Some(text.split_once(&start)?.1.to_owned()))
-        .next()
+        .find_map(|text| Some(text.split_once(&start)?.1.to_owned()))
         .unwrap();
     let policy = policy.split("[[policy]]").next().unwrap();
     let is_time = |line: &&str| line.starts_with("window ") || line.starts_with("for ");
@@ -274,7 +273,7 @@ fn bad_input() {
 #[test]
 fn a_recording_that_breaks_off_serves_as_far_as_it_goes() {
     let folder = with_demo();
-    cut(&folder, 0.5);
+    cut(&folder, 50);
     let ran = folder.run(&["baseline", "cut.rec", "--budget", "0", "--field", "subs"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(ran.err.matches("breaks off").count(), 1, "{}", ran.err);
@@ -284,7 +283,7 @@ fn a_recording_that_breaks_off_serves_as_far_as_it_goes() {
 #[test]
 fn too_short_is_said_to_be_so() {
     let folder = with_demo();
-    cut(&folder, 0.05);
+    cut(&folder, 5);
     let ran = folder.run(&["baseline", "cut.rec", "--budget", "0"]);
     assert_eq!(ran.code, 1, "{}", ran.out);
     assert!(
