@@ -57,6 +57,7 @@ impl Agent {
             let start = Start {
                 server: flight.server.clone(),
                 interval: self.options.interval,
+                policies: self.warden.policies().names().collect(),
                 settings: self.warden.settings().clone(),
                 limits: self.warden.saved_limits(),
                 cooldowns: self.warden.saved_cooldowns(),

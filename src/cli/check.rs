@@ -51,6 +51,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    screen.outlive_readers();
     let mut report = Report {
         has_config: args.config.is_some(),
         ..Report::default()

@@ -71,6 +71,7 @@ struct Recorded {
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let key = args.pseudonymise.then(|| key_path(args));
     let recorder = setup::recorder(RecorderOptions::unbounded(&args.out), key.as_deref())?;
+    check_folder(args, &recorder)?;
     let recorded = runtime::block_on(record(args, recorder, screen))?;
     if let Some(refused) = recorded.refused {
         return Err(Failure::new(Exit::Failed, refused));
@@ -82,6 +83,34 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         recorded.missed,
     ))?;
     Ok(Exit::Ok)
+}
+
+/// What is recorded into a folder must be fit to be judged together.
+fn check_folder(args: &Args, recorder: &Recorder) -> Result<(), Failure> {
+    let refused = |why: &str| {
+        let path = args.out.display();
+        let message = format!("`{path}` {why}: give another folder");
+        Err(Failure::new(Exit::Setup, message))
+    };
+    let entries = std::fs::read_dir(&args.out).map(Iterator::count);
+    if entries.is_ok_and(|count| count == 0) {
+        return Ok(());
+    }
+    let there = setup::recording(std::slice::from_ref(&args.out))?;
+    if there.is_being_written() {
+        return refused("is being recorded into by somebody else");
+    }
+    if there.servers() != [name(args)] {
+        return refused("has recordings of a server by another name (see --name)");
+    }
+    if there.pseudonyms() != recorder.pseudonyms() {
+        return refused("differs in whether addresses are pseudonyms, or by which key");
+    }
+    Ok(())
+}
+
+fn name(args: &Args) -> &str {
+    args.name.as_deref().unwrap_or(&args.rpc)
 }
 
 fn key_path(args: &Args) -> PathBuf {

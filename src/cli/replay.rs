@@ -16,6 +16,7 @@ use crate::journal::{DecisionId, Entry, Journal};
 use crate::policy::{PolicySet, shipped};
 use crate::recording::{Item, Recording, Tick};
 use crate::replay::{Replay, Turn};
+use crate::report::html::{Destination, SaveError};
 use crate::report::{Collector, Report, Side};
 use crate::time::Timestamp;
 
@@ -35,7 +36,7 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "RECORDING")]
     recordings: Vec<PathBuf>,
 
-    /// Policy files, and folders of them; without any, those that ship with the program
+    /// Policy files, and folders of them; without any, those of --config, or those that ship
     #[arg(long, value_name = "PATH", num_args = 1..)]
     policies: Vec<PathBuf>,
 
@@ -43,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     against: Vec<PathBuf>,
 
-    /// Take mode, limits and protection from this configuration, not from the recording
+    /// Take policies, mode, limits and protection from this configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -85,23 +86,45 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    screen.outlive_readers();
     let recording = setup::recording(&args.recordings)?;
     let judging = Judging::new(&recording, args.config.as_deref(), args.key.as_deref())?;
-    let set = policies(&args.policies)?;
+    let set = policies(args, &recording)?;
     let against = match args.against.as_slice() {
         [] => None,
         paths => Some(setup::policies(PolicySet::load(paths))?),
     };
+    let page = args
+        .html
+        .as_ref()
+        .map(|path| Destination::new(path, args.force));
+    let page = page.transpose().map_err(unwritable)?;
     let mut audit = Audit::new(args, set, against, &judging, &recording)?;
     audit.play(recording, screen)?;
-    audit.end(screen)
+    audit.end(page.as_ref(), screen)
 }
 
-fn policies(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
-    setup::policies(match paths {
-        [] => shipped(),
-        paths => PolicySet::load(paths),
-    })
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unwritable(error: SaveError) -> Failure {
+    Failure::new(Exit::Setup, error.to_string())
+}
+
+/// The policies that are named, or else those of the configuration, or else those that ship.
+fn policies(args: &Args, recording: &Recording) -> Result<PolicySet, Failure> {
+    match (args.policies.as_slice(), &args.config) {
+        ([], None) => {
+            let set = setup::policies(shipped())?;
+            if !recording.starts().all(|start| set.names().eq(start.policies.iter().cloned())) {
+                warn(
+                    "the agent of this recording had other policies than those that ship, by which it \
+                     is judged now: name them by --policies PATH, or its configuration by --config FILE",
+                );
+            }
+            Ok(set)
+        }
+        ([], Some(config)) => setup::policies(setup::config(config)?.policies.load()),
+        (paths, _) => setup::policies(PolicySet::load(paths)),
+    }
 }
 
 /// A replay of one set of policies, or of two side by side.
@@ -116,6 +139,8 @@ struct Audit<'a> {
     looks_back: Duration,
     to: Option<Timestamp>,
     decisions: i64,
+    /// The first and the last poll that were judged.
+    seen: Option<(Timestamp, Timestamp)>,
 }
 
 impl<'a> Audit<'a> {
@@ -126,10 +151,10 @@ impl<'a> Audit<'a> {
         judging: &Judging,
         recording: &Recording,
     ) -> Result<Self, Failure> {
-        let side = |paths: &[PathBuf], set| Side::of(label(paths), set, judging.mode);
+        let side = |label, set| Side::of(label, set, judging.mode);
         let sides = (
-            side(&args.policies, &set),
-            against.as_ref().map(|set| side(&args.against, set)),
+            side(label(args), &set),
+            against.as_ref().map(|set| side(joined(&args.against), set)),
         );
         let looks_back = [Some(&set), against.as_ref()].into_iter().flatten();
         let looks_back = looks_back.map(PolicySet::looks_back).max();
@@ -149,6 +174,7 @@ impl<'a> Audit<'a> {
             from: args.from.map(|when| when.resolve(now)),
             to: args.to.map(|when| when.resolve(now)),
             decisions: 0,
+            seen: None,
         })
     }
 
@@ -183,6 +209,8 @@ impl<'a> Audit<'a> {
     fn turn(&mut self, tick: &Tick, screen: &mut Screen) -> Result<(), Failure> {
         let decided = self.decided.turn(tick);
         let against = self.against.as_mut().map(|replay| replay.turn(tick));
+        let first = self.seen.map_or(tick.at, |(first, _)| first);
+        self.seen = Some((first, tick.at));
         if self.from.is_some_and(|from| tick.at < from) {
             return Ok(());
         }
@@ -238,21 +266,42 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    fn end(self, screen: &mut Screen) -> Result<Exit, Failure> {
+    fn end(self, page: Option<&Destination>, screen: &mut Screen) -> Result<Exit, Failure> {
         let report = self.collector.finish();
         if report.replayed.polls + report.replayed.missed == 0 {
-            let message = "not one poll of the recording is within --from and --to";
-            return Err(Failure::new(Exit::Failed, message));
+            return Err(Failure::new(Exit::Failed, nothing(self.seen)));
         }
         report::write(&report, self.args.format, screen)?;
+        if let Some(page) = page {
+            page.write(&report).map_err(unwritable)?;
+            if self.args.format == Format::Text {
+                screen.line(format!("\nThe same as a page: {}", page.path().display()))?;
+            }
+        }
         Ok(verdict(self.args, &report))
     }
 }
 
-fn label(paths: &[PathBuf]) -> String {
-    if paths.is_empty() {
-        return "the shipped policies".to_owned();
+/// Why there is nothing to report.
+fn nothing(seen: Option<(Timestamp, Timestamp)>) -> String {
+    match seen {
+        Some((first, last)) => format!(
+            "no poll of the recording is within --from and --to: it has those from {first} to {last}"
+        ),
+        None => "no poll of the recording is before --to, or there is none in it".to_owned(),
     }
+}
+
+/// What the first policies are called.
+fn label(args: &Args) -> String {
+    match (args.policies.as_slice(), &args.config) {
+        ([], None) => "the shipped policies".to_owned(),
+        ([], Some(config)) => format!("those of {}", config.display()),
+        (paths, _) => joined(paths),
+    }
+}
+
+fn joined(paths: &[PathBuf]) -> String {
     let paths = paths.iter().map(|path| path.display().to_string());
     paths.collect::<Vec<_>>().join(" ")
 }
@@ -265,10 +314,10 @@ fn verdict(args: &Args, report: &Report) -> Exit {
         .map(|comparison| comparison.sessions.only_decided.count);
     match args.fail_if_more.zip(more) {
         Some((most, more)) if more > most => {
-            let (label, other) = (label(&args.policies), label(&args.against));
+            let (label, other) = (label(args), joined(&args.against));
             let sessions = usize::try_from(more).unwrap_or(usize::MAX);
             error(&format!(
-                "{label} touch {} that {other} leave alone, and {most} may be",
+                "A ({label}) touches {} that B ({other}) leaves alone, and --fail-if-more allows {most}",
                 counted(sessions, "session", "sessions")
             ));
             Exit::Failed

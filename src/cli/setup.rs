@@ -95,12 +95,7 @@ pub(super) fn recorder(options: RecorderOptions, key: Option<&Path>) -> Result<R
 
 /// Recordings of one server, to be judged as one.
 pub(super) fn recording(paths: &[PathBuf]) -> Result<Recording, Failure> {
-    let recording = Recording::open(paths).map_err(unreadable)?;
-    if recording.is_mixed() {
-        let message = "some of these recordings have pseudonyms and others have none, or those of \
-                       another key: give those of one kind";
-        return Err(Failure::new(Exit::Setup, message));
-    }
+    let recording = recordings(paths)?;
     match recording.servers().as_slice() {
         [_] => Ok(recording),
         servers => {
@@ -112,6 +107,21 @@ pub(super) fn recording(paths: &[PathBuf]) -> Result<Recording, Failure> {
             Err(Failure::new(Exit::Setup, message))
         }
     }
+}
+
+/// Recordings of any servers, in which an address means the same throughout.
+pub(super) fn recordings(paths: &[PathBuf]) -> Result<Recording, Failure> {
+    let recording = Recording::open(paths).map_err(unreadable)?;
+    if let Some((one, other)) = recording.mixed() {
+        let message = format!(
+            "`{}` and `{}` differ in whether addresses are pseudonyms, or by which key: give \
+             segments of one kind by name",
+            one.display(),
+            other.display()
+        );
+        return Err(Failure::new(Exit::Setup, message));
+    }
+    Ok(recording)
 }
 
 /// A recording that cannot be read.

@@ -20,6 +20,9 @@ const DELTA: Option<Encoding> = Some(Encoding::DELTA_BINARY_PACKED);
 
 /// What the values of a column are.
 pub(super) trait Kind: Default + Debug {
+    /// What `DuckDB` calls it.
+    #[cfg(test)]
+    const NAME: &str;
     /// How Parquet stores them.
     type Data: DataType;
     /// A value in memory.
@@ -47,6 +50,8 @@ pub(super) trait Kind: Default + Debug {
 pub(super) struct Time;
 
 impl Kind for Time {
+    #[cfg(test)]
+    const NAME: &str = "TIMESTAMPTZ";
     type Data = Int64Type;
     type Cell = i64;
     type Value<'a> = Timestamp;
@@ -70,6 +75,8 @@ impl Kind for Time {
 pub(super) struct Whole;
 
 impl Kind for Whole {
+    #[cfg(test)]
+    const NAME: &str = "BIGINT";
     type Data = Int64Type;
     type Cell = i64;
     type Value<'a> = u64;
@@ -99,6 +106,8 @@ impl Thousandths {
 }
 
 impl Kind for Thousandths {
+    #[cfg(test)]
+    const NAME: &str = "DECIMAL(18, 3)";
     type Data = Int64Type;
     type Cell = i64;
     type Value<'a> = f64;
@@ -123,6 +132,8 @@ impl Kind for Thousandths {
 pub(super) struct Real;
 
 impl Kind for Real {
+    #[cfg(test)]
+    const NAME: &str = "DOUBLE";
     type Data = DoubleType;
     type Cell = f64;
     type Value<'a> = f64;
@@ -146,6 +157,8 @@ impl Kind for Real {
 pub(super) struct Flag;
 
 impl Kind for Flag {
+    #[cfg(test)]
+    const NAME: &str = "BOOLEAN";
     type Data = BoolType;
     type Cell = bool;
     type Value<'a> = bool;
@@ -172,6 +185,8 @@ pub(super) struct Text {
 }
 
 impl Kind for Text {
+    #[cfg(test)]
+    const NAME: &str = "VARCHAR";
     type Data = ByteArrayType;
     type Cell = u32;
     type Value<'a> = &'a str;
@@ -222,6 +237,8 @@ impl<T> Default for Printed<T> {
 }
 
 impl<T: Copy + Eq + Hash + Debug + Display> Kind for Printed<T> {
+    #[cfg(test)]
+    const NAME: &str = "VARCHAR";
     type Data = ByteArrayType;
     type Cell = u32;
     type Value<'a> = T;
@@ -278,6 +295,9 @@ impl Texts {
 
 /// A column, whatever it holds.
 pub(super) trait Column {
+    /// What the documents say that it holds.
+    #[cfg(test)]
+    fn kind(&self) -> String;
     /// Its part in the schema.
     fn describe(&self, name: &str) -> Result<Type>;
     /// `None` where a dictionary does best.
@@ -316,6 +336,11 @@ impl<K: Kind> Always<K> {
 }
 
 impl<K: Kind> Column for Always<K> {
+    #[cfg(test)]
+    fn kind(&self) -> String {
+        K::NAME.to_owned()
+    }
+
     fn describe(&self, name: &str) -> Result<Type> {
         describe::<K>(name, Repetition::REQUIRED)
     }
@@ -358,6 +383,11 @@ impl<K: Kind> Maybe<K> {
 }
 
 impl<K: Kind> Column for Maybe<K> {
+    #[cfg(test)]
+    fn kind(&self) -> String {
+        format!("{} or null", K::NAME)
+    }
+
     fn describe(&self, name: &str) -> Result<Type> {
         describe::<K>(name, Repetition::OPTIONAL)
     }

@@ -21,7 +21,6 @@ use table::Table;
 use tables::{Acts, Decisions, Groups, Inspections, Polls, Sessions};
 
 use crate::history::SubnetWidths;
-use crate::policy::PolicySet;
 use crate::recording::{Item, Notice, Player, Recording, Start, Tick};
 use crate::replay::Replay;
 
@@ -50,18 +49,18 @@ pub enum News<'a> {
 }
 
 /// Writes a recording, of as many servers as there are, into a folder that is empty or not there; with
-/// policies also what they would have decided. On failure the folder is left as it was.
+/// policies at work also what they would have decided. On failure the folder is left as it was.
 ///
 /// # Errors
 /// The recording cannot be read to its end, or the folder cannot be written.
 pub fn export(
     recording: Recording,
-    policies: Option<&PolicySet>,
+    replay: Option<Replay>,
     out: &Path,
     tell: &mut dyn FnMut(News<'_>),
 ) -> Result<Vec<Written>, ExportError> {
     let folder = Folder::begin(out)?;
-    let mut tables = Tables::new(folder.unfinished(), policies);
+    let mut tables = Tables::new(folder.unfinished(), replay);
     for recording in recording.by_server() {
         tables.play(recording.play(), tell)?;
     }
@@ -82,12 +81,13 @@ struct Tables {
     groups: Table<Groups>,
     inspections: Table<Inspections>,
     acts: Table<Acts>,
-    decisions: Option<(Replay, Table<Decisions>)>,
+    /// Empty without a replay.
+    decisions: Table<Decisions>,
+    replay: Option<Replay>,
 }
 
 impl Tables {
-    fn new(out: &Path, policies: Option<&PolicySet>) -> Self {
-        let replay = |set: &PolicySet| (Replay::new(set.clone(), None), Table::new());
+    fn new(out: &Path, replay: Option<Replay>) -> Self {
         Self {
             out: out.to_owned(),
             server: String::new(),
@@ -98,7 +98,8 @@ impl Tables {
             groups: Table::new(),
             inspections: Table::new(),
             acts: Table::new(),
-            decisions: policies.map(replay),
+            decisions: Table::new(),
+            replay,
         }
     }
 
@@ -124,7 +125,7 @@ impl Tables {
             name: start.server.clone(),
         })?;
         self.widths = start.settings.widths;
-        if let Some((replay, _)) = &mut self.decisions {
+        if let Some(replay) = &mut self.replay {
             replay.start(start);
         }
         Ok(())
@@ -163,12 +164,12 @@ impl Tables {
 
     /// How many, if there are policies.
     fn take_decisions(&mut self, tick: &Tick) -> Result<Option<usize>, ExportError> {
-        let Some((replay, table)) = &mut self.decisions else {
+        let Some(replay) = &mut self.replay else {
             return Ok(None);
         };
         let turn = replay.turn(tick);
         for carried in &turn.carried {
-            table.push(|rows| rows.push(carried))?;
+            self.decisions.push(|rows| rows.push(carried))?;
         }
         Ok(Some(turn.carried.len()))
     }
@@ -182,10 +183,7 @@ impl Tables {
         self.groups.begin(out, partition)?;
         self.inspections.begin(out, partition)?;
         self.acts.begin(out, partition)?;
-        match &mut self.decisions {
-            Some((_, table)) => table.begin(out, partition),
-            None => Ok(()),
-        }
+        self.decisions.begin(out, partition)
     }
 
     fn end(&mut self) -> Result<(), ExportError> {
@@ -195,21 +193,17 @@ impl Tables {
         self.groups.end()?;
         self.inspections.end()?;
         self.acts.end()?;
-        match &mut self.decisions {
-            Some((_, table)) => table.end(),
-            None => Ok(()),
-        }
+        self.decisions.end()
     }
 
     fn written(&self) -> Vec<Written> {
-        let mut written = vec![
+        vec![
             self.sessions.written(),
             self.polls.written(),
             self.groups.written(),
             self.inspections.written(),
             self.acts.written(),
-        ];
-        written.extend(self.decisions.iter().map(|(_, table)| table.written()));
-        written
+            self.decisions.written(),
+        ]
     }
 }

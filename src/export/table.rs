@@ -26,8 +26,9 @@ const LEVEL: i32 = 3;
 pub(super) trait Rows: Default {
     /// The folder of the table.
     const NAME: &'static str;
-    /// What is said of it and of each column.
-    const ABOUT: Reference;
+    /// What is said of it, and of each column by name.
+    #[cfg(test)]
+    const ABOUT: (&str, &[(&str, &str)]);
 
     /// By name, in the order of the schema.
     fn columns(&self) -> Vec<(&'static str, &dyn Column)>;
@@ -40,12 +41,6 @@ pub(super) trait Rows: Default {
     fn key(&self) -> Option<&[i64]> {
         None
     }
-}
-
-/// What is said of a table, and of each column by name.
-pub(super) struct Reference {
-    pub(super) table: &'static str,
-    pub(super) columns: &'static [(&'static str, &'static str)],
 }
 
 /// Declares a table: a field a column, with its kind and what it means. Rows are in the order of time;
@@ -65,10 +60,9 @@ macro_rules! table {
 
         impl $crate::export::table::Rows for $table {
             const NAME: &'static str = $name;
-            const ABOUT: $crate::export::table::Reference = $crate::export::table::Reference {
-                table: $about,
-                columns: &[$( (stringify!($column), $doc), )+],
-            };
+            #[cfg(test)]
+            const ABOUT: (&str, &[(&str, &str)]) =
+                ($about, &[$( (stringify!($column), $doc), )+]);
 
             fn columns(&self) -> Vec<(&'static str, &dyn Column)> {
                 vec![$( (stringify!($column), &self.$column), )+]

@@ -40,7 +40,7 @@ table! {
         subnet: Maybe<Printed<IpNet>>,
         /// The name that the client gave; it may say anything
         client: Always<Text>,
-        /// The protocol version; from ElectrumX 1.1 on
+        /// The protocol version; from `ElectrumX` 1.1 on
         protocol: Maybe<Text>,
         /// The cost that the server reckons; from 1.10.1 on
         cost: Maybe<Thousandths>,

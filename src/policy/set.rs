@@ -72,6 +72,11 @@ impl PolicySet {
         }
     }
 
+    /// The names of the policies, in their order.
+    pub fn names(&self) -> impl Iterator<Item = Arc<str>> {
+        self.policies.iter().map(|policy| policy.name.clone())
+    }
+
     /// How far back a recording is judged to know how the policies stand at a moment of it: for the
     /// windows, for how long tests have held, for the cooldowns and how long heights have stood still.
     pub fn looks_back(&self) -> Duration {

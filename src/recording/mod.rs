@@ -48,6 +48,9 @@ pub struct Start {
     /// From one poll to the next.
     #[serde(rename = "interval_s", with = "seconds")]
     pub interval: Duration,
+    /// The names of the policies, in their order.
+    #[serde(default)]
+    pub policies: Vec<Arc<str>>,
     /// What the core was configured with.
     pub settings: Settings,
     /// What the limits remembered.

@@ -1,6 +1,6 @@
 //! Reads one segment: lines into ticks, up to the last whole one.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use zstd::stream::read::Decoder;
 use super::line::{AnyHeading, Heading, HeadingLine, SumLine, TickHead, TickLine};
 use super::{FORMAT, RecordingError, Start, Tick};
 use crate::escape;
-use crate::rpc::envelope::read_kept;
+use crate::rpc::envelope::{read_kept, read_kept_sessions};
 use crate::time::Timestamp;
-use crate::wire::{GetinfoSeed, GroupsSeed, Inspection, SessionsSeed, tame};
+use crate::wire::{GetinfoSeed, GroupsSeed, Inspection, tame};
 
 /// A reply is not longer: the agent takes none that is.
 const LINE_BYTES_MAX: u64 = (1 << 30) + 1_024;
@@ -101,6 +101,12 @@ enum Line {
     Whole,
     None,
     Broken,
+}
+
+/// Whether a recorder is at work on a segment, so that it has no end yet.
+pub(super) fn is_being_written(path: &Path) -> bool {
+    let file = File::open(path);
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 impl SegmentReader {
@@ -218,7 +224,7 @@ impl SegmentReader {
             match &**method {
                 "getinfo" => decode(reply, GetinfoSeed(&mut tick.snapshot.server))?,
                 "groups" => decode(reply, GroupsSeed(&mut tick.snapshot.groups))?,
-                "sessions" => decode(reply, SessionsSeed(&mut tick.snapshot.sessions))?,
+                "sessions" => read_kept_sessions(reply, &mut tick.snapshot.sessions)?,
                 "inspect_session" => {
                     // The server refuses to tell of sessions that are gone.
                     if let Ok(inspection) = decode(reply, PhantomData::<Inspection>)

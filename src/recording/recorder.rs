@@ -59,9 +59,12 @@ const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 const SEGMENTS_MIN: u32 = 8;
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_secs(60);
-/// Polls resemble each other, so the window must hold several; fast enough for a hundred thousand
-/// sessions between two polls.
-const LEVEL: i32 = 3;
+/// Polls resemble each other, and the window of this level holds several of up to ten thousand sessions.
+const LEVEL: i32 = 9;
+/// For polls that are larger than its window, when it would find nothing and take its time.
+const LEVEL_OF_LARGE: i32 = 3;
+/// In bytes as sent.
+const LARGE: usize = 4 << 20;
 
 /// What is to be recorded of a poll that succeeded or failed.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +96,8 @@ pub struct Recorder {
     failed_at: Option<Timestamp>,
     hidden: Option<Hidden>,
     lines: Vec<u8>,
+    /// Of the last tick.
+    tick_bytes: usize,
 }
 
 /// What takes the place of clients' addresses.
@@ -139,6 +144,7 @@ impl Recorder {
             failed_at: None,
             hidden: None,
             lines: Vec::new(),
+            tick_bytes: 0,
         })
     }
 
@@ -151,6 +157,11 @@ impl Recorder {
             replies: Vec::new(),
         });
         self
+    }
+
+    /// The fingerprint of the key, if addresses are replaced.
+    pub fn pseudonyms(&self) -> Option<&str> {
+        self.hidden.as_ref().map(|hidden| &*hidden.fingerprint)
     }
 
     /// A recorder into a folder of its own, without bounds.
@@ -212,7 +223,9 @@ impl Recorder {
         };
         self.lines.clear();
         write_line(&mut self.lines, &heading);
-        let mut segment = Segment::create(path, at)?;
+        let is_large = self.tick_bytes > LARGE;
+        let level = if is_large { LEVEL_OF_LARGE } else { LEVEL };
+        let mut segment = Segment::create(path, at, level)?;
         self.next_part += 1;
         segment.write(&self.lines)?;
         self.segment = Some(segment);
@@ -236,6 +249,7 @@ impl Recorder {
             ),
             Some(hidden) => hidden.write_tick(&mut self.lines, turn, tape),
         }
+        self.tick_bytes = self.lines.len();
         if let Err(error) = segment.write(&self.lines) {
             self.failed_at = Some(turn.at);
             return Err(error);
@@ -278,14 +292,16 @@ impl Recorder {
 }
 
 impl Segment {
-    fn create(path: PathBuf, began: Timestamp) -> Result<Self, RecordingError> {
+    fn create(path: PathBuf, began: Timestamp, level: i32) -> Result<Self, RecordingError> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o640)
             .open(&path)
             .map_err(RecordingError::io(&path, "written"))?;
-        let encoder = Encoder::new(file, LEVEL).and_then(|mut encoder| {
+        // By this readers know that it is being written, and no more than that depends on it.
+        _ = file.try_lock();
+        let encoder = Encoder::new(file, level).and_then(|mut encoder| {
             encoder.include_checksum(true)?;
             Ok(encoder)
         });

@@ -9,6 +9,7 @@
 mod collector;
 mod crowd;
 mod distinct;
+pub mod html;
 #[cfg(test)]
 pub(crate) mod sample;
 mod side;

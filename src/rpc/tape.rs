@@ -15,7 +15,8 @@ pub struct Tape {
 }
 
 impl Tape {
-    pub(crate) fn hear(&mut self, method: &'static str, line: &[u8]) {
+    /// Takes in the reply to a request, without its newline; to other than reading requests it is left out.
+    pub fn hear(&mut self, method: &'static str, line: &[u8]) {
         if METHODS.contains(&method) {
             self.bytes.extend_from_slice(line);
             self.bytes.push(b'\n');

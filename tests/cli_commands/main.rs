@@ -4,10 +4,12 @@ mod baseline;
 mod check;
 mod daemons;
 mod explain;
+mod export;
 mod fields;
 mod frame;
 mod journal;
 mod setup;
+mod test;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

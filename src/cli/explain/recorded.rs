@@ -1,15 +1,15 @@
 //! The moment of a recording, judged by the production core.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::subject::who;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::judging::Judging;
 use crate::cli::screen;
 use crate::cli::show::time;
 use crate::history::History;
 use crate::policy::PolicySet;
 use crate::recording::{Item, Recording, RecordingError, Tick};
-use crate::replay::Replay;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Subject};
@@ -32,25 +32,33 @@ struct Sightings {
 pub(super) fn explain(
     paths: &[PathBuf],
     at: Option<Timestamp>,
+    key: Option<&Path>,
     set: PolicySet,
     subject: Subject,
 ) -> Result<Explanation, Failure> {
     let recording = open(paths)?;
-    if recording.pseudonyms().is_some() && matches!(subject, Subject::Address(_)) {
-        screen::error(
-            "the addresses of this recording are pseudonyms: ask for the pseudonym, or for a session",
+    let judging = Judging::new(&recording, None, key)?;
+    let subject = match subject {
+        Subject::Address(address) => Subject::Address(judging.name(address)),
+        session @ Subject::Session(_) => session,
+    };
+    let is_nameless = recording.pseudonyms().is_some() && key.is_none();
+    if is_nameless && matches!(subject, Subject::Address(_)) {
+        screen::warn(
+            "the addresses of this recording are pseudonyms: ask for one of these, or give --key FILE",
         );
     }
     let until = at.unwrap_or(Timestamp::from_millis(i64::MAX));
     let moment = at.unwrap_or(recording.span().last);
-    let recording = recording.from(moment, set.looks_back());
-    let mut replay = Replay::new(set, None);
+    let back = set.looks_back();
+    let mut replay = judging.replay(&recording, set);
+    let recording = recording.from(moment, back);
     let mut last: Option<Box<Tick>> = None;
     let mut player = recording.play();
     for item in &mut player {
         match item.map_err(unreadable)? {
             Item::Start(start) => replay.start(&start),
-            Item::Notice(notice) => screen::error(&notice.to_string()),
+            Item::Notice(notice) => screen::warn(&notice.to_string()),
             Item::Tick(tick) if tick.at > until => break,
             Item::Tick(tick) => {
                 replay.turn(&tick);
