@@ -114,7 +114,10 @@ fn policies(args: &Args, recording: &Recording) -> Result<PolicySet, Failure> {
     match (args.policies.as_slice(), &args.config) {
         ([], None) => {
             let set = setup::policies(shipped())?;
-            if !recording.starts().all(|start| set.names().eq(start.policies.iter().cloned())) {
+            if !recording
+                .starts()
+                .all(|start| set.names().eq(start.policies.iter().cloned()))
+            {
                 warn(
                     "the agent of this recording had other policies than those that ship, by which it \
                      is judged now: name them by --policies PATH, or its configuration by --config FILE",

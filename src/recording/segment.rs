@@ -45,7 +45,10 @@ pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let is_one = entry.file_name().as_encoded_bytes().ends_with(SUFFIX.as_bytes());
+        let is_one = entry
+            .file_name()
+            .as_encoded_bytes()
+            .ends_with(SUFFIX.as_bytes());
         if is_one && entry.metadata()?.is_file() {
             files.push(entry.path());
         }

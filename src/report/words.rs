@@ -2,7 +2,7 @@
 //!
 //! Nothing that a client chose is in these words, so they need no escaping but that of their place.
 
-use super::{Comparison, Decided, Outcomes, Evidence, Parts, Replayed, Report, Totals};
+use super::{Comparison, Decided, Evidence, Outcomes, Parts, Replayed, Report, Totals};
 use crate::decision::Seen;
 use crate::field::{Dimension, Field};
 use crate::policy::{ActionKind, Mode};
@@ -235,7 +235,10 @@ impl Decided {
         };
         let live = if executed > 0 && would_act > 0 {
             let acts = words.counted(executed + would_act, "act", "acts");
-            format!(" Of these {acts} the live agent carried out {}.", words.number(executed))
+            format!(
+                " Of these {acts} the live agent carried out {}.",
+                words.number(executed)
+            )
         } else {
             String::new()
         };
