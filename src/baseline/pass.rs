@@ -16,7 +16,7 @@ use crate::recording::{Start, Tick};
 use crate::warden::Settings;
 
 /// Of one policy no more sessions are told apart: so many are wrong by any budget.
-pub(super) const HITS_MAX: usize = 100_000;
+const HITS_MAX: usize = 100_000;
 
 /// Which part of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

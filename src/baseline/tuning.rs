@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, chance_of, upper_bound};
-use super::pass::{HITS_MAX, Hits, Part, Pass};
+use super::pass::{Hits, Part, Pass};
 use super::scale::{scaled, toml, upward, why_not};
 use crate::decision::SessionRef;
 use crate::field::Scope;
@@ -144,13 +144,6 @@ pub struct Tuned {
     pub proposed: Hits,
     /// All policies together, on the part held out.
     pub verdict: Verdict,
-}
-
-impl Tuned {
-    /// Whether more than [`HITS_MAX`] were hit by a policy, so that no one counted on.
-    pub fn is_most(hits: Hits) -> bool {
-        hits.training + hits.held_out >= HITS_MAX as u64
-    }
 }
 
 /// Where a policy's search stands.

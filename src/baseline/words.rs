@@ -113,9 +113,9 @@ impl Tuned {
                 format_duration(self.held_out)
             ),
             format!(
-                "The budget is for all policies together: each of {} has its part, {} {many} in the \
-                 first part and {} in the last. Hits are counted before cooldowns, limits and modes, \
-                 {}.",
+                "The budget is for all policies together: each of the {} that can be scaled has its \
+                 part, {} {many} in the first part and {} in the last. Hits are counted before \
+                 cooldowns, limits and modes, {}.",
                 self.proposals.len(),
                 number(self.allowed(self.training)),
                 number(self.allowed(self.held_out)),
@@ -210,9 +210,10 @@ impl Tuned {
                 units::format(chance, Dimension::Share)
             ),
             Verdict::Broken => {
-                "The budget is broken, and not by chance: what was normal at first is \
-                                not what was normal later, or somebody there is abusive. Look at \
-                                whom these policies hit before you take the thresholds over."
+                "The budget is broken, and not by chance: what was normal at first is not what was \
+                 normal later, or somebody there is abusive. Look at whom these policies hit before \
+                 you take the thresholds over; `--assume-abusive` takes what policies hit today for \
+                 abuse."
                     .to_owned()
             }
         };
