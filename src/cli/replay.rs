@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "RECORDING")]
     recordings: Vec<PathBuf>,
 
-    /// Policy files, and folders of them; without any, those of --config, or those that ship
+    /// Policy files, and folders of them; without any, those of the configuration, or those that ship
     #[arg(long, value_name = "PATH", num_args = 1..)]
     policies: Vec<PathBuf>,
 
