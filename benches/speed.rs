@@ -19,9 +19,9 @@ use electrumx_warden::engine::{Engine, Protection};
 use electrumx_warden::history::{Bounds, History, SubnetWidths};
 use electrumx_warden::limits::{Limits, LimitsConfig};
 use electrumx_warden::policy::{Mode, PolicySet};
-use electrumx_warden::snapshot::Snapshot;
+use electrumx_warden::snapshot::{Sessions, Snapshot};
 use electrumx_warden::watch;
-use electrumx_warden::wire::{SessionsSeed, tame};
+use electrumx_warden::wire::{SessionsSeed, decode_sessions, tame};
 use serde::de::DeserializeSeed;
 
 const SESSIONS: [usize; 3] = [1_000, 10_000, 100_000];
@@ -45,7 +45,8 @@ type PlainRow = (
 fn main() -> ExitCode {
     let mut cells = Vec::new();
     println!(
-        "sessions policies | plain ms | decode + history + evaluate = ours ms | ours / plain | ns a session"
+        "sessions policies | plain ms json ms | decode + history + evaluate = ours ms | ours / plain | \
+         ns a session: decode history evaluate"
     );
     // `cargo bench --bench speed -- 1000` times one size alone.
     let wanted: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
@@ -65,6 +66,8 @@ fn main() -> ExitCode {
 #[derive(Clone, Copy)]
 struct Times {
     plain: Duration,
+    /// Our own decoding without its short cut.
+    json: Duration,
     decode: Duration,
     history: Duration,
     evaluate: Duration,
@@ -92,23 +95,29 @@ impl Cell {
 
     fn print(&self) {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let ns = |time: Duration| time.as_nanos() as f64 / self.sessions as f64;
         let Times {
             plain,
+            json,
             decode,
             history,
             evaluate,
         } = self.times;
         println!(
-            "{:>8} {:>8} | {:>8.2} | {:>6.2} + {:>7.2} + {:>8.2} = {:>7.2} | {:>12.2} | {:>12.0}",
+            "{:>8} {:>8} | {:>8.2} {:>7.2} | {:>6.2} + {:>7.2} + {:>8.2} = {:>7.2} | {:>12.2} | \
+             {:>6.0} {:>8.0} {:>8.0}",
             self.sessions,
             self.policies,
             ms(plain),
+            ms(json),
             ms(decode),
             ms(history),
             ms(evaluate),
             ms(self.times.ours()),
             self.ratio,
-            self.ns_a_session(),
+            ns(decode),
+            ns(history),
+            ns(evaluate),
         );
     }
 }
@@ -140,10 +149,7 @@ impl Core {
     fn poll(&mut self, crowd: &Crowd, bytes: &mut [u8], snapshot: &mut Snapshot) -> Times {
         let start = Instant::now();
         tame(bytes);
-        let mut json = serde_json::Deserializer::from_slice(bytes);
-        SessionsSeed(&mut snapshot.sessions)
-            .deserialize(&mut json)
-            .unwrap();
+        decode_sessions(bytes, &mut snapshot.sessions).unwrap();
         let decoded = Instant::now();
         crowd.date(snapshot);
         self.history.begin(snapshot);
@@ -159,6 +165,7 @@ impl Core {
         black_box(rulings);
         Times {
             plain: Duration::ZERO,
+            json: Duration::ZERO,
             decode: decoded - start,
             history: remembered - decoded,
             evaluate: remembered.elapsed(),
@@ -174,6 +181,14 @@ fn plain(bytes: &[u8]) -> Duration {
     took
 }
 
+fn json(bytes: &mut [u8], sessions: &mut Sessions) -> Duration {
+    let start = Instant::now();
+    tame(bytes);
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    SessionsSeed(sessions).deserialize(&mut json).unwrap();
+    start.elapsed()
+}
+
 /// A row of the table: one size, every number of policies.
 fn measure(sessions: usize, timed: usize) -> Vec<Cell> {
     let mut crowd = Crowd::new(sessions, 1);
@@ -185,9 +200,14 @@ fn measure(sessions: usize, timed: usize) -> Vec<Cell> {
         crowd.write_sessions(&mut bytes);
         for (core, samples) in cores.iter_mut().zip(&mut samples) {
             let plain = plain(&bytes);
+            let json = json(&mut bytes, &mut snapshot.sessions);
             let ours = core.poll(&crowd, &mut bytes, &mut snapshot);
             if poll >= WARM_UP {
-                samples.push(Times { plain, ..ours });
+                samples.push(Times {
+                    plain,
+                    json,
+                    ..ours
+                });
             }
         }
         crowd.advance();
@@ -208,6 +228,7 @@ fn measure(sessions: usize, timed: usize) -> Vec<Cell> {
 fn medians(times: &[Times]) -> Times {
     Times {
         plain: median(times, |t| t.plain),
+        json: median(times, |t| t.json),
         decode: median(times, |t| t.decode),
         history: median(times, |t| t.history),
         evaluate: median(times, |t| t.evaluate),

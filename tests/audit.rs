@@ -65,7 +65,7 @@ fn a_newcomer_gets_from_the_demo_to_the_report() {
     // What the document says of it.
     assert!(said.contains("sessions    30 (0."), "{said}");
     assert!(
-        said.contains("mine touch 30 sessions that policies leave alone, and 0 may be"),
+        said.contains("A (mine) touches 30 sessions that B (policies) leaves alone, and --fail-if-more allows 0"),
         "{said}"
     );
     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();

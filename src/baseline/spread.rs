@@ -15,17 +15,21 @@ pub const RELATIVE_ERROR: f64 = 1.0 / (1 << BITS) as f64;
 const LEAST: f64 = 1.0 / (1_u64 << 40) as f64;
 const GREATEST: f64 = 18_446_744_073_709_551_616.0;
 
+/// The bits of a float that do not tell bins apart.
+const SHIFT: u32 = f64::MANTISSA_DIGITS - 1 - BITS;
+
 /// The bin of a magnitude, from 0 on.
 fn bin(magnitude: f64) -> usize {
-    let key = |magnitude: f64| magnitude.to_bits() >> (f64::MANTISSA_DIGITS - 1 - BITS);
-    let bin = key(magnitude.clamp(LEAST, GREATEST)) - key(LEAST);
-    usize::try_from(bin).unwrap_or(usize::MAX)
+    let (first, last) = (LEAST.to_bits() >> SHIFT, GREATEST.to_bits() >> SHIFT);
+    // As numbers, the bits of positive floats are in the order of the floats.
+    let key = (magnitude.to_bits() >> SHIFT).clamp(first, last);
+    usize::try_from(key - first).unwrap_or(usize::MAX)
 }
 
 /// The least magnitude of a bin.
 fn edge(bin: usize) -> f64 {
-    let first = LEAST.to_bits() >> (f64::MANTISSA_DIGITS - 1 - BITS);
-    f64::from_bits((first + bin as u64) << (f64::MANTISSA_DIGITS - 1 - BITS))
+    let first = LEAST.to_bits() >> SHIFT;
+    f64::from_bits((first + bin as u64) << SHIFT)
 }
 
 /// Counts of magnitudes, from the first bin that is not empty on.
@@ -39,14 +43,21 @@ struct Bins {
 impl Bins {
     fn add(&mut self, bin: usize) {
         self.total += 1;
+        match self.counts.get_mut(bin.wrapping_sub(self.first)) {
+            Some(count) => *count += 1,
+            None => self.widen(bin),
+        }
+    }
+
+    /// Makes room for a bin, and counts one in it.
+    #[cold]
+    fn widen(&mut self, bin: usize) {
         if self.counts.is_empty() {
             self.first = bin;
         }
-        if bin < self.first {
-            let missing = self.first - bin;
-            self.counts.splice(0..0, std::iter::repeat_n(0, missing));
-            self.first = bin;
-        }
+        let missing = self.first.saturating_sub(bin);
+        self.counts.splice(0..0, std::iter::repeat_n(0, missing));
+        self.first -= missing;
         let index = bin - self.first;
         if index >= self.counts.len() {
             self.counts.resize(index + 1, 0);
@@ -62,7 +73,7 @@ impl Bins {
 }
 
 /// The spread of a field's numbers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Spread {
     below_zero: Bins,
     zeros: u64,
@@ -71,6 +82,20 @@ pub struct Spread {
     infinite: u64,
     least: f64,
     greatest: f64,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self {
+            below_zero: Bins::default(),
+            zeros: 0,
+            above_zero: Bins::default(),
+            unknown: 0,
+            infinite: 0,
+            least: f64::INFINITY,
+            greatest: f64::NEG_INFINITY,
+        }
+    }
 }
 
 impl Spread {
@@ -82,7 +107,6 @@ impl Spread {
             self.infinite += u64::from(number.is_infinite());
             return false;
         }
-        let is_first = self.count() == 0;
         if number > 0.0 {
             self.above_zero.add(bin(number));
         } else if number < 0.0 {
@@ -90,10 +114,8 @@ impl Spread {
         } else {
             self.zeros += 1;
         }
-        if is_first || number < self.least {
-            self.least = number;
-        }
-        let is_greatest = is_first || number > self.greatest;
+        self.least = self.least.min(number);
+        let is_greatest = number > self.greatest;
         if is_greatest {
             self.greatest = number;
         }

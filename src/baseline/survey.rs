@@ -37,6 +37,16 @@ impl Survey {
         let is_named = |name: &String| Field::of(scope, name) == Some(field);
         self.scopes.contains(&scope) && (self.fields.is_empty() || self.fields.iter().any(is_named))
     }
+
+    /// The methods of a field, those that are named, if it has any; once nothing if it has none.
+    fn methods(&self, field: Field) -> Vec<Option<Arc<str>>> {
+        if field != Field::MethodRequests {
+            return vec![None];
+        }
+        let named = self.fields.iter();
+        let methods = named.filter_map(|name| name.strip_prefix(field.name()));
+        methods.map(|method| Some(method.into())).collect()
+    }
 }
 
 /// The spread of one field of one scope.
@@ -248,17 +258,19 @@ impl Surveyor {
         for &scope in &Scope::ALL {
             for field in Field::in_scope(scope) {
                 let info = field.info();
-                if !survey.wants(scope, field) || field == Field::MethodRequests {
+                if !survey.wants(scope, field) {
                     continue;
                 }
-                let subject = Subject {
-                    scope,
-                    field,
-                    method: None,
-                    window: info.windowed.then_some(survey.window),
-                    include_private: survey.include_private && is_by_address(scope),
-                };
-                baseline.find(subject, true);
+                for method in survey.methods(field) {
+                    let subject = Subject {
+                        scope,
+                        field,
+                        method,
+                        window: info.windowed.then_some(survey.window),
+                        include_private: survey.include_private && is_by_address(scope),
+                    };
+                    baseline.find(subject, true);
+                }
             }
         }
         for policy in set.policies.iter().filter(|it| it.mode != Mode::Off) {

@@ -87,6 +87,12 @@ impl Tuned {
 
     /// What was done.
     pub fn opening(&self) -> Vec<String> {
+        let mut words = self.method();
+        words.extend(self.cannot_lower());
+        words
+    }
+
+    fn method(&self) -> Vec<String> {
         let (_, many) = self.noun();
         let deed = match self.budget.of {
             ActionKind::Alert => "whatever a policy would raise an alert for",
@@ -145,13 +151,30 @@ impl Tuned {
         Some(format!(
             "The recording is too short to show that the budget is kept. With none in {held_out}, as \
              many as {bound} {many} in as long, {}, cannot be excluded with {} confidence. To show {} \
-             takes {} without any, so a recording of {}. Thresholds are not lowered by a shorter one.",
+             takes {} without any, so a recording of {}.",
             self.rate(upper_bound(0)),
             confidence(),
             self.budget,
             format_duration(needs),
             format_duration(whole)
         ))
+    }
+
+    /// Why no threshold is lowered, if none can be.
+    fn cannot_lower(&self) -> Option<String> {
+        let bound = upper_bound(0);
+        let allowed = self.allowed(self.training);
+        let takes = self.training.as_secs_f64() * 1.5 * bound / allowed;
+        let takes = Duration::try_from_secs_f64(takes);
+        match (allowed >= bound, takes) {
+            (true, _) => None,
+            (_, Ok(takes)) if allowed > 0.0 => Some(format!(
+                "No threshold is proposed that is lower than today's: to bear one, a recording for \
+                 this budget and these policies must be of {}.",
+                format_duration(takes)
+            )),
+            _ => Some("No threshold is proposed that is lower than today's.".to_owned()),
+        }
     }
 
     /// So many in the time held out, as the budget counts time: `9_072 a week`.

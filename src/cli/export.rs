@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use super::exit::{Exit, Failure};
 use super::screen::Screen;
 
-/// Write recordings as tables, to be asked with `DuckDB`, `DataFusion` or Spark.
+/// Write recordings as tables, to be asked in SQL.
 ///
-/// Parquet files, in folders by table, server and day (UTC). docs/export.md has the tables, and
-/// questions to ask. Addresses that are pseudonyms stay pseudonyms.
+/// Parquet files, in folders by table, server and day (UTC), for many programs. docs/export.md has the
+/// tables, and questions to ask. Addresses that are pseudonyms stay pseudonyms.
 #[derive(Debug, clap::Args)]
-#[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "for its help"))]
 #[command(after_help = "Examples:
   electrumx-warden export demo.rec --out demo.tables
   electrumx-warden export fra-1.rec fra-2.rec --out july --policies policies
@@ -32,6 +31,10 @@ pub(super) struct Args {
     /// Policy files, and folders of them: what they would have decided becomes a table too
     #[arg(long, value_name = "PATH", num_args = 1..)]
     policies: Vec<PathBuf>,
+
+    /// The key of the recordings' pseudonyms, for policies that name addresses
+    #[arg(long, value_name = "FILE", requires = "policies")]
+    key: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -56,11 +59,13 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
 mod written {
     use comfy_table::{Cell, CellAlignment, Table};
 
-    use super::super::progress::Progress;
-    use super::super::screen::{Screen, warn};
-    use super::super::show::{self, DIM, HEAD};
-    use super::super::{exit::Exit, exit::Failure, setup};
     use super::Args;
+    use crate::cli::exit::{Exit, Failure};
+    use crate::cli::judging::Judging;
+    use crate::cli::progress::Progress;
+    use crate::cli::screen::{Screen, warn};
+    use crate::cli::setup;
+    use crate::cli::show::{self, DIM, HEAD};
     use crate::export::{ExportError, News, Written, export};
     use crate::field::Dimension;
     use crate::policy::PolicySet;
@@ -68,23 +73,22 @@ mod written {
 
     pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         let recording = setup::recordings(&args.recordings)?;
-        let policies = match args.policies.as_slice() {
+        let replay = match args.policies.as_slice() {
             [] => None,
-            paths => Some(setup::policies(PolicySet::load(paths))?),
+            paths => {
+                let set = setup::policies(PolicySet::load(paths))?;
+                let judging = Judging::new(&recording, None, args.key.as_deref())?;
+                Some(judging.replay(&recording, set))
+            }
         };
         let has_pseudonyms = recording.pseudonyms().is_some();
         let mut progress = Progress::start();
-        let exported = export(
-            recording,
-            policies.as_ref(),
-            &args.out,
-            &mut |news| match news {
-                News::Notice(notice) => warn(&notice.to_string()),
-                News::Poll(player, tick) => {
-                    progress.tick(player, tick.at, tick.snapshot.sessions.len());
-                }
-            },
-        );
+        let exported = export(recording, replay, &args.out, &mut |news| match news {
+            News::Notice(notice) => warn(&notice.to_string()),
+            News::Poll(player, tick) => {
+                progress.tick(player, tick.at, tick.snapshot.sessions.len());
+            }
+        });
         progress.finish();
         let written = exported.map_err(failed)?;
         screen.table(table(&written))?;

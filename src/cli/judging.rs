@@ -51,18 +51,16 @@ impl Judging {
     /// A replay by these policies.
     pub(super) fn replay(&self, recording: &Recording, set: PolicySet) -> Replay {
         let settings = self.settings.clone();
-        match &self.key {
-            Some(key) => Replay::by_pseudonyms(set, settings, key),
-            None => {
-                if recording.pseudonyms().is_some() && set.names_addresses() {
-                    warn(
-                        "the addresses in this recording are pseudonyms, and policies name addresses, \
-                         which they cannot find in it: give --key FILE",
-                    );
-                }
-                Replay::new(set, settings)
-            }
+        if let Some(key) = &self.key {
+            return Replay::by_pseudonyms(set, settings, key);
         }
+        if recording.pseudonyms().is_some() && set.names_addresses() {
+            warn(
+                "the addresses in this recording are pseudonyms, and policies name addresses, \
+                 which they cannot find in it: give --key FILE",
+            );
+        }
+        Replay::new(set, settings)
     }
 }
 

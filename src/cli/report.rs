@@ -55,6 +55,7 @@ impl Text {
             text.decided(against, "B");
             text.comparison(comparison);
         }
+        text.examples(&report.decided);
         text.text
     }
 
@@ -87,7 +88,7 @@ impl Text {
             self.paragraph(&format!("! {}", line(point)), 2, WARN);
         }
         if attention.is_empty() && report.replayed.polls > 0 {
-            self.line(format!("{GOOD}Nothing needs attention.{GOOD:#}"));
+            self.line(format!("{GOOD}Nothing stands out; whether the right ones are touched, the examples tell.{GOOD:#}"));
         }
     }
 
@@ -139,7 +140,6 @@ impl Text {
         self.table(table);
         self.held_back(decided);
         self.hours(&decided.totals.hours);
-        self.examples(decided);
     }
 
     fn held_back(&mut self, decided: &Decided) {
@@ -204,14 +204,18 @@ impl Text {
         for policy in with_examples {
             self.line("");
             self.line(format!("{HEAD}{}{HEAD:#}", show::text(&policy.name)));
-            let about = policy
-                .about
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ");
-            self.paragraph(&line(&about), 0, DIM);
+            let about: Vec<_> = policy.about.split_whitespace().collect();
+            if !about.is_empty() {
+                self.paragraph(&line(&about.join(" ")), 0, DIM);
+            }
             for example in policy.examples.iter().take(EXAMPLES_SHOWN) {
                 self.paragraph(&example_line(example), 4, Style::new());
+            }
+            let targets = usize::try_from(policy.targets).unwrap_or(usize::MAX);
+            let more = targets.saturating_sub(policy.examples.len().min(EXAMPLES_SHOWN));
+            if more > 0 {
+                let more = show::counted(more, "target", "targets");
+                self.line(format!("{DIM}  and {more} more{DIM:#}"));
             }
         }
     }

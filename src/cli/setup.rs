@@ -112,9 +112,13 @@ pub(super) fn recording(paths: &[PathBuf]) -> Result<Recording, Failure> {
 /// Recordings of any servers, in which an address means the same throughout.
 pub(super) fn recordings(paths: &[PathBuf]) -> Result<Recording, Failure> {
     let recording = Recording::open(paths).map_err(unreadable)?;
-    if recording.is_mixed() {
-        let message = "some of these recordings have pseudonyms and others have none, or those of \
-                       another key: give those of one kind";
+    if let Some((one, other)) = recording.mixed() {
+        let message = format!(
+            "`{}` and `{}` differ in whether addresses are pseudonyms, or by which key: give \
+             segments of one kind by name",
+            one.display(),
+            other.display()
+        );
         return Err(Failure::new(Exit::Setup, message));
     }
     Ok(recording)

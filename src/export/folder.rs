@@ -25,13 +25,13 @@ impl Folder {
     /// A folder that is empty, or not there yet.
     pub(super) fn begin(path: &Path) -> Result<Self, ExportError> {
         let is_new = match fs::read_dir(path) {
-            Ok(mut entries) => match entries.next() {
-                None => false,
-                Some(_) => {
+            Ok(mut entries) => {
+                if entries.next().is_some() {
                     let path = path.to_owned();
                     return Err(ExportError::NotEmpty { path });
                 }
-            },
+                false
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir_all(path).map_err(ExportError::io(path, "made"))?;
                 true

@@ -21,7 +21,6 @@ use table::Table;
 use tables::{Acts, Decisions, Groups, Inspections, Polls, Sessions};
 
 use crate::history::SubnetWidths;
-use crate::policy::PolicySet;
 use crate::recording::{Item, Notice, Player, Recording, Start, Tick};
 use crate::replay::Replay;
 
@@ -50,18 +49,18 @@ pub enum News<'a> {
 }
 
 /// Writes a recording, of as many servers as there are, into a folder that is empty or not there; with
-/// policies also what they would have decided. On failure the folder is left as it was.
+/// policies at work also what they would have decided. On failure the folder is left as it was.
 ///
 /// # Errors
 /// The recording cannot be read to its end, or the folder cannot be written.
 pub fn export(
     recording: Recording,
-    policies: Option<&PolicySet>,
+    replay: Option<Replay>,
     out: &Path,
     tell: &mut dyn FnMut(News<'_>),
 ) -> Result<Vec<Written>, ExportError> {
     let folder = Folder::begin(out)?;
-    let mut tables = Tables::new(folder.unfinished(), policies);
+    let mut tables = Tables::new(folder.unfinished(), replay);
     for recording in recording.by_server() {
         tables.play(recording.play(), tell)?;
     }
@@ -82,13 +81,13 @@ struct Tables {
     groups: Table<Groups>,
     inspections: Table<Inspections>,
     acts: Table<Acts>,
-    /// Without policies it stays empty.
+    /// Empty without a replay.
     decisions: Table<Decisions>,
     replay: Option<Replay>,
 }
 
 impl Tables {
-    fn new(out: &Path, policies: Option<&PolicySet>) -> Self {
+    fn new(out: &Path, replay: Option<Replay>) -> Self {
         Self {
             out: out.to_owned(),
             server: String::new(),
@@ -100,7 +99,7 @@ impl Tables {
             inspections: Table::new(),
             acts: Table::new(),
             decisions: Table::new(),
-            replay: policies.map(|set| Replay::new(set.clone(), None)),
+            replay,
         }
     }
 

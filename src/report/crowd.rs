@@ -47,6 +47,8 @@ pub(super) struct Crowd {
     /// Rows by ID.
     order: Vec<u32>,
     last: Option<(Timestamp, Epoch)>,
+    /// Whether `last` was of another run of the agent.
+    is_other_run: bool,
     seen: Seen,
 }
 
@@ -77,11 +79,18 @@ struct Place {
 }
 
 impl Crowd {
+    /// Takes in that the next snapshot's epoch is of another agent's counting.
+    pub(super) fn forget_connection(&mut self) {
+        self.is_other_run = true;
+    }
+
     /// Matches a snapshot with the one before.
     pub(super) fn follow(&mut self, snapshot: &Snapshot, touched: &mut Touched) -> Moved {
         let sessions = &snapshot.sessions;
         // Over one connection an ID stays with its session.
-        let is_certain = self.last.is_some_and(|(_, epoch)| epoch == snapshot.epoch);
+        let is_other_run = std::mem::take(&mut self.is_other_run);
+        let is_certain =
+            !is_other_run && self.last.is_some_and(|(_, epoch)| epoch == snapshot.epoch);
         let is_sorted = self.sort(sessions);
         let mut moved = Moved::default();
         let mut place = Place::default();

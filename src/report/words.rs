@@ -2,7 +2,7 @@
 //!
 //! Nothing that a client chose is in these words, so they need no escaping but that of their place.
 
-use super::{Comparison, Decided, Evidence, Parts, Replayed, Report, Totals};
+use super::{Comparison, Decided, Evidence, Outcomes, Parts, Replayed, Report, Totals};
 use crate::decision::Seen;
 use crate::field::{Dimension, Field};
 use crate::policy::{ActionKind, Mode};
@@ -187,11 +187,13 @@ impl Report {
 impl Decided {
     fn summary(&self, who: &str, replayed: &Replayed, words: Words) -> String {
         let totals = &self.totals;
-        let had = if totals.outcomes.executed > 0 {
-            ""
-        } else {
-            "would have "
-        };
+        let Outcomes {
+            would_act,
+            executed,
+            ..
+        } = totals.outcomes;
+        let was_done = executed > 0 && would_act == 0;
+        let had = if was_done { "" } else { "would have " };
         let mut deeds = Vec::new();
         let mut sessions = |count: u64, verb: &str| {
             if count > 0 {
@@ -231,7 +233,16 @@ impl Decided {
             }
             touched
         };
-        format!("{who} {had}{}{share}.", listed(&deeds))
+        let live = if executed > 0 && would_act > 0 {
+            let acts = words.counted(executed + would_act, "act", "acts");
+            format!(
+                " Of these {acts} the live agent carried out {}.",
+                words.number(executed)
+            )
+        } else {
+            String::new()
+        };
+        format!("{who} {had}{}{share}.{live}", listed(&deeds))
     }
 
     fn attention(&self, points: &mut Vec<String>, replayed: &Replayed, words: Words) {
@@ -254,12 +265,19 @@ impl Decided {
             points.push(format!(
                 "{} of all {of} {} touched. Look at the examples: are these really abusers?",
                 words.share(touched),
-                if outcomes.executed > 0 {
+                if outcomes.executed > 0 && outcomes.would_act == 0 {
                     "were"
                 } else {
                     "would be"
                 },
             ));
+        }
+        if outcomes.executed > 0 && outcomes.would_act > 0 {
+            points.push(
+                "An agent acted while this was recorded: whom it disconnected is gone, so what other \
+                 policies would have made of them cannot be told. Recordings in dry-run show all."
+                    .to_owned(),
+            );
         }
         if outcomes.failed > 0 {
             let acts = words.counted(outcomes.failed, "act", "acts");

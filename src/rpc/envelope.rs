@@ -10,6 +10,8 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::{RpcError, words};
+use crate::snapshot::Sessions;
+use crate::wire::{SessionsSeed, decode_sessions};
 
 #[derive(Serialize)]
 struct Request<'a, P: ?Sized> {
@@ -91,24 +93,91 @@ where
         .map_err(|refusal| refusal.message.into_owned())
 }
 
+/// Reads a reply to `sessions` that was kept, as [`read_kept`] does but faster. The line must have been
+/// [tamed](crate::wire::tame).
+pub(crate) fn read_kept_sessions(line: &[u8], columns: &mut Sessions) -> Result<(), String> {
+    match peek_result(line).map(|result| decode_sessions(result, columns)) {
+        Some(Ok(())) => Ok(()),
+        // What is wrong, if anything, is for the slow way to say.
+        Some(Err(_)) | None => read_kept(line, SessionsSeed(columns)),
+    }
+}
+
+/// The result of a reply, if all else in the line is as the releases have it: `jsonrpc` first, and `id`
+/// before or behind the result. Who finds the result good knows that the line is.
+fn peek_result(line: &[u8]) -> Option<&[u8]> {
+    let mut rest = line;
+    for token in [&b"{"[..], b"\"jsonrpc\"", b":", b"\"2.0\"", b","] {
+        rest = trim_blanks(rest).strip_prefix(token)?;
+    }
+    let end = trim_blanks_end(line).strip_suffix(b"}")?.len();
+    let end = match trim_blanks(rest).strip_prefix(b"\"id\"") {
+        None => {
+            let (_, before) = trailing_id(line)?;
+            trim_blanks_end(before).strip_suffix(b",")?.len()
+        }
+        Some(id) => {
+            let id = trim_blanks(trim_blanks(id).strip_prefix(b":")?);
+            let digits = id.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            whole_number(&id[..digits])?;
+            rest = trim_blanks(&id[digits..]).strip_prefix(b",")?;
+            end
+        }
+    };
+    for token in [&b"\"result\""[..], b":"] {
+        rest = trim_blanks(rest).strip_prefix(token)?;
+    }
+    line.get(line.len() - rest.len()..end)
+}
+
+const BLANKS: [u8; 4] = *b" \t\n\r";
+
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let Some((first, rest)) = text.split_first()
+        && BLANKS.contains(first)
+    {
+        text = rest;
+    }
+    text
+}
+
+fn trim_blanks_end(mut text: &[u8]) -> &[u8] {
+    while let Some((last, rest)) = text.split_last()
+        && BLANKS.contains(last)
+    {
+        text = rest;
+    }
+    text
+}
+
+/// In digits, as JSON has it.
+fn whole_number(digits: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(digits).ok()?;
+    text.parse()
+        .ok()
+        .filter(|_| text == "0" || !text.starts_with(['0', '+']))
+}
+
 /// The id of a reply, if it can be had without reading the result. It is a hint: only [`read`] is sure.
 ///
 /// Releases write it before or after the result. At the end of a line of good JSON, `"id": 7}` cannot lie within a string
 /// or an inner object, whatever a client calls itself.
 pub(super) fn peek_id(line: &[u8]) -> Option<u64> {
-    trailing_id(line).or_else(|| leading_id(line))
+    let trailing = trailing_id(line).map(|(id, _)| id);
+    trailing.or_else(|| leading_id(line))
 }
 
-fn trailing_id(line: &[u8]) -> Option<u64> {
-    let body = line.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end();
+/// Gives also what stands before it.
+fn trailing_id(line: &[u8]) -> Option<(u64, &[u8])> {
+    let body = trim_blanks_end(trim_blanks_end(line).strip_suffix(b"}")?);
     let digits = body.iter().rev().take_while(|b| b.is_ascii_digit()).count();
     let (body, digits) = body.split_at(body.len() - digits);
-    let body = body.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
-    let body = body.strip_suffix(b"\"id\"")?.trim_ascii_end();
-    if !matches!(body.last(), Some(b',' | b'{')) {
+    let body = trim_blanks_end(trim_blanks_end(body).strip_suffix(b":")?);
+    let body = body.strip_suffix(b"\"id\"")?;
+    if !matches!(trim_blanks_end(body).last(), Some(b',' | b'{')) {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    Some((whole_number(digits)?, body))
 }
 
 fn leading_id(line: &[u8]) -> Option<u64> {
@@ -248,6 +317,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::wire::shown;
 
     fn read_value(line: &str) -> Result<Value, RpcError> {
         read(line.as_bytes(), 7, "sessions", PhantomData)
@@ -360,6 +430,60 @@ mod tests {
     }
 
     #[test]
+    fn the_result_is_found_where_releases_have_it_or_not_at_all() {
+        let result = r#"[{"id": 9}, "\"id\": 9}", 1 ]"#;
+        for line in [
+            format!(r#"{{"jsonrpc": "2.0", "result": {result}, "id": 7}}"#),
+            format!(r#"{{"jsonrpc": "2.0", "id": 7, "result": {result}}}"#),
+            format!(" {{ \"jsonrpc\"\t: \"2.0\" ,\"result\":{result},\"id\":0 }}\r\n"),
+            format!(r#"{{"jsonrpc":"2.0","id":10,"result":{result}}}"#),
+        ] {
+            let found = peek_result(line.as_bytes()).unwrap();
+            assert_eq!(str::from_utf8(found).unwrap().trim(), result, "{line}");
+        }
+        for line in [
+            "",
+            "{}",
+            r#"{"result":[],"id":7,"jsonrpc":"2.0"}"#,
+            r#"{"jsonrpc":"2.0","result":[]}"#,
+            r#"{"jsonrpc":"2.0","result":[],"id":-7}"#,
+            r#"{"jsonrpc":"2.0","result":[],"id":07}"#,
+            r#"{"jsonrpc":"2.0","id":07,"result":[]}"#,
+            r#"{"jsonrpc":"2.0","id":"7","result":[]}"#,
+            r#"{"jsonrpc":"2.0","id":null,"result":[]}"#,
+            r#"{"jsonrpc":"2.0","error":{"code":1,"message":"no"},"id":7}"#,
+            r#"{"jsonrpc":"2.0","result":[],"id":7} x"#,
+        ] {
+            assert_eq!(peek_result(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    const ROWS: &str = r#"[[7,"T1","1.2.3.4:5","\"],\"id\":9}","1.4",5.5,0,0,0,0,1,2,3,4,5.5]]"#;
+
+    fn both_ways(line: &[u8]) -> [Result<String, String>; 2] {
+        let (mut fast, mut slow) = (Sessions::default(), Sessions::default());
+        [
+            read_kept_sessions(line, &mut fast).map(|()| shown(&fast)),
+            read_kept(line, SessionsSeed(&mut slow)).map(|()| shown(&slow)),
+        ]
+    }
+
+    #[test]
+    fn kept_sessions_are_read_alike_both_ways() {
+        for line in orders(7, ROWS).into_iter().chain([
+            r#"{"jsonrpc":"2.0","error":{"code":1,"message":"no"},"id":7}"#.to_owned(),
+            format!(r#"{{"jsonrpc":"2.0","result":{ROWS},"result":{ROWS},"id":7}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":7,"result":{ROWS},"id":7}}"#),
+            format!(r#"{{"jsonrpc":"2.0","result":{ROWS},"x":[],"id":7}}"#),
+            format!(r#"{{"jsonrpc":"2.0","result":{ROWS},"error":null,"id":7}}"#),
+            format!(r#"{{"jsonrpc":"2.0","result":{ROWS}]],"id":7}}"#),
+        ]) {
+            let [fast, slow] = both_ways(line.as_bytes());
+            assert_eq!(fast, slow, "{line}");
+        }
+    }
+
+    #[test]
     fn the_id_is_found_at_either_end_or_not_at_all() {
         for line in orders(7, r#"[{"id": 9}, "\"id\": 9}"]"#) {
             let expected = if line.starts_with(r#"{"result""#) {
@@ -402,6 +526,20 @@ mod tests {
                 prop_assert_eq!(&read, &result);
                 prop_assert!(peek_id(line.as_bytes()).is_none_or(|peeked| peeked == id));
             }
+        }
+
+        #[test]
+        fn damaged_kept_sessions_are_read_alike_both_ways(
+            order in 0..4_usize,
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut line = orders(7, ROWS)[order].clone().into_bytes();
+            for (place, byte) in damage {
+                let place = place.index(line.len());
+                line[place] = byte;
+            }
+            let [fast, slow] = both_ways(&line);
+            prop_assert_eq!(fast, slow);
         }
 
         #[test]

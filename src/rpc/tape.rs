@@ -33,6 +33,13 @@ impl Tape {
             .map(|(start, &(method, end))| (method, &self.bytes[start..end - 1]))
     }
 
+    /// Forgets the last one: it could not be read.
+    pub fn forget_last(&mut self) {
+        self.ends.pop();
+        self.bytes
+            .truncate(self.ends.last().map_or(0, |&(_, end)| end));
+    }
+
     /// Forgets them, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -31,6 +31,8 @@ pub enum Unjudged {
     Unknown(Arc<str>),
     /// The test is over before the policy's `for` is.
     Short(Duration),
+    /// It wanted to act, and something else held it back.
+    HeldBack(&'static str),
 }
 
 /// A decision, expected or made.
@@ -168,6 +170,7 @@ pub(super) fn compare(trial: &Trial) -> Comparison {
             None => missing.push(expected.clone()),
         }
     }
+    let held_back = held_back(trial, happened.iter().flatten());
     // What is held back touches nobody: a test that does not ask for it need not list it.
     let unexpected = happened.into_iter().flatten().filter(|it| it.by.is_none());
     rows.extend(unexpected.map(|it| Row::Unexpected(Box::new(it))));
@@ -178,10 +181,30 @@ pub(super) fn compare(trial: &Trial) -> Comparison {
         rows.extend(missing.map(|open| Row::Missing(open.expected, open.why)));
     }
     rows.sort_by_key(Row::at);
-    Comparison {
-        rows,
-        unjudged: judged.unjudged(trial),
+    let mut unjudged = judged.unjudged(trial);
+    unjudged.extend(held_back);
+    Comparison { rows, unjudged }
+}
+
+/// The policies that a test expects nothing of, and that were kept from acting by the limits alone.
+fn held_back<'h>(
+    trial: &Trial,
+    happened: impl Iterator<Item = &'h Happened>,
+) -> Vec<(Arc<str>, Unjudged)> {
+    let mut held_back: Vec<(Arc<str>, Unjudged)> = Vec::new();
+    for happened in happened {
+        let policy = &happened.decision.policy;
+        let is_expected = trial.expected.iter().any(|it| it.policy == *policy);
+        let is_told = held_back.iter().any(|(told, _)| told == policy);
+        if let Some(by) = happened.held_back()
+            && trial.about.contains(policy)
+            && !is_expected
+            && !is_told
+        {
+            held_back.push((policy.clone(), Unjudged::HeldBack(by)));
+        }
     }
+    held_back
 }
 
 fn take(happened: &mut [Option<Happened>], is_it: impl Fn(&Happened) -> bool) -> Option<Happened> {

@@ -6,6 +6,7 @@
 
 mod braces;
 mod compare;
+mod draft;
 mod load;
 pub(crate) mod node;
 mod play;
@@ -27,6 +28,7 @@ use crate::policy::{Mode, Policy, PolicySet};
 use crate::warden::Settings;
 
 pub use compare::{Comparison, Row, Unjudged, Why};
+pub use draft::{DraftError, Moment, POLLS_MAX, draft};
 pub use load::{Loaded, load, policies};
 pub use play::{Happened, play};
 pub use read::{Beside, Checked, Disk, check};

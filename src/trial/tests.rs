@@ -442,6 +442,10 @@ fn what_cannot_be_judged_is_told() {
             .run()
             .unjudged
     };
+    let crowd = "[[test]]\nname = 'x'\nexpect = []\nonly = 'named'\n\
+                 session = [{ peer = '203.0.113.{1..60}', client = 'bad' }]\n";
+    let held_back = trials(crowd)[0].run().unjudged;
+    assert_eq!(held_back, [("named".into(), Unjudged::HeldBack("breaker"))]);
     let short = Unjudged::Short(Duration::from_secs(10));
     assert_eq!(unjudged(1), [("hoarder".into(), short)]);
     assert_eq!(unjudged(2), []);

@@ -52,7 +52,7 @@ pub struct Explanation {
     /// Until when the breaker is open, if it is.
     #[serde(with = "rfc3339")]
     pub breaker_open_until: Option<Timestamp>,
-    /// The policies with their targets; those nearest to acting come first.
+    /// The policies with their targets; those nearest to acting come first, those for the server last.
     pub accounts: Vec<Account>,
     /// The policies whose mode is `off`.
     pub off: Vec<Arc<str>>,
@@ -237,7 +237,12 @@ impl Warden {
                 accounts.push(self.account(case, policy, others, at));
             }
         }
-        accounts.sort_by(|a, b| b.relevance().total_cmp(&a.relevance()));
+        // What holds for the server is not about the subject.
+        let aside = |account: &Account| account.target == Target::Server;
+        accounts.sort_by(|a, b| {
+            let relevance = b.relevance().total_cmp(&a.relevance());
+            aside(a).cmp(&aside(b)).then(relevance)
+        });
         let off = self.engine.set().policies.iter();
         let off = off.filter(|policy| policy.mode == Mode::Off);
         let off = off.map(|policy| policy.name.clone()).collect();

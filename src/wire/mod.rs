@@ -9,6 +9,7 @@ mod getinfo;
 mod groups;
 mod inspect;
 mod number;
+mod rows;
 mod sessions;
 mod text;
 
@@ -16,8 +17,10 @@ pub use dialect::tame;
 pub use getinfo::GetinfoSeed;
 pub use groups::GroupsSeed;
 pub use inspect::Inspection;
-pub use sessions::SessionsSeed;
+#[cfg(test)]
+pub(crate) use rows::shown;
 pub(crate) use sessions::peer;
+pub use sessions::{SessionsSeed, decode_sessions};
 
 /// More rows than this are refused: no `ElectrumX` serves so many, and memory is finite.
 pub const ROWS_MAX: usize = 1_000_000;

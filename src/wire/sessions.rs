@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
-use super::ROWS_MAX;
 use super::number::{Cell, Number, Numbers, at_most};
 use super::text::TextSeed;
+use super::{ROWS_MAX, rows};
 use crate::decision::Peer;
 use crate::names::{NameId, Names};
 use crate::snapshot::{Flags, Generation, Sessions, Transport};
@@ -23,6 +23,17 @@ impl<'de> DeserializeSeed<'de> for SessionsSeed<'_> {
         self.0.clear();
         deserializer.deserialize_seq(self)
     }
+}
+
+/// Decodes the `result` of `sessions` as [`SessionsSeed`] does, in half of its time. The text must
+/// have been [tamed](super::tame). After an error the columns hold rubbish.
+pub fn decode_sessions(result: &[u8], columns: &mut Sessions) -> Result<(), serde_json::Error> {
+    if rows::read_all(result, columns).is_some() {
+        return Ok(());
+    }
+    let mut json = serde_json::Deserializer::from_slice(result);
+    SessionsSeed(columns).deserialize(&mut json)?;
+    json.end()
 }
 
 impl<'de> Visitor<'de> for SessionsSeed<'_> {
@@ -44,7 +55,7 @@ impl<'de> Visitor<'de> for SessionsSeed<'_> {
 }
 
 /// The server never gives two clients one ID. If it seems to, nothing can be told apart.
-fn unique_ids<E: de::Error>(columns: &Sessions) -> Result<(), E> {
+pub(super) fn unique_ids<E: de::Error>(columns: &Sessions) -> Result<(), E> {
     let clients = || (0..columns.len()).filter(|&row| !columns.flags[row].is_rpc());
     // The server sorts by start, so IDs mostly ascend and need no sorting here.
     if clients()
@@ -72,7 +83,7 @@ fn unique_ids<E: de::Error>(columns: &Sessions) -> Result<(), E> {
     }
 }
 
-struct RowSeed<'a>(&'a mut Sessions);
+pub(super) struct RowSeed<'a>(pub(super) &'a mut Sessions);
 
 impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
     type Value = ();
@@ -127,31 +138,82 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
             None => (0.0, 0.0),
             Some((cost, extra)) => (cost.measure_from_0(cell("cost"))?, from_0(extra.measure())),
         };
-        let counter = |index: usize, column| counters[index].counter(cell(column));
+        let mut counts = [0; COUNTERS.len()];
+        for ((count, counter), column) in counts.iter_mut().zip(counters).zip(COUNTERS) {
+            *count = counter.counter(cell(column))?;
+        }
+        let row = Row {
+            id,
+            flags,
+            peer,
+            client,
+            protocol: protocol.unwrap_or_else(|| columns.names.intern("")),
+            generation,
+            cost,
+            extra_cost,
+            counters: counts,
+            age_s: counters[COUNTERS.len()].measure(),
+        };
+        row.push(columns);
+        Ok(())
+    }
+}
 
-        columns
-            .pending_requests
-            .push(counter(0, "pending requests")?);
-        columns.txs_sent.push(counter(1, "txs sent")?);
-        columns.subs.push(counter(2, "subs")?);
-        columns.recv_count.push(counter(3, "recv count")?);
-        columns.recv_size.push(counter(4, "recv bytes")?);
-        columns.sent_count.push(counter(5, "sent count")?);
-        columns.sent_size.push(counter(6, "sent bytes")?);
-        let age_s = counters[7].measure();
+/// The counters, as they stand behind the costs; the age follows.
+const COUNTERS: [&str; 7] = [
+    "pending requests",
+    "txs sent",
+    "subs",
+    "recv count",
+    "recv bytes",
+    "sent count",
+    "sent bytes",
+];
+
+/// A row that nothing is wrong with.
+pub(super) struct Row {
+    pub(super) id: u64,
+    pub(super) flags: Flags,
+    pub(super) peer: Peer,
+    pub(super) client: NameId,
+    pub(super) protocol: NameId,
+    pub(super) generation: Generation,
+    pub(super) cost: f64,
+    pub(super) extra_cost: f64,
+    pub(super) counters: [u64; COUNTERS.len()],
+    pub(super) age_s: f64,
+}
+
+impl Row {
+    pub(super) fn push(self, columns: &mut Sessions) {
+        let [
+            pending,
+            txs_sent,
+            subs,
+            recv_count,
+            recv_size,
+            sent_count,
+            sent_size,
+        ] = self.counters;
+        columns.id.push(self.id);
+        columns.flags.push(self.flags);
+        columns.peer.push(self.peer);
+        columns.client.push(self.client);
+        columns.protocol.push(self.protocol);
+        columns.cost.push(self.cost);
+        columns.extra_cost.push(self.extra_cost);
+        columns.pending_requests.push(pending);
+        columns.txs_sent.push(txs_sent);
+        columns.subs.push(subs);
+        columns.recv_count.push(recv_count);
+        columns.recv_size.push(recv_size);
+        columns.sent_count.push(sent_count);
+        columns.sent_size.push(sent_size);
+        let is_known = self.age_s >= 0.0;
         columns
             .age_s
-            .push(if age_s < 0.0 { f64::NAN } else { age_s });
-        columns.cost.push(cost);
-        columns.extra_cost.push(extra_cost);
-        columns.flags.push(flags);
-        columns.peer.push(peer);
-        columns.client.push(client);
-        let protocol = protocol.unwrap_or_else(|| columns.names.intern(""));
-        columns.protocol.push(protocol);
-        columns.id.push(id);
-        columns.generation = Some(generation);
-        Ok(())
+            .push(if is_known { self.age_s } else { f64::NAN });
+        columns.generation = Some(self.generation);
     }
 }
 
@@ -173,6 +235,10 @@ enum Fifth {
 /// Protocol versions are seldom longer than `1.4.2`; what is longer is cut.
 const PROTOCOL_BYTES_MAX: usize = 16;
 
+pub(super) fn protocol(text: &str, names: &mut Names) -> NameId {
+    names.intern(&text[..text.floor_char_boundary(PROTOCOL_BYTES_MAX)])
+}
+
 struct FifthSeed<'a>(&'a mut Names);
 
 impl<'de> DeserializeSeed<'de> for FifthSeed<'_> {
@@ -191,8 +257,7 @@ impl Visitor<'_> for FifthSeed<'_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Fifth, E> {
-        let cut = &text[..text.floor_char_boundary(PROTOCOL_BYTES_MAX)];
-        Ok(Fifth::Protocol(self.0.intern(cut)))
+        Ok(Fifth::Protocol(protocol(text, self.0)))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Fifth, E> {
@@ -231,21 +296,25 @@ impl Visitor<'_> for FlagsVisitor {
     }
 
     fn visit_bytes<E: de::Error>(self, text: &[u8]) -> Result<FlagsText, E> {
-        let transport = match text.first() {
-            Some(b'T') => Transport::Tcp,
-            Some(b'S') => Transport::Ssl,
-            Some(b'W') => Transport::Websocket,
-            Some(b'R') => Transport::Rpc,
-            Some(_) => Transport::Other,
-            None => return Err(E::custom("empty: no transport")),
-        };
-        let marks = &text[1..];
-        Ok(FlagsText(Flags {
-            transport,
-            closing: marks.contains(&b'C'),
-            logged: marks.contains(&b'L'),
-        }))
+        let flags = flags(text).ok_or_else(|| E::custom("empty: no transport"))?;
+        Ok(FlagsText(flags))
     }
+}
+
+/// `None` if there are none.
+pub(super) fn flags(text: &[u8]) -> Option<Flags> {
+    let (&transport, marks) = text.split_first()?;
+    Some(Flags {
+        transport: match transport {
+            b'T' => Transport::Tcp,
+            b'S' => Transport::Ssl,
+            b'W' => Transport::Websocket,
+            b'R' => Transport::Rpc,
+            _ => Transport::Other,
+        },
+        closing: marks.contains(&b'C'),
+        logged: marks.contains(&b'L'),
+    })
 }
 
 struct PeerText(Peer);

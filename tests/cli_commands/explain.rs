@@ -9,7 +9,7 @@ use electrumx_warden::agent::{Agent, AgentOptions};
 use electrumx_warden::decision::{Decision, Outcome, Seen, Target};
 use electrumx_warden::journal::{Entry, Filter, Journal, OutcomeKind, Retention, Row};
 use electrumx_warden::policy::{Mode, shipped};
-use electrumx_warden::poll::{Clock, SteadyClock, poll};
+use electrumx_warden::poll::{Groups, Clock, SteadyClock, poll};
 use electrumx_warden::pseudonym::Key;
 use electrumx_warden::recheck::{Verdict, recheck};
 use electrumx_warden::recording::Recorder;
@@ -372,7 +372,7 @@ async fn a_server_is_polled() {
     let mut client = Client::new(ClientOptions::new(rpc.clone()));
     let mut snapshot = Snapshot::default();
     let clock = SteadyClock::start();
-    poll(&mut client, &clock, false, &mut snapshot)
+    poll(&mut client, &clock, Groups::Unasked, &mut snapshot)
         .await
         .unwrap();
     let sessions = &snapshot.sessions;

@@ -1,8 +1,10 @@
 //! The binary itself, each case in a fresh folder: what it prints, and how it ends.
 
+mod baseline;
 mod check;
 mod daemons;
 mod explain;
+mod export;
 mod fields;
 mod frame;
 mod journal;

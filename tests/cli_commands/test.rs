@@ -1,5 +1,7 @@
 //! `test`
 
+use std::sync::OnceLock;
+
 use crate::{Folder, told};
 
 const POLICIES: &str = r#"
@@ -198,5 +200,102 @@ fn tests_are_no_policies() {
     insta::assert_snapshot!(told(
         &folder,
         &[&["check", "good"], &["check", "good/p.test.toml"]],
+    ));
+}
+
+/// Leaves a recording of the demo, which is played once, at `demo.rec`.
+fn recording(folder: &Folder) {
+    static DEMO: OnceLock<Folder> = OnceLock::new();
+    let demo = DEMO.get_or_init(|| {
+        let folder = Folder::new();
+        let args = ["demo", "--for", "5s", "--seed", "4", "--record", "demo.rec"];
+        let recorded = folder.run(&args);
+        assert_eq!(recorded.code, 0, "{}", recorded.told());
+        folder
+    });
+    let of_demo = demo.path().join("demo.rec");
+    std::os::unix::fs::symlink(of_demo, folder.path().join("demo.rec")).unwrap();
+}
+
+/// When something was decided in a recording, and what.
+fn decisions(folder: &Folder) -> Vec<(String, String)> {
+    let replayed = folder.run(&["replay", "demo.rec", "--decisions", "--format", "json"]);
+    let lines = replayed.json().into_iter();
+    let decisions =
+        lines.filter(|line| line["type"] == "decision" && line["outcome"] != "suppressed");
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    decisions
+        .map(|line| (text(&line["at"]), text(&line["policy"])))
+        .collect()
+}
+
+#[test]
+fn a_draft_of_a_real_moment_passes() {
+    let folder = Folder::new();
+    recording(&folder);
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
+    let decided = decisions(&folder);
+    let policies: std::collections::BTreeMap<_, _> =
+        decided.iter().map(|(at, policy)| (policy, at)).collect();
+    assert!(policies.len() > 5, "{decided:?}");
+    let mut agreed = 0;
+    for (policy, at) in &policies {
+        let name = format!("{policy}.test.toml");
+        let args = [
+            "test", "--from", "demo.rec", "--at", at, "--to", &name, shipped,
+        ];
+        let drafted = folder.run(&args);
+        assert_eq!(drafted.code, 0, "{policy}: {}", drafted.told());
+        let played = folder.run(&["test", &name]);
+        assert_eq!(played.code, 0, "{policy}: {}", played.told());
+        let text = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+        assert!(
+            text.lines().count() < 800,
+            "{policy}: {} lines",
+            text.lines().count()
+        );
+        agreed += usize::from(text.contains(&format!("policy = \"{policy}\"")));
+    }
+    assert_eq!(agreed, policies.len(), "each is decided on in its draft");
+    // The text of one goes to standard output as well.
+    let (policy, at) = policies.first_key_value().unwrap();
+    let printed = folder.run(&["test", "--from=demo.rec", "--at", at, shipped]);
+    let written = std::fs::read_to_string(folder.path().join(format!("{policy}.test.toml")));
+    assert_eq!(printed.out, written.unwrap());
+}
+
+#[test]
+fn what_cannot_be_drafted() {
+    let folder = Folder::with(&[("policies/p.toml", POLICIES), ("there.test.toml", "")]);
+    recording(&folder);
+    let at = "2026-01-01T00:05:00Z";
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test", "--from", "demo.rec"],
+            &["test", "--at", at],
+            &["test", "--from", "nowhere.rec", "--at", at],
+            &["test", "--from", "demo.rec", "--at", "2025-01-01"],
+            &["test", "--from", "demo.rec", "--at", "2027-01-01"],
+            &[
+                "test",
+                "--from",
+                "demo.rec",
+                "--at",
+                at,
+                "--to",
+                "there.test.toml"
+            ],
+            &[
+                "test",
+                "--from",
+                "demo.rec",
+                "--at",
+                at,
+                "--to",
+                "no/such.test.toml"
+            ],
+            &["test", "--from", "demo.rec", "--at", at, "none"],
+        ],
     ));
 }

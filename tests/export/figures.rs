@@ -317,8 +317,9 @@ fn deeds(polls: &[Poll], lives: &BTreeMap<Session, Life<'_>>) -> Vec<Value> {
 }
 
 fn error_floods(polls: &[Poll]) -> Vec<Value> {
-    type Key<'a> = (&'a str, &'static str, Option<&'a str>);
-    let mut clients: BTreeMap<Key<'_>, (BTreeSet<(&str, String)>, Vec<f64>)> = BTreeMap::new();
+    type Client<'a> = (&'a str, &'static str, Option<&'a str>);
+    type Targets = BTreeSet<(&'static str, String)>;
+    let mut clients: BTreeMap<Client<'_>, (Targets, Vec<f64>)> = BTreeMap::new();
     for poll in polls {
         for carried in &poll.decisions {
             let decision = &carried.decision;

@@ -65,7 +65,7 @@ fn the_folder() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let files: BTreeSet<_> = tree(&out)
         .into_iter()
-        .filter(|it| it.ends_with("t"))
+        .filter(|it| it.ends_with(".parquet"))
         .collect();
     let mut expected = BTreeSet::new();
     for table in TABLES {

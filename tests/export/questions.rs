@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use electrumx_warden::export::export;
 use electrumx_warden::policy::shipped;
 use electrumx_warden::recording::Recording;
+use electrumx_warden::replay::Replay;
 use serde_json::{Value, json};
 
 use crate::duckdb::{ask, questions};
@@ -14,8 +15,8 @@ use crate::support::skipped;
 fn exported() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let recording = Recording::open(&recordings()).unwrap();
-    let set = shipped().set.unwrap();
-    export(recording, Some(&set), folder.path(), &mut |_| {}).unwrap();
+    let replay = Replay::new(shipped().set.unwrap(), None);
+    export(recording, Some(replay), folder.path(), &mut |_| {}).unwrap();
     folder
 }
 

@@ -134,18 +134,21 @@ fn survey(args: &Args) -> Result<Survey, Failure> {
 fn check_field(name: &str, scopes: &[Scope]) -> Result<(), Failure> {
     let is_counted = |field: &Field| matches!(field.info().kind, Kind::Number(_));
     let has = |scope: &Scope| Field::of(*scope, name).is_some_and(|field| is_counted(&field));
-    if scopes.iter().any(has) && name != Field::MethodRequests.name() {
+    if scopes.iter().any(has) {
         return Ok(());
     }
     let shown = word(name);
     let named = |scope: &Scope| Field::of(*scope, name).is_some();
-    let message = if scopes.iter().any(named) {
+    let message = if name == Field::MethodRequests.name() {
+        format!("field `{shown}` wants a method: write `{shown}server.ping`, for example")
+    } else if scopes.iter().any(named) {
         format!("field `{shown}` has no numbers, so it has no spread: give a field that counts")
     } else if let Some(scope) = Scope::ALL.iter().find(|scope| named(scope)) {
         format!("no scope that was asked for has a field `{shown}`: add --scope {scope}")
     } else {
         let names = scopes.iter().flat_map(|&scope| Field::in_scope(scope));
         let names = names.filter(is_counted).map(Field::name);
+        let names = names.filter(|name| !name.ends_with('.'));
         match closest(name, names) {
             Some(close) => format!("there is no field `{shown}`: did you mean `{close}`?"),
             None => {

@@ -1,8 +1,6 @@
 //! A page into its file: whole or not at all, and never over another by accident.
 
-use std::fs::Permissions;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -51,10 +49,6 @@ impl Destination {
         let failed = |error: &std::io::Error| unwritable(Exit::Failed, &self.path, error);
         let written = self.file.write_all(page.as_bytes());
         written.map_err(|error| failed(&error))?;
-        // As any file that a person makes, not as a temporary one.
-        let readable = Permissions::from_mode(0o644);
-        let readable = self.file.as_file().set_permissions(readable);
-        readable.map_err(|error| failed(&error))?;
         let persisted = if self.overwrites {
             self.file.persist(&self.path)
         } else {

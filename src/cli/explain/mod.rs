@@ -110,6 +110,7 @@ enum Source {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    screen.outlive_readers();
     let config = args.config.as_deref().map(setup::config).transpose()?;
     match (args.decision, args.subject()) {
         (Some(id), _) => {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use super::subject::who;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::judging::Judging;
-use crate::cli::screen;
 use crate::cli::show::time;
+use crate::cli::{screen, setup};
 use crate::history::History;
-use crate::policy::PolicySet;
-use crate::recording::{Item, Recording, RecordingError, Tick};
+use crate::policy::{Mode, PolicySet};
+use crate::recording::{Item, RecordingError, Tick};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Subject};
@@ -36,7 +36,7 @@ pub(super) fn explain(
     set: PolicySet,
     subject: Subject,
 ) -> Result<Explanation, Failure> {
-    let recording = open(paths)?;
+    let recording = setup::recording(paths)?;
     let judging = Judging::new(&recording, None, key)?;
     let subject = match subject {
         Subject::Address(address) => Subject::Address(judging.name(address)),
@@ -71,13 +71,15 @@ pub(super) fn explain(
     drop(player);
     let explanation = last.and_then(|tick| replay.warden_mut().explain(&tick.snapshot, subject));
     match explanation {
-        Some(explanation) => Ok(explanation),
+        Some(mut explanation) => {
+            // Nothing is done to what is past.
+            for account in &mut explanation.accounts {
+                account.mode = account.mode.min(Mode::DryRun);
+            }
+            Ok(explanation)
+        }
         None => Err(Failure::new(Exit::Failed, nowhere(paths, at, subject)?)),
     }
-}
-
-fn open(paths: &[PathBuf]) -> Result<Recording, Failure> {
-    Recording::open(paths).map_err(unreadable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
@@ -88,7 +90,7 @@ fn unreadable(error: RecordingError) -> Failure {
 /// Where the subject is, if not there: all of the recording is looked through for it.
 fn nowhere(paths: &[PathBuf], at: Option<Timestamp>, subject: Subject) -> Result<String, Failure> {
     let mut sightings = Sightings::default();
-    let mut player = open(paths)?.play();
+    let mut player = setup::recording(paths)?.play();
     while let Some(item) = player.next() {
         if let Item::Tick(tick) = item.map_err(unreadable)? {
             if tick.failure.is_none() {

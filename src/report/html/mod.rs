@@ -84,7 +84,8 @@ fn head(page: &mut Markup, report: &Report) {
 fn title(page: &mut Markup, report: &Report) {
     let replayed = &report.replayed;
     page.raw("<header>\n<p class=\"kicker\">electrumx-warden <span>replay report</span></p>\n<h1>");
-    let is_done = report.decided.totals.outcomes.executed > 0;
+    let outcomes = &report.decided.totals.outcomes;
+    let is_done = outcomes.executed > 0 && outcomes.would_act == 0;
     page.raw(match (&report.against, is_done) {
         (None, false) => "What these policies would have done",
         (None, true) => "What these policies did",
@@ -126,11 +127,11 @@ fn summary(page: &mut Markup, report: &Report) {
     }
     let attention = report.attention(WORDS);
     if attention.is_empty() {
-        page.raw("<div class=\"notice calm\"><p><strong>Nothing needs attention.</strong>");
+        page.raw("<div class=\"notice calm\"><p><strong>Nothing stands out.</strong>");
         page.raw(if report.replayed.missed == 0 {
-            " No poll failed, and no limit held anything back.</p></div>\n"
+            " No poll failed, and no limit held anything back. Whether the right clients are touched, the examples tell.</p></div>\n"
         } else {
-            " No limit held anything back, and few polls failed.</p></div>\n"
+            " No limit held anything back, and few polls failed. Whether the right clients are touched, the examples tell.</p></div>\n"
         });
     } else {
         page.raw("<div class=\"notice\"><h3>Look at this first</h3>\n<ul>\n");

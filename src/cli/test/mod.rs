@@ -1,6 +1,8 @@
 //! `test`: plays the tests that stand beside the policies, and shows where they differ from what is
 //! decided.
 
+mod draft;
+
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
@@ -8,10 +10,11 @@ use std::path::PathBuf;
 use comfy_table::Cell;
 use serde::Serialize;
 
-use super::check::Finding;
-use super::exit::{Exit, Failure};
-use super::screen::{Format, Screen};
-use super::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
+use crate::cli::check::Finding;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::screen::{Format, Screen};
+use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
+use crate::cli::when::{When, now};
 use crate::engine::{Apart, Looked, Missing};
 use crate::escape;
 use crate::policy::Diagnostic;
@@ -31,12 +34,16 @@ const NAME_COLUMNS: usize = 200;
 /// A test is a few sessions over time, in a short notation, and the decisions that are expected of
 /// them. It is played by the code that judges a real server; no server is needed, and nothing is
 /// changed. docs/policy-tests.md tells how tests are written.
+///
+/// With --from and --at a test is drafted from a moment of a recording, and not played: PATH then is
+/// where the policies are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   electrumx-warden test
   electrumx-warden test policies/errors.test.toml
   electrumx-warden test policies/errors.toml --filter flood
-  electrumx-warden test --complete --format json | jq 'select(.ok == false)'")]
+  electrumx-warden test --complete --format json | jq 'select(.ok == false)'
+  electrumx-warden test --from demo.rec --at 2026-01-31T12:00:00Z --to policies/moment.test.toml")]
 pub(super) struct Args {
     /// Files that end in `.test.toml`, policy files that have one beside them, and folders
     #[arg(value_name = "PATH", default_value = "policies")]
@@ -50,12 +57,28 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "filter")]
     complete: bool,
 
+    /// Draft a test from this recording
+    #[arg(long, value_name = "RECORDING", requires = "at", conflicts_with_all = ["filter", "complete", "format"])]
+    from: Vec<PathBuf>,
+
+    /// The moment: 2026-01-31T12:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", requires = "from", value_parser = When::parse)]
+    at: Option<When>,
+
+    /// Write the draft to this file, which must not be there yet; without it, to standard output
+    #[arg(long, value_name = "FILE", requires = "from")]
+    to: Option<PathBuf>,
+
     /// For people or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    screen.outlive_readers();
+    if let Some(at) = args.at {
+        return draft::draft(args, at.resolve(now()), screen);
+    }
     let Loaded {
         mut trials,
         mut diagnostics,
@@ -224,6 +247,7 @@ impl Played<'_> {
                         show::text(field)
                     )
                 }
+                Unjudged::HeldBack(by) => format!("would act, and is held back: {by}"),
                 Unjudged::Short(hold) => format!(
                     "cannot act: the test is over before its `for` of {}",
                     format_duration(*hold)
