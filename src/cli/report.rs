@@ -1,5 +1,5 @@
 //! The report of a replay as people and programs read it in a terminal; as a page it is
-//! [`report::page`](crate::report::page)'s.
+//! [`report::html`](crate::report::html)'s.
 
 use std::fmt::Write as _;
 use std::io;
