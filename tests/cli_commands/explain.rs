@@ -9,7 +9,7 @@ use electrumx_warden::agent::{Agent, AgentOptions};
 use electrumx_warden::decision::{Decision, Outcome, Seen, Target};
 use electrumx_warden::journal::{Entry, Filter, Journal, OutcomeKind, Retention, Row};
 use electrumx_warden::policy::{Mode, shipped};
-use electrumx_warden::poll::{Groups, Clock, SteadyClock, poll};
+use electrumx_warden::poll::{Clock, Groups, SteadyClock, poll};
 use electrumx_warden::pseudonym::Key;
 use electrumx_warden::recheck::{Verdict, recheck};
 use electrumx_warden::recording::Recorder;
