@@ -37,8 +37,15 @@ const fn v6_block(address: Ipv6Addr, length: u8) -> Ipv6Net {
 /// Whether an address says nothing of who is behind it.
 pub(crate) fn is_private(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => PRIVATE_V4.iter().any(|block| block.contains(&v4)),
-        IpAddr::V6(v6) => PRIVATE_V6.iter().any(|block| block.contains(&v6)),
+        // As bits, for every address is asked about at every poll.
+        IpAddr::V4(v4) => PRIVATE_V4.iter().any(|block| {
+            let other = v4.to_bits() ^ block.addr().to_bits();
+            other.leading_zeros() >= block.prefix_len().into()
+        }),
+        IpAddr::V6(v6) => PRIVATE_V6.iter().any(|block| {
+            let other = v6.to_bits() ^ block.addr().to_bits();
+            other.leading_zeros() >= block.prefix_len().into()
+        }),
     }
 }
 
