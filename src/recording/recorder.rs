@@ -199,6 +199,8 @@ impl Recorder {
     pub fn begin(&mut self, at: Timestamp, start: Start) -> Result<(), RecordingError> {
         let begun = self.begin_segment(at, start);
         self.failed_at = begun.is_err().then_some(at);
+        // What comes after a pause does not follow on what was before.
+        self.next_part += u32::from(begun.is_err());
         begun
     }
 
