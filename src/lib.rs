@@ -33,6 +33,7 @@ pub mod history;
 pub mod journal;
 pub mod limits;
 pub mod names;
+pub mod page;
 pub mod policy;
 pub mod poll;
 pub mod probe;

@@ -13,11 +13,11 @@ use super::when::{When, now};
 use super::{report, setup};
 use crate::act::Carried;
 use crate::journal::{DecisionId, Entry, Journal};
+use crate::page::Destination;
 use crate::policy::{PolicySet, shipped};
 use crate::recording::{Item, Recording, Tick};
 use crate::replay::{Replay, Turn};
-use crate::report::html::{Destination, SaveError};
-use crate::report::{Collector, Decided, Report, Side};
+use crate::report::{Collector, Decided, Report, Side, html};
 use crate::time::Timestamp;
 
 /// Judge a recording by policies, and report what they would have done.
@@ -98,15 +98,10 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         .html
         .as_ref()
         .map(|path| Destination::new(path, args.force));
-    let page = page.transpose().map_err(unwritable)?;
+    let page = page.transpose().map_err(setup::unwritable)?;
     let mut audit = Audit::new(args, set, against, &judging, &recording)?;
     audit.play(recording, screen)?;
     audit.end(page.as_ref(), screen)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn unwritable(error: SaveError) -> Failure {
-    Failure::new(Exit::Setup, error.to_string())
 }
 
 /// The policies that are named, or else those of the configuration, or else those that ship.
@@ -280,7 +275,8 @@ impl<'a> Audit<'a> {
         }
         report::write(&report, self.args.format, screen)?;
         if let Some(page) = page {
-            page.write(&report).map_err(unwritable)?;
+            let html = html::page(&report).map_err(std::io::Error::from)?;
+            page.write(&html).map_err(setup::unwritable)?;
             if self.args.format == Format::Text {
                 screen.line(format!("\nThe same as a page: {}", page.path().display()))?;
             }

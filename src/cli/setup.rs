@@ -11,6 +11,7 @@ use super::show::counted;
 use crate::config::{self, Config, ReadDaemons, SourceError};
 use crate::daemon::Daemons;
 use crate::journal::{Journal, JournalError};
+use crate::page::SaveError;
 use crate::policy::{Checked, PolicySet};
 use crate::poll::SteadyClock;
 use crate::probe::Prober;
@@ -127,6 +128,12 @@ pub(super) fn recordings(paths: &[PathBuf]) -> Result<Recording, Failure> {
 /// A recording that cannot be read.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn unreadable(error: RecordingError) -> Failure {
+    Failure::new(Exit::Setup, error.to_string())
+}
+
+/// A page that cannot be written.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(super) fn unwritable(error: SaveError) -> Failure {
     Failure::new(Exit::Setup, error.to_string())
 }
 

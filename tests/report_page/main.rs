@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use electrumx_warden::report::Report;
-use electrumx_warden::report::html::Destination;
+use electrumx_warden::page::Destination;
+use electrumx_warden::report::{Report, html};
 use serde_json::Value;
 
 use browser::Browser;
@@ -34,7 +34,7 @@ impl Page {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(format!("{name}.html"));
         let destination = Destination::new(&path, true).unwrap();
-        destination.write(report).unwrap();
+        destination.write(&html::page(report).unwrap()).unwrap();
         let json = serde_json::to_value(report).unwrap();
         Self { path, json }
     }

@@ -1,7 +1,6 @@
 //! `baseline`: what is normal on a server, and which thresholds a budget of false alarms allows.
 
 mod json;
-mod save;
 mod text;
 
 use std::path::PathBuf;
@@ -14,11 +13,11 @@ use super::screen::{Format, Screen, warn};
 use super::setup;
 use crate::baseline::{Baseline, Budget, Survey, Surveyor, Tuned, Tuning, page};
 use crate::field::{Field, Kind, Scope};
+use crate::page::Destination;
 use crate::policy::reading::{closest, word};
 use crate::policy::{PolicySet, bounds, shipped};
 use crate::recording::{Item, Start, Tick};
 use crate::units::{format_duration, parse_duration};
-use save::Destination;
 
 /// Survey what is normal in a recording, and propose thresholds for a budget of false alarms.
 ///
@@ -95,7 +94,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let abusers = abusers(&args.assume_abusive, &set)?;
     let html = args.html.as_deref();
     let page_to = html.map(|path| Destination::new(path, args.force));
-    let page_to = page_to.transpose()?;
+    let page_to = page_to.transpose().map_err(setup::unwritable)?;
     // What is wrong with the recordings is said before anything else takes long.
     setup::recording(&args.recordings)?;
     let baseline = surveyed(args, &survey, &set)?;
@@ -104,7 +103,8 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         None => None,
     };
     if let Some(page_to) = page_to {
-        page_to.write(&page(&baseline, tuned.as_ref()))?;
+        let page = page(&baseline, tuned.as_ref());
+        page_to.write(&page).map_err(setup::unwritable)?;
     }
     match args.format {
         Format::Text => text::show(&baseline, tuned.as_ref(), screen)?,

@@ -7,11 +7,8 @@
 mod compared;
 mod decided;
 mod markup;
-mod save;
 #[cfg(test)]
 mod tests;
-
-pub use save::{Destination, SaveError};
 
 use markup::Markup;
 

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::super::Report;
-
 /// Where a page is to go.
 #[derive(Clone, Debug)]
 pub struct Destination {
@@ -29,13 +27,13 @@ pub enum SaveError {
         path: PathBuf,
     },
     /// There is something that is no file.
-    #[error("`{}` is not a file: name a file for the report, such as `report.html`", path.display())]
+    #[error("`{}` is not a file: name a file for the page, such as `report.html`", path.display())]
     NotAFile {
         /// What is no file.
         path: PathBuf,
     },
     /// The folder is not there.
-    #[error("the report cannot be written to `{}`: there is no folder `{}`", path.display(), folder.display())]
+    #[error("the page cannot be written to `{}`: there is no folder `{}`", path.display(), folder.display())]
     NoFolder {
         /// The file.
         path: PathBuf,
@@ -43,16 +41,13 @@ pub enum SaveError {
         folder: PathBuf,
     },
     /// The system refuses.
-    #[error("the report cannot be written to `{}`: {source}", path.display())]
+    #[error("the page cannot be written to `{}`: {source}", path.display())]
     Refused {
         /// The file.
         path: PathBuf,
         /// In the system's words.
         source: io::Error,
     },
-    /// A figure is none that JSON can say.
-    #[error("the report is not JSON: {0}")]
-    Json(#[from] serde_json::Error),
 }
 
 impl Destination {
@@ -72,8 +67,7 @@ impl Destination {
     }
 
     /// Writes the page: beside the file first, so that there never is half a page.
-    pub fn write(&self, report: &Report) -> Result<(), SaveError> {
-        let page = super::page(report)?;
+    pub fn write(&self, page: &str) -> Result<(), SaveError> {
         self.check()?;
         let mut file = self.beside()?;
         let written = file
@@ -117,7 +111,7 @@ impl Destination {
 
     fn beside(&self) -> Result<NamedTempFile, SaveError> {
         let file = Builder::new()
-            .prefix(".electrumx-warden-report-")
+            .prefix(".electrumx-warden-page-")
             // As any new file: what the user's mask leaves of it.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(self.folder());
@@ -140,7 +134,6 @@ impl Destination {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
 
     fn refusal(path: &Path, overwrites: bool) -> String {
         Destination::new(path, overwrites).unwrap_err().to_string()
@@ -158,7 +151,7 @@ mod tests {
         assert_eq!(entries(folder.path()), 0);
         // Somebody else was faster.
         fs::write(&path, "mine").unwrap();
-        let error = destination.write(&sample::nothing()).unwrap_err();
+        let error = destination.write("<!doctype html></html>\n").unwrap_err();
         let exists = format!(
             "`{}` exists already and was not overwritten: name another file, or add `--force`",
             path.display()
@@ -167,7 +160,7 @@ mod tests {
         assert_eq!(refusal(&path, false), exists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         let destination = Destination::new(&path, true).unwrap();
-        destination.write(&sample::nothing()).unwrap();
+        destination.write("<!doctype html></html>\n").unwrap();
         let page = fs::read_to_string(&path).unwrap();
         assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
         assert_eq!(entries(folder.path()), 1);
@@ -179,12 +172,12 @@ mod tests {
         let shown = folder.path().display();
         assert_eq!(
             refusal(folder.path(), true),
-            format!("`{shown}` is not a file: name a file for the report, such as `report.html`")
+            format!("`{shown}` is not a file: name a file for the page, such as `report.html`")
         );
         assert_eq!(
             refusal(&folder.path().join("none/report.html"), false),
             format!(
-                "the report cannot be written to `{shown}/none/report.html`: there is no folder `{shown}/none`"
+                "the page cannot be written to `{shown}/none/report.html`: there is no folder `{shown}/none`"
             )
         );
         let file = folder.path().join("file");
@@ -193,7 +186,7 @@ mod tests {
         assert_eq!(
             beneath,
             format!(
-                "the report cannot be written to `{shown}/file/report.html`: Not a directory (os error 20)"
+                "the page cannot be written to `{shown}/file/report.html`: Not a directory (os error 20)"
             )
         );
         assert_eq!(entries(folder.path()), 1);
@@ -205,7 +198,7 @@ mod tests {
         assert!(refusal(full, true).contains("is not a file"));
         assert!(
             refusal(Path::new("/proc/report.html"), true)
-                .starts_with("the report cannot be written to")
+                .starts_with("the page cannot be written to")
         );
     }
 }
