@@ -473,9 +473,7 @@ fn only_texts_of_getinfo_lose_their_credentials() {
     tape.hear("getinfo", info.as_bytes());
     tape.hear("sessions", SESSIONS.as_bytes());
     let snapshot = Snapshot::default();
-    recorder
-        .record(&turn(&snapshot, &[]), Some(&tape))
-        .unwrap();
+    recorder.record(&turn(&snapshot, &[]), Some(&tape)).unwrap();
     recorder.finish().unwrap();
     let mut items = Recording::open(&[folder.path().to_owned()]).unwrap().play();
     items.next();
@@ -529,7 +527,10 @@ fn settings_that_no_agent_has_are_refused() {
             text.replacen(from, to, 1)
         });
         let error = heard(&[edited]).unwrap_err().to_string();
-        assert!(error.contains("its heading") && error.contains(what), "{error}");
+        assert!(
+            error.contains("its heading") && error.contains(what),
+            "{error}"
+        );
     }
 }
 
@@ -556,7 +557,9 @@ fn a_recorder_that_could_not_write_begins_anew() {
     record(&mut recorder, [64, 65]);
     recorder.finish().unwrap();
     let items = Recording::open(&[path]).unwrap().play();
-    let starts = items.filter(|item| matches!(item, Ok(Item::Start(_)))).count();
+    let starts = items
+        .filter(|item| matches!(item, Ok(Item::Start(_))))
+        .count();
     assert_eq!(starts, 2);
 }
 
@@ -589,9 +592,14 @@ fn words_of_the_server_have_no_address_among_pseudonyms() {
     }];
     let mut tape = Tape::default();
     tape.hear("getinfo", GETINFO.as_bytes());
-    tape.hear("sessions", SESSIONS.replace("203.0.113.9", "4.2.2.1").as_bytes());
+    tape.hear(
+        "sessions",
+        SESSIONS.replace("203.0.113.9", "4.2.2.1").as_bytes(),
+    );
     let snapshot = Snapshot::default();
-    recorder.record(&turn(&snapshot, &acts), Some(&tape)).unwrap();
+    recorder
+        .record(&turn(&snapshot, &acts), Some(&tape))
+        .unwrap();
     let failed = Turn {
         polled: Err("error 1: session 203.0.113.9:5000 broke"),
         ..turn(&snapshot, &acts)
@@ -601,5 +609,8 @@ fn words_of_the_server_have_no_address_among_pseudonyms() {
     let path = segments(folder.path()).remove(0);
     let text = zstd::decode_all(fs::File::open(path).unwrap()).unwrap();
     let text = String::from_utf8(text).unwrap();
-    assert!(!text.contains("203.0.113.9") && !text.contains("4.2.2.1"), "{text}");
+    assert!(
+        !text.contains("203.0.113.9") && !text.contains("4.2.2.1"),
+        "{text}"
+    );
 }
