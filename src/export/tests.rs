@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
+use std::path::Path;
 
-use super::table::Rows;
+use super::table::{Rows, Table};
 use super::tables::{Acts, Decisions, Groups, Inspections, Polls, Sessions};
 
 fn reference<R: Rows>() -> String {
@@ -35,4 +36,27 @@ fn the_tables_are_documented() {
             "docs/export.md:\n{reference}"
         );
     }
+}
+
+#[test]
+fn each_run_of_a_day_has_a_file_of_its_own() {
+    let out = tempfile::tempdir().unwrap();
+    let mut table = Table::<Polls>::new();
+    for _ in 0..3 {
+        table
+            .begin(out.path(), Path::new("server=a/day=b"))
+            .unwrap();
+        table.end().unwrap();
+    }
+    let folder = out.path().join("polls/server=a/day=b");
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|it| it.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["part-0.parquet", "part-1.parquet", "part-2.parquet"]
+    );
+    assert_eq!(table.written().files, 3);
 }
