@@ -20,7 +20,7 @@ use crate::history::Continuity;
 use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
 use crate::limits::Cooldown;
 use crate::policy::Mode;
-use crate::poll::{Clock, Inspected, inspect, poll};
+use crate::poll::{Clock, Groups, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
@@ -224,7 +224,11 @@ impl Agent {
             info!("opening another connection, for an RPC connection bears the ID of a client");
             self.client.reconnect().await?;
         }
-        let groups = self.warden.needs_groups() || self.flight.is_some();
+        let groups = match (self.warden.needs_groups(), &self.flight) {
+            (true, _) => Groups::Needed,
+            (false, Some(_)) => Groups::Welcome,
+            (false, None) => Groups::Unasked,
+        };
         poll(&mut self.client, &*self.clock, groups, &mut self.snapshot).await
     }
 

@@ -19,17 +19,21 @@
 
 pub mod act;
 pub mod agent;
+pub mod baseline;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod decision;
 pub mod engine;
 pub mod escape;
+#[cfg(feature = "parquet")]
+pub mod export;
 pub mod field;
 pub mod history;
 pub mod journal;
 pub mod limits;
 pub mod names;
+pub mod page;
 pub mod policy;
 pub mod poll;
 pub mod probe;

@@ -39,11 +39,29 @@ impl Clock for SteadyClock {
     }
 }
 
+/// Whether a poll asks for `groups`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// It does not.
+    Unasked,
+    /// For the recording alone: without them the poll is as good.
+    Welcome,
+    /// A policy looks at them.
+    Needed,
+}
+
+impl Groups {
+    /// For policies that look at them, or do not.
+    pub const fn if_needed(needed: bool) -> Self {
+        if needed { Self::Needed } else { Self::Unasked }
+    }
+}
+
 /// Reads a snapshot, over the connection there is or a new one.
 pub async fn poll(
     client: &mut Client,
     clock: &dyn Clock,
-    with_groups: bool,
+    groups: Groups,
     snapshot: &mut Snapshot,
 ) -> Result<(), RpcError> {
     snapshot.epoch = client.connect().await?;
@@ -56,10 +74,21 @@ pub async fn poll(
         answered: clock.now(),
     };
     snapshot.groups.clear();
-    if with_groups {
-        client
-            .call_with("groups", &NO_PARAMS, GroupsSeed(&mut snapshot.groups))
-            .await?;
+    if groups != Groups::Unasked {
+        let seed = GroupsSeed(&mut snapshot.groups);
+        let asked = client.call_with("groups", &NO_PARAMS, seed).await;
+        match asked.map(drop) {
+            Err(error) if groups == Groups::Needed || error.is_connection_lost() => {
+                return Err(error);
+            }
+            Err(_) => {
+                snapshot.groups.clear();
+                if let Some(tape) = client.tape() {
+                    tape.forget_last();
+                }
+            }
+            Ok(()) => {}
+        }
     }
     // Last, so that the evidence is as fresh as can be when it is acted on.
     let asked = clock.now();

@@ -441,7 +441,7 @@ pub(crate) mod tests {
             ),
             (decision(Vec::new()), held_back(Suppression::NothingToDo)),
         ] {
-            told_all += &format!("{}\n", told(decision, outcome));
+            told_all = told_all + &told(decision, outcome) + "\n";
         }
         insta::assert_snapshot!(told_all);
     }

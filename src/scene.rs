@@ -213,6 +213,11 @@ impl Scene {
         rows.rfind(|row| row.id == id).expect("it is connected")
     }
 
+    /// Of the daemon and of the index.
+    pub(crate) fn set_height(&mut self, height: Option<u64>) {
+        (self.info.daemon_height, self.info.db_height) = (height, height);
+    }
+
     pub(crate) fn leave(&mut self, id: u64) {
         self.rows.retain(|row| row.id != id);
     }

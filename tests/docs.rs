@@ -1,4 +1,5 @@
-//! Every block of TOML in the documents is what it claims to be: a policy file, or a configuration.
+//! Every block of TOML in the documents is what it claims to be: a policy file, a configuration, or
+//! tests of the policies that ship, which pass.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::fs;
@@ -6,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use electrumx_warden::config::Config;
 use electrumx_warden::policy::{Source, check};
+use electrumx_warden::trial;
 
 fn documents() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -40,6 +42,9 @@ fn mistakes(block: &str) -> Vec<String> {
             .map(ToString::to_string)
             .collect();
     }
+    if block.contains("[[test]]") {
+        return failures(block);
+    }
     let source = Source {
         name: "block.toml".into(),
         text: block.to_owned(),
@@ -49,6 +54,20 @@ fn mistakes(block: &str) -> Vec<String> {
         .diagnostics
         .iter()
         .map(ToString::to_string)
+        .collect()
+}
+
+/// What is wrong with a block of tests, as if it stood beside the policies that ship.
+fn failures(block: &str) -> Vec<String> {
+    let source = Source {
+        name: "policies/errors.test.toml".into(),
+        text: block.to_owned(),
+    };
+    let checked = trial::check(source, &mut trial::Disk);
+    let mistakes = checked.diagnostics.iter().map(ToString::to_string);
+    let failed = checked.trials.iter().filter(|trial| !trial.run().is_ok());
+    mistakes
+        .chain(failed.map(|trial| trial.name.clone()))
         .collect()
 }
 
@@ -67,6 +86,9 @@ fn every_block_of_toml_is_valid_and_without_warnings() {
 #[test]
 fn a_mistake_would_be_found() {
     assert_ne!(mistakes("[[policy]]\nname = 'x'\n"), [""; 0]);
+    assert_ne!(mistakes("[[test]]\nname = 'x'\n"), [""; 0]);
+    let wrong = "[[test]]\nname = 'x'\n[[test.expect]]\npolicy = 'errors-server-wide'\nat = '0s'\n";
+    assert_eq!(mistakes(wrong), ["x"]);
     assert_ne!(mistakes("[server]\nrcp = 'x'\n"), [""; 0]);
 }
 
@@ -78,6 +100,7 @@ fn every_link_within_the_repository_leads_somewhere() {
             .split("](")
             .skip(1)
             .filter_map(|rest| rest.split(')').next())
+            .filter(|link| !link.starts_with("https://"))
         {
             let target = document
                 .parent()

@@ -19,6 +19,9 @@ pub(super) struct Flight {
     inspected: Vec<u64>,
     /// So that it is told once.
     is_failing: bool,
+    /// What went wrong last.
+    trouble: Option<String>,
+    polls: u64,
 }
 
 /// What the agent knows of a poll beside its snapshot.
@@ -40,6 +43,8 @@ impl Agent {
             server,
             inspected: Vec::new(),
             is_failing: false,
+            trouble: None,
+            polls: 0,
         });
     }
 
@@ -57,6 +62,7 @@ impl Agent {
             let start = Start {
                 server: flight.server.clone(),
                 interval: self.options.interval,
+                policies: self.warden.policies().names().collect(),
                 settings: self.warden.settings().clone(),
                 limits: self.warden.saved_limits(),
                 cooldowns: self.warden.saved_cooldowns(),
@@ -64,6 +70,14 @@ impl Agent {
             let begun = flight.recorder.begin(at, start);
             flight.note(begun);
         }
+    }
+
+    /// How many polls were recorded, those that failed too; and what went wrong with others, if
+    /// anything did.
+    pub fn recorded(&self) -> (u64, Option<&str>) {
+        let flight = self.flight.as_ref();
+        let polls = flight.map_or(0, |flight| flight.polls);
+        (polls, flight.and_then(|flight| flight.trouble.as_deref()))
     }
 
     pub(super) fn record_inspected(&mut self, id: u64) {
@@ -96,8 +110,9 @@ impl Agent {
             settled,
         };
         let tape = self.client.tape();
-        if let Err(error) = flight.recorder.record(&turn, tape.as_deref()) {
-            flight.note(Err(error));
+        match flight.recorder.record(&turn, tape.as_deref()) {
+            Ok(is_recorded) => flight.polls += u64::from(is_recorded),
+            Err(error) => flight.note(Err(error)),
         }
     }
 
@@ -120,6 +135,7 @@ impl Flight {
             Err(error) if !self.is_failing => {
                 warn!("nothing is recorded for a while: {error}");
                 self.is_failing = true;
+                self.trouble = Some(error.to_string());
             }
             _ => {}
         }

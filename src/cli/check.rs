@@ -13,7 +13,7 @@ use super::{runtime, setup};
 use crate::config::{self, Config, Policies, ReadDaemons};
 use crate::daemon::Daemons;
 use crate::policy::{Diagnostic, PolicySet};
-use crate::poll::{self, SteadyClock};
+use crate::poll::{self, Groups, SteadyClock};
 use crate::rpc::{Client, ClientOptions};
 use crate::snapshot::Snapshot;
 
@@ -51,6 +51,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    screen.outlive_readers();
     let mut report = Report {
         has_config: args.config.is_some(),
         ..Report::default()
@@ -111,9 +112,14 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
 async fn poll(rpc: &str) -> Result<Snapshot, Failure> {
     let mut client = Client::new(ClientOptions::new(rpc));
     let mut snapshot = Snapshot::default();
-    poll::poll(&mut client, &SteadyClock::start(), false, &mut snapshot)
-        .await
-        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    poll::poll(
+        &mut client,
+        &SteadyClock::start(),
+        Groups::Unasked,
+        &mut snapshot,
+    )
+    .await
+    .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     Ok(snapshot)
 }
 

@@ -259,11 +259,11 @@ impl Told {
     fn end(&self, args: &Args, score: &Score, screen: &mut Screen) -> std::io::Result<()> {
         match self.format {
             Format::Json => screen.json("summary", &SummaryJson::of(self, args, score)),
-            Format::Text => self.table(score, screen),
+            Format::Text => self.table(args, score, screen),
         }
     }
 
-    fn table(&self, score: &Score, screen: &mut Screen) -> std::io::Result<()> {
+    fn table(&self, args: &Args, score: &Score, screen: &mut Screen) -> std::io::Result<()> {
         let mut table = show::table(&["", "who", "met", "disconnected", "median", "worst"]);
         let mut side = "";
         for kind in &score.kinds {
@@ -292,6 +292,12 @@ impl Told {
                     seconds(max)
                 )
             });
+        if args.dry_run {
+            return screen.line(format!(
+                "{DIM}{}; in dry-run nobody is disconnected{DIM:#}",
+                counted(self.polls as usize, "poll", "polls"),
+            ));
+        }
         let all = score.abusers_disconnected == score.abusers;
         let style = if all { GOOD } else { BAD };
         screen.line(format!(

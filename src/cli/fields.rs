@@ -37,7 +37,7 @@ enum Format {
     Markdown,
 }
 
-fn scope_parser() -> impl clap::builder::TypedValueParser<Value = Scope> {
+pub(super) fn scope_parser() -> impl clap::builder::TypedValueParser<Value = Scope> {
     PossibleValuesParser::new(Scope::ALL.map(Scope::name)).map(|name| {
         let named = Scope::ALL.into_iter().find(|scope| scope.name() == name);
         named.unwrap_or(Scope::Server)

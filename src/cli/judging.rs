@@ -1,12 +1,13 @@
 //! How a recording is to be judged: by which settings, and under which names of its clients.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
 use super::screen::warn;
 use super::setup;
 use crate::policy::{Mode, PolicySet};
-use crate::pseudonym::{Key, KeyError};
+use crate::pseudonym::{Key, KeyError, Pseudonyms};
 use crate::recording::Recording;
 use crate::replay::Replay;
 use crate::warden::Settings;
@@ -39,21 +40,27 @@ impl Judging {
         })
     }
 
+    /// How the recording names an address.
+    pub(super) fn name(&self, address: IpAddr) -> IpAddr {
+        match &self.key {
+            Some(key) => Pseudonyms::new(key).address(address),
+            None => address,
+        }
+    }
+
     /// A replay by these policies.
     pub(super) fn replay(&self, recording: &Recording, set: PolicySet) -> Replay {
         let settings = self.settings.clone();
-        match &self.key {
-            Some(key) => Replay::by_pseudonyms(set, settings, key),
-            None => {
-                if recording.pseudonyms().is_some() && set.names_addresses() {
-                    warn(
-                        "the addresses in this recording are pseudonyms, and policies name addresses, \
-                         which they cannot find in it: give --key FILE",
-                    );
-                }
-                Replay::new(set, settings)
-            }
+        if let Some(key) = &self.key {
+            return Replay::by_pseudonyms(set, settings, key);
         }
+        if recording.pseudonyms().is_some() && set.names_addresses() {
+            warn(
+                "the addresses in this recording are pseudonyms, and policies name addresses, \
+                 which they cannot find in it: give --key FILE",
+            );
+        }
+        Replay::new(set, settings)
     }
 }
 

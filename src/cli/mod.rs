@@ -3,12 +3,14 @@
 //! Subcommands hold no rules of their own. They call the library, show what it says, and end with
 //! an [`Exit`] code.
 
+mod baseline;
 mod check;
 mod completions;
 mod daemons;
 mod demo;
 mod exit;
 mod explain;
+mod export;
 mod fields;
 mod journal;
 mod json;
@@ -63,11 +65,13 @@ enum Command {
     Run(run::Args),
     Record(record::Args),
     Replay(replay::Args),
+    Baseline(baseline::Args),
     Check(check::Args),
     Test(test::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
     Explain(explain::Args),
+    Export(export::Args),
     Fields(fields::Args),
     Completions(completions::Args),
 }
@@ -80,11 +84,13 @@ impl Command {
             Self::Run(args) => run::run(args),
             Self::Record(args) => record::run(args, screen),
             Self::Replay(args) => replay::run(args, screen),
+            Self::Baseline(args) => baseline::run(args, screen),
             Self::Check(args) => check::run(args, screen),
             Self::Test(args) => test::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
+            Self::Export(args) => export::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),
             Self::Completions(args) => completions::run(args, screen),
         }

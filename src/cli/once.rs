@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use super::json::decision_json;
 use super::sample::Sampling;
-use super::screen::{Format, Screen};
+use super::screen::{Format, Screen, complain};
 use super::show::{self, DIM, HEAD, WARN, counted, decision_line};
 use super::{runtime, setup};
 use crate::agent::{Agent, Tick};
@@ -126,7 +126,13 @@ async fn sample(
     let client = ClientOptions::new(&args.rpc);
     let mut agent = args.sampling.agent(client, set, settings, journal)?;
     let mut summary = Summary::default();
-    let told = |tick: &Tick| tell_decisions(tick, &mut summary, args, screen);
+    let mut is_told = false;
+    let told = |agent: &Agent, tick: &Tick| {
+        if tick.failure.is_none() && !std::mem::replace(&mut is_told, true) {
+            complain(&unavailable(agent));
+        }
+        tell_decisions(tick, &mut summary, args, screen)
+    };
     summary.failed_polls = args.sampling.poll(&mut agent, told).await?;
     summary.samples = args.sampling.samples;
     let pending = agent.pending();
@@ -175,6 +181,12 @@ fn unjudged(agent: &Agent, args: &Args) -> Vec<Unjudged> {
             },
         })
         .collect()
+}
+
+/// What policies ask for and this release does not tell.
+fn unavailable(agent: &Agent) -> Vec<crate::policy::Diagnostic> {
+    let lint = |snapshot: &Snapshot| agent.warden().policies().lint_for(snapshot.capabilities());
+    agent.snapshot().map(lint).unwrap_or_default()
 }
 
 fn tell_decisions(

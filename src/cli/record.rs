@@ -64,6 +64,10 @@ fn length(text: &str) -> Result<Duration, String> {
 struct Recorded {
     polls: u64,
     missed: u64,
+    /// Of both, those that are in the recording.
+    kept: u64,
+    /// Why others are not.
+    trouble: Option<String>,
     /// Why the first poll failed, if it did.
     refused: Option<String>,
 }
@@ -71,17 +75,52 @@ struct Recorded {
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let key = args.pseudonymise.then(|| key_path(args));
     let recorder = setup::recorder(RecorderOptions::unbounded(&args.out), key.as_deref())?;
+    check_folder(args, &recorder)?;
     let recorded = runtime::block_on(record(args, recorder, screen))?;
     if let Some(refused) = recorded.refused {
         return Err(Failure::new(Exit::Failed, refused));
     }
     screen.line(format!(
         "{} recorded into {}, {} missed",
-        counted(count(recorded.polls), "poll", "polls"),
+        counted(count(recorded.kept), "poll", "polls"),
         args.out.display(),
         recorded.missed,
     ))?;
+    if let Some(trouble) = recorded.trouble {
+        let lost = (recorded.polls + recorded.missed).saturating_sub(recorded.kept);
+        let polls = counted(count(lost), "poll", "polls");
+        let message = format!("{polls} could not be recorded: {trouble}");
+        return Err(Failure::new(Exit::Failed, message));
+    }
     Ok(Exit::Ok)
+}
+
+/// What is recorded into a folder must be fit to be judged together.
+fn check_folder(args: &Args, recorder: &Recorder) -> Result<(), Failure> {
+    let refused = |why: &str| {
+        let path = args.out.display();
+        let message = format!("`{path}` {why}: give another folder");
+        Err(Failure::new(Exit::Setup, message))
+    };
+    let entries = std::fs::read_dir(&args.out).map(Iterator::count);
+    if entries.is_ok_and(|count| count == 0) {
+        return Ok(());
+    }
+    let there = setup::recording(std::slice::from_ref(&args.out))?;
+    if there.is_being_written() {
+        return refused("is being recorded into by somebody else");
+    }
+    if there.servers() != [name(args)] {
+        return refused("has recordings of a server by another name (see --name)");
+    }
+    if there.pseudonyms() != recorder.pseudonyms() {
+        return refused("differs in whether addresses are pseudonyms, or by which key");
+    }
+    Ok(())
+}
+
+fn name(args: &Args) -> &str {
+    args.name.as_deref().unwrap_or(&args.rpc)
 }
 
 fn key_path(args: &Args) -> PathBuf {
@@ -149,5 +188,7 @@ async fn record(args: &Args, recorder: Recorder, screen: &mut Screen) -> Result<
             }
         })
         .await;
+    let (kept, trouble) = agent.recorded();
+    (recorded.kept, recorded.trouble) = (kept, trouble.map(ToOwned::to_owned));
     Ok(recorded)
 }

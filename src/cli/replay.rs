@@ -1,6 +1,7 @@
 //! `replay`: what policies would have decided on what a server once said.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::exit::{Exit, Failure};
 use super::json::decision_json;
@@ -12,10 +13,11 @@ use super::when::{When, now};
 use super::{report, setup};
 use crate::act::Carried;
 use crate::journal::{DecisionId, Entry, Journal};
+use crate::page::Destination;
 use crate::policy::{PolicySet, shipped};
 use crate::recording::{Item, Recording, Tick};
 use crate::replay::{Replay, Turn};
-use crate::report::{Collector, Report, Side};
+use crate::report::{Collector, Decided, Report, Side, html};
 use crate::time::Timestamp;
 
 /// Judge a recording by policies, and report what they would have done.
@@ -34,7 +36,7 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "RECORDING")]
     recordings: Vec<PathBuf>,
 
-    /// Policy files, and folders of them; without any, those that ship with the program
+    /// Policy files, and folders of them; without any, those of the configuration, or those that ship
     #[arg(long, value_name = "PATH", num_args = 1..)]
     policies: Vec<PathBuf>,
 
@@ -42,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     against: Vec<PathBuf>,
 
-    /// Take mode, limits and protection from this configuration, not from the recording
+    /// Take policies, mode, limits and protection from this configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -84,23 +86,43 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    screen.outlive_readers();
     let recording = setup::recording(&args.recordings)?;
     let judging = Judging::new(&recording, args.config.as_deref(), args.key.as_deref())?;
-    let set = policies(&args.policies)?;
+    let set = policies(args, &recording)?;
     let against = match args.against.as_slice() {
         [] => None,
         paths => Some(setup::policies(PolicySet::load(paths))?),
     };
+    let page = args
+        .html
+        .as_ref()
+        .map(|path| Destination::new(path, args.force));
+    let page = page.transpose().map_err(setup::unwritable)?;
     let mut audit = Audit::new(args, set, against, &judging, &recording)?;
     audit.play(recording, screen)?;
-    audit.end(screen)
+    audit.end(page.as_ref(), screen)
 }
 
-fn policies(paths: &[PathBuf]) -> Result<PolicySet, Failure> {
-    setup::policies(match paths {
-        [] => shipped(),
-        paths => PolicySet::load(paths),
-    })
+/// The policies that are named, or else those of the configuration, or else those that ship.
+fn policies(args: &Args, recording: &Recording) -> Result<PolicySet, Failure> {
+    match (args.policies.as_slice(), &args.config) {
+        ([], None) => {
+            let set = setup::policies(shipped())?;
+            if !recording
+                .starts()
+                .all(|start| set.names().eq(start.policies.iter().cloned()))
+            {
+                warn(
+                    "the agent of this recording had other policies than those that ship, by which it \
+                     is judged now: name them by --policies PATH, or its configuration by --config FILE",
+                );
+            }
+            Ok(set)
+        }
+        ([], Some(config)) => setup::policies(setup::config(config)?.policies.load()),
+        (paths, _) => setup::policies(PolicySet::load(paths)),
+    }
 }
 
 /// A replay of one set of policies, or of two side by side.
@@ -112,8 +134,11 @@ struct Audit<'a> {
     journal: Option<Journal>,
     /// What the report is about.
     from: Option<Timestamp>,
+    looks_back: Duration,
     to: Option<Timestamp>,
     decisions: i64,
+    /// The first and the last poll that were judged.
+    seen: Option<(Timestamp, Timestamp)>,
 }
 
 impl<'a> Audit<'a> {
@@ -124,31 +149,39 @@ impl<'a> Audit<'a> {
         judging: &Judging,
         recording: &Recording,
     ) -> Result<Self, Failure> {
-        let side = |paths: &[PathBuf], set| Side::of(label(paths), set, judging.mode);
+        let side = |label, set| Side::of(label, set, judging.mode);
         let sides = (
-            side(&args.policies, &set),
-            against.as_ref().map(|set| side(&args.against, set)),
+            side(label(args), &set),
+            against.as_ref().map(|set| side(joined(&args.against), set)),
         );
+        let looks_back = [Some(&set), against.as_ref()].into_iter().flatten();
+        let looks_back = looks_back.map(PolicySet::looks_back).max();
+        let looks_back = looks_back.unwrap_or_default();
         let now = now();
         Ok(Self {
             args,
-            decided: judging.replay(recording, set),
-            against: against.map(|set| judging.replay(recording, set)),
+            decided: match &against {
+                None => judging.replay(recording, set),
+                Some(_) => judging.replay(recording, set).without_acts(),
+            },
+            against: against.map(|set| judging.replay(recording, set).without_acts()),
             collector: Collector::new(sides.0, sides.1),
             journal: args
                 .journal
                 .as_deref()
                 .map(setup::new_journal)
                 .transpose()?,
+            looks_back,
             from: args.from.map(|when| when.resolve(now)),
             to: args.to.map(|when| when.resolve(now)),
             decisions: 0,
+            seen: None,
         })
     }
 
     fn play(&mut self, recording: Recording, screen: &mut Screen) -> Result<(), Failure> {
         let recording = match self.from {
-            Some(from) => recording.from(from),
+            Some(from) => recording.from(from, self.looks_back),
             None => recording,
         };
         let mut player = recording.play();
@@ -156,6 +189,7 @@ impl<'a> Audit<'a> {
         while let Some(item) = player.next() {
             match item.map_err(setup::unreadable)? {
                 Item::Start(start) => {
+                    self.collector.start();
                     self.decided.start(&start);
                     if let Some(against) = &mut self.against {
                         against.start(&start);
@@ -177,6 +211,8 @@ impl<'a> Audit<'a> {
     fn turn(&mut self, tick: &Tick, screen: &mut Screen) -> Result<(), Failure> {
         let decided = self.decided.turn(tick);
         let against = self.against.as_mut().map(|replay| replay.turn(tick));
+        let first = self.seen.map_or(tick.at, |(first, _)| first);
+        self.seen = Some((first, tick.at));
         if self.from.is_some_and(|from| tick.at < from) {
             return Ok(());
         }
@@ -232,41 +268,75 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    fn end(self, screen: &mut Screen) -> Result<Exit, Failure> {
+    fn end(self, page: Option<&Destination>, screen: &mut Screen) -> Result<Exit, Failure> {
         let report = self.collector.finish();
         if report.replayed.polls + report.replayed.missed == 0 {
-            let message = "not one poll of the recording is within --from and --to";
-            return Err(Failure::new(Exit::Failed, message));
+            return Err(Failure::new(Exit::Failed, nothing(self.seen)));
         }
         report::write(&report, self.args.format, screen)?;
+        if let Some(page) = page {
+            let html = html::page(&report).map_err(std::io::Error::from)?;
+            page.write(&html).map_err(setup::unwritable)?;
+            if self.args.format == Format::Text {
+                screen.line(format!("\nThe same as a page: {}", page.path().display()))?;
+            }
+        }
         Ok(verdict(self.args, &report))
     }
 }
 
-fn label(paths: &[PathBuf]) -> String {
-    if paths.is_empty() {
-        return "the shipped policies".to_owned();
+/// Why there is nothing to report.
+fn nothing(seen: Option<(Timestamp, Timestamp)>) -> String {
+    match seen {
+        Some((first, last)) => format!(
+            "no poll of the recording is within --from and --to: it has those from {first} to {last}"
+        ),
+        None => "no poll of the recording is before --to, or there is none in it".to_owned(),
     }
+}
+
+/// What the first policies are called.
+fn label(args: &Args) -> String {
+    match (args.policies.as_slice(), &args.config) {
+        ([], None) => "the shipped policies".to_owned(),
+        ([], Some(config)) => format!("those of {}", config.display()),
+        (paths, _) => joined(paths),
+    }
+}
+
+fn joined(paths: &[PathBuf]) -> String {
     let paths = paths.iter().map(|path| path.display().to_string());
     paths.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether more is touched than may be.
+/// Whether more is touched than may be. What breaker and limits held back was wanted all the same.
 fn verdict(args: &Args, report: &Report) -> Exit {
-    let more = report
-        .comparison
-        .as_ref()
-        .map(|comparison| comparison.sessions.only_decided.count);
-    match args.fail_if_more.zip(more) {
-        Some((most, more)) if more > most => {
-            let (label, other) = (label(&args.policies), label(&args.against));
-            let sessions = usize::try_from(more).unwrap_or(usize::MAX);
-            error(&format!(
-                "{label} touch {} that {other} leave alone, and {most} may be",
-                counted(sessions, "session", "sessions")
-            ));
-            Exit::Failed
-        }
-        _ => Exit::Ok,
-    }
+    let Some((most, comparison)) = args.fail_if_more.zip(report.comparison.as_ref()) else {
+        return Exit::Ok;
+    };
+    let more = comparison.sessions.only_decided.count;
+    let (label, other) = (label(args), joined(&args.against));
+    let kept_from = |decided: &Decided| {
+        let outcomes = &decided.totals.outcomes;
+        let by = outcomes.suppressed_by.iter();
+        let by = by.filter(|it| matches!(it.by, "breaker" | "policy-limit" | "action-limit"));
+        by.map(|it| it.decisions).sum::<u64>() + outcomes.withheld_sessions
+    };
+    let against = report.against.as_ref().map(kept_from).unwrap_or_default();
+    let told = if more > most {
+        let sessions = usize::try_from(more).unwrap_or(usize::MAX);
+        format!(
+            "A ({label}) touches {} that B ({other}) leaves alone, and --fail-if-more allows {most}",
+            counted(sessions, "session", "sessions")
+        )
+    } else if kept_from(&report.decided) > against {
+        format!(
+            "the breaker and the limits hold back more of A ({label}) than of B ({other}): it wants \
+             more sessions than it gets, and --fail-if-more counts those too"
+        )
+    } else {
+        return Exit::Ok;
+    };
+    error(&told);
+    Exit::Failed
 }

@@ -1,5 +1,5 @@
 //! The report of a replay as people and programs read it in a terminal; as a page it is
-//! [`report::page`](crate::report::page)'s.
+//! [`report::html`](crate::report::html)'s.
 
 use std::fmt::Write as _;
 use std::io;
@@ -48,12 +48,14 @@ impl Text {
         };
         text.opening(report);
         text.replayed(&report.replayed);
-        text.decided(&report.decided, "Policies");
+        let is_two = report.against.is_some();
+        text.decided(&report.decided, if is_two { "A" } else { "Policies" });
         if let Some((against, comparison)) = report.against.as_ref().zip(report.comparison.as_ref())
         {
-            text.decided(against, "Compared with");
-            text.comparison(comparison, &report.decided, against);
+            text.decided(against, "B");
+            text.comparison(comparison);
         }
+        text.examples(&report.decided);
         text.text
     }
 
@@ -86,7 +88,7 @@ impl Text {
             self.paragraph(&format!("! {}", line(point)), 2, WARN);
         }
         if attention.is_empty() && report.replayed.polls > 0 {
-            self.line(format!("{GOOD}Nothing needs attention.{GOOD:#}"));
+            self.line(format!("{GOOD}Nothing stands out; whether the right ones are touched, the examples tell.{GOOD:#}"));
         }
     }
 
@@ -138,7 +140,6 @@ impl Text {
         self.table(table);
         self.held_back(decided);
         self.hours(&decided.totals.hours);
-        self.examples(decided);
     }
 
     fn held_back(&mut self, decided: &Decided) {
@@ -203,23 +204,24 @@ impl Text {
         for policy in with_examples {
             self.line("");
             self.line(format!("{HEAD}{}{HEAD:#}", show::text(&policy.name)));
-            let about = policy
-                .about
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ");
-            self.paragraph(&line(&about), 0, DIM);
+            let about: Vec<_> = policy.about.split_whitespace().collect();
+            if !about.is_empty() {
+                self.paragraph(&line(&about.join(" ")), 0, DIM);
+            }
             for example in policy.examples.iter().take(EXAMPLES_SHOWN) {
                 self.paragraph(&example_line(example), 4, Style::new());
+            }
+            let targets = usize::try_from(policy.targets).unwrap_or(usize::MAX);
+            let more = targets.saturating_sub(policy.examples.len().min(EXAMPLES_SHOWN));
+            if more > 0 {
+                let more = show::counted(more, "target", "targets");
+                self.line(format!("{DIM}  and {more} more{DIM:#}"));
             }
         }
     }
 
-    fn comparison(&mut self, comparison: &Comparison, decided: &Decided, against: &Decided) {
-        self.heading("Compared");
-        self.paragraph(&format!("A is {}", line(&decided.label)), 5, Style::new());
-        self.paragraph(&format!("B is {}", line(&against.label)), 5, Style::new());
-        self.line("");
+    fn comparison(&mut self, comparison: &Comparison) {
+        self.heading("Touched by A and by B");
         let mut table = show::table(&["touched", "by A only", "by B only", "by both"]);
         let kinds = [
             ("sessions", &comparison.sessions),

@@ -5,14 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
-use super::screen::complain;
 use super::{screen, setup};
 use crate::agent::{Agent, AgentOptions, Tick};
 use crate::journal::{Journal, Retention};
-use crate::policy::{Diagnostic, PolicySet, shipped};
+use crate::policy::{PolicySet, shipped};
 use crate::poll::SteadyClock;
 use crate::rpc::{Client, ClientOptions};
-use crate::snapshot::Snapshot;
 use crate::units::parse_duration;
 use crate::warden::{Settings, Warden};
 
@@ -74,7 +72,7 @@ impl Sampling {
     pub(super) async fn poll(
         &self,
         agent: &mut Agent,
-        mut each: impl FnMut(&Tick) -> io::Result<()>,
+        mut each: impl FnMut(&Agent, &Tick) -> io::Result<()>,
     ) -> Result<u32, Failure> {
         let mut ticks = tokio::time::interval(self.interval);
         let (mut has_polled, mut failed) = (false, 0);
@@ -82,11 +80,7 @@ impl Sampling {
             ticks.tick().await;
             let tick = agent.tick().await;
             match &tick.failure {
-                None if !has_polled => {
-                    complain(&unavailable(agent));
-                    has_polled = true;
-                }
-                None => {}
+                None => has_polled = true,
                 // One poll that failed is missing; without any there is nothing to say.
                 Some(failure) if sample == self.samples && !has_polled => {
                     return Err(Failure::new(Exit::Failed, failure.to_string()));
@@ -96,14 +90,8 @@ impl Sampling {
                     failed += 1;
                 }
             }
-            each(&tick)?;
+            each(agent, &tick)?;
         }
         Ok(failed)
     }
-}
-
-/// What policies ask for and this release does not tell.
-fn unavailable(agent: &Agent) -> Vec<Diagnostic> {
-    let lint = |snapshot: &Snapshot| agent.warden().policies().lint_for(snapshot.capabilities());
-    agent.snapshot().map(lint).unwrap_or_default()
 }

@@ -43,6 +43,8 @@ pub(super) struct Screen {
     width: usize,
     /// Of the terminal, if there is one.
     terminal: Option<usize>,
+    /// Whether nobody reads any more, if that is no reason to stop.
+    unread: Option<bool>,
 }
 
 impl Screen {
@@ -51,6 +53,26 @@ impl Screen {
             out: AutoStream::auto(io::stdout()),
             width: width(&Table::new()),
             terminal: terminal_width(&Table::new()),
+            unread: None,
+        }
+    }
+
+    /// From here on the command goes on to its end when nobody reads its output any more, as in
+    /// `| head`, for its exit code says something.
+    pub(super) fn outlive_readers(&mut self) {
+        self.unread = Some(false);
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.unread == Some(true) {
+            return Ok(());
+        }
+        match self.out.write_all(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.unread.is_some() => {
+                self.unread = Some(true);
+                Ok(())
+            }
+            written => written,
         }
     }
 
@@ -61,7 +83,7 @@ impl Screen {
 
     /// A line of text, which may be styled.
     pub(super) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        writeln!(self.out, "{}", text.as_ref())
+        self.write(format!("{}\n", text.as_ref()).as_bytes())
     }
 
     /// Text wrapped between words, each line in this style.
@@ -85,7 +107,7 @@ impl Screen {
 
     /// Text that brings its own line ends.
     pub(super) fn text(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        write!(self.out, "{}", text.as_ref())
+        self.write(text.as_ref().as_bytes())
     }
 
     /// A line of JSON: `body`, an object, after its `type`.
@@ -102,7 +124,7 @@ impl Screen {
             &mut line, Ascii,
         ))?;
         line.push(b'\n');
-        self.out.write_all(&line)
+        self.write(&line)
     }
 
     /// A table, as wide as the screen at the most.

@@ -11,6 +11,7 @@ use super::show::counted;
 use crate::config::{self, Config, ReadDaemons, SourceError};
 use crate::daemon::Daemons;
 use crate::journal::{Journal, JournalError};
+use crate::page::SaveError;
 use crate::policy::{Checked, PolicySet};
 use crate::poll::SteadyClock;
 use crate::probe::Prober;
@@ -95,12 +96,7 @@ pub(super) fn recorder(options: RecorderOptions, key: Option<&Path>) -> Result<R
 
 /// Recordings of one server, to be judged as one.
 pub(super) fn recording(paths: &[PathBuf]) -> Result<Recording, Failure> {
-    let recording = Recording::open(paths).map_err(unreadable)?;
-    if recording.is_mixed() {
-        let message = "some of these recordings have pseudonyms and others have none, or those of \
-                       another key: give those of one kind";
-        return Err(Failure::new(Exit::Setup, message));
-    }
+    let recording = recordings(paths)?;
     match recording.servers().as_slice() {
         [_] => Ok(recording),
         servers => {
@@ -114,9 +110,30 @@ pub(super) fn recording(paths: &[PathBuf]) -> Result<Recording, Failure> {
     }
 }
 
+/// Recordings of any servers, in which an address means the same throughout.
+pub(super) fn recordings(paths: &[PathBuf]) -> Result<Recording, Failure> {
+    let recording = Recording::open(paths).map_err(unreadable)?;
+    if let Some((one, other)) = recording.mixed() {
+        let message = format!(
+            "`{}` and `{}` differ in whether addresses are pseudonyms, or by which key: give \
+             segments of one kind by name",
+            one.display(),
+            other.display()
+        );
+        return Err(Failure::new(Exit::Setup, message));
+    }
+    Ok(recording)
+}
+
 /// A recording that cannot be read.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn unreadable(error: RecordingError) -> Failure {
+    Failure::new(Exit::Setup, error.to_string())
+}
+
+/// A page that cannot be written.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(super) fn unwritable(error: SaveError) -> Failure {
     Failure::new(Exit::Setup, error.to_string())
 }
 

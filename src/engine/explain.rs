@@ -345,12 +345,11 @@ fn look(
 ) -> Looked {
     let column = probe.and_then(|probe| probe.how.column());
     let is_known = match (&evidence.seen, test.field, facts.scope) {
-        (Seen::Flag(_), ..) => true,
         (Seen::Number(number), ..) => !number.is_nan(),
         (Seen::Text(_), Field::Address, Scope::Session) => {
             facts.history.session(slot).peer.0.is_some()
         }
-        (Seen::Text(_), Field::Address, _) => true,
+        (Seen::Flag(_), ..) | (Seen::Text(_), Field::Address, _) => true,
         (Seen::Text(_), field, _) => facts.text(field, slot).is_some(),
     };
     let threshold = evidence.threshold.filter(|threshold| !threshold.is_nan());

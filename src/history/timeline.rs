@@ -94,7 +94,7 @@ impl Timeline {
 
     /// When a poll covers the window at the earliest.
     pub(super) fn covered_from(&self) -> Timestamp {
-        self.start() + (self.window - self.window / (2 * BINS))
+        self.start() + self.window.saturating_sub(self.window / (2 * BINS))
     }
 
     pub(super) const fn window(&self) -> Duration {

@@ -33,7 +33,7 @@ const fn minutes(count: u64) -> Duration {
 const HOUR: u64 = 60;
 const DAY: u64 = 24 * HOUR;
 
-pub(super) const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(DAY);
+pub(crate) const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(DAY);
 pub(super) const HOLD: RangeInclusive<Duration> = Duration::ZERO..=minutes(DAY);
 pub(super) const COOLDOWN: RangeInclusive<Duration> = Duration::ZERO..=minutes(30 * DAY);
 pub(super) const LOG_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);

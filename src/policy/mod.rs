@@ -29,7 +29,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::Address;
-use crate::field::{Field, Scope};
+use crate::field::{Dimension, Field, Kind, Scope};
 
 /// What the agent's configuration is read with too.
 pub(crate) mod reading {
@@ -258,6 +258,19 @@ pub struct Test {
     pub field_written: Arc<str>,
     /// The test as written, for people.
     pub written: Arc<str>,
+}
+
+impl Test {
+    /// For how long something must have been so, if the test asks for a time.
+    pub(super) fn waits(&self) -> Duration {
+        match (&self.predicate, self.field.info().kind) {
+            (
+                Predicate::Compare(_, Threshold::Fixed(seconds)),
+                Kind::Number(Dimension::Duration),
+            ) => Duration::try_from_secs_f64(*seconds).unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// What a test demands.

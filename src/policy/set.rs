@@ -21,7 +21,7 @@ use super::list::{AddressSet, List, ListFile};
 use super::registry::{Lists, bad_name, count, fill_from_file, is_name, size, too_many_entries};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table, listed};
-use super::{Backoff, ListId, Mode, Policy, action, lint};
+use super::{Backoff, ListId, Mode, Policy, Test, action, lint};
 use ipnet::IpNet;
 
 use crate::field::Scope;
@@ -70,6 +70,32 @@ impl PolicySet {
             let addresses = list.addresses.as_ref();
             list.addresses = addresses.map(|addresses| addresses.mapped(&to));
         }
+    }
+
+    /// The names of the policies, in their order.
+    pub fn names(&self) -> impl Iterator<Item = Arc<str>> {
+        self.policies.iter().map(|policy| policy.name.clone())
+    }
+
+    /// How far back a recording is judged to know how the policies stand at a moment of it: for the
+    /// windows, for how long tests have held, for the cooldowns and how long heights have stood still.
+    pub fn looks_back(&self) -> Duration {
+        const AT_LEAST: Duration = Duration::from_hours(6);
+        let back = |policy: &Policy| {
+            let tables = policy
+                .when
+                .any
+                .iter()
+                .chain(policy.unless.iter().flat_map(|it| &it.any));
+            let waits = tables.flat_map(|table| &table.tests).map(Test::waits);
+            let waits = waits.max().unwrap_or_default();
+            let parts = [policy.window, policy.hold, policy.cooldown, waits];
+            parts
+                .into_iter()
+                .fold(Duration::ZERO, Duration::saturating_add)
+        };
+        let back = self.policies.iter().map(back);
+        back.max().unwrap_or_default().max(AT_LEAST)
     }
 
     /// Whether any policy names addresses.

@@ -143,6 +143,22 @@ impl Pseudonyms {
         };
     }
 
+    /// Words that nobody asks anything about, with other addresses in them, be they versions or not.
+    pub fn words<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut out = String::new();
+        let mut done = 0;
+        for (place, written) in written(text.as_bytes()) {
+            out.push_str(&text[done..place.start]);
+            self.write_for(&written, &mut out);
+            done = place.end;
+        }
+        if done == 0 {
+            return Cow::Borrowed(text);
+        }
+        out.push_str(&text[done..]);
+        Cow::Owned(out)
+    }
+
     /// A text that a client may have chosen, such as its name, with other addresses in it. Four
     /// numbers of at most two digits are a version, unless a peer of the last reply to `sessions` has
     /// that address.

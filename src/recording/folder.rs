@@ -1,12 +1,15 @@
 //! A recording to be read: which segments, in which order, and whether they belong together.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use super::line::Heading;
-use super::reader::SegmentReader;
+use super::reader::{self, SegmentReader};
 use super::{Notice, Player, RecordingError, Start, segment};
 use crate::time::Timestamp;
 
@@ -23,6 +26,7 @@ pub struct Recording {
 pub(super) struct Segment {
     pub(super) path: PathBuf,
     pub(super) heading: Heading<'static>,
+    pub(super) bytes: u64,
 }
 
 /// From the first segment's beginning to the last one's.
@@ -46,8 +50,15 @@ impl Recording {
             bytes: 0,
         };
         for path in paths {
-            for file in files(path)? {
-                recording.add(&file)?;
+            let files = files(path)?;
+            for file in &files {
+                match recording.add(file) {
+                    // One file that a power cut left behind is no reason to read nothing else.
+                    Err(RecordingError::Foreign { path: file, why }) if file != *path => {
+                        recording.notices.push(Notice::Skipped { path: file, why });
+                    }
+                    added => added?,
+                }
             }
         }
         let Self { segments, .. } = &mut recording;
@@ -71,13 +82,18 @@ impl Recording {
 
     fn add(&mut self, path: &Path) -> Result<(), RecordingError> {
         let count = Arc::new(AtomicU64::new(0));
-        let metadata = fs::metadata(path).map_err(RecordingError::io(path, "read"))?;
+        let metadata = match fs::metadata(path) {
+            // An agent at work has let it go since the folder was looked at.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            metadata => metadata.map_err(RecordingError::io(path, "read"))?,
+        };
         self.bytes += metadata.len();
         let path = path.to_owned();
         match SegmentReader::open(&path, count)? {
             Some(reader) => self.segments.push(Segment {
                 path,
                 heading: reader.heading,
+                bytes: metadata.len(),
             }),
             None => self.notices.push(Notice::Truncated { path, after: None }),
         }
@@ -98,6 +114,12 @@ impl Recording {
         self.segments.iter().map(|segment| &segment.heading.start)
     }
 
+    /// Whether a recorder is at work on it.
+    pub fn is_being_written(&self) -> bool {
+        let mut segments = self.segments.iter();
+        segments.any(|segment| reader::is_being_written(&segment.path))
+    }
+
     /// The servers that it tells of, by name.
     pub fn servers(&self) -> Vec<&str> {
         let mut servers: Vec<&str> = self.starts().map(|start| &*start.server).collect();
@@ -112,11 +134,31 @@ impl Recording {
         headings.find_map(|heading| heading.pseudonyms.as_deref())
     }
 
-    /// Whether addresses do not mean the same in all of it.
-    pub fn is_mixed(&self) -> bool {
-        let mut segments = self.segments.iter().map(|it| &it.heading.pseudonyms);
-        let first = segments.next();
-        segments.any(|other| Some(other) != first)
+    /// Two segments in which addresses do not mean the same, if there are such.
+    pub fn mixed(&self) -> Option<(&Path, &Path)> {
+        let [first, rest @ ..] = &self.segments[..] else {
+            return None;
+        };
+        let key = |segment: &Segment| segment.heading.pseudonyms.clone();
+        let other = rest.iter().find(|other| key(other) != key(first))?;
+        Some((&first.path, &other.path))
+    }
+
+    /// A recording for each server, in the order of their names: those of the same time can be played
+    /// one after the other only.
+    pub fn by_server(self) -> Vec<Self> {
+        let mut servers: BTreeMap<String, Vec<Segment>> = BTreeMap::new();
+        for segment in self.segments {
+            let server = segment.heading.start.server.clone();
+            servers.entry(server).or_default().push(segment);
+        }
+        let mut notices = self.notices;
+        let recording = |segments: Vec<Segment>| Self {
+            bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            segments,
+            notices: std::mem::take(&mut notices),
+        };
+        servers.into_values().map(recording).collect()
     }
 
     /// Plays all of it, on a thread of its own.
@@ -124,11 +166,16 @@ impl Recording {
         Player::start(self.segments, self.notices, self.bytes)
     }
 
-    /// Plays what is needed to know how things stood at `at`: `before` of it, and on to its end.
+    /// What is needed to know how things stood at `at` for whoever remembers so much, and on to its
+    /// end.
     #[must_use]
-    pub fn from(mut self, at: Timestamp) -> Self {
+    pub fn from(mut self, at: Timestamp, memory: Duration) -> Self {
+        let start = at - memory;
         // A segment ends when the next one begins.
-        let first = self.segments.iter().rposition(|it| it.heading.began <= at);
+        let first = self
+            .segments
+            .iter()
+            .rposition(|it| it.heading.began <= start);
         self.segments.drain(..first.unwrap_or(0));
         self
     }
@@ -141,7 +188,7 @@ fn order(segment: &Segment) -> (Timestamp, &str, u32) {
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     let metadata = match fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(RecordingError::Missing {
                 path: path.to_owned(),
             });
@@ -151,11 +198,11 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     if !metadata.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let found = segment::find(path).map_err(RecordingError::io(path, "read"))?;
-    if found.is_empty() {
+    let files = segment::files(path).map_err(RecordingError::io(path, "read"))?;
+    if files.is_empty() {
         return Err(RecordingError::NoSegments {
             path: path.to_owned(),
         });
     }
-    Ok(found.into_iter().map(|segment| segment.path).collect())
+    Ok(files)
 }

@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{Epoch, Outcome, Target};
 use crate::limits::{Cooldown, SavedLimits};
-use crate::policy::Mode;
+use crate::policy::bounds::DAEMONS_MAX;
+use crate::policy::{Mode, Quota};
 use crate::pseudonym::Pseudonyms;
 use crate::snapshot::Snapshot;
 use crate::time::{Timestamp, seconds};
@@ -48,6 +49,9 @@ pub struct Start {
     /// From one poll to the next.
     #[serde(rename = "interval_s", with = "seconds")]
     pub interval: Duration,
+    /// The names of the policies, in their order.
+    #[serde(default)]
+    pub policies: Vec<Arc<str>>,
     /// What the core was configured with.
     pub settings: Settings,
     /// What the limits remembered.
@@ -57,6 +61,50 @@ pub struct Start {
 }
 
 impl Start {
+    /// What is in it that no agent is configured with; a recording may come from anywhere.
+    fn complaint(&self) -> Option<&'static str> {
+        const YEAR: Duration = Duration::from_hours(366 * 24);
+        let times = Duration::from_millis(1)..=YEAR * 10;
+        let Settings {
+            bounds,
+            widths,
+            limits,
+            daemons,
+            ..
+        } = &self.settings;
+        let budgets = [limits.disconnect, limits.log, limits.alert].map(|budget| budget.rate);
+        let is_rate = |rate: &Quota| rate.count > 0 && times.contains(&rate.per);
+        let breaker = &limits.breaker;
+        let is_sound = [
+            (self.interval <= YEAR, "interval"),
+            (
+                bounds.sessions_max <= 10_000_000 && bounds.targets_max <= 10_000_000,
+                "bounds",
+            ),
+            (bounds.gap_max <= YEAR, "bounds"),
+            (widths.v4 <= 32 && widths.v6 <= 128, "widths"),
+            (
+                budgets.iter().all(is_rate) && is_rate(&limits.daemon_url),
+                "limits",
+            ),
+            (
+                breaker.share > 0.0
+                    && breaker.share <= 1.0
+                    && breaker.window <= YEAR
+                    && breaker.reset <= YEAR,
+                "breaker",
+            ),
+            (daemons.addresses.len() <= DAEMONS_MAX, "daemons"),
+            (
+                daemons.propagation <= YEAR && daemons.fresh_max <= YEAR,
+                "daemons",
+            ),
+        ];
+        is_sound
+            .into_iter()
+            .find_map(|(is_sound, what)| (!is_sound).then_some(what))
+    }
+
     fn hide(&mut self, pseudonyms: &Pseudonyms) {
         let net = |net| pseudonyms.net(net);
         self.limits.map_addresses(net);

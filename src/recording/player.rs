@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::folder::Segment;
 use super::line::Heading;
-use super::reader::{Next, SegmentReader};
+use super::reader::{Next, SegmentReader, is_being_written};
 use super::{Item, Notice, RecordingError, Tick};
 use crate::time::Timestamp;
 
@@ -96,8 +96,11 @@ impl Tape {
     fn play(&mut self) -> Result<(), RecordingError> {
         while let Some(Segment { path, .. }) = self.segments.pop_front() {
             // It was there a moment ago; an agent at work may have let it go.
-            let Some(mut reader) = SegmentReader::open(&path, Arc::clone(&self.read))? else {
-                continue;
+            let mut reader = match SegmentReader::open(&path, Arc::clone(&self.read)) {
+                Ok(Some(reader)) => reader,
+                Ok(None) => continue,
+                Err(error) if error.is_missing() => continue,
+                Err(error) => return Err(error),
             };
             if !self.follows(&reader.heading) {
                 let start = Box::new(reader.heading.start.clone());
@@ -124,6 +127,7 @@ impl Tape {
                     }
                 }
                 Next::End => return Ok(true),
+                Next::Truncated if is_being_written(reader.path()) => return Ok(true),
                 Next::Truncated => {
                     let notice = Notice::Truncated {
                         path: reader.path().to_owned(),

@@ -1,6 +1,6 @@
 //! Reads one segment: lines into ticks, up to the last whole one.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,10 @@ use crate::rpc::envelope::{read_kept, read_kept_sessions};
 use crate::time::Timestamp;
 use crate::wire::{GetinfoSeed, GroupsSeed, Inspection, tame};
 
-/// A reply is not longer: the agent takes none that is.
-const LINE_BYTES_MAX: u64 = (1 << 30) + 1_024;
+/// A poll's lines are not longer: the agent takes no reply that is.
+const TICK_BYTES_MAX: usize = (1 << 30) + HEAD_BYTES_MAX;
+/// Nor are the lines that a recorder writes itself; a hundred thousand cooldowns are within.
+const HEAD_BYTES_MAX: usize = 64 << 20;
 /// A tick has no more replies than the agent asks for.
 const REPLIES_MAX: usize = 1_024;
 /// Compressed bytes are read in chunks of this many.
@@ -46,18 +48,35 @@ pub enum Notice {
         /// Its last whole tick.
         after: Option<Timestamp>,
     },
+    /// A file of the folder is no segment, whatever its name says.
+    Skipped {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
 }
 
 impl std::fmt::Display for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self::Truncated { path, after } = self;
-        let path = path.display();
-        match after {
-            Some(after) => write!(
-                f,
-                "`{path}` breaks off after {after}: read to its last whole poll"
-            ),
-            None => write!(f, "`{path}` breaks off before its first whole poll"),
+        match self {
+            Self::Truncated { path, after } => {
+                let path = path.display();
+                match after {
+                    Some(after) => write!(
+                        f,
+                        "`{path}` breaks off after {after}: read to its last whole poll"
+                    ),
+                    None => write!(f, "`{path}` breaks off before its first whole poll"),
+                }
+            }
+            Self::Skipped { path, why } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "`{path}` is left out, for it is no segment of a recording: {why}"
+                )
+            }
         }
     }
 }
@@ -103,6 +122,12 @@ enum Line {
     Broken,
 }
 
+/// Whether a recorder is at work on a segment, so that it has no end yet.
+pub(super) fn is_being_written(path: &Path) -> bool {
+    let file = File::open(path);
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 impl SegmentReader {
     /// Opens a segment; `None` if it ends before its heading does. What is read of it is added to
     /// `count`.
@@ -112,7 +137,7 @@ impl SegmentReader {
         let decoder = Decoder::with_buffer(file).map_err(RecordingError::io(path, "read"))?;
         let mut stream = BufReader::with_capacity(CHUNK, decoder);
         let mut bytes = Vec::new();
-        let heading = match read_line(&mut stream, &mut bytes) {
+        let heading = match read_line(&mut stream, &mut bytes, HEAD_BYTES_MAX) {
             Ok(Line::Whole) => heading(path, &bytes)?,
             Ok(Line::None | Line::Broken) if bytes.is_empty() || bytes[0] == b'{' => {
                 return Ok(None);
@@ -164,7 +189,7 @@ impl SegmentReader {
         } = self;
         bytes.clear();
         replies.clear();
-        let line = read_line(stream, bytes);
+        let line = read_line(stream, bytes, HEAD_BYTES_MAX);
         match line {
             Ok(Line::Whole) => {}
             Ok(Line::None) => return Ok(Next::End),
@@ -181,14 +206,14 @@ impl SegmentReader {
         }
         for _ in 0..count {
             let start = bytes.len();
-            match read_line(stream, bytes) {
+            match read_line(stream, bytes, TICK_BYTES_MAX) {
                 Ok(Line::Whole) => replies.push(start..bytes.len() - 1),
                 Ok(_) => return Ok(Next::Truncated),
                 Err(error) => return Err(self.damaged(&error.to_string())),
             }
         }
         let sum_start = bytes.len();
-        match read_line(stream, bytes) {
+        match read_line(stream, bytes, TICK_BYTES_MAX) {
             Ok(Line::Whole) => {}
             Ok(_) => return Ok(Next::Truncated),
             Err(error) => return Err(self.damaged(&error.to_string())),
@@ -264,16 +289,17 @@ fn decode<'de, S: DeserializeSeed<'de>>(reply: &'de [u8], seed: S) -> Result<S::
     read_kept(reply, seed)
 }
 
-/// Appends a line with its newline.
-fn read_line(stream: &mut impl io::BufRead, bytes: &mut Vec<u8>) -> io::Result<Line> {
+/// Appends a line with its newline, to `most` bytes at the most.
+fn read_line(stream: &mut impl io::BufRead, bytes: &mut Vec<u8>, most: usize) -> io::Result<Line> {
     let before = bytes.len();
-    match stream.take(LINE_BYTES_MAX).read_until(b'\n', bytes) {
+    let room = most.saturating_sub(before) as u64;
+    match stream.take(room).read_until(b'\n', bytes) {
         // A frame without an end, as its writer left it.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Line::Broken),
         Err(error) => Err(error),
         Ok(_) if bytes.len() == before => Ok(Line::None),
         Ok(_) if bytes.last() == Some(&b'\n') => Ok(Line::Whole),
-        Ok(read) if read as u64 == LINE_BYTES_MAX => Err(io::Error::other("a line has no end")),
+        Ok(read) if read as u64 == room => Err(io::Error::other("a line has no end")),
         Ok(_) => Ok(Line::Broken),
     }
 }
@@ -292,6 +318,10 @@ fn heading(path: &Path, line: &[u8]) -> Result<Heading<'static>, RecordingError>
         let why = format!("its heading cannot be read ({error})");
         foreign(path, &escape::log(&why))
     })?;
+    if let Some(what) = recording.start.complaint() {
+        let why = format!("its heading has settings that no agent has (`{what}`)");
+        return Err(foreign(path, &why));
+    }
     Ok(Heading {
         format: recording.format,
         by: recording.by.into_owned().into(),

@@ -13,8 +13,9 @@ use std::time::Duration;
 use zstd::stream::write::Encoder;
 
 use super::line::{Heading, HeadingLine, SumLine, TickHead, TickLine};
+use super::reader::is_being_written;
 use super::{Act, FORMAT, RecordingError, Start, segment};
-use crate::decision::Epoch;
+use crate::decision::{Epoch, Outcome};
 use crate::policy::Mode;
 use crate::pseudonym::{Key, Pseudonyms, Reply, Unreadable};
 use crate::redact::redact;
@@ -45,7 +46,8 @@ impl RecorderOptions {
 
     /// Where the key of pseudonyms is kept if nobody says: beside the folder.
     pub fn key_path(&self) -> PathBuf {
-        let mut path = self.path.clone().into_os_string();
+        // Without a slash at the end, so that the key is not within.
+        let mut path = self.path.components().as_path().as_os_str().to_owned();
         path.push(".key");
         path.into()
     }
@@ -59,9 +61,12 @@ const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 const SEGMENTS_MIN: u32 = 8;
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_secs(60);
-/// Polls resemble each other, so the window must hold several; fast enough for a hundred thousand
-/// sessions between two polls.
-const LEVEL: i32 = 3;
+/// Polls resemble each other, and the window of this level holds several of up to ten thousand sessions.
+const LEVEL: i32 = 9;
+/// For polls that are larger than its window, when it would find nothing and take its time.
+const LEVEL_OF_LARGE: i32 = 3;
+/// In bytes as sent.
+const LARGE: usize = 4 << 20;
 
 /// What is to be recorded of a poll that succeeded or failed.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +98,8 @@ pub struct Recorder {
     failed_at: Option<Timestamp>,
     hidden: Option<Hidden>,
     lines: Vec<u8>,
+    /// Of the last tick.
+    tick_bytes: usize,
 }
 
 /// What takes the place of clients' addresses.
@@ -139,6 +146,7 @@ impl Recorder {
             failed_at: None,
             hidden: None,
             lines: Vec::new(),
+            tick_bytes: 0,
         })
     }
 
@@ -151,6 +159,11 @@ impl Recorder {
             replies: Vec::new(),
         });
         self
+    }
+
+    /// The fingerprint of the key, if addresses are replaced.
+    pub fn pseudonyms(&self) -> Option<&str> {
+        self.hidden.as_ref().map(|hidden| &*hidden.fingerprint)
     }
 
     /// A recorder into a folder of its own, without bounds.
@@ -186,6 +199,8 @@ impl Recorder {
     pub fn begin(&mut self, at: Timestamp, start: Start) -> Result<(), RecordingError> {
         let begun = self.begin_segment(at, start);
         self.failed_at = begun.is_err().then_some(at);
+        // What comes after a pause does not follow on what was before.
+        self.next_part += u32::from(begun.is_err());
         begun
     }
 
@@ -212,20 +227,27 @@ impl Recorder {
         };
         self.lines.clear();
         write_line(&mut self.lines, &heading);
-        let mut segment = Segment::create(path, at)?;
+        let is_large = self.tick_bytes > LARGE;
+        let level = if is_large { LEVEL_OF_LARGE } else { LEVEL };
+        let mut segment = Segment::create(path, at, level)?;
+        if let Err(error) = segment.write(&self.lines) {
+            // One a minute on a full disk would be many.
+            _ = fs::remove_file(&segment.path);
+            return Err(error);
+        }
         self.next_part += 1;
-        segment.write(&self.lines)?;
         self.segment = Some(segment);
         Ok(())
     }
 
-    /// Records a tick, if there is a segment. `tape` has the replies of a poll that succeeded.
+    /// Records a tick, if there is a segment, and tells whether there was. `tape` has the replies of a
+    /// poll that succeeded.
     ///
     /// # Errors
     /// It cannot be written: the segment ends with the tick before.
-    pub fn record(&mut self, turn: &Turn<'_>, tape: Option<&Tape>) -> Result<(), RecordingError> {
+    pub fn record(&mut self, turn: &Turn<'_>, tape: Option<&Tape>) -> Result<bool, RecordingError> {
         let Some(mut segment) = self.segment.take() else {
-            return Ok(());
+            return Ok(false);
         };
         self.lines.clear();
         match &mut self.hidden {
@@ -236,17 +258,20 @@ impl Recorder {
             ),
             Some(hidden) => hidden.write_tick(&mut self.lines, turn, tape),
         }
+        self.tick_bytes = self.lines.len();
         if let Err(error) = segment.write(&self.lines) {
             self.failed_at = Some(turn.at);
+            // What comes next does not follow on this.
+            self.next_part += 1;
             return Err(error);
         }
         let size_max = SEGMENT_BYTES_MAX.min(self.options.size_max / u64::from(SEGMENTS_MIN));
         let length_max = SEGMENT_LENGTH_MAX.min(self.options.age_max / SEGMENTS_MIN);
         if segment.bytes >= size_max || turn.at.since(segment.began) >= length_max {
-            return segment.finish();
+            return segment.finish().map(|()| true);
         }
         self.segment = Some(segment);
-        Ok(())
+        Ok(true)
     }
 
     /// Ends the segment.
@@ -270,22 +295,26 @@ impl Recorder {
             if at.since(ended) <= self.options.age_max && bytes <= size_max {
                 break;
             }
-            fs::remove_file(&segment.path).map_err(RecordingError::io(&segment.path, "removed"))?;
-            bytes -= segment.bytes;
+            // What cannot go, or is another recorder's, is no reason to record nothing.
+            if !is_being_written(&segment.path) && fs::remove_file(&segment.path).is_ok() {
+                bytes -= segment.bytes;
+            }
         }
         Ok(())
     }
 }
 
 impl Segment {
-    fn create(path: PathBuf, began: Timestamp) -> Result<Self, RecordingError> {
+    fn create(path: PathBuf, began: Timestamp, level: i32) -> Result<Self, RecordingError> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o640)
             .open(&path)
             .map_err(RecordingError::io(&path, "written"))?;
-        let encoder = Encoder::new(file, LEVEL).and_then(|mut encoder| {
+        // By this readers know that it is being written, and no more than that depends on it.
+        _ = file.try_lock();
+        let encoder = Encoder::new(file, level).and_then(|mut encoder| {
             encoder.include_checksum(true)?;
             Ok(encoder)
         });
@@ -328,16 +357,18 @@ impl Segment {
 impl Hidden {
     /// A poll whose addresses cannot be told apart from the rest is recorded as one that failed.
     fn write_tick(&mut self, lines: &mut Vec<u8>, turn: &Turn<'_>, tape: Option<&Tape>) {
-        let act = |act: &Act| Act {
-            target: self.pseudonyms.target(&act.target),
-            ..act.clone()
-        };
-        let acts: Vec<Act> = turn.acts.iter().map(act).collect();
+        // First of all, for what else is to be hidden is known by the peers.
+        let hidden = self.hide(tape);
+        let acts: Vec<Act> = turn.acts.iter().map(|act| self.act(act)).collect();
         let turn = Turn {
             acts: &acts,
+            // The server's words may have anything in them.
+            polled: turn
+                .polled
+                .map_err(|_| "the poll failed; the words are left out with pseudonyms"),
             ..*turn
         };
-        match self.hide(tape) {
+        match hidden {
             Ok(ends) => {
                 let starts = std::iter::once(0).chain(ends.iter().map(|&(_, end)| end));
                 let replies = starts
@@ -351,6 +382,23 @@ impl Hidden {
                 let polled = turn.polled.and(Err(&*why));
                 write_tick(lines, &Turn { polled, ..turn }, std::iter::empty());
             }
+        }
+    }
+
+    fn act(&self, act: &Act) -> Act {
+        let words = |detail: &str| self.pseudonyms.words(detail).into_owned();
+        Act {
+            target: self.pseudonyms.target(&act.target),
+            outcome: match &act.outcome {
+                Outcome::Executed { detail } => Outcome::Executed {
+                    detail: words(detail),
+                },
+                Outcome::Failed { detail } => Outcome::Failed {
+                    detail: words(detail),
+                },
+                other => other.clone(),
+            },
+            ..act.clone()
         }
     }
 
@@ -400,17 +448,46 @@ fn write_tick<'a>(
     };
     write_line(lines, &TickLine { tick });
     for (method, line) in replies {
-        let is_info = method == "getinfo";
-        let text = is_info.then(|| std::str::from_utf8(line).ok()).flatten();
-        // No release shows credentials there; a fork may.
-        match text.map(redact) {
-            Some(Cow::Owned(redacted)) => lines.extend_from_slice(redacted.as_bytes()),
+        match std::str::from_utf8(line) {
+            // No release shows credentials there; a fork may.
+            Ok(line) if method == "getinfo" => redact_texts(line, lines),
             _ => lines.extend_from_slice(line),
         }
         lines.push(b'\n');
     }
     let crc32 = crc32fast::hash(lines);
     write_line(lines, &SumLine { crc32 });
+}
+
+/// Writes a line of JSON without the credentials that its texts have.
+fn redact_texts(line: &str, out: &mut Vec<u8>) {
+    let mut rest = line;
+    while let Some(start) = rest.find('"') {
+        let (before, text) = rest.split_at(start + 1);
+        let end = end_of_text(text);
+        out.extend_from_slice(before.as_bytes());
+        out.extend_from_slice(redact(&text[..end]).as_bytes());
+        rest = &text[end..];
+        // The quote that ends it begins no other.
+        let quote = usize::from(!rest.is_empty());
+        out.extend_from_slice(&rest.as_bytes()[..quote]);
+        rest = &rest[quote..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// Where the quote stands that ends a text, or how long the text is.
+fn end_of_text(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+        at += found;
+        if bytes[at] == b'"' {
+            return at;
+        }
+        at += 2;
+    }
+    text.len()
 }
 
 /// Writing into memory fails only for values that are no JSON, and there are none.

@@ -40,7 +40,24 @@ pub(super) struct Found {
     pub(super) began: Timestamp,
 }
 
-/// The segments of a folder in order.
+/// The files of a folder that may be segments, by whatever name.
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_one = entry
+            .file_name()
+            .as_encoded_bytes()
+            .ends_with(SUFFIX.as_bytes());
+        if is_one && entry.metadata()?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The segments of a folder in order, by the names that they were given.
 pub(super) fn find(folder: &Path) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::{Act, Item, Notice, Recorder, RecorderOptions, Recording, RecordingError, Start, Turn};
 use crate::decision::{Epoch, Outcome, Target};
 use crate::policy::Mode;
+use crate::pseudonym::Key;
 use crate::rpc::Tape;
 use crate::snapshot::{Snapshot, Span};
 use crate::time::Timestamp;
@@ -457,4 +458,159 @@ proptest! {
             prop_assert_eq!(seconds, expected);
         }
     }
+}
+
+#[test]
+fn only_texts_of_getinfo_lose_their_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    recorder.begin(at(0), start("one")).unwrap();
+    let mut tape = Tape::default();
+    let info = GETINFO.replace(
+        r#""daemon": "127.0.0.1:8332/""#,
+        r#""daemon": "http://127.0.0.1:8332/", "contact": "\"ops\"@example.org""#,
+    );
+    tape.hear("getinfo", info.as_bytes());
+    tape.hear("sessions", SESSIONS.as_bytes());
+    let snapshot = Snapshot::default();
+    recorder.record(&turn(&snapshot, &[]), Some(&tape)).unwrap();
+    recorder.finish().unwrap();
+    let mut items = Recording::open(&[folder.path().to_owned()]).unwrap().play();
+    items.next();
+    let Some(Ok(Item::Tick(tick))) = items.next() else {
+        panic!("a tick")
+    };
+    let daemon = tick.snapshot.server.daemon.clone().unwrap();
+    assert_eq!(daemon.trim_end_matches('/'), "http://127.0.0.1:8332");
+}
+
+fn turn<'a>(snapshot: &'a Snapshot, acts: &'a [Act]) -> Turn<'a> {
+    Turn {
+        at: at(0),
+        epoch: Epoch(1),
+        mode: Mode::Enforce,
+        polled: Ok(snapshot),
+        inspected: &[],
+        acts,
+        settled: at(0),
+    }
+}
+
+#[test]
+fn a_stranger_among_the_segments_is_left_out_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    recorded(folder.path(), [1, 2]);
+    let name = "20250101T000000000Z-00000000-0000.rec.zst";
+    // As a power cut leaves a file.
+    fs::write(folder.path().join(name), [0; 4_096]).unwrap();
+    let (seconds, notices) = heard(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(seconds, [1, 2]);
+    let told = notices[0].to_string();
+    assert!(told.contains(name) && told.contains("left out"), "{told}");
+    // Somebody who names it wants it.
+    assert!(heard(&[folder.path().join(name)]).is_err());
+}
+
+#[test]
+fn settings_that_no_agent_has_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    recorded(folder.path(), [1]);
+    let path = segments(folder.path()).remove(0);
+    for (from, to, what) in [
+        (r#""count":300"#, r#""count":0"#, "limits"),
+        (r#""v4":24"#, r#""v4":99"#, "widths"),
+        (r#""share":0.33"#, r#""share":-1"#, "breaker"),
+        (r#""interval_s":10.0"#, r#""interval_s":1.8e19"#, ""),
+    ] {
+        let edited = edited(&path, |text| {
+            assert!(text.contains(from), "{text}");
+            text.replacen(from, to, 1)
+        });
+        let error = heard(&[edited]).unwrap_err().to_string();
+        assert!(
+            error.contains("its heading") && error.contains(what),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_key_is_never_in_the_folder() {
+    for path in ["rec", "rec/", "./rec//"] {
+        let key = options(Path::new(path)).key_path();
+        assert!(key.ends_with("rec.key"), "{}", key.display());
+    }
+}
+
+/// What was not recorded in between is not known, so the heading after it counts.
+#[test]
+fn a_recorder_that_could_not_write_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recording");
+    let mut recorder = Recorder::open(options(&path)).unwrap();
+    record(&mut recorder, [1, 2]);
+    recorder.finish().unwrap();
+    let away = folder.path().join("away");
+    fs::rename(&path, &away).unwrap();
+    assert!(recorder.begin(at(3), start("one")).is_err());
+    fs::rename(&away, &path).unwrap();
+    record(&mut recorder, [64, 65]);
+    recorder.finish().unwrap();
+    let items = Recording::open(&[path]).unwrap().play();
+    let starts = items
+        .filter(|item| matches!(item, Ok(Item::Start(_))))
+        .count();
+    assert_eq!(starts, 2);
+}
+
+#[test]
+fn what_is_being_written_does_not_break_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    record(&mut recorder, [1, 2]);
+    let recording = Recording::open(&[folder.path().to_owned()]).unwrap();
+    assert!(recording.is_being_written());
+    let (seconds, notices) = heard(&[folder.path().to_owned()]).unwrap();
+    assert_eq!((seconds, notices), (vec![1, 2], vec![]));
+    drop(recorder);
+}
+
+#[test]
+fn words_of_the_server_have_no_address_among_pseudonyms() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Key::generate().unwrap();
+    let recorder = Recorder::open(options(folder.path())).unwrap();
+    let mut recorder = recorder.hiding(&key);
+    recorder.begin(at(0), start("one")).unwrap();
+    let acts = [Act {
+        policy: "p".into(),
+        target: Target::Client("4.2.2.1".into()),
+        outcome: Outcome::Failed {
+            detail: "no session of 4.2.2.1 or 203.0.113.9:50001".into(),
+        },
+        unsent: 0,
+    }];
+    let mut tape = Tape::default();
+    tape.hear("getinfo", GETINFO.as_bytes());
+    tape.hear(
+        "sessions",
+        SESSIONS.replace("203.0.113.9", "4.2.2.1").as_bytes(),
+    );
+    let snapshot = Snapshot::default();
+    recorder
+        .record(&turn(&snapshot, &acts), Some(&tape))
+        .unwrap();
+    let failed = Turn {
+        polled: Err("error 1: session 203.0.113.9:5000 broke"),
+        ..turn(&snapshot, &acts)
+    };
+    recorder.record(&failed, None).unwrap();
+    recorder.finish().unwrap();
+    let path = segments(folder.path()).remove(0);
+    let text = zstd::decode_all(fs::File::open(path).unwrap()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(
+        !text.contains("203.0.113.9") && !text.contains("4.2.2.1"),
+        "{text}"
+    );
 }

@@ -23,6 +23,8 @@ pub struct Replay {
     settings: Option<Settings>,
     warden: Warden,
     actor: Actor,
+    /// Whether what the agent really did counts.
+    recalls: bool,
 }
 
 /// What came of a tick.
@@ -48,6 +50,7 @@ impl Replay {
             set,
             settings,
             actor: Actor::default(),
+            recalls: true,
         };
         replay.start(&Start::default());
         replay
@@ -64,6 +67,14 @@ impl Replay {
             *addresses = addresses.mapped(|net| pseudonyms.net(net));
         }
         Self::new(set, settings)
+    }
+
+    /// As if the agent had done nothing: two replays differ by their policies then, and not by which of
+    /// them bears the name of one that acted.
+    #[must_use]
+    pub fn without_acts(mut self) -> Self {
+        self.recalls = false;
+        self
     }
 
     /// Begins as an agent of the recording began.
@@ -89,7 +100,8 @@ impl Replay {
             Some(_) => self.warden.judge(&tick.snapshot),
             None => self.warden.missed(tick.at, tick.epoch),
         };
-        let (carried, untold) = self.actor.rehearse(judgement.rulings, &tick.acts);
+        let acts = if self.recalls { &tick.acts[..] } else { &[] };
+        let (carried, untold) = self.actor.rehearse(judgement.rulings, acts);
         for carried in &carried {
             let Carried {
                 decision,

@@ -63,6 +63,11 @@ impl Collector {
         }
     }
 
+    /// Takes in that another run of the agent begins: what it calls a connection says nothing of those before.
+    pub fn start(&mut self) {
+        self.crowd.forget_connection();
+    }
+
     /// Takes in a poll that succeeded, and what each set of policies decided on it. Polls come in the order of time.
     pub fn poll(&mut self, snapshot: &Snapshot, decided: &[Carried], against: &[Carried]) {
         let at = snapshot.at();

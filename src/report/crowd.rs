@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::distinct::Distinct;
-use super::touched::{NONE, Net, Touched};
+use super::net::Net;
+use super::touched::{NONE, Touched};
 use crate::decision::{Epoch, Peer, SessionRef};
 use crate::snapshot::{Sessions, Snapshot};
 use crate::time::Timestamp;
@@ -39,11 +40,15 @@ struct Person {
 pub(super) struct Crowd {
     known: Vec<Known>,
     people: Vec<Person>,
+    /// Of those that have one of their own.
+    addresses: Vec<Option<Net>>,
     /// Who came with the present poll.
     comers: Vec<(Known, Person)>,
     /// Rows by ID.
     order: Vec<u32>,
     last: Option<(Timestamp, Epoch)>,
+    /// Whether `last` was of another run of the agent.
+    is_other_run: bool,
     seen: Seen,
 }
 
@@ -74,11 +79,18 @@ struct Place {
 }
 
 impl Crowd {
+    /// Takes in that the next snapshot's epoch is of another agent's counting.
+    pub(super) fn forget_connection(&mut self) {
+        self.is_other_run = true;
+    }
+
     /// Matches a snapshot with the one before.
     pub(super) fn follow(&mut self, snapshot: &Snapshot, touched: &mut Touched) -> Moved {
         let sessions = &snapshot.sessions;
         // Over one connection an ID stays with its session.
-        let is_certain = self.last.is_some_and(|(_, epoch)| epoch == snapshot.epoch);
+        let is_other_run = std::mem::take(&mut self.is_other_run);
+        let is_certain =
+            !is_other_run && self.last.is_some_and(|(_, epoch)| epoch == snapshot.epoch);
         let is_sorted = self.sort(sessions);
         let mut moved = Moved::default();
         let mut place = Place::default();
@@ -103,6 +115,7 @@ impl Crowd {
         }
         self.known.truncate(place.to);
         self.people.truncate(place.to);
+        self.addresses.truncate(place.to);
         self.welcome(&mut moved, touched);
         self.last = Some((snapshot.at(), snapshot.epoch));
         moved.sessions = self.known.len() as u64;
@@ -159,6 +172,7 @@ impl Crowd {
         self.known[place.to] = known;
         if place.to != place.from {
             self.people[place.to] = self.people[place.from];
+            self.addresses[place.to] = self.addresses[place.from];
         }
         place.from += 1;
         place.to += 1;
@@ -168,9 +182,9 @@ impl Crowd {
     fn welcome(&mut self, moved: &mut Moved, touched: &mut Touched) {
         for (mut known, person) in self.comers.drain(..) {
             let session = person.session(known.id);
-            let nets = Net::of(&session);
-            self.seen.count(nets);
-            known.mark = touched.came(nets);
+            let address = Net::of(&session);
+            self.seen.count(address);
+            known.mark = touched.came(address);
             // Who was there before, and was not seen then, did an unknown part of what it did since.
             let is_fresh = |(polled, _)| person.since + CLOCK_SLACK >= polled;
             if person.is_age_known && self.last.is_some_and(is_fresh) {
@@ -178,6 +192,7 @@ impl Crowd {
             }
             self.known.push(known);
             self.people.push(person);
+            self.addresses.push(address);
         }
         if !self.known.is_sorted_by_key(|known| known.id) {
             self.sort_known();
@@ -186,10 +201,14 @@ impl Crowd {
 
     /// Newcomers have the highest IDs, save on a server that was started again.
     fn sort_known(&mut self) {
-        let known = self.known.drain(..).zip(self.people.drain(..));
-        let mut all: Vec<_> = known.collect();
+        let people = self.people.drain(..).zip(self.addresses.drain(..));
+        let mut all: Vec<_> = self.known.drain(..).zip(people).collect();
         all.sort_by_key(|(known, _)| known.id);
-        (self.known, self.people) = all.into_iter().unzip();
+        for (known, (person, address)) in all {
+            self.known.push(known);
+            self.people.push(person);
+            self.addresses.push(address);
+        }
     }
 
     /// The session with this ID: its row in the last snapshot, and its mark, for changing.
@@ -204,8 +223,10 @@ impl Crowd {
 
     /// Marks whose address or subnet was just touched for the first time.
     pub(super) fn join(&mut self, touched: &mut Touched) {
-        for (known, person) in self.known.iter_mut().zip(&self.people) {
-            touched.join(&mut known.mark, &person.session(known.id));
+        for (known, address) in self.known.iter_mut().zip(&self.addresses) {
+            if let Some(address) = *address {
+                touched.join(&mut known.mark, address);
+            }
         }
         touched.settle();
     }
@@ -246,12 +267,13 @@ impl Moved {
 }
 
 impl Seen {
-    fn count(&mut self, nets: Option<[Net; 2]>) {
+    fn count(&mut self, address: Option<Net>) {
         self.sessions += 1;
-        let Some([address, subnet]) = nets else {
+        let Some(address) = address else {
             self.private += 1;
             return;
         };
+        let [address, subnet] = address.with_subnet();
         self.addresses.insert(address);
         self.subnets.insert(subnet);
     }

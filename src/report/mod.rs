@@ -9,6 +9,8 @@
 mod collector;
 mod crowd;
 mod distinct;
+pub mod html;
+mod net;
 #[cfg(test)]
 pub(crate) mod sample;
 mod side;

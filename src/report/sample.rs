@@ -57,8 +57,7 @@ impl Half {
             row.requests += 1;
         }
         self.scene.of(self.hog).sent += 3 << 20;
-        let height = Some(800_000 + turn / 60);
-        (self.scene.info.daemon_height, self.scene.info.db_height) = (height, height);
+        self.scene.set_height(Some(800_000 + turn / 60));
         if turn.is_multiple_of(9) {
             self.scene
                 .connect(&format!("192.0.2.{turn}:50001"), "wallet");

@@ -4,16 +4,14 @@
 //! as long as it is connected, of addresses and subnets up to [`TOUCHED_MAX`] of each: what is touched after that is
 //! not counted among them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::net::Net;
 use super::side::{PolicyId, Sides};
 use super::{EXAMPLES_MAX, Part, PartExample, Parts, TOUCHED_MAX, Totals, share};
 use crate::decision::{SessionRef, Target};
-use crate::history::Party;
 use crate::policy::ActionKind;
 use crate::time::Timestamp;
 
@@ -45,53 +43,6 @@ impl Both {
 
     const fn is_any(self) -> bool {
         self.0[0] || self.0[1]
-    }
-}
-
-/// A public address or its subnet, as a number: an IPv6 prefix, or an IPv4 one behind a prefix that no peer has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Net(u64);
-
-const V4: u64 = 0xffff_ffff_0000_0000;
-
-impl Net {
-    /// The address, /32 or /64, and the subnet, /24 or /48, of a session that has one of its own.
-    pub(super) fn of(session: &SessionRef) -> Option<[Self; 2]> {
-        let Party::Address(_) = Party::of(session) else {
-            return None;
-        };
-        Some(match session.peer.0?.ip() {
-            IpAddr::V4(v4) => {
-                let bits = u64::from(v4.to_bits());
-                [Self(V4 | bits), Self(V4 | (bits & !0xff))]
-            }
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                let prefix = [a, b, c, d].map(u64::from);
-                let bits = prefix.iter().fold(0, |bits, part| bits << 16 | part);
-                [Self(bits), Self(bits & !0xffff)]
-            }
-        })
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the lower half is the address"
-    )]
-    fn target(self, is_subnet: bool) -> Target {
-        let net = if self.0 >> 32 == V4 >> 32 {
-            let width = if is_subnet { 24 } else { 32 };
-            Ipv4Net::new_assert(Ipv4Addr::from_bits(self.0 as u32), width).into()
-        } else {
-            let width = if is_subnet { 48 } else { 64 };
-            let address = Ipv6Addr::from_bits(u128::from(self.0) << 64);
-            Ipv6Net::new_assert(address, width).into()
-        };
-        if is_subnet {
-            Target::Subnet(net)
-        } else {
-            Target::Address(net)
-        }
     }
 }
 
@@ -140,6 +91,33 @@ struct Nets {
     is_full: bool,
 }
 
+/// Addresses and subnets that this poll touched first. Every session is asked whether it is in one of them, so most
+/// must be told no at once.
+#[derive(Debug, Default)]
+struct Fresh {
+    nets: [HashMap<Net, u32>; 2],
+    /// A bit for each of them, by [`Net::spread`].
+    filter: [u64; 16],
+}
+
+impl Fresh {
+    fn insert(&mut self, of: usize, net: Net, index: u32) {
+        self.nets[of].insert(net, index);
+        let bit = net.spread();
+        self.filter[bit / 64] |= 1 << (bit % 64);
+    }
+
+    const fn may_have(&self, net: Net) -> bool {
+        let bit = net.spread();
+        self.filter[bit / 64] >> (bit % 64) & 1 == 1
+    }
+
+    fn clear(&mut self) {
+        self.nets.iter_mut().for_each(HashMap::clear);
+        self.filter = [0; 16];
+    }
+}
+
 /// Everybody touched.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
@@ -147,8 +125,7 @@ pub(super) struct Touched {
     free: Vec<u32>,
     /// Addresses, subnets.
     nets: [Nets; 2],
-    /// Those that this poll touched first.
-    fresh: [HashMap<Net, u32>; 2],
+    fresh: Fresh,
     sessions: PartsTally,
     /// Of each set: sessions touched, disconnected, logged.
     counts: [Counts; 2],
@@ -174,8 +151,9 @@ pub(super) struct Touch<'a> {
 
 impl Touched {
     /// A session came: its mark, if its address or subnet is touched.
-    pub(super) fn came(&mut self, nets: Option<[Net; 2]>) -> u32 {
-        let Some(nets) = nets else { return NONE };
+    pub(super) fn came(&mut self, address: Option<Net>) -> u32 {
+        let Some(address) = address else { return NONE };
+        let nets = address.with_subnet();
         let find = |of: usize| self.nets[of].by_net.get(&nets[of]).copied();
         match [find(0), find(1)] {
             [None, None] => NONE,
@@ -270,14 +248,14 @@ impl Touched {
             at: touch.at,
             policy: first.policy.clone(),
         };
-        let Some(nets) = Net::of(&touch.session) else {
+        let Some(address) = Net::of(&touch.session) else {
             return;
         };
-        for (of, net) in nets.into_iter().enumerate() {
+        for (of, net) in address.with_subnet().into_iter().enumerate() {
             if let Some((index, is_new)) = self.nets[of].touch(net, touch.which, &first) {
                 marked.nets[of] = index;
                 if is_new {
-                    self.fresh[of].insert(net, index);
+                    self.fresh.insert(of, net, index);
                 }
             }
         }
@@ -285,14 +263,17 @@ impl Touched {
 
     /// Whether some address or subnet was touched for the first time, so that its other sessions must be marked.
     pub(super) fn has_fresh(&self) -> bool {
-        self.fresh.iter().any(|fresh| !fresh.is_empty())
+        self.fresh.nets.iter().any(|fresh| !fresh.is_empty())
     }
 
     /// Marks a session whose address or subnet is touched for the first time.
-    pub(super) fn join(&mut self, mark: &mut u32, session: &SessionRef) {
-        let Some(nets) = Net::of(session) else { return };
+    pub(super) fn join(&mut self, mark: &mut u32, address: Net) {
+        let nets = address.with_subnet();
+        if !nets.iter().any(|&net| self.fresh.may_have(net)) {
+            return;
+        }
         for (of, net) in nets.iter().enumerate() {
-            if let Some(&index) = self.fresh[of].get(net) {
+            if let Some(&index) = self.fresh.nets[of].get(net) {
                 if *mark == NONE {
                     *mark = self.mark([NONE; 2]);
                 }
@@ -303,7 +284,7 @@ impl Touched {
 
     /// All sessions are marked.
     pub(super) fn settle(&mut self) {
-        self.fresh.iter_mut().for_each(HashMap::clear);
+        self.fresh.clear();
     }
 
     /// Whether some address or some subnet was touched beyond the bound.

@@ -2,7 +2,7 @@
 //!
 //! Nothing that a client chose is in these words, so they need no escaping but that of their place.
 
-use super::{Decided, Evidence, Report, Totals};
+use super::{Comparison, Decided, Evidence, Outcomes, Parts, Replayed, Report, Totals};
 use crate::decision::Seen;
 use crate::field::{Dimension, Field};
 use crate::policy::{ActionKind, Mode};
@@ -92,7 +92,6 @@ impl Words {
     }
 }
 
-#[expect(dead_code, reason = "the page comes next")]
 /// What a field of an evidence is, from the reference.
 pub(super) fn field(evidence: &Evidence) -> Option<&'static str> {
     let name = evidence.field.split('.').next()?;
@@ -125,26 +124,42 @@ impl Report {
         let (Some(from), Some(to)) = (replayed.from, replayed.to) else {
             return vec!["The recording holds no poll: there is nothing to tell.".to_owned()];
         };
+        let asked = if from == to {
+            "The server was asked once".to_owned()
+        } else {
+            format!(
+                "Within {} the server was asked {}",
+                words.span(to.since(from).as_secs_f64()),
+                words.counted(replayed.polls + replayed.missed, "time", "times"),
+            )
+        };
         let mut sentences = vec![format!(
-            "Within {} the server was asked {}, and had {} from {}, at most {} at once.",
-            words.span(to.since(from).as_secs_f64()),
-            words.counted(replayed.polls + replayed.missed, "time", "times"),
+            "{asked}, and had {} from {}, at most {} at once.",
             words.counted(replayed.sessions, "client session", "client sessions"),
             words.counted(replayed.addresses, "public address", "public addresses"),
             words.number(replayed.sessions_peak),
         )];
-        sentences.push(self.decided.summary("The policies", words));
-        if let Some(against) = &self.against {
-            sentences.push(against.summary("Those they are compared with", words));
+        let of = |decided: &Decided, who| decided.summary(who, replayed, words);
+        match &self.against {
+            None => sentences.push(of(&self.decided, "The policies")),
+            Some(against) => {
+                sentences.push(of(&self.decided, "A"));
+                sentences.push(of(against, "B"));
+            }
         }
+        sentences.extend(
+            self.comparison
+                .as_ref()
+                .map(|comparison| comparison.summary(words)),
+        );
         sentences
     }
 
     /// What a person should look at before the policies may act; nothing if all is well.
     pub fn attention(&self, words: Words) -> Vec<String> {
         let mut points = Vec::new();
-        self.decided.attention(&mut points, words);
         let replayed = &self.replayed;
+        self.decided.attention(&mut points, replayed, words);
         let polls = replayed.polls + replayed.missed;
         if replayed.polls == 0 {
             points.push("No poll succeeded: the policies had nothing to judge.".to_owned());
@@ -170,13 +185,15 @@ impl Report {
 }
 
 impl Decided {
-    fn summary(&self, who: &str, words: Words) -> String {
+    fn summary(&self, who: &str, replayed: &Replayed, words: Words) -> String {
         let totals = &self.totals;
-        let had = if totals.outcomes.executed > 0 {
-            ""
-        } else {
-            "would have "
-        };
+        let Outcomes {
+            would_act,
+            executed,
+            ..
+        } = totals.outcomes;
+        let was_done = executed > 0 && would_act == 0;
+        let had = if was_done { "" } else { "would have " };
         let mut deeds = Vec::new();
         let mut sessions = |count: u64, verb: &str| {
             if count > 0 {
@@ -208,14 +225,27 @@ impl Decided {
         let share = if totals.sessions == 0 {
             "; no client would have been touched".to_owned()
         } else {
-            let share = words.share(totals.sessions_share);
-            let left = words.share(1.0 - totals.sessions_share);
-            format!(": {share} of all sessions touched, {left} left alone")
+            let sessions = words.share(totals.sessions_share);
+            let mut touched = format!(": {sessions} of all sessions");
+            if replayed.addresses > 0 {
+                let addresses = words.share(super::share(totals.addresses, replayed.addresses));
+                touched = format!("{touched} and {addresses} of all public addresses");
+            }
+            touched
         };
-        format!("{who} {had}{}{share}.", listed(&deeds))
+        let live = if executed > 0 && would_act > 0 {
+            let acts = words.counted(executed + would_act, "act", "acts");
+            format!(
+                " Of these {acts} the live agent carried out {}.",
+                words.number(executed)
+            )
+        } else {
+            String::new()
+        };
+        format!("{who} {had}{}{share}.{live}", listed(&deeds))
     }
 
-    fn attention(&self, points: &mut Vec<String>, words: Words) {
+    fn attention(&self, points: &mut Vec<String>, replayed: &Replayed, words: Words) {
         let Totals { outcomes, .. } = &self.totals;
         if self.breaker.openings > 0 {
             points.push(format!(
@@ -224,11 +254,30 @@ impl Decided {
                 words.counted(self.breaker.openings, "time", "times"),
             ));
         }
-        if self.totals.sessions_share >= SHARE_WORTH_A_LOOK {
+        // A few who come back over and over are few, so addresses count where there are any.
+        let (touched, of) = if replayed.addresses > 0 {
+            let share = super::share(self.totals.addresses, replayed.addresses);
+            (share, "public addresses")
+        } else {
+            (self.totals.sessions_share, "sessions")
+        };
+        if touched >= SHARE_WORTH_A_LOOK {
             points.push(format!(
-                "{} of all sessions would be touched. Look at the examples: are these really abusers?",
-                words.share(self.totals.sessions_share),
+                "{} of all {of} {} touched. Look at the examples: are these really abusers?",
+                words.share(touched),
+                if outcomes.executed > 0 && outcomes.would_act == 0 {
+                    "were"
+                } else {
+                    "would be"
+                },
             ));
+        }
+        if outcomes.executed > 0 && outcomes.would_act > 0 {
+            points.push(
+                "An agent acted while this was recorded: whom it disconnected is gone, so what other \
+                 policies would have made of them cannot be told. Recordings in dry-run show all."
+                    .to_owned(),
+            );
         }
         if outcomes.failed > 0 {
             let acts = words.counted(outcomes.failed, "act", "acts");
@@ -263,6 +312,31 @@ impl Decided {
             let policies = words.counted(off, "policy is", "policies are");
             points.push(format!("{policies} switched off and decided nothing."));
         }
+    }
+}
+
+impl Comparison {
+    fn summary(&self, words: Words) -> String {
+        let Parts {
+            only_decided,
+            only_against,
+            both,
+        } = &self.sessions;
+        if only_decided.count + only_against.count + both.count == 0 {
+            return "Neither touches anybody.".to_owned();
+        }
+        if only_decided.count + only_against.count == 0 {
+            return format!(
+                "Both touch the same {}.",
+                words.counted(both.count, "session", "sessions")
+            );
+        }
+        format!(
+            "{} touched by A alone, {} by B alone, and {} by both.",
+            words.counted(only_decided.count, "session is", "sessions are"),
+            words.number(only_against.count),
+            words.number(both.count),
+        )
     }
 }
 

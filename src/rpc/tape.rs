@@ -15,7 +15,8 @@ pub struct Tape {
 }
 
 impl Tape {
-    pub(crate) fn hear(&mut self, method: &'static str, line: &[u8]) {
+    /// Takes in the reply to a request, without its newline; to other than reading requests it is left out.
+    pub fn hear(&mut self, method: &'static str, line: &[u8]) {
         if METHODS.contains(&method) {
             self.bytes.extend_from_slice(line);
             self.bytes.push(b'\n');
@@ -30,6 +31,13 @@ impl Tape {
         starts
             .zip(ends)
             .map(|(start, &(method, end))| (method, &self.bytes[start..end - 1]))
+    }
+
+    /// Forgets the last one: it could not be read.
+    pub fn forget_last(&mut self) {
+        self.ends.pop();
+        self.bytes
+            .truncate(self.ends.last().map_or(0, |&(_, end)| end));
     }
 
     /// Forgets them, keeps the memory.

@@ -4,20 +4,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::play::{Audience, Happened, play_before};
-use super::{Expected, Trial};
-use crate::decision::Evidence;
+use super::{Expected, Trial, Wanted};
+use crate::engine::{Apart, Looked};
 use crate::policy::Mode;
 use crate::snapshot::Snapshot;
-use crate::warden::Warden;
+use crate::time::Timestamp;
+use crate::warden::{Account, Subject, Warden};
+
+/// So many sessions are asked for the target that is looked for.
+const ROWS_LOOKED_MAX: usize = 100;
 
 /// What came of a test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// In the order of time.
     pub rows: Vec<Row>,
-    /// Policies that the test is about and that could be judged at no poll, each with a field that
-    /// could not be told. That such a policy does not act says nothing.
-    pub unjudged: Vec<(Arc<str>, Arc<str>)>,
+    /// Policies that the test is about, and that could not act whatever the sessions did. That such a
+    /// policy does not act says nothing.
+    pub unjudged: Vec<(Arc<str>, Unjudged)>,
+}
+
+/// Why a policy could not act in a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unjudged {
+    /// This field of it could not be told at any poll.
+    Unknown(Arc<str>),
+    /// The test is over before the policy's `for` is.
+    Short(Duration),
+    /// It wanted to act, and something else held it back.
+    HeldBack(&'static str),
 }
 
 /// A decision, expected or made.
@@ -40,35 +55,60 @@ pub enum Why {
     Missed,
     /// It is switched off.
     Off,
+    /// There was no such target.
+    Absent,
+    /// It does not look at this target.
+    Apart(Apart),
+    /// It wanted to, and was held back, as it was at the poll before.
+    HeldBack {
+        /// By what, in a word.
+        by: &'static str,
+        /// Until when, from the first poll on, if that is known.
+        until: Option<Duration>,
+    },
     /// Its tests held, but not yet for long enough.
     Pending {
         /// For how long they had held.
         held: Duration,
         /// For how long they must.
         hold: Duration,
-        /// What they saw.
-        evidence: Vec<Evidence>,
+        /// The tests.
+        tests: Vec<Looked>,
     },
-    /// A test of it cannot be told, for whatever target.
-    Unknown {
-        /// The field.
-        field: Arc<str>,
-    },
-    /// They did not hold then, but at another time they did.
-    HeldAt {
-        /// The last time.
-        at: Duration,
-        /// For how long then.
-        held: Duration,
-        /// For how long they must.
-        hold: Duration,
-        /// What they saw.
-        evidence: Vec<Evidence>,
-    },
-    /// It acted on this target before, or was held back before: see the other rows.
-    Earlier,
-    /// They never held.
-    Never,
+    /// This table of its `unless` held.
+    Spared(Vec<Looked>),
+    /// These tests did not hold.
+    Fails(Vec<Looked>),
+}
+
+impl Why {
+    fn of(account: Account, begun: Timestamp) -> Self {
+        let standing = account.standing;
+        if let Some(apart) = account.apart {
+            return Self::Apart(apart);
+        }
+        if let Some(by) = &account.held_back
+            && account.due.is_some()
+        {
+            return Self::HeldBack {
+                by: by.word(),
+                until: by.until().map(|until| until.since(begun)),
+            };
+        }
+        if standing.holds {
+            return Self::Pending {
+                held: standing.held,
+                hold: standing.hold,
+                tests: standing.holding().unwrap_or_default().to_vec(),
+            };
+        }
+        if !standing.unless.is_empty() {
+            return Self::Spared(standing.unless);
+        }
+        let nearest = standing.nearest().map(|(table, _)| table);
+        let failing = nearest.unwrap_or_default().iter().filter(|it| !it.holds);
+        Self::Fails(failing.cloned().collect())
+    }
 }
 
 impl Comparison {
@@ -130,32 +170,41 @@ pub(super) fn compare(trial: &Trial) -> Comparison {
             None => missing.push(expected.clone()),
         }
     }
+    let held_back = held_back(trial, happened.iter().flatten());
     // What is held back touches nobody: a test that does not ask for it need not list it.
     let unexpected = happened.into_iter().flatten().filter(|it| it.by.is_none());
-    let acted: Vec<_> = rows.iter().filter_map(Row::actual).map(key).collect();
     rows.extend(unexpected.map(|it| Row::Unexpected(Box::new(it))));
     if !missing.is_empty() {
         let mut watcher = Watcher::new(trial, &missing);
         play_before(trial, &mut watcher);
-        let has_acted = |it: &Expected| acted.contains(&(it.policy.clone(), it.target.clone()));
-        rows.extend(watcher.open.into_iter().map(|open| {
-            let is_earlier = open.why == Why::Never && has_acted(&open.expected);
-            let why = if is_earlier { Why::Earlier } else { open.why };
-            Row::Missing(open.expected, why)
-        }));
+        let missing = watcher.open.into_iter();
+        rows.extend(missing.map(|open| Row::Missing(open.expected, open.why)));
     }
     rows.sort_by_key(Row::at);
-    let unjudged = judged.open.into_iter();
-    Comparison {
-        rows,
-        unjudged: unjudged
-            .filter_map(|(policy, field)| Some((policy, field?)))
-            .collect(),
-    }
+    let mut unjudged = judged.unjudged(trial);
+    unjudged.extend(held_back);
+    Comparison { rows, unjudged }
 }
 
-fn key(happened: &Happened) -> (Arc<str>, super::Wanted) {
-    (happened.decision.policy.clone(), happened.target.clone())
+/// The policies that a test expects nothing of, and that were kept from acting by the limits alone.
+fn held_back<'h>(
+    trial: &Trial,
+    happened: impl Iterator<Item = &'h Happened>,
+) -> Vec<(Arc<str>, Unjudged)> {
+    let mut held_back: Vec<(Arc<str>, Unjudged)> = Vec::new();
+    for happened in happened {
+        let policy = &happened.decision.policy;
+        let is_expected = trial.expected.iter().any(|it| it.policy == *policy);
+        let is_told = held_back.iter().any(|(told, _)| told == policy);
+        if let Some(by) = happened.held_back()
+            && trial.about.contains(policy)
+            && !is_expected
+            && !is_told
+        {
+            held_back.push((policy.clone(), Unjudged::HeldBack(by)));
+        }
+    }
+    held_back
 }
 
 fn take(happened: &mut [Option<Happened>], is_it: impl Fn(&Happened) -> bool) -> Option<Happened> {
@@ -194,6 +243,21 @@ impl Judged {
             open: open.collect(),
         }
     }
+
+    fn unjudged(self, trial: &Trial) -> Vec<(Arc<str>, Unjudged)> {
+        let script = &trial.script;
+        let polls = u32::try_from(script.polls - 1).unwrap_or(u32::MAX);
+        let policies = trial.policies.policies.iter();
+        let short = policies.filter(|policy| {
+            let waits = policy.hold > script.interval * polls && policy.at_once.is_none();
+            waits && trial.about.contains(&policy.name)
+        });
+        let short = short.map(|policy| (policy.name.clone(), Unjudged::Short(policy.hold)));
+        let unknown = self.open.into_iter();
+        let unknown =
+            unknown.filter_map(|(policy, field)| Some((policy, Unjudged::Unknown(field?))));
+        short.chain(unknown).collect()
+    }
 }
 
 impl Audience for Judged {
@@ -225,20 +289,11 @@ impl Watcher {
     fn new(trial: &Trial, missing: &[Expected]) -> Self {
         let open = missing.iter().map(|expected| {
             let policies = &trial.policies.policies;
-            let policy = policies
-                .iter()
-                .find(|policy| policy.name == expected.policy);
-            let is_off = policy.is_some_and(|policy| policy.mode == Mode::Off);
-            let poll = expected.at.as_millis() / trial.script.interval.as_millis().max(1);
-            let is_missed = trial
-                .script
-                .missed
-                .iter()
-                .any(|&missed| missed as u128 == poll);
-            let why = match (is_off, is_missed) {
-                (true, _) => Why::Off,
-                (_, true) => Why::Missed,
-                _ => Why::Never,
+            let policy = policies.iter().find(|it| it.name == expected.policy);
+            let why = match policy {
+                Some(policy) if policy.mode == Mode::Off => Why::Off,
+                // Whatever poll is not judged.
+                _ => Why::Missed,
             };
             Open {
                 expected: expected.clone(),
@@ -253,41 +308,37 @@ impl Watcher {
 
 impl Audience for Watcher {
     fn judged(&mut self, at: Duration, warden: &mut Warden, snapshot: &Snapshot) {
-        let pending = warden.pending(snapshot);
-        let unjudged = warden.unjudged();
+        let begun = snapshot.at() - at;
         for Open { expected, why } in &mut self.open {
-            let is_meant = |name: &Arc<str>| *name == expected.policy;
-            let mut pending = pending.iter();
-            let pending = pending.find(|it| {
-                is_meant(&it.policy) && super::Wanted::of(&it.target) == expected.target
-            });
-            let mut unjudged = unjudged.iter();
-            let unknown = unjudged.find(|(policy, _)| is_meant(&policy.name));
-            let is_then = at == expected.at;
-            match (&*why, pending, unknown) {
-                (Why::Off | Why::Missed | Why::Pending { .. } | Why::Unknown { .. }, ..) => {}
-                (_, Some(it), _) if is_then => {
-                    *why = Why::Pending {
-                        held: it.held,
-                        hold: it.hold,
-                        evidence: it.evidence.clone(),
-                    };
-                }
-                (_, Some(it), _) => {
-                    *why = Why::HeldAt {
-                        at,
-                        held: it.held,
-                        hold: it.hold,
-                        evidence: it.evidence.clone(),
-                    };
-                }
-                (Why::Never, None, Some((_, test))) if is_then => {
-                    *why = Why::Unknown {
-                        field: test.field_written.clone(),
-                    };
-                }
-                _ => {}
+            if at == expected.at && *why != Why::Off {
+                let account = account(expected, warden, snapshot);
+                *why = account.map_or(Why::Absent, |account| Why::of(account, begun));
             }
         }
     }
+}
+
+/// How the policy stands with the target that is expected.
+fn account(expected: &Expected, warden: &mut Warden, snapshot: &Snapshot) -> Option<Account> {
+    let sessions = &snapshot.sessions;
+    let address = |row: usize| sessions.peer[row].0.map(|peer| peer.ip());
+    let is_member = |&row: &usize| match &expected.target {
+        // Whatever session there is, the server is looked at too: the agent's own is one.
+        Wanted::Server => true,
+        Wanted::Session(peer) => sessions.peer[row] == *peer,
+        Wanted::Net(net) => address(row).is_some_and(|address| net.contains(&address)),
+        Wanted::Text(text) => {
+            // A group is found by any of its sessions.
+            let is_named = sessions.names.get(sessions.client[row]) == &**text;
+            is_named || !sessions.flags[row].is_rpc()
+        }
+    };
+    let mut rows = (0..sessions.len()).filter(is_member).take(ROWS_LOOKED_MAX);
+    rows.find_map(|row| {
+        let explanation = warden.explain(snapshot, Subject::Session(sessions.id[row]))?;
+        explanation.accounts.into_iter().find(|account| {
+            account.standing.policy == expected.policy
+                && Wanted::of(&account.target) == expected.target
+        })
+    })
 }

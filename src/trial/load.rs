@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Trial;
-use super::read::{Disk, ENDING, check};
+use super::read::{Disk, ENDING, check, policy_file};
 use crate::policy::bounds::{POLICY_FILE_SIZE_MAX, POLICY_FILES_MAX};
 use crate::policy::reading::{read_bounded, unreadable, word};
-use crate::policy::{Diagnostic, Source};
+use crate::policy::{self, Diagnostic, PolicySet, Source};
 
 /// Folders within folders that are looked into.
 const DEPTH_MAX: usize = 16;
@@ -43,6 +43,17 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
         loaded.diagnostics.extend(checked.diagnostics);
     }
     loaded
+}
+
+/// The policies of these paths: those of folders and policy files, and those that test files are
+/// about.
+pub fn policies(paths: &[PathBuf]) -> policy::Checked {
+    let of = |path: &PathBuf| match policy_file(&path.to_string_lossy()) {
+        Some(own) => own.is_file().then_some(own),
+        None => Some(path.clone()),
+    };
+    let paths: Vec<PathBuf> = paths.iter().filter_map(of).collect();
+    PolicySet::load(&paths)
 }
 
 fn test_files(paths: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {

@@ -6,6 +6,7 @@
 
 mod braces;
 mod compare;
+mod draft;
 mod load;
 pub(crate) mod node;
 mod play;
@@ -23,11 +24,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::decision::{Peer, Target};
-use crate::policy::{Mode, PolicySet};
+use crate::policy::{Mode, Policy, PolicySet};
 use crate::warden::Settings;
 
-pub use compare::{Comparison, Row, Why};
-pub use load::{Loaded, load};
+pub use compare::{Comparison, Row, Unjudged, Why};
+pub use draft::{DraftError, Moment, POLLS_MAX, draft};
+pub use load::{Loaded, load, policies};
 pub use play::{Happened, play};
 pub use read::{Beside, Checked, Disk, check};
 use script::Script;
@@ -61,7 +63,7 @@ pub struct Expected {
     pub target: Wanted,
     /// When, from the first poll on.
     pub at: Duration,
-    /// What holds it back, as [`Suppression::word`](crate::decision::Suppression::name) has it; `None` if nothing does.
+    /// What holds it back, as [`Suppression::word`](crate::decision::Suppression::word) has it; `None` if nothing does.
     pub held_back: Option<&'static str>,
     /// How many sessions are acted on, if that is asked.
     pub sessions: Option<usize>,
@@ -134,31 +136,25 @@ pub struct Untested {
     pub never_spares: bool,
 }
 
-/// The policies under test that lack a test of either kind, in the order of their names. That a
-/// policy does not act where it cannot be judged counts for nothing, and one whose mode is `off`
-/// needs no test.
+/// Of these policies those that lack a test of either kind, in their order. That a policy does not
+/// act where it cannot be judged counts for nothing, and one whose mode is `off` needs no test.
 pub fn untested<'t>(
+    policies: &[Policy],
     played: &(impl Iterator<Item = (&'t Trial, &'t Comparison)> + Clone),
 ) -> Vec<Untested> {
-    let policies = played
-        .clone()
-        .flat_map(|(trial, _)| &trial.policies.policies);
-    let on = policies.filter(|policy| policy.mode != Mode::Off);
-    let mut names: Vec<Arc<str>> = on.map(|policy| policy.name.clone()).collect();
-    names.sort();
-    names.dedup();
-    let lacks = |policy: Arc<str>| {
+    let on = policies.iter().filter(|policy| policy.mode != Mode::Off);
+    let lacks = |policy: &Policy| {
+        let name = &policy.name;
         let mut trials = played.clone();
-        let never_fires = !trials.any(|(trial, _)| trial.fires(&policy));
-        let is_judged = |result: &Comparison| result.unjudged.iter().all(|(it, _)| *it != policy);
+        let never_fires = !trials.any(|(trial, _)| trial.fires(name));
+        let is_judged = |result: &Comparison| result.unjudged.iter().all(|(it, _)| it != name);
         let mut trials = played.clone();
-        let never_spares =
-            !trials.any(|(trial, result)| trial.spares(&policy) && is_judged(result));
-        (never_fires || never_spares).then_some(Untested {
-            policy,
+        let never_spares = !trials.any(|(trial, result)| trial.spares(name) && is_judged(result));
+        (never_fires || never_spares).then(|| Untested {
+            policy: name.clone(),
             never_fires,
             never_spares,
         })
     };
-    names.into_iter().filter_map(lacks).collect()
+    on.filter_map(lacks).collect()
 }

@@ -445,33 +445,39 @@ fn node(daemon: &Daemon, left_at: &mut Option<u64>, poll: usize) -> Node {
         ..Node::at(height)
     };
     let detail = || "as the test says".to_owned();
+    // All that any release asks for.
+    let indexes = vec![("txindex", true), ("txospenderindex", true)];
+    let healthy = Node {
+        indexes,
+        ..Node::at(height)
+    };
     let from = left_at.unwrap_or(height);
     match state {
-        Healthy => Node::at(height),
+        Healthy => healthy,
         Unreachable => failing(Failure::Unreachable { detail: detail() }),
         Busy => failing(Failure::Busy { detail: detail() }),
         WrongCredentials => failing(Failure::WrongCredentials),
         WarmingUp => failing(Failure::WarmingUp { detail: detail() }),
         InitialDownload => Node {
             is_initial_download: true,
-            ..Node::at(height)
+            ..healthy
         },
         Fork => Node {
             branches: vec![(from, 1)],
-            ..Node::at(height)
+            ..healthy
         },
         // Further back than any reorganisation leads.
         OtherChain => Node {
             branches: vec![(from.saturating_sub(1_000), 2)],
-            ..Node::at(height)
+            ..healthy
         },
         Pruned => Node {
             is_pruned: true,
-            ..Node::at(height)
+            ..healthy
         },
         MissingIndex => Node {
             indexes: Vec::new(),
-            ..Node::at(height)
+            ..healthy
         },
     }
 }

@@ -13,9 +13,13 @@ const FIRST: (u32, u32, u32) = (0, 8, 8);
 /// The one that is played where a test names none.
 pub(super) const DEFAULT: Release = Release(1, 20, 0);
 
+/// One that tells neither protocol nor cost, and one that tells no cost.
+pub(super) const OLDEST: Release = Release(1, 0, 17);
+pub(super) const OLD: Release = Release(1, 5, 0);
+
 /// A release: `1.20.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Release(u32, u32, u32);
+pub(super) struct Release(pub(super) u32, pub(super) u32, pub(super) u32);
 
 impl Release {
     /// From `1.20` or `1.20.0`; none that is older than any known.

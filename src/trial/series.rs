@@ -12,7 +12,6 @@
 //!
 //! The last sample stays until the end.
 
-#[cfg(test)]
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -312,7 +311,6 @@ pub(super) fn words<T: Clone>(
 }
 
 /// Writes numbers as briefly as the notation can; [`numbers`] reads the same samples again.
-#[cfg(test)]
 pub(super) fn write(samples: &[Sample<f64>]) -> String {
     let mut text = String::new();
     let mut rest = samples;
@@ -339,7 +337,6 @@ pub(super) fn write(samples: &[Sample<f64>]) -> String {
 }
 
 /// Writes what goes on evenly from the first of these, and gives how many that are.
-#[cfg(test)]
 fn write_run(text: &mut String, first: f64, samples: &[Sample<f64>]) -> usize {
     let next = samples.get(1).filter(|next| !next.is_anew);
     let step = next.and_then(|next| next.value).map(|next| next - first);
@@ -367,9 +364,9 @@ fn write_run(text: &mut String, first: f64, samples: &[Sample<f64>]) -> usize {
 }
 
 /// Up to thousandths.
-#[cfg(test)]
 fn number(value: f64) -> String {
-    let text = format!("{value:.3}");
+    // The sum of nothing is -0.
+    let text = format!("{:.3}", value + 0.0);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 

@@ -52,7 +52,7 @@ pub struct Explanation {
     /// Until when the breaker is open, if it is.
     #[serde(with = "rfc3339")]
     pub breaker_open_until: Option<Timestamp>,
-    /// The policies with their targets; those nearest to acting come first.
+    /// The policies with their targets; those nearest to acting come first, those for the server last.
     pub accounts: Vec<Account>,
     /// The policies whose mode is `off`.
     pub off: Vec<Arc<str>>,
@@ -60,6 +60,10 @@ pub struct Explanation {
 
 /// A session that is asked about. Its client chose its name: escape before showing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are told, not branched on"
+)]
 pub struct Found {
     /// The session.
     #[serde(flatten, serialize_with = "session")]
@@ -149,6 +153,7 @@ fn target<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Err
     told.serialize(serializer)
 }
 
+#[expect(clippy::ref_option, reason = "serde's signature")]
 fn suppression<S: Serializer>(by: &Option<Suppression>, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Told<'a> {
@@ -232,7 +237,12 @@ impl Warden {
                 accounts.push(self.account(case, policy, others, at));
             }
         }
-        accounts.sort_by(|a, b| b.relevance().total_cmp(&a.relevance()));
+        // What holds for the server is not about the subject.
+        let aside = |account: &Account| account.target == Target::Server;
+        accounts.sort_by(|a, b| {
+            let relevance = b.relevance().total_cmp(&a.relevance());
+            aside(a).cmp(&aside(b)).then(relevance)
+        });
         let off = self.engine.set().policies.iter();
         let off = off.filter(|policy| policy.mode == Mode::Off);
         let off = off.map(|policy| policy.name.clone()).collect();

@@ -491,7 +491,7 @@ mod tests {
                 let (Some(start), Some(end)) = (start, end) else {
                     continue;
                 };
-                let ([fast, slow], was_enough) = both_ways(text[start..end].as_bytes());
+                let ([fast, slow], was_enough) = both_ways(&text.as_bytes()[start..end]);
                 assert_eq!(fast, slow, "{}", path.display());
                 assert_eq!(was_enough, slow.is_ok(), "{}", path.display());
                 seen += 1;

@@ -1,6 +1,6 @@
 //! `explain`: decisions of a journal, and moments of a recording, of a server that is simulated.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use electrumx_warden::agent::{Agent, AgentOptions};
 use electrumx_warden::decision::{Decision, Outcome, Seen, Target};
 use electrumx_warden::journal::{Entry, Filter, Journal, OutcomeKind, Retention, Row};
 use electrumx_warden::policy::{Mode, shipped};
-use electrumx_warden::poll::{Clock, SteadyClock, poll};
+use electrumx_warden::poll::{Clock, Groups, SteadyClock, poll};
+use electrumx_warden::pseudonym::Key;
 use electrumx_warden::recheck::{Verdict, recheck};
 use electrumx_warden::recording::Recorder;
 use electrumx_warden::rpc::{Client, ClientOptions};
@@ -36,6 +37,15 @@ impl Clock for SimClock {
 
 /// A folder with the journal and the recording of an agent that watched the simulation's story.
 async fn story(release: Release, mode: Mode, polls: u64) -> Folder {
+    play(release, mode, polls, |recorder, _| recorder).await
+}
+
+async fn play(
+    release: Release,
+    mode: Mode,
+    polls: u64,
+    recorder: impl FnOnce(Recorder, &Folder) -> Recorder,
+) -> Folder {
     let folder = Folder::with(&[("w.toml", CONFIG)]);
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     for file in std::fs::read_dir(policies).unwrap() {
@@ -61,8 +71,8 @@ async fn story(release: Release, mode: Mode, polls: u64) -> Folder {
         },
     )
     .unwrap();
-    let recorder = Recorder::create(&folder.path().join("rec")).unwrap();
-    agent.record(recorder, "sim".into());
+    let recording = Recorder::create(&folder.path().join("rec")).unwrap();
+    agent.record(recorder(recording, &folder), "sim".into());
     for _ in 0..polls {
         let tick = agent.tick().await;
         assert!(tick.failure.is_none(), "{:?}", tick.failure);
@@ -101,7 +111,7 @@ async fn every_row_of_a_journal_agrees_with_its_evidence() {
         (Release::V1_20_0, Mode::DryRun),
         (Release::V2_0_0, Mode::Enforce),
     ];
-    let mut kinds = BTreeMap::new();
+    let mut kinds = BTreeSet::new();
     for (release, mode) in releases {
         let folder = story(release, mode, 60).await;
         let rows = rows(&folder);
@@ -127,7 +137,7 @@ async fn every_row_of_a_journal_agrees_with_its_evidence() {
                 by,
                 row.decision.policy.clone(),
             );
-            if kinds.insert(kind, ()).is_none() {
+            if kinds.insert(kind) {
                 let ran = explain_id(&folder, &row);
                 let json = &ran.json()[0];
                 assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{json}");
@@ -235,7 +245,7 @@ async fn a_moment_agrees_with_the_journal() {
             let Some(session) = decision.sessions.first() else {
                 continue;
             };
-            if decision.at.since(START).as_secs() % 50 != 0 {
+            if decision.at.since(START).as_secs() % 50 != 0 || told == 12 {
                 continue;
             }
             let (id, at) = (session.id.to_string(), decision.at.to_string());
@@ -271,6 +281,32 @@ async fn a_moment_agrees_with_the_journal() {
         }
         assert!(told > 5, "{told}");
     }
+}
+
+#[tokio::test]
+async fn with_the_key_real_addresses_are_found_among_pseudonyms() {
+    let folder = play(Release::V1_20_0, Mode::DryRun, 13, |recorder, folder| {
+        recorder.hiding(&Key::load_or_create(&folder.path().join("k.key")).unwrap())
+    });
+    let folder = folder.await;
+    let hog = first(&rows(&folder), "subnet-bandwidth-hog", OutcomeKind::DryRun).clone();
+    let address = hog.decision.sessions[0].peer.0.unwrap().ip().to_string();
+    let ask = |more: &[&str]| {
+        let args = ["--address", &address, "--recording", "rec"];
+        explain(&folder, &[&args, more].concat())
+    };
+    let ran = ask(&["--key", "k.key"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(
+        ran.out
+            .starts_with("`subnet-bandwidth-hog` holds for subnet "),
+        "{}",
+        ran.out
+    );
+    assert!(!ran.out.contains(&address), "{}", ran.out);
+    let ran = ask(&[]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("are pseudonyms") && ran.err.contains("is nowhere in this recording"));
 }
 
 #[tokio::test]
@@ -336,7 +372,7 @@ async fn a_server_is_polled() {
     let mut client = Client::new(ClientOptions::new(rpc.clone()));
     let mut snapshot = Snapshot::default();
     let clock = SteadyClock::start();
-    poll(&mut client, &clock, false, &mut snapshot)
+    poll(&mut client, &clock, Groups::Unasked, &mut snapshot)
         .await
         .unwrap();
     let sessions = &snapshot.sessions;
@@ -357,7 +393,15 @@ async fn a_server_is_polled() {
         };
         tokio::task::spawn_blocking(run).await.unwrap()
     };
-    let ran = ask(&["--session", &ids[0], "--samples", "2", "--interval", "100ms"]).await;
+    let ran = ask(&[
+        "--session",
+        &ids[0],
+        "--samples",
+        "2",
+        "--interval",
+        "100ms",
+    ])
+    .await;
     assert_eq!(ran.code, 0, "{}", ran.err);
     let lines: Vec<&str> = ran.out.lines().collect();
     assert!(

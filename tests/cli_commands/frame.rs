@@ -14,6 +14,7 @@ fn help() {
         "run",
         "check",
         "journal",
+        "explain",
         "fields",
         "completions",
     ]

@@ -1,12 +1,15 @@
 //! The binary itself, each case in a fresh folder: what it prints, and how it ends.
 
+mod baseline;
 mod check;
 mod daemons;
 mod explain;
+mod export;
 mod fields;
 mod frame;
 mod journal;
 mod setup;
+mod test;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! `ElectrumX` releases from `PyPI`, each in a virtual environment of its own inside the target directory.
+//! `ElectrumX` releases and `DuckDB` from `PyPI`, each in a virtual environment of its own inside the target directory.
 //!
 //! All versions are pinned: a new release of a library would otherwise break a server that nobody maintains.
 
@@ -61,35 +61,43 @@ impl Release {
 
     /// The virtual environment that holds the release, installed by the first test that asks.
     pub(crate) fn environment(self) -> PathBuf {
-        let python = python();
-        let recipe = format!("{python}\n{}", self.requirements());
-        place::made_once(&format!("electrumx/{}", self.version()), &recipe, |dir| {
-            self.install(dir);
-        })
+        let name = format!("electrumx/{}", self.version());
+        environment(&name, self.requirements())
     }
+}
 
-    fn install(self, dir: &Path) {
-        run(
-            Command::new("python3").args(["-m", "venv"]).arg(dir),
-            "install python3-venv",
-        );
-        let list = dir.join("requirements.txt");
-        std::fs::write(&list, self.requirements()).expect("write the requirements");
-        run(
-            Command::new(dir.join("bin/python"))
-                .args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "--no-deps",
-                    "-r",
-                ])
-                .arg(&list),
-            "give pip access to PyPI; where plyvel has no wheel, install libleveldb-dev, python3-dev and g++",
-        );
-    }
+/// The virtual environment that holds `DuckDB`, likewise.
+pub(crate) fn duckdb() -> PathBuf {
+    environment("duckdb", include_str!("requirements/duckdb.txt"))
+}
+
+fn environment(name: &str, requirements: &str) -> PathBuf {
+    let python = python();
+    let recipe = format!("{python}\n{requirements}");
+    place::made_once(name, &recipe, |dir| install(requirements, dir))
+}
+
+fn install(requirements: &str, dir: &Path) {
+    run(
+        Command::new("python3").args(["-m", "venv"]).arg(dir),
+        "install python3-venv",
+    );
+    let list = dir.join("requirements.txt");
+    std::fs::write(&list, requirements).expect("write the requirements");
+    run(
+        Command::new(dir.join("bin/python"))
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "-r",
+            ])
+            .arg(&list),
+        "give pip access to PyPI; where plyvel has no wheel, install libleveldb-dev, python3-dev and g++",
+    );
 }
 
 /// What `python3` is: its path and version, which an environment is bound to.

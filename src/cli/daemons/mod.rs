@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::decision::Outcome;
 use crate::journal::{Filter, Holder, Journal, Row};
 use crate::policy::{ActionKind, PolicySet};
-use crate::poll::{Clock as _, SteadyClock, poll};
+use crate::poll::{Clock as _, Groups, SteadyClock, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::{Snapshot, Span};
 use crate::status::Status;
@@ -132,9 +132,14 @@ async fn ask(
     let mut client = Client::new(config.server.client_options());
     let mut snapshot = Snapshot::default();
     let round = prober.probe().await;
-    let failure = poll(&mut client, &clock, warden.needs_groups(), &mut snapshot)
-        .await
-        .err();
+    let failure = poll(
+        &mut client,
+        &clock,
+        Groups::if_needed(warden.needs_groups()),
+        &mut snapshot,
+    )
+    .await
+    .err();
     if failure.is_some() {
         snapshot = Snapshot::default();
         let at = clock.now();

@@ -1,5 +1,6 @@
 //! A decision of the journal, explained from its own evidence.
 
+use std::fmt::Write as _;
 use std::io;
 
 use serde::Serialize;
@@ -351,12 +352,13 @@ fn sessions(row: &Row) -> String {
         .collect();
     if !named.is_empty() {
         let more = if count > named.len() { ", …" } else { "" };
-        text += &format!(" ({}{more})", named.join(", "));
+        _ = write!(text, " ({}{more})", named.join(", "));
     }
     if decision.spared > 0 {
-        text += &format!(
-            ", and {} spared: protected, closing, or an RPC connection",
-            decision.spared
+        let spared = decision.spared;
+        _ = write!(
+            text,
+            ", and {spared} spared: protected, closing, or an RPC connection"
         );
     }
     text

@@ -22,7 +22,7 @@ use crate::rpc::ClientOptions;
 use crate::units::format_duration;
 use crate::warden::{Explanation, Settings, Subject};
 
-/// Explain a decision of the journal, or how the policies stand with a session or an address.
+/// Explain a decision, or how the policies stand with a session or an address.
 ///
 /// A decision is reckoned again from its own evidence. A session or an address is looked at through
 /// the policies: at the last poll of a running agent's recording, at a moment of any recording, or by
@@ -68,6 +68,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = When::parse, conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
     at: Option<When>,
 
+    /// The key of the recording's pseudonyms: addresses are asked for by their real names then
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
+    key: Option<PathBuf>,
+
     /// Poll the server, whose RPC listens at HOST:PORT
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "decision")]
     rpc: Option<String>,
@@ -106,6 +110,7 @@ enum Source {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    screen.outlive_readers();
     let config = args.config.as_deref().map(setup::config).transpose()?;
     match (args.decision, args.subject()) {
         (Some(id), _) => {
@@ -142,6 +147,13 @@ impl Args {
         }
     }
 
+    /// The key of the recording's pseudonyms. That of the agent's own is where the agent put it.
+    fn key(&self, config: Option<&Config>) -> Option<PathBuf> {
+        let own = config.filter(|it| it.record.pseudonymise && self.recording.is_empty());
+        let own = own.map(|config| config.record.recorder.key_path());
+        self.key.clone().or(own.filter(|path| path.exists()))
+    }
+
     /// The recording that is asked about, if one is.
     fn recordings(&self, config: Option<&Config>) -> Vec<PathBuf> {
         let own = config.filter(|config| config.record.is_on && self.rpc.is_none());
@@ -167,12 +179,12 @@ fn explain(
     let (explanation, source) = if !recordings.is_empty() {
         let at = args.at.map(|when| when.resolve(now()));
         (
-            recorded::explain(&recordings, at, set, subject)?,
+            recorded::explain(&recordings, at, args.key(config).as_deref(), set, subject)?,
             Source::Recording,
         )
-    } else if args.at.is_some() {
+    } else if args.at.is_some() || args.key.is_some() {
         return Err(usage(
-            "`--at` is a moment of a recording: name it by `--recording PATH`",
+            "`--at` and `--key` are for a recording: name it by `--recording PATH`",
         ));
     } else {
         let (client, settings) = match (&args.rpc, config) {
@@ -208,7 +220,7 @@ async fn poll(
     let (journal, _folder) = setup::passing_journal()?;
     let sampling = &args.sampling;
     let mut agent = sampling.agent(client, set, settings, journal)?;
-    let failed = sampling.poll(&mut agent, |_| Ok(())).await?;
+    let failed = sampling.poll(&mut agent, |_, _| Ok(())).await?;
     if agent.snapshot().is_none() {
         let message = "the last poll failed: how things stand now is not known";
         return Err(Failure::new(Exit::Failed, message));

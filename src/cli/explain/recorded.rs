@@ -1,23 +1,18 @@
 //! The moment of a recording, judged by the production core.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use super::subject::who;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::screen;
+use crate::cli::judging::Judging;
 use crate::cli::show::time;
+use crate::cli::{screen, setup};
 use crate::history::History;
-use crate::policy::PolicySet;
-use crate::recording::{Item, Recording, RecordingError, Tick};
-use crate::replay::Replay;
+use crate::policy::{Mode, PolicySet};
+use crate::recording::{Item, RecordingError, Tick};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Subject};
-
-/// So much before the moment is judged too, and more if a policy looks back further: for the windows,
-/// for how long tests have held, for the cooldowns and how long heights have stood still.
-const BEFORE_MIN: Duration = Duration::from_hours(6);
 
 /// When a subject was seen in a recording.
 #[derive(Clone, Copy, Debug)]
@@ -37,25 +32,33 @@ struct Sightings {
 pub(super) fn explain(
     paths: &[PathBuf],
     at: Option<Timestamp>,
+    key: Option<&Path>,
     set: PolicySet,
     subject: Subject,
 ) -> Result<Explanation, Failure> {
-    let recording = open(paths)?;
-    if recording.pseudonyms().is_some() && matches!(subject, Subject::Address(_)) {
-        screen::error(
-            "the addresses of this recording are pseudonyms: ask for the pseudonym, or for a session",
+    let recording = setup::recording(paths)?;
+    let judging = Judging::new(&recording, None, key)?;
+    let subject = match subject {
+        Subject::Address(address) => Subject::Address(judging.name(address)),
+        session @ Subject::Session(_) => session,
+    };
+    let is_nameless = recording.pseudonyms().is_some() && key.is_none();
+    if is_nameless && matches!(subject, Subject::Address(_)) {
+        screen::warn(
+            "the addresses of this recording are pseudonyms: ask for one of these, or give --key FILE",
         );
     }
     let until = at.unwrap_or(Timestamp::from_millis(i64::MAX));
     let moment = at.unwrap_or(recording.span().last);
-    let recording = recording.from(moment - before(&set));
-    let mut replay = Replay::new(set, None);
+    let back = set.looks_back();
+    let mut replay = judging.replay(&recording, set);
+    let recording = recording.from(moment, back);
     let mut last: Option<Box<Tick>> = None;
     let mut player = recording.play();
     for item in &mut player {
         match item.map_err(unreadable)? {
             Item::Start(start) => replay.start(&start),
-            Item::Notice(notice) => screen::error(&notice.to_string()),
+            Item::Notice(notice) => screen::warn(&notice.to_string()),
             Item::Tick(tick) if tick.at > until => break,
             Item::Tick(tick) => {
                 replay.turn(&tick);
@@ -68,13 +71,15 @@ pub(super) fn explain(
     drop(player);
     let explanation = last.and_then(|tick| replay.warden_mut().explain(&tick.snapshot, subject));
     match explanation {
-        Some(explanation) => Ok(explanation),
+        Some(mut explanation) => {
+            // Nothing is done to what is past.
+            for account in &mut explanation.accounts {
+                account.mode = account.mode.min(Mode::DryRun);
+            }
+            Ok(explanation)
+        }
         None => Err(Failure::new(Exit::Failed, nowhere(paths, at, subject)?)),
     }
-}
-
-fn open(paths: &[PathBuf]) -> Result<Recording, Failure> {
-    Recording::open(paths).map_err(unreadable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
@@ -82,16 +87,10 @@ fn unreadable(error: RecordingError) -> Failure {
     Failure::new(Exit::Setup, error.to_string())
 }
 
-fn before(set: &PolicySet) -> Duration {
-    let policies = set.policies.iter();
-    let back = policies.map(|policy| policy.window + policy.hold + policy.cooldown);
-    back.max().unwrap_or_default().max(BEFORE_MIN)
-}
-
 /// Where the subject is, if not there: all of the recording is looked through for it.
 fn nowhere(paths: &[PathBuf], at: Option<Timestamp>, subject: Subject) -> Result<String, Failure> {
     let mut sightings = Sightings::default();
-    let mut player = open(paths)?.play();
+    let mut player = setup::recording(paths)?.play();
     while let Some(item) = player.next() {
         if let Item::Tick(tick) = item.map_err(unreadable)? {
             if tick.failure.is_none() {

@@ -340,11 +340,10 @@ fn heights_stand_still_as_far_as_was_watched() {
     let (mut watch, mut scene) = watched(&["server daemon_stalled", "server db_stalled"]);
     let stalled = |watch: &Watch| watch.get(Server, "daemon_stalled", "server");
     assert_eq!(stalled(&watch), Some(60.0));
-    (scene.info.daemon_height, scene.info.db_height) = (None, None);
+    scene.set_height(None);
     watch.see_for(&mut scene, 10, 10);
     assert_eq!(stalled(&watch), Some(70.0));
-    let height = Some(800_001);
-    (scene.info.daemon_height, scene.info.db_height) = (height, height);
+    scene.set_height(Some(800_001));
     watch.see_for(&mut scene, 20, 10);
     assert_eq!(stalled(&watch), Some(10.0));
     // The daemon's height goes on over a restart of the server: it is the daemon's.

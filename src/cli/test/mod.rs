@@ -1,6 +1,8 @@
 //! `test`: plays the tests that stand beside the policies, and shows where they differ from what is
 //! decided.
 
+mod draft;
+
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
@@ -8,14 +10,17 @@ use std::path::PathBuf;
 use comfy_table::Cell;
 use serde::Serialize;
 
-use super::check::Finding;
-use super::exit::{Exit, Failure};
-use super::screen::{Format, Screen};
-use super::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
-use crate::decision::Evidence;
+use crate::cli::check::Finding;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::screen::{Format, Screen};
+use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
+use crate::cli::when::{When, now};
+use crate::engine::{Apart, Looked, Missing};
 use crate::escape;
 use crate::policy::Diagnostic;
-use crate::trial::{self, Comparison, Expected, Happened, Loaded, Row, Trial, Untested, Why};
+use crate::trial::{
+    self, Comparison, Expected, Happened, Loaded, Row, Trial, Unjudged, Untested, Why,
+};
 use crate::units::format_duration;
 
 /// So many decisions of one test are shown, those as expected last.
@@ -29,12 +34,16 @@ const NAME_COLUMNS: usize = 200;
 /// A test is a few sessions over time, in a short notation, and the decisions that are expected of
 /// them. It is played by the code that judges a real server; no server is needed, and nothing is
 /// changed. docs/policy-tests.md tells how tests are written.
+///
+/// With --from and --at a test is drafted from a moment of a recording, and not played: PATH then is
+/// where the policies are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   electrumx-warden test
   electrumx-warden test policies/errors.test.toml
   electrumx-warden test policies/errors.toml --filter flood
-  electrumx-warden test --complete --format json | jq 'select(.ok == false)'")]
+  electrumx-warden test --complete --format json | jq 'select(.ok == false)'
+  electrumx-warden test --from demo.rec --at 2026-01-31T12:00:00Z --to policies/moment.test.toml")]
 pub(super) struct Args {
     /// Files that end in `.test.toml`, policy files that have one beside them, and folders
     #[arg(value_name = "PATH", default_value = "policies")]
@@ -48,43 +57,62 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "filter")]
     complete: bool,
 
+    /// Draft a test from this recording
+    #[arg(long, value_name = "RECORDING", requires = "at", conflicts_with_all = ["filter", "complete", "format"])]
+    from: Vec<PathBuf>,
+
+    /// The moment: 2026-01-31T12:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", requires = "from", value_parser = When::parse)]
+    at: Option<When>,
+
+    /// Write the draft to this file, which must not be there yet; without it, to standard output
+    #[arg(long, value_name = "FILE", requires = "from")]
+    to: Option<PathBuf>,
+
     /// For people or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    screen.outlive_readers();
+    if let Some(at) = args.at {
+        return draft::draft(args, at.resolve(now()), screen);
+    }
     let Loaded {
         mut trials,
-        diagnostics,
+        mut diagnostics,
         files,
     } = trial::load(&args.paths);
+    let mut policies = Vec::new();
+    if args.complete && diagnostics.is_empty() {
+        let checked = trial::policies(&args.paths);
+        let errors = checked.diagnostics.into_iter().filter(Diagnostic::is_error);
+        diagnostics.extend(errors);
+        policies = checked.set.unwrap_or_default().policies;
+    }
     if let Some(part) = &args.filter {
         trials.retain(|trial| trial.name.contains(&**part));
+        if trials.is_empty() && diagnostics.is_empty() {
+            let message = format!("no test has `{part}` in its name");
+            return Err(Failure::new(Exit::Failed, message));
+        }
     }
     let played = trials.iter().map(|trial| Played {
         trial,
         result: trial.run(),
     });
     let played: Vec<Played<'_>> = played.collect();
-    let untested = if args.complete && diagnostics.is_empty() {
-        trial::untested(&played.iter().map(|it| (it.trial, &it.result)))
-    } else {
-        Vec::new()
-    };
+    let results = played.iter().map(|it| (it.trial, &it.result));
     let report = Report {
+        untested: trial::untested(&policies, &results),
         files,
         diagnostics,
-        untested,
         played,
     };
     match args.format {
         Format::Text => report.show(screen)?,
         Format::Json => report.write(screen)?,
-    }
-    if args.filter.is_some() && report.played.is_empty() && report.diagnostics.is_empty() {
-        let message = "no test has that in its name";
-        return Err(Failure::new(Exit::Failed, message));
     }
     Ok(report.exit())
 }
@@ -210,11 +238,22 @@ impl Played<'_> {
             format!("{BAD}FAILED{BAD:#}")
         };
         screen.entry(&format!("  {word}  {name}"), 10)?;
-        for (policy, field) in &self.result.unjudged {
-            let (policy, field) = (show::text(policy), show::text(field));
-            let note = format!(
-                "          {WARN}note{WARN:#} {policy} is never judged: `{field}` cannot be told at any poll"
-            );
+        for (policy, why) in &self.result.unjudged {
+            let policy = show::text(policy);
+            let why = match why {
+                Unjudged::Unknown(field) => {
+                    format!(
+                        "is never judged: `{}` cannot be told at any poll",
+                        show::text(field)
+                    )
+                }
+                Unjudged::HeldBack(by) => format!("would act, and is held back: {by}"),
+                Unjudged::Short(hold) => format!(
+                    "cannot act: the test is over before its `for` of {}",
+                    format_duration(*hold)
+                ),
+            };
+            let note = format!("          {WARN}note{WARN:#} {policy} {why}");
             screen.entry(&note, 15)?;
         }
         Ok(())
@@ -389,42 +428,53 @@ fn reason(row: &Row) -> Option<String> {
 }
 
 fn why_not(why: &Why) -> String {
-    let held = |held, hold, evidence: &[Evidence]| {
-        format!(
-            "for {} of {}: {}",
-            format_duration(held),
-            format_duration(hold),
-            show::reasons(evidence)
-        )
-    };
+    let saw = |tests: &[Looked]| tests.iter().map(saw).collect::<Vec<_>>().join(", ");
     match why {
         Why::Missed => "that poll failed".to_owned(),
         Why::Off => "the policy's mode is off".to_owned(),
-        Why::Pending {
-            held: so_long,
-            hold,
-            evidence,
-        } => {
-            format!("it holds {}", held(*so_long, *hold, evidence))
+        Why::Absent => "there is no such target then".to_owned(),
+        Why::Apart(Apart::Private) => {
+            "its peer is private, and the policy has no `include_private`".to_owned()
         }
-        Why::Unknown { field } => {
-            format!(
-                "`{}` cannot be told then: the window is not covered yet, or the release does not tell",
-                show::text(field)
-            )
-        }
-        Why::HeldAt {
-            at,
-            held: so_long,
-            hold,
-            evidence,
-        } => format!(
-            "it does not hold then; at {} it held {}",
-            format_duration(*at),
-            held(*so_long, *hold, evidence)
+        Why::Apart(Apart::Closing) => "the session is closing".to_owned(),
+        Why::Apart(Apart::Absent) => "the server does not name this group then".to_owned(),
+        Why::HeldBack { by, until: None } => format!("held back: {by}"),
+        Why::HeldBack {
+            by,
+            until: Some(until),
+        } => format!("held back until {}: {by}", format_duration(*until)),
+        Why::Pending { held, hold, tests } => format!(
+            "held for {} of {}: {}",
+            format_duration(*held),
+            format_duration(*hold),
+            saw(tests)
         ),
-        Why::Earlier => "it acted at another time, and waits for its cooldown".to_owned(),
-        Why::Never => "its tests do not hold".to_owned(),
+        Why::Spared(tests) => format!("spared by its `unless`: {}", saw(tests)),
+        Why::Fails(tests) => saw(tests),
+    }
+}
+
+/// `sent_rate is 3 B/s (not > 1 MiB/s)`
+fn saw(looked: &Looked) -> String {
+    let field = show::text(&looked.field);
+    let asked = show::asked(&looked.test, looked.threshold, looked.dimension);
+    match (&looked.seen, looked.missing) {
+        (Some(seen), _) => {
+            let seen = show::quoted(seen, looked.dimension);
+            let not = if looked.holds { "" } else { "not " };
+            format!("{field} is {seen} ({not}{asked})")
+        }
+        (None, Some(Missing::Window { .. })) => {
+            format!("{field} is not known before the window is covered")
+        }
+        (None, Some(Missing::Population)) => {
+            format!("{field}: too few have a value to say what is normal")
+        }
+        (None, Some(Missing::Release)) => format!("{field} is not told by this release"),
+        (None, Some(Missing::Inspection)) => {
+            format!("{field} is not known: the session has shown no cost of errors")
+        }
+        (None, _) => format!("{field} is not known"),
     }
 }
 

@@ -1,0 +1,267 @@
+//! `baseline`: what is normal on a server, and which thresholds a budget of false alarms allows.
+
+mod json;
+mod text;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::exit::{Exit, Failure};
+use super::fields::scope_parser;
+use super::progress::Progress;
+use super::screen::{Format, Screen, warn};
+use super::setup;
+use crate::baseline::{Baseline, Budget, Survey, Surveyor, Tuned, Tuning, page};
+use crate::field::{Field, Kind, Scope};
+use crate::page::Destination;
+use crate::policy::reading::{closest, word};
+use crate::policy::{PolicySet, bounds, shipped};
+use crate::recording::{Item, Start, Tick};
+use crate::units::{format_duration, parse_duration};
+
+/// Survey what is normal in a recording, and propose thresholds for a budget of false alarms.
+///
+/// Shows how each field of each scope spreads, and where the policies' thresholds lie. With
+/// --budget, thresholds are found on two thirds of the recording and checked on the last third.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden baseline demo.rec
+  electrumx-warden baseline demo.rec --scope session --field subs --field sent_rate
+  electrumx-warden baseline week.rec --budget \"1 false disconnect a week\" --html baseline.html
+  electrumx-warden baseline week.rec --budget \"2 a day\" --assume-abusive all
+  electrumx-warden baseline demo.rec --format json | jq 'select(.type == \"spread\")'")]
+pub(super) struct Args {
+    /// Recordings: folders that `run`, `record` or `demo --record` wrote, or segments of them
+    #[arg(required = true, value_name = "RECORDING")]
+    recordings: Vec<PathBuf>,
+
+    /// Policy files, and folders of them; without any, those that ship with the program
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    policies: Vec<PathBuf>,
+
+    /// Only the fields of this scope; may be given several times
+    #[arg(long, value_parser = scope_parser())]
+    scope: Vec<Scope>,
+
+    /// Only this field; may be given several times
+    #[arg(long, value_name = "NAME")]
+    field: Vec<String>,
+
+    /// Over which fields with a window are taken
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = window)]
+    window: Duration,
+
+    /// Count private peers, Tor and local proxies, as addresses and subnets too
+    #[arg(long)]
+    include_private: bool,
+
+    /// Propose thresholds for so many false alarms: `1 false disconnect a week`, `2 alerts a day`, `0`
+    #[arg(long, value_name = "TEXT", value_parser = Budget::parse)]
+    budget: Option<Budget>,
+
+    /// What this policy hits is abuse, and no false alarm; `all` for every policy
+    #[arg(long, value_name = "POLICY", requires = "budget", num_args = 1..)]
+    assume_abusive: Vec<String>,
+
+    /// Write it all as a page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Replace the page if it is there
+    #[arg(long, requires = "html")]
+    force: bool,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    let window = parse_duration(text).map_err(|error| error.to_string())?;
+    if bounds::WINDOW.contains(&window) {
+        Ok(window)
+    } else {
+        Err("1s to 1d".to_owned())
+    }
+}
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let survey = survey(args)?;
+    let set = setup::policies(match args.policies.as_slice() {
+        [] => shipped(),
+        paths => PolicySet::load(paths),
+    })?;
+    let abusers = abusers(&args.assume_abusive, &set)?;
+    let html = args.html.as_deref();
+    let page_to = html.map(|path| Destination::new(path, args.force));
+    let page_to = page_to.transpose().map_err(setup::unwritable)?;
+    // What is wrong with the recordings is said before anything else takes long.
+    setup::recording(&args.recordings)?;
+    let baseline = surveyed(args, &survey, &set)?;
+    let tuned = match args.budget {
+        Some(budget) => Some(tuned(args, set, budget, abusers, &baseline)?),
+        None => None,
+    };
+    if let Some(page_to) = page_to {
+        let page = page(&baseline, tuned.as_ref());
+        page_to.write(&page).map_err(setup::unwritable)?;
+    }
+    match args.format {
+        Format::Text => text::show(&baseline, tuned.as_ref(), screen)?,
+        Format::Json => json::write(&baseline, tuned.as_ref(), screen)?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// What is asked for.
+fn survey(args: &Args) -> Result<Survey, Failure> {
+    let scopes = match args.scope.as_slice() {
+        [] => Scope::ALL.to_vec(),
+        scopes => scopes.to_vec(),
+    };
+    for name in &args.field {
+        check_field(name, &scopes)?;
+    }
+    Ok(Survey {
+        window: args.window,
+        include_private: args.include_private,
+        scopes,
+        fields: args.field.clone(),
+    })
+}
+
+/// Whether a field of this name has numbers in one of the scopes.
+fn check_field(name: &str, scopes: &[Scope]) -> Result<(), Failure> {
+    let is_counted = |field: &Field| matches!(field.info().kind, Kind::Number(_));
+    let has = |scope: &Scope| Field::of(*scope, name).is_some_and(|field| is_counted(&field));
+    if scopes.iter().any(has) {
+        return Ok(());
+    }
+    let shown = word(name);
+    let named = |scope: &Scope| Field::of(*scope, name).is_some();
+    let message = if name == Field::MethodRequests.name() {
+        format!("field `{shown}` wants a method: write `{shown}server.ping`, for example")
+    } else if scopes.iter().any(named) {
+        format!("field `{shown}` has no numbers, so it has no spread: give a field that counts")
+    } else if let Some(scope) = Scope::ALL.iter().find(|scope| named(scope)) {
+        format!("no scope that was asked for has a field `{shown}`: add --scope {scope}")
+    } else {
+        let names = scopes.iter().flat_map(|&scope| Field::in_scope(scope));
+        let names = names.filter(is_counted).map(Field::name);
+        let names = names.filter(|name| !name.ends_with('.'));
+        match closest(name, names) {
+            Some(close) => format!("there is no field `{shown}`: did you mean `{close}`?"),
+            None => {
+                format!("there is no field `{shown}`: `electrumx-warden fields` lists them")
+            }
+        }
+    };
+    Err(Failure::new(Exit::Usage, message))
+}
+
+/// Whose hits are abuse; `None` for all.
+fn abusers(names: &[String], set: &PolicySet) -> Result<Option<Vec<String>>, Failure> {
+    let known = || set.policies.iter().map(|policy| &*policy.name);
+    for name in names {
+        if name == "all" || known().any(|known| known == name) {
+            continue;
+        }
+        let help = match closest(name, known()) {
+            Some(close) => format!("did you mean `{close}`?"),
+            None => "give one of the policies, or `all`".to_owned(),
+        };
+        let message = format!("there is no policy `{}`: {help}", word(name));
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let all = names.iter().any(|name| name == "all");
+    Ok((!all).then(|| names.to_vec()))
+}
+
+/// Whoever listens to a recording.
+trait Listener {
+    fn start(&mut self, start: &Start);
+    /// Gives whether the next poll matters.
+    fn turn(&mut self, tick: &Tick) -> bool;
+}
+
+impl Listener for Surveyor {
+    fn start(&mut self, start: &Start) {
+        Self::start(self, start);
+    }
+
+    fn turn(&mut self, tick: &Tick) -> bool {
+        Self::turn(self, tick);
+        true
+    }
+}
+
+impl Listener for crate::baseline::Pass {
+    fn start(&mut self, start: &Start) {
+        Self::start(self, start);
+    }
+
+    fn turn(&mut self, tick: &Tick) -> bool {
+        Self::turn(self, tick)
+    }
+}
+
+/// Plays the recording once. What is wrong with it is told at the first time.
+fn play(args: &Args, listener: &mut impl Listener, is_first: bool) -> Result<(), Failure> {
+    let mut player = setup::recording(&args.recordings)?.play();
+    let mut progress = Progress::start();
+    while let Some(item) = player.next() {
+        match item.map_err(setup::unreadable)? {
+            Item::Start(start) => listener.start(&start),
+            Item::Notice(notice) if is_first => warn(&notice.to_string()),
+            Item::Notice(_) => {}
+            Item::Tick(tick) => {
+                progress.tick(&player, tick.at, tick.snapshot.sessions.len());
+                if !listener.turn(&tick) {
+                    break;
+                }
+                player.give_back(tick);
+            }
+        }
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn surveyed(args: &Args, survey: &Survey, set: &PolicySet) -> Result<Baseline, Failure> {
+    let mut surveyor = Surveyor::new(survey, set);
+    play(args, &mut surveyor, true)?;
+    let baseline = surveyor.finish();
+    if baseline.seen.polls == 0 {
+        let message = "not one poll of the recording succeeded: there is nothing to survey";
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    Ok(baseline)
+}
+
+/// A third of it must have polls of its own.
+const WATCHED_MIN: Duration = Duration::from_secs(60);
+
+fn tuned(
+    args: &Args,
+    set: PolicySet,
+    budget: Budget,
+    abusers: Option<Vec<String>>,
+    baseline: &Baseline,
+) -> Result<Tuned, Failure> {
+    let watched = baseline.seen.watched;
+    if watched < WATCHED_MIN {
+        let message = format!(
+            "a recording of {} is too short to find thresholds by and to check them: it takes {} at \
+             the very least",
+            format_duration(watched),
+            format_duration(WATCHED_MIN)
+        );
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    let mut tuning = Tuning::new(set, budget, abusers, watched);
+    while let Some(mut pass) = tuning.next_pass() {
+        play(args, &mut pass, false)?;
+        tuning.take(&pass);
+    }
+    Ok(tuning.finish())
+}

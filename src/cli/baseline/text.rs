@@ -1,0 +1,404 @@
+//! A baseline for people in a terminal: a table a scope, with charts of block characters.
+
+use std::io;
+
+use anstyle::Style;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint};
+
+use crate::baseline::{
+    Baseline, FieldSpread, Peak, Proposal, Spread, Tuned, Verdict, samples_words,
+};
+use crate::cli::screen::{Screen, wrap};
+use crate::cli::show::{self, DIM, HEAD, WARN, time};
+use crate::decision::Target;
+use crate::field::{Dimension, Scope};
+use crate::units;
+
+/// From here on a table has room to breathe.
+const WIDE: usize = 100;
+/// A chart is as wide as there is room for, within this.
+const CHART: std::ops::RangeInclusive<usize> = 6..=24;
+/// Where the quantiles stand.
+const NUMBERS: std::ops::RangeInclusive<usize> = 1..=5;
+const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
+/// From low to high; nothing at all is a dot.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+pub(super) fn show(
+    baseline: &Baseline,
+    tuned: Option<&Tuned>,
+    screen: &mut Screen,
+) -> io::Result<()> {
+    opening(baseline, screen)?;
+    for scope in Scope::ALL {
+        let asked = baseline.fields.iter().filter(|field| field.is_asked);
+        let fields: Vec<_> = asked.filter(|field| field.subject.scope == scope).collect();
+        if !fields.is_empty() {
+            show_scope(baseline, scope, &fields, screen)?;
+        }
+    }
+    screen.line("")?;
+    for sentence in samples_words(baseline) {
+        screen.paragraph(&sentence, DIM)?;
+    }
+    screen.paragraph(
+        "Charts: first how many are 0 or less, then from the least to the greatest by the logarithm; \
+         heights go by the logarithm too, and a dot is none.",
+        DIM,
+    )?;
+    match tuned {
+        Some(tuned) => show_budget(tuned, screen),
+        None => Ok(()),
+    }
+}
+
+fn opening(baseline: &Baseline, screen: &mut Screen) -> io::Result<()> {
+    let seen = &baseline.seen;
+    let servers = seen.servers.iter().map(|name| show::text(name));
+    let servers = servers.collect::<Vec<_>>().join(", ");
+    screen.line(format!("{HEAD}What is normal on {servers}{HEAD:#}"))?;
+    let span = seen
+        .first
+        .zip(seen.last)
+        .map_or_else(String::new, |(first, last)| {
+            format!("{} to {} UTC: ", time(first), time(last))
+        });
+    screen.paragraph(&format!("{span}{}", seen.words()), Style::new())
+}
+
+fn heading(text: &str, screen: &mut Screen) -> io::Result<()> {
+    screen.line("")?;
+    screen.line(format!("{HEAD}{text}{HEAD:#}"))
+}
+
+fn show_scope(
+    baseline: &Baseline,
+    scope: Scope,
+    fields: &[&FieldSpread],
+    screen: &mut Screen,
+) -> io::Result<()> {
+    heading(scope.name(), screen)?;
+    let windows = fields.iter().filter_map(|field| field.subject.window);
+    let window = windows.max().map_or_else(String::new, |window| {
+        format!(
+            "; rates, shares and what is new or gone over {}",
+            units::format_duration(window)
+        )
+    });
+    screen.paragraph(&format!("{}{window}", scope.doc()), DIM)?;
+    let (told, untold): (Vec<&FieldSpread>, Vec<&FieldSpread>) =
+        fields.iter().partition(|field| field.spread.count() > 0);
+    if told.is_empty() {
+        return screen.line("nothing of it is known in this recording");
+    }
+    screen.line("")?;
+    table(&told, screen)?;
+    unknown(&told, &untold, screen)?;
+    peaks(&told, screen)?;
+    marks(baseline, scope, screen)
+}
+
+fn table(fields: &[&FieldSpread], screen: &mut Screen) -> io::Result<()> {
+    let is_wide = screen.width() >= WIDE;
+    let gap = if is_wide { 2 } else { 1 };
+    let rows: Vec<[String; 6]> = fields.iter().map(|field| cells(field, is_wide)).collect();
+    let widths = (0..6).map(|column| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0).max(HEADER[column].len()) + gap
+    });
+    let used: usize = widths.sum();
+    let room = screen.width().saturating_sub(used + 1);
+    let chart_width = room.clamp(*CHART.start(), *CHART.end());
+    let mut table = show::table(&HEADER);
+    for (field, row) in fields.iter().zip(rows) {
+        let [name, numbers @ ..] = row;
+        let mut cells = vec![Cell::new(name).add_attribute(Attribute::Bold)];
+        cells.extend(numbers.into_iter().map(Cell::new));
+        cells.push(Cell::new(chart(&field.spread, chart_width)).fg(Color::Cyan));
+        table.add_row(cells);
+    }
+    for (place, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, u16::try_from(gap).unwrap_or(1)));
+        column.set_constraint(ColumnConstraint::ContentWidth);
+        if NUMBERS.contains(&place) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    screen.table(table)
+}
+
+const HEADER: [&str; 7] = ["field", "p50", "p90", "p99", "p99.9", "max", "spread"];
+
+/// Its name, its quantiles and its greatest.
+fn cells(field: &FieldSpread, is_wide: bool) -> [String; 6] {
+    let spread = &field.spread;
+    let [p50, p90, p99, p999] = QUANTILES.map(|quantile| spread.quantile(quantile));
+    let shown = |number: Option<f64>| {
+        let shown = quantity(number.unwrap_or(f64::NAN), field.dimension);
+        if is_wide {
+            shown
+        } else {
+            // `1.5MiB/s` fits where `1.5 MiB/s` does not.
+            shown.replace(' ', "")
+        }
+    };
+    let name = field.subject.name();
+    let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, spread.greatest()].map(shown);
+    [name, p50, p90, p99, p999, max]
+}
+
+fn quantity(number: f64, dimension: Dimension) -> String {
+    units::format(number, dimension)
+}
+
+/// `█ ▂▅▇▃▁·▁`: zeros, then the rest by the logarithm.
+fn chart(spread: &Spread, width: usize) -> String {
+    let (rest, cells) = spread.cells(width.saturating_sub(2));
+    let most = cells.iter().copied().max().unwrap_or(0).max(rest);
+    let height = |count: u64| {
+        if count == 0 {
+            return '·';
+        }
+        let height = (count as f64).ln_1p() / (most as f64).ln_1p() * 8.0;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "1 to 8"
+        )]
+        let height = height.ceil().clamp(1.0, 8.0) as usize;
+        BARS[height - 1]
+    };
+    let bars: String = cells.into_iter().map(height).collect();
+    format!("{} {bars}", height(rest)).trim_end().to_owned()
+}
+
+fn unknown(told: &[&FieldSpread], untold: &[&FieldSpread], screen: &mut Screen) -> io::Result<()> {
+    let names = |fields: &[&FieldSpread]| {
+        let names = fields.iter().map(|field| field.subject.name());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    // Fields that are unknown for one reason are so in one share of the samples.
+    let parts = |of: fn(&Spread) -> u64| {
+        let mut parts: Vec<(String, Vec<&FieldSpread>)> = Vec::new();
+        for &field in told.iter().filter(|field| of(&field.spread) > 0) {
+            let all = field.spread.count() + field.spread.unknown() + field.spread.infinite();
+            let share = of(&field.spread) as f64 / all as f64;
+            let share = units::format(share, Dimension::Share);
+            match parts.iter_mut().find(|(known, _)| *known == share) {
+                Some((_, fields)) => fields.push(field),
+                None => parts.push((share, vec![field])),
+            }
+        }
+        parts
+    };
+    let mut say = |what: &str, fields: String| {
+        if fields.is_empty() {
+            return Ok(());
+        }
+        screen.paragraph(&format!("{what}: {fields}"), DIM)
+    };
+    for (share, fields) in parts(Spread::unknown) {
+        say(
+            &format!("unknown in {share} of the samples"),
+            names(&fields),
+        )?;
+    }
+    for (share, fields) in parts(Spread::infinite) {
+        say(
+            &format!("infinite in {share} of the samples"),
+            names(&fields),
+        )?;
+    }
+    say("unknown throughout", names(untold))
+}
+
+/// Who had the greatest of what, and when.
+fn peaks(fields: &[&FieldSpread], screen: &mut Screen) -> io::Result<()> {
+    let mut whose: Vec<(&Peak, Vec<String>)> = Vec::new();
+    for field in fields {
+        let Some(peak) = &field.peak else { continue };
+        let is_nothing = field
+            .spread
+            .greatest()
+            .is_none_or(|greatest| greatest <= 0.0);
+        if is_nothing {
+            continue;
+        }
+        let at = time(peak.at);
+        let told = format!("{} {}", field.subject.name(), at.get(11..).unwrap_or(&at));
+        match whose
+            .iter_mut()
+            .find(|(known, _)| known.target == peak.target)
+        {
+            Some((_, fields)) => fields.push(told),
+            None => whose.push((peak, vec![told])),
+        }
+    }
+    if whose.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    screen.line("The greatest, and when it was first reached:")?;
+    for (peak, fields) in whose {
+        let line = format!("  {}: {}", who(peak), fields.join(", "));
+        for line in wrap(&line, screen.width(), 4) {
+            screen.line(line)?;
+        }
+    }
+    Ok(())
+}
+
+/// `42 (1.2.3.4:5678) "electrum"`, escaped.
+fn who(peak: &Peak) -> String {
+    let target = match &peak.target {
+        Target::Group(name) | Target::Client(name) => format!("\"{}\"", show::text(name)),
+        target => show::text(&target.to_string()),
+    };
+    match &peak.client {
+        Some(client) => format!("{target} \"{}\"", show::text(client)),
+        None => target,
+    }
+}
+
+fn marks(baseline: &Baseline, scope: Scope, screen: &mut Screen) -> io::Result<()> {
+    let of_scope = |mark: &&crate::baseline::Mark| baseline.fields[mark.of].subject.scope == scope;
+    let marks: Vec<_> = baseline.marks.iter().filter(of_scope).collect();
+    if marks.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    screen.line("Where the policies' thresholds lie:")?;
+    let mut table = show::table(&["policy", "test", "lies at", "holds for"]);
+    for mark in marks {
+        let window = baseline.fields[mark.of].subject.window;
+        let over = window.map_or_else(String::new, |window| {
+            format!(" over {}", units::format_duration(window))
+        });
+        let (lies, held) = mark.words(baseline);
+        table.add_row(vec![
+            Cell::new(show::text(&mark.policy)),
+            Cell::new(show::text(&format!("{} {}{over}", mark.field, mark.test))),
+            Cell::new(lies),
+            Cell::new(held),
+        ]);
+    }
+    screen.table(table)
+}
+
+fn show_budget(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
+    heading(&format!("Budget: {}", tuned.budget), screen)?;
+    if tuned.proposals.is_empty() {
+        screen.line("No policy has thresholds that could be scaled for it.")?;
+        return left_alone(tuned, screen);
+    }
+    for sentence in tuned.opening() {
+        screen.paragraph(&sentence, Style::new())?;
+    }
+    if let Some(short) = tuned.too_short() {
+        screen.line("")?;
+        for line in wrap(&format!("! {short}"), screen.width(), 2) {
+            screen.line(format!("{WARN}{line}{WARN:#}"))?;
+        }
+    }
+    screen.line("")?;
+    let is_wide = screen.width() >= WIDE;
+    let mut table = show::table(&["policy", "thresholds", "found on", "checked on", "verdict"]);
+    for proposal in &tuned.proposals {
+        let verdict = Cell::new(proposal.verdict_words());
+        table.add_row(vec![
+            Cell::new(show::text(&proposal.policy)),
+            Cell::new(proposal.factor_words()),
+            Cell::new(hits(proposal.present.training, training(proposal))),
+            Cell::new(hits(proposal.present.held_out, held_out(proposal))),
+            match proposal.verdict {
+                Verdict::Shown | Verdict::Kept => verdict,
+                Verdict::Chance(_) => verdict.fg(Color::Yellow),
+                Verdict::NoFactor | Verdict::Broken => verdict.fg(Color::Red),
+            },
+        ]);
+    }
+    if !is_wide {
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 1));
+        }
+    }
+    screen.table(table)?;
+    screen.paragraph(
+        "found on, checked on: hits by today's thresholds and by those proposed, in the first part and \
+         in the last",
+        DIM,
+    )?;
+    screen.line("")?;
+    screen.paragraph(&tuned.judgement(), style(tuned.verdict))?;
+    proposals(tuned, screen)?;
+    left_alone(tuned, screen)
+}
+
+const fn style(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Shown => show::GOOD,
+        Verdict::Kept => Style::new(),
+        Verdict::Chance(_) | Verdict::NoFactor => WARN,
+        Verdict::Broken => show::BAD,
+    }
+}
+
+const fn training(proposal: &Proposal) -> Option<u64> {
+    match proposal.factor {
+        Some(_) => Some(proposal.proposed.training),
+        None => None,
+    }
+}
+
+const fn held_out(proposal: &Proposal) -> Option<u64> {
+    match proposal.factor {
+        Some(_) => Some(proposal.proposed.held_out),
+        None => None,
+    }
+}
+
+/// `12, then 0`
+fn hits(present: u64, proposed: Option<u64>) -> String {
+    let shown = |count: u64| units::format(count as f64, Dimension::Count);
+    match proposed {
+        Some(proposed) if proposed != present => {
+            format!("{}, then {}", shown(present), shown(proposed))
+        }
+        _ => shown(present),
+    }
+}
+
+/// In TOML, to be pasted; so no line is broken.
+fn proposals(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
+    let changed: Vec<_> = tuned.proposals.iter().filter(|it| it.is_change()).collect();
+    screen.line("")?;
+    if changed.is_empty() {
+        return screen.line("No threshold is to be changed.");
+    }
+    screen.line("Proposed, each in place of the policy's `when`:")?;
+    for proposal in changed {
+        screen.line("")?;
+        screen.line(format!(
+            "{DIM}# {}: {}{DIM:#}",
+            proposal.policy,
+            proposal.factor_words()
+        ))?;
+        screen.line(format!("when = {}", proposal.when))?;
+    }
+    Ok(())
+}
+
+fn left_alone(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
+    if tuned.left_alone.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    screen.line("Left alone:")?;
+    for left in &tuned.left_alone {
+        let line = format!("  {}: {}", show::text(&left.policy), left.why);
+        for line in wrap(&line, screen.width(), 4) {
+            screen.line(line)?;
+        }
+    }
+    Ok(())
+}

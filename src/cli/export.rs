@@ -1,0 +1,129 @@
+//! `export`: recordings as tables, for programs that ask tables.
+
+use std::path::PathBuf;
+
+use super::exit::{Exit, Failure};
+use super::screen::Screen;
+
+/// Write recordings as tables, to be asked in SQL.
+///
+/// Parquet files, in folders by table, server and day (UTC), for many programs. docs/export.md has the
+/// tables, and questions to ask. Addresses that are pseudonyms stay pseudonyms.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden export demo.rec --out demo.tables
+  electrumx-warden export fra-1.rec fra-2.rec --out july --policies policies
+  duckdb -c \"SELECT count(*) FROM 'demo.tables/sessions/**/*.parquet'\"")]
+pub(super) struct Args {
+    /// Recordings: folders that `run`, `record` or `demo --record` wrote, or segments of them; of as
+    /// many servers as there are
+    #[arg(required = true, value_name = "RECORDING")]
+    recordings: Vec<PathBuf>,
+
+    /// The folder to write into; empty, or not there yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// What the files are
+    #[arg(long, value_enum, default_value_t)]
+    format: FileFormat,
+
+    /// Policy files, and folders of them: what they would have decided becomes a table too
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    policies: Vec<PathBuf>,
+
+    /// The key of the recordings' pseudonyms, for policies that name addresses
+    #[arg(long, value_name = "FILE", requires = "policies")]
+    key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum FileFormat {
+    #[default]
+    Parquet,
+}
+
+#[cfg(not(feature = "parquet"))]
+pub(super) fn run(_: &Args, _: &mut Screen) -> Result<Exit, Failure> {
+    let message = "this program was built without `export`: build it with \
+                   `cargo build --release --features parquet`";
+    Err(Failure::new(Exit::Usage, message))
+}
+
+#[cfg(feature = "parquet")]
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    written::run(args, screen)
+}
+
+#[cfg(feature = "parquet")]
+mod written {
+    use comfy_table::{Cell, CellAlignment, Table};
+
+    use super::Args;
+    use crate::cli::exit::{Exit, Failure};
+    use crate::cli::judging::Judging;
+    use crate::cli::progress::Progress;
+    use crate::cli::screen::{Screen, warn};
+    use crate::cli::setup;
+    use crate::cli::show::{self, DIM, HEAD};
+    use crate::export::{ExportError, News, Written, export};
+    use crate::field::Dimension;
+    use crate::policy::PolicySet;
+    use crate::units::format;
+
+    pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+        let recording = setup::recordings(&args.recordings)?;
+        let replay = match args.policies.as_slice() {
+            [] => None,
+            paths => {
+                let set = setup::policies(PolicySet::load(paths))?;
+                let judging = Judging::new(&recording, None, args.key.as_deref())?;
+                Some(judging.replay(&recording, set))
+            }
+        };
+        let has_pseudonyms = recording.pseudonyms().is_some();
+        let mut progress = Progress::start();
+        let exported = export(recording, replay, &args.out, &mut |news| match news {
+            News::Notice(notice) => warn(&notice.to_string()),
+            News::Poll(player, tick) => {
+                progress.tick(player, tick.at, tick.snapshot.sessions.len());
+            }
+        });
+        progress.finish();
+        let written = exported.map_err(failed)?;
+        screen.table(table(&written))?;
+        let out = args.out.display();
+        let pseudonyms = if has_pseudonyms {
+            "; addresses are pseudonyms"
+        } else {
+            ""
+        };
+        screen.line(format!("{DIM}written to `{out}`{pseudonyms}{DIM:#}"))?;
+        Ok(Exit::Ok)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    fn failed(error: ExportError) -> Failure {
+        let exit = match error {
+            ExportError::Io { .. } | ExportError::Parquet { .. } => Exit::Failed,
+            _ => Exit::Setup,
+        };
+        Failure::new(exit, error.to_string())
+    }
+
+    fn table(written: &[Written]) -> Table {
+        let mut table = show::table(&["table", "rows", "files", "size"]);
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        for written in written {
+            table.add_row([
+                Cell::new(format!("{HEAD}{}{HEAD:#}", written.table)),
+                Cell::new(written.rows),
+                Cell::new(written.files),
+                Cell::new(format(written.bytes as f64, Dimension::Size)),
+            ]);
+        }
+        table
+    }
+}

@@ -1,0 +1,159 @@
+//! A test drafted from a moment of a recording.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Args;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::progress::Progress;
+use crate::cli::screen::{Screen, warn};
+use crate::cli::setup;
+use crate::cli::show::{counted, time};
+use crate::decision::{Decision, Outcome};
+use crate::policy::PolicySet;
+use crate::recording::{Item, Start, Tick};
+use crate::replay::Replay;
+use crate::time::Timestamp;
+use crate::trial::{self, Moment, POLLS_MAX};
+
+/// So much before the moment is judged too, and more if a policy looks back further.
+const BEFORE_MIN: Duration = Duration::from_hours(6);
+
+/// Times are shown without fractions: what is meant by one is the poll of that second.
+const SECOND: Duration = Duration::from_secs(1);
+
+pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<Exit, Failure> {
+    let set = setup::policies(PolicySet::load(&args.paths))?;
+    let seen = Seen::until(at + SECOND, &args.from, &set)?;
+    let Some(last) = seen.ticks.back().map(|tick| tick.at) else {
+        let message = format!("the recording has nothing before {}", time(at));
+        return Err(Failure::new(Exit::Failed, message));
+    };
+    if at.since(last) > seen.start.interval.max(SECOND) * 6 {
+        let message = format!(
+            "the recording has no poll at {}: the last before that is of {}",
+            time(at),
+            time(last)
+        );
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    let folder = args.to.as_deref().and_then(Path::parent);
+    let policies: Vec<String> = args
+        .paths
+        .iter()
+        .map(|path| relative(path, folder.unwrap_or(Path::new(""))))
+        .collect();
+    let ticks: Vec<Box<Tick>> = seen.ticks.into();
+    let moment = Moment {
+        ticks: &ticks,
+        start: &seen.start,
+        set: &set,
+        policies: &policies,
+        decided: &seen.decided,
+    };
+    let text = trial::draft(&moment).map_err(|error| {
+        let message = format!("no test can be drafted of {}: {error}", time(at));
+        Failure::new(Exit::Failed, message)
+    })?;
+    let Some(file) = &args.to else {
+        screen.text(text)?;
+        return Ok(Exit::Ok);
+    };
+    write(file, &text)?;
+    let decided = counted(seen.decided.len(), "decision", "decisions");
+    let path = file.display();
+    screen.line(format!(
+        "wrote `{path}`: what was so at {}, with {decided}",
+        time(last)
+    ))?;
+    Ok(Exit::Ok)
+}
+
+/// What a recording shows up to a moment.
+struct Seen {
+    start: Start,
+    ticks: VecDeque<Box<Tick>>,
+    /// At the last tick, and not held back.
+    decided: Vec<Decision>,
+}
+
+impl Seen {
+    /// Before `until`.
+    fn until(until: Timestamp, paths: &[PathBuf], set: &PolicySet) -> Result<Self, Failure> {
+        let policies = set.policies.iter();
+        let back = policies.map(|policy| policy.window + policy.hold + policy.cooldown);
+        let back = back.max().unwrap_or_default().max(BEFORE_MIN);
+        let recording = setup::recording(paths)?.from(until, back);
+        let mut replay = Replay::new(set.clone(), None);
+        let mut seen = Self {
+            start: Start::default(),
+            ticks: VecDeque::new(),
+            decided: Vec::new(),
+        };
+        let mut player = recording.play();
+        let mut progress = Progress::start();
+        while let Some(item) = player.next() {
+            match item.map_err(setup::unreadable)? {
+                Item::Start(start) => {
+                    replay.start(&start);
+                    seen.start = *start;
+                    seen.ticks.clear();
+                }
+                Item::Notice(notice) => warn(&notice.to_string()),
+                Item::Tick(tick) if tick.at >= until => break,
+                Item::Tick(tick) => {
+                    progress.tick(&player, tick.at, tick.snapshot.sessions.len());
+                    let carried = replay.turn(&tick).carried.into_iter();
+                    let is_permitted =
+                        |outcome: &Outcome| !matches!(outcome, Outcome::Suppressed(_));
+                    let permitted = carried.filter(|it| is_permitted(&it.outcome));
+                    seen.decided = permitted.map(|it| it.decision).collect();
+                    seen.ticks.push_back(tick);
+                    if seen.ticks.len() > POLLS_MAX
+                        && let Some(old) = seen.ticks.pop_front()
+                    {
+                        player.give_back(old);
+                    }
+                }
+            }
+        }
+        progress.finish();
+        Ok(seen)
+    }
+}
+
+/// The path as a file in `folder` names it.
+fn relative(path: &Path, folder: &Path) -> String {
+    let there = |path: &Path| {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        path.canonicalize().unwrap_or_else(|_| path.to_owned())
+    };
+    let (path, folder) = (there(path), there(folder));
+    match path.strip_prefix(&folder) {
+        Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
+        Ok(below) => below.to_string_lossy().into_owned(),
+        Err(_) => path.to_string_lossy().into_owned(),
+    }
+}
+
+/// Nothing is overwritten.
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let written = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| {
+        let name = path.display();
+        let message = match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                format!("`{name}` is there already and is not overwritten: give another path")
+            }
+            _ => format!("`{name}` cannot be written: {error}"),
+        };
+        Failure::new(Exit::Failed, message)
+    })
+}

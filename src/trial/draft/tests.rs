@@ -1,0 +1,157 @@
+//! Drafts of moments that a scene has played.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decision::SessionRef;
+use crate::decision::{Peer, Target};
+use crate::policy::{Action, Mode};
+use crate::scene::{Scene as Server, policies};
+use crate::snapshot::Snapshot;
+use crate::trial::node::{Node, Probes};
+use crate::warden::Settings;
+use crate::watch;
+
+const POLICIES: &str = r#"
+[[policy]]
+name = "hoarder"
+scope = "session"
+when = { subs = "> 100" }
+for = "20s"
+action = "disconnect"
+"#;
+
+fn tick(server: &Server, snapshot: Option<Snapshot>) -> Box<Tick> {
+    Box::new(Tick {
+        at: server.at(),
+        failure: snapshot.is_none().then(|| "no answer".to_owned()),
+        snapshot: snapshot.unwrap_or_default(),
+        ..Tick::default()
+    })
+}
+
+fn decision(server: &Server, target: Target) -> Decision {
+    Decision {
+        at: server.at(),
+        epoch: server.epoch,
+        policy: "hoarder".into(),
+        mode: Mode::Enforce,
+        action: Action::Disconnect,
+        target,
+        evidence: Vec::new(),
+        held: Duration::ZERO,
+        severity: 1.0,
+        sessions: Vec::new(),
+        spared: 0,
+        at_once: false,
+        daemons: Vec::new(),
+    }
+}
+
+/// A server that misses polls and is started again, with daemons, hostile names, clients that come
+/// back, and a crowd.
+#[test]
+fn whatever_happened_is_in_the_draft() {
+    let mut server = Server::new();
+    server.info.version = Some("ElectrumX 1.20.0".into());
+    server.info.daemon = Some("10.0.0.1:8332".into());
+    let mut probes = Probes::default();
+    for host in 1..=30 {
+        server.connect(&format!("198.51.{host}.7:50001"), "electrum/4.5.5");
+    }
+    let mut hoarder = server.connect("203.0.113.7:50001", "a\"\\\u{1b}\u{202e}é");
+    let mut ticks = Vec::new();
+    for poll in 0..8_u64 {
+        server.wait(10.0);
+        match poll {
+            2 => server.leave(hoarder),
+            // Under the same peer.
+            3 => hoarder = server.connect("203.0.113.7:50001", "b"),
+            5 => {
+                server.restart();
+                for host in 1..=30 {
+                    server.connect(&format!("198.51.{host}.7:50001"), "electrum/4.5.5");
+                }
+                hoarder = server.connect("203.0.113.7:50002", "c");
+            }
+            _ => {}
+        }
+        for row in &mut server.rows {
+            row.sent += 1_000 + row.id;
+            row.subs = 20;
+            row.cost = 0.25 * poll as f64;
+        }
+        if poll != 2 {
+            server.of(hoarder).subs = 200;
+        }
+        let failing = if poll > 4 {
+            Node::down()
+        } else {
+            Node::at(800_000)
+        };
+        let round = probes.round(server.at(), &[Node::at(800_000 + poll), failing]);
+        let mut snapshot = server.poll();
+        snapshot.rounds = vec![round];
+        ticks.push(tick(&server, (poll != 4).then_some(snapshot)));
+    }
+    let start = Start {
+        interval: Duration::from_secs(10),
+        settings: Settings {
+            daemons: watch::Settings {
+                addresses: ["10.0.0.1:8332", "10.0.0.2:8332"].map(Into::into).to_vec(),
+                ..watch::Settings::default()
+            },
+            ..Settings::default()
+        },
+        ..Start::default()
+    };
+    let set = policies(POLICIES);
+    let at_hoarder = Target::Session(SessionRef {
+        id: hoarder,
+        peer: Peer("203.0.113.7:50002".parse().ok()),
+        since: server.at(),
+    });
+    let elsewhere = Target::Subnet("203.0.113.0/24".parse().unwrap());
+    let decided = [at_hoarder, elsewhere].map(|target| decision(&server, target));
+    let moment = Moment {
+        ticks: &ticks,
+        start: &start,
+        set: &set,
+        policies: &["p.toml".to_owned()],
+        decided: &decided,
+    };
+    let text = draft(&moment).unwrap();
+    insta::assert_snapshot!(text);
+    let source = Source {
+        name: "p.test.toml".into(),
+        text,
+    };
+    let checked = check(source, &mut Given(&set));
+    assert!(checked.trials[0].run().is_ok(), "{checked:#?}");
+}
+
+#[test]
+fn without_a_poll_there_is_no_draft() {
+    let server = Server::new();
+    let set = policies(POLICIES);
+    let start = Start::default();
+    let moment = |ticks| Moment {
+        ticks,
+        start: &start,
+        set: &set,
+        policies: &[],
+        decided: &[],
+    };
+    assert_eq!(draft(&moment(&[])), Err(DraftError::Unseen));
+    let failed = [tick(&server, None)];
+    assert_eq!(draft(&moment(&failed)), Err(DraftError::Unseen));
+}
+
+proptest! {
+    #[test]
+    fn names_read_back(name in ".{0,20}") {
+        let text = format!("name = {}", quoted(&name));
+        let read: toml::Table = text.parse().unwrap();
+        prop_assert_eq!(read["name"].as_str(), Some(&*name), "{}", text);
+    }
+}

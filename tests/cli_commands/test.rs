@@ -1,0 +1,301 @@
+//! `test`
+
+use std::sync::OnceLock;
+
+use crate::{Folder, told};
+
+const POLICIES: &str = r#"
+[[policy]]
+name = "hoarder"
+scope = "session"
+when = { subs = "> 100", age = "> 1m" }
+unless = { client = "monitor" }
+for = "20s"
+action = "disconnect"
+cooldown = "1m"
+
+[[policy]]
+name = "hog"
+scope = "subnet"
+when = { sent_rate = "> 1 MiB/s", sessions = "> 20x median" }
+action = "disconnect"
+
+[[policy]]
+name = "lagging"
+scope = "server"
+when = { height_lag = "> 2" }
+action = "alert"
+"#;
+
+const GOOD: &str = r#"
+[[test]]
+name = "a hoarder is cut off"
+only = "hoarder"
+
+[[test.session]]
+peer = "203.0.113.7"
+subs = "5x2 200x5"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.7"
+at = "50s"
+
+[[test]]
+name = "a monitor is not"
+only = "hoarder"
+expect = []
+
+[[test.session]]
+peer = "203.0.113.7"
+client = "monitor"
+subs = "5x2 200x5"
+"#;
+
+const FAILING: &str = r#"
+[[test]]
+name = "everything is wrong, and told side by side: what was expected, and what came of it instead"
+
+[[test.session]]
+peer = "203.0.113.{1..3}"
+subs = "5x2 200x5"
+
+[[test.session]]
+peer = "203.0.113.4"
+client = "monitor"
+subs = 200
+
+[[test.session]]
+peer = "198.51.100.7"
+client = "new\u001b[2J"
+subs = "_x4 200x5"
+age = "1s"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.{1..2}"
+at = "40s"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.4"
+at = "40s"
+
+[[test.expect]]
+policy = "hoarder"
+target = "198.51.100.7"
+at = "50s"
+
+[[test.expect]]
+policy = "hog"
+target = "203.0.113.0/24"
+at = "20s"
+
+[[test.expect]]
+policy = "hog"
+target = "192.0.2.0/24"
+at = "20s"
+
+[[test.expect]]
+policy = "lagging"
+at = "20s"
+
+[[test]]
+name = "the number of sessions"
+only = "hoarder"
+
+[[test.session]]
+peer = "203.0.113.7"
+subs = "200x3"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.7"
+at = "20s"
+sessions = 2
+
+[[test]]
+name = "a window that is never covered"
+only = "hog"
+expect = []
+
+[[test.session]]
+peer = "203.0.113.7"
+sent_size = "0+50MiBx2"
+"#;
+
+#[test]
+fn tests_that_pass() {
+    let folder = Folder::with(&[
+        ("policies/p.toml", POLICIES),
+        ("policies/p.test.toml", GOOD),
+    ]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test"],
+            &["test", "policies/p.toml", "--filter", "monitor"],
+            &["test", "policies/p.test.toml", "--format", "json"],
+            &["test", "--filter", "nothing of the kind"],
+        ],
+    ));
+}
+
+#[test]
+fn what_differs_is_shown_side_by_side() {
+    let folder = Folder::with(&[("p.toml", POLICIES), ("p.test.toml", FAILING)]);
+    let told = ["80", "120"].map(|columns| {
+        let mut command = folder.command(&["test", "p.toml"]);
+        let ran = folder.ran(command.env("COLUMNS", columns));
+        let widest = ran.out.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= columns.parse().ok(), "{}", ran.out);
+        format!("{columns} columns\n{}", ran.told())
+    });
+    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(
+        "json",
+        folder.run(&["test", "p.toml", "--format", "json"]).told()
+    );
+}
+
+#[test]
+fn policies_without_tests_fail_if_that_is_asked() {
+    let folder = Folder::with(&[("p.toml", POLICIES), ("p.test.toml", GOOD)]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test", "p.toml", "--complete"],
+            &["test", "p.toml", "--complete", "--format", "json"],
+            &["test", "p.toml", "--complete", "--filter", "a"],
+        ],
+    ));
+}
+
+#[test]
+fn what_must_be_mended_first() {
+    let folder = Folder::with(&[
+        ("p.test.toml", "[[test]]\nname = 'x'\nexpct = []\n"),
+        ("p.toml", &POLICIES.replace("subs", "subz")),
+        ("lonely.test.toml", "[[test]]\nname = 'x'\nexpect = []\n"),
+        ("none/p.toml", POLICIES),
+        ("good/p.toml", POLICIES),
+        ("good/p.test.toml", GOOD),
+    ]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test"],
+            &["test", "none"],
+            &["test", "none/p.toml"],
+            &["test", "lonely.test.toml"],
+            &["test", "p.test.toml", "good"],
+            &["test", "p.test.toml", "--format", "json"],
+        ],
+    ));
+}
+
+#[test]
+fn tests_are_no_policies() {
+    let folder = Folder::with(&[("good/p.toml", POLICIES), ("good/p.test.toml", GOOD)]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[&["check", "good"], &["check", "good/p.test.toml"]],
+    ));
+}
+
+/// Leaves a recording of the demo, which is played once, at `demo.rec`.
+fn recording(folder: &Folder) {
+    static DEMO: OnceLock<Folder> = OnceLock::new();
+    let demo = DEMO.get_or_init(|| {
+        let folder = Folder::new();
+        let args = ["demo", "--for", "5s", "--seed", "4", "--record", "demo.rec"];
+        let recorded = folder.run(&args);
+        assert_eq!(recorded.code, 0, "{}", recorded.told());
+        folder
+    });
+    let of_demo = demo.path().join("demo.rec");
+    std::os::unix::fs::symlink(of_demo, folder.path().join("demo.rec")).unwrap();
+}
+
+/// When something was decided in a recording, and what.
+fn decisions(folder: &Folder) -> Vec<(String, String)> {
+    let replayed = folder.run(&["replay", "demo.rec", "--decisions", "--format", "json"]);
+    let lines = replayed.json().into_iter();
+    let decisions =
+        lines.filter(|line| line["type"] == "decision" && line["outcome"] != "suppressed");
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    decisions
+        .map(|line| (text(&line["at"]), text(&line["policy"])))
+        .collect()
+}
+
+#[test]
+fn a_draft_of_a_real_moment_passes() {
+    let folder = Folder::new();
+    recording(&folder);
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
+    let decided = decisions(&folder);
+    let policies: std::collections::BTreeMap<_, _> =
+        decided.iter().map(|(at, policy)| (policy, at)).collect();
+    assert!(policies.len() > 5, "{decided:?}");
+    let mut agreed = 0;
+    for (policy, at) in &policies {
+        let name = format!("{policy}.test.toml");
+        let args = [
+            "test", "--from", "demo.rec", "--at", at, "--to", &name, shipped,
+        ];
+        let drafted = folder.run(&args);
+        assert_eq!(drafted.code, 0, "{policy}: {}", drafted.told());
+        let played = folder.run(&["test", &name]);
+        assert_eq!(played.code, 0, "{policy}: {}", played.told());
+        let text = std::fs::read_to_string(folder.path().join(&name)).unwrap();
+        assert!(
+            text.lines().count() < 800,
+            "{policy}: {} lines",
+            text.lines().count()
+        );
+        agreed += usize::from(text.contains(&format!("policy = \"{policy}\"")));
+    }
+    assert_eq!(agreed, policies.len(), "each is decided on in its draft");
+    // The text of one goes to standard output as well.
+    let (policy, at) = policies.first_key_value().unwrap();
+    let printed = folder.run(&["test", "--from=demo.rec", "--at", at, shipped]);
+    let written = std::fs::read_to_string(folder.path().join(format!("{policy}.test.toml")));
+    assert_eq!(printed.out, written.unwrap());
+}
+
+#[test]
+fn what_cannot_be_drafted() {
+    let folder = Folder::with(&[("policies/p.toml", POLICIES), ("there.test.toml", "")]);
+    recording(&folder);
+    let at = "2026-01-01T00:05:00Z";
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test", "--from", "demo.rec"],
+            &["test", "--at", at],
+            &["test", "--from", "nowhere.rec", "--at", at],
+            &["test", "--from", "demo.rec", "--at", "2025-01-01"],
+            &["test", "--from", "demo.rec", "--at", "2027-01-01"],
+            &[
+                "test",
+                "--from",
+                "demo.rec",
+                "--at",
+                at,
+                "--to",
+                "there.test.toml"
+            ],
+            &[
+                "test",
+                "--from",
+                "demo.rec",
+                "--at",
+                at,
+                "--to",
+                "no/such.test.toml"
+            ],
+            &["test", "--from", "demo.rec", "--at", at, "none"],
+        ],
+    ));
+}
