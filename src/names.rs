@@ -39,11 +39,9 @@ impl Names {
     /// If all names together grow beyond 4 GiB; the decoders' bounds on rows forbid it.
     pub fn intern(&mut self, name: &str) -> NameId {
         let name = cut(name);
-        let hash = self.hasher.hash_one(name);
-        let (text, ends) = (self.text.as_bytes(), &self.ends);
-        let is_name = |&id: &u32| &text[place(ends, id)] == name.as_bytes();
-        if let Some(&id) = self.ids.find(hash, is_name) {
-            return NameId(id);
+        let hash = self.hasher.hash_one(name.as_bytes());
+        if let Some(id) = self.find_hashed(name.as_bytes(), hash) {
+            return id;
         }
         let id = u32::try_from(self.ends.len()).expect("row counts are bounded far below 2^32");
         self.text.push_str(name);
@@ -51,9 +49,21 @@ impl Names {
             u32::try_from(self.text.len()).expect("rows times NAME_BYTES_MAX stay below 2^32"),
         );
         let (text, ends, hasher) = (&self.text, &self.ends, &self.hasher);
-        self.ids
-            .insert_unique(hash, id, |&id| hasher.hash_one(at(text, ends, id)));
+        self.ids.insert_unique(hash, id, |&id| {
+            hasher.hash_one(at(text, ends, id).as_bytes())
+        });
         NameId(id)
+    }
+
+    /// The ID of `name`, if it is known. What is known is Unicode: nobody need look whether this is.
+    pub(crate) fn find(&self, name: &[u8]) -> Option<NameId> {
+        self.find_hashed(name, self.hasher.hash_one(name))
+    }
+
+    fn find_hashed(&self, name: &[u8], hash: u64) -> Option<NameId> {
+        let (text, ends) = (self.text.as_bytes(), &self.ends);
+        let is_name = |&id: &u32| text[place(ends, id)] == *name;
+        self.ids.find(hash, is_name).copied().map(NameId)
     }
 
     /// The text of `id`.
@@ -107,6 +117,7 @@ mod tests {
         let mut names = Names::default();
         let (a, b, empty) = (names.intern("a"), names.intern("b"), names.intern(""));
         assert_eq!(names.intern("a"), a);
+        assert_eq!((names.find(b"b"), names.find(b"c")), (Some(b), None));
         assert_eq!(
             (names.get(a), names.get(b), names.get(empty)),
             ("a", "b", "")

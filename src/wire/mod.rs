@@ -17,6 +17,7 @@ pub use dialect::tame;
 pub use getinfo::GetinfoSeed;
 pub use groups::GroupsSeed;
 pub use inspect::Inspection;
+pub(crate) use rows::read_all as read_usual_sessions;
 #[cfg(test)]
 pub(crate) use rows::shown;
 pub(crate) use sessions::peer;

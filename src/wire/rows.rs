@@ -8,21 +8,21 @@
     reason = "the compiler keeps the cursor in registers only if all is in one piece"
 )]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::de::DeserializeSeed;
 use serde_json::Error;
 
 use super::ROWS_MAX;
 use super::number::at_most;
-use super::sessions::{Row, RowSeed, flags, peer, protocol, unique_ids};
+use super::sessions::{Row, RowSeed, flags, protocol, unique_ids};
 use crate::decision::Peer;
 use crate::names::NameId;
 use crate::snapshot::{Generation, Sessions};
 
 /// Reads all of `json`, an array of rows, into the columns, which are cleared first. `None` if
 /// something is wrong; what that is does not matter here.
-pub(super) fn read_all(json: &[u8], columns: &mut Sessions) -> Option<()> {
+pub(crate) fn read_all(json: &[u8], columns: &mut Sessions) -> Option<()> {
     columns.clear();
     let mut at = Cursor(json);
     at.blank();
@@ -63,7 +63,7 @@ fn read<'a>(
     at.comma()?;
     let peer = at.peer()?;
     at.comma()?;
-    let client = std::str::from_utf8(at.text()?).ok()?;
+    let client = at.text()?;
     at.comma()?;
     let version = match at.0.first()? {
         b'"' => Some(at.text()?),
@@ -97,7 +97,10 @@ fn read<'a>(
     let age_s = rest[7].measure()?;
     // No number here is below 0.
     let (cost, extra_cost) = (at_most(cost.measure()?), at_most(extra_cost.measure()?));
-    let client = columns.names.intern(client);
+    let client = match columns.names.find(client) {
+        Some(known) => known,
+        None => columns.names.intern(std::str::from_utf8(client).ok()?),
+    };
     let row = Row {
         id,
         flags,
@@ -224,16 +227,18 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     fn peer(&mut self) -> Option<Peer> {
         let mut at = Self(self.0.strip_prefix(b"\"")?);
-        match at.peer_v4() {
-            Some(v4) => {
-                *self = at;
-                Some(Peer(Some(v4)))
-            }
-            None => Some(Peer(peer(self.text()?))),
+        let peer = match at.take(b'[') {
+            None => at.peer_v4(),
+            Some(()) => at.peer_v6(),
+        };
+        if peer.is_some() && at.take(b'"').is_some() {
+            *self = at;
+            return Some(Peer(peer));
         }
+        Some(Peer(super::peer(self.text()?)))
     }
 
-    /// A peer such as `1.2.3.4:5678`, and the end of its text.
+    /// A peer such as `1.2.3.4:5678`.
     #[inline(always)]
     fn peer_v4(&mut self) -> Option<SocketAddr> {
         let mut octets = [0; 4];
@@ -242,8 +247,57 @@ impl<'a> Cursor<'a> {
             self.take(end)?;
         }
         let port = u16::try_from(self.few_digits()?).ok()?;
-        self.take(b'"')?;
         Some(SocketAddr::from((octets, port)))
+    }
+
+    /// A peer such as `2001:db8::1]:5678`, behind its bracket. An IPv4 address within goes the way of
+    /// the standard library.
+    fn peer_v6(&mut self) -> Option<SocketAddr> {
+        let mut groups = [0; 8];
+        let (mut count, mut gap) = (0, None);
+        if let [b':', b':', rest @ ..] = self.0 {
+            (self.0, gap) = (rest, Some(0));
+        }
+        while self.take(b']').is_none() {
+            *groups.get_mut(count)? = self.group()?;
+            count += 1;
+            match self.0 {
+                [b':', b':', rest @ ..] if gap.is_none() => {
+                    (self.0, gap) = (rest, Some(count));
+                }
+                [b':', rest @ ..] if rest.first() != Some(&b']') => self.0 = rest,
+                [b']', ..] => {}
+                _ => return None,
+            }
+        }
+        match gap {
+            // The gap is one zero at least.
+            Some(gap) if count < 8 => groups[gap..].rotate_right(8 - count),
+            None if count == 8 => {}
+            _ => return None,
+        }
+        self.take(b':')?;
+        let port = u16::try_from(self.few_digits()?).ok()?;
+        Some(SocketAddr::new(IpAddr::from(groups).to_canonical(), port))
+    }
+
+    /// One to four hexadecimal digits.
+    fn group(&mut self) -> Option<u16> {
+        let mut group = 0;
+        let mut count = 0;
+        while let Some(digit) = self
+            .0
+            .get(count)
+            .and_then(|&byte| char::from(byte).to_digit(16))
+        {
+            group = group << 4 | u16::try_from(digit).ok()?;
+            count += 1;
+            if count > 4 {
+                return None;
+            }
+        }
+        self.0 = &self.0[count..];
+        (count > 0).then_some(group)
     }
 
     /// A number of one to seven digits, with something behind it.
@@ -452,6 +506,7 @@ mod tests {
         for row in [
             r#"[7,"SCL10","1.2.3.4:5","électrum","1.4.2",5.5308,0,0,0,0,1,2,3,4,5.022455453872680664]"#,
             r#"[7, "T1", "[2001:db8::1]:5", "", "", 0.0, 1234567.25, 0, 0, 0, 1, 2, 3, 4, 10]"#,
+            r#"[7,"T1","[::ffff:1.2.3.4]:5","x","1.4",0,0,0,1,2,3,4,5.5]"#,
             r#"[7,"T1","unknown","x","1.4",0,0,0,1,2,3,4,5.5]"#,
             r#"[7,"T1","1.2.3.4:5","x",0,0,0,1,2,3,4,5.5]"#,
         ] {
@@ -467,6 +522,51 @@ mod tests {
             assert!(rest.0.is_empty());
             let ([fast, slow], _) = both_ways(format!("[{row}]").as_bytes());
             assert_eq!(fast.unwrap(), slow.unwrap());
+        }
+    }
+
+    #[test]
+    fn peers_are_read_as_the_standard_library_does() {
+        for text in [
+            "[2001:db8::1]:5678",
+            "[2001:0DB8:0:0:0:0:0:1]:5678",
+            "[::]:0",
+            "[::1]:65535",
+            "[1::]:1",
+            "[1:2:3:4:5:6:7::]:1",
+            "[::2:3:4:5:6:7:8]:1",
+            "[1::3:4:5:6:7:8]:1",
+            "[1:2:3:4:5:6:7:8]:1",
+            "[::ffff:102:304]:1",
+            // None of these is a peer, but for those with zeros before the port and with dots.
+            "[1:2:3:4:5:6:7:8::]:1",
+            "[::1:2:3:4:5:6:7:8]:1",
+            "[1:2:3:4::5:6:7:8]:1",
+            "[1:2:3:4:5:6:7]:1",
+            "[1:2:3:4:5:6:7:]:1",
+            "[:1:2:3:4:5:6:7:8]:1",
+            "[1::2::3]:1",
+            "[:::]:1",
+            "[1:::]:1",
+            "[::12345]:1",
+            "[::1%1]:1",
+            "[::1.2.3.4]:1",
+            "[::ffff:1.2.3.4]:1",
+            "[::1]:65536",
+            "[::1]:01",
+            "[::1]:",
+            "[::1]",
+            "[::1",
+            "[]:1",
+            "[",
+            "::1:1",
+        ] {
+            let quoted = format!("\"{text}\",        ");
+            let read = Cursor(quoted.as_bytes()).peer().unwrap();
+            let expected: Option<SocketAddr> = text.parse().ok();
+            let expected =
+                expected.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+            assert_eq!(read.0, expected, "{text}");
         }
     }
 
