@@ -1,6 +1,7 @@
 //! The program under test, started as its users start it.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -186,16 +187,41 @@ impl Agent {
         written
     }
 
-    /// Every file that it has written or was given, by name.
+    /// Every file that it has written or was given, by name; of a recording what is in it.
     pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let entries = fs::read_dir(self.dir.path()).expect("its folder").flatten();
-        entries
-            .map(|entry| {
-                let bytes = fs::read(entry.path()).expect("read its file");
-                (entry.file_name().to_string_lossy().into_owned(), bytes)
-            })
+        let mut paths = Vec::new();
+        for entry in entries {
+            match fs::read_dir(entry.path()) {
+                Ok(segments) => paths.extend(segments.flatten().map(|segment| segment.path())),
+                Err(_) => paths.push(entry.path()),
+            }
+        }
+        paths
+            .iter()
+            .map(|path| (name_of(path), read(path)))
             .collect()
     }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .expect("a name")
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).expect("read its file");
+    if !name_of(path).ends_with(".rec.zst") {
+        return bytes;
+    }
+    let mut text = Vec::new();
+    let mut segment = zstd::Decoder::new(&bytes[..]).expect("a segment");
+    // One that is being written has no end.
+    _ = segment.read_to_end(&mut text);
+    assert!(!text.is_empty(), "an empty segment");
+    text
 }
 
 fn spawn(dir: &Path, env: &[(String, String)]) -> Tied {
