@@ -64,7 +64,7 @@ const RETRY: Duration = Duration::from_secs(60);
 /// Polls resemble each other, and the window of this level holds several of up to ten thousand sessions.
 const LEVEL: i32 = 9;
 /// For polls that are larger than its window, when it would find nothing and take its time.
-const LEVEL_OF_LARGE: i32 = 3;
+const LEVEL_OF_LARGE: i32 = 1;
 /// In bytes as sent.
 const LARGE: usize = 4 << 20;
 
@@ -113,6 +113,7 @@ struct Hidden {
 struct Segment {
     path: PathBuf,
     encoder: Encoder<'static, File>,
+    level: i32,
     began: Timestamp,
     bytes: u64,
 }
@@ -267,7 +268,9 @@ impl Recorder {
         }
         let size_max = SEGMENT_BYTES_MAX.min(self.options.size_max / u64::from(SEGMENTS_MIN));
         let length_max = SEGMENT_LENGTH_MAX.min(self.options.age_max / SEGMENTS_MIN);
-        if segment.bytes >= size_max || turn.at.since(segment.began) >= length_max {
+        let is_unfit = self.tick_bytes > LARGE && segment.level != LEVEL_OF_LARGE;
+        let is_full = segment.bytes >= size_max || turn.at.since(segment.began) >= length_max;
+        if is_full || is_unfit {
             return segment.finish().map(|()| true);
         }
         self.segment = Some(segment);
@@ -322,6 +325,7 @@ impl Segment {
         Ok(Self {
             path,
             encoder,
+            level,
             began,
             bytes: 0,
         })
