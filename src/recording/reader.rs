@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::de::DeserializeSeed;
 use std::marker::PhantomData;
 use zstd::stream::read::Decoder;
 
@@ -94,9 +93,11 @@ pub(super) struct SegmentReader {
     path: PathBuf,
     stream: BufReader<Decoder<'static, BufReader<Counted>>>,
     pub(super) heading: Heading<'static>,
-    /// The lines of a tick.
-    bytes: Vec<u8>,
-    /// Where each reply is in them.
+    /// The first line of a tick.
+    head: Vec<u8>,
+    /// Those behind it.
+    lines: Vec<u8>,
+    /// Where each reply is in these.
     replies: Vec<Range<usize>>,
     pub(super) last: Option<Timestamp>,
 }
@@ -154,7 +155,8 @@ impl SegmentReader {
             path: path.to_owned(),
             stream,
             heading,
-            bytes,
+            head: bytes,
+            lines: Vec::new(),
             replies: Vec::new(),
             last: None,
         }))
@@ -166,7 +168,7 @@ impl SegmentReader {
 
     /// Reads the next tick into `tick`. Unless it gives [`Next::Tick`], what is in it is rubbish.
     pub(super) fn next(&mut self, tick: &mut Tick) -> Result<Next, RecordingError> {
-        let next = self.read_tick(tick)?;
+        let next = self.read_tick(tick).map_err(|why| self.damaged(&why))?;
         if next == Next::Tick {
             if let Some(last) = self.last.filter(|&last| last > tick.at) {
                 return Err(RecordingError::Disorder {
@@ -180,86 +182,48 @@ impl SegmentReader {
         Ok(next)
     }
 
-    fn read_tick(&mut self, tick: &mut Tick) -> Result<Next, RecordingError> {
+    /// What is wrong with the segment, if anything is, in words.
+    fn read_tick(&mut self, tick: &mut Tick) -> Result<Next, String> {
         let Self {
             stream,
-            bytes,
+            head,
+            lines,
             replies,
             ..
         } = self;
-        bytes.clear();
+        head.clear();
+        lines.clear();
         replies.clear();
-        let line = read_line(stream, bytes, HEAD_BYTES_MAX);
-        match line {
-            Ok(Line::Whole) => {}
-            Ok(Line::None) => return Ok(Next::End),
-            Ok(Line::Broken) => return Ok(Next::Truncated),
-            Err(error) => return Err(self.damaged(&error.to_string())),
+        match read_line(stream, head, HEAD_BYTES_MAX).map_err(in_words)? {
+            Line::Whole => {}
+            Line::None => return Ok(Next::End),
+            Line::Broken => return Ok(Next::Truncated),
         }
-        let head_end = bytes.len();
-        let count = match serde_json::from_slice::<TickLine<'_>>(bytes) {
-            Ok(line) => line.tick.replies.len(),
-            Err(error) => return Err(self.damaged(&error.to_string())),
+        let TickLine { tick: told } = serde_json::from_slice(head).map_err(in_words)?;
+        if told.replies.len() > REPLIES_MAX {
+            return Err("a poll of too many replies".to_owned());
+        }
+        let room = TICK_BYTES_MAX - head.len();
+        for _ in &told.replies {
+            let start = lines.len();
+            let Line::Whole = read_line(stream, lines, room).map_err(in_words)? else {
+                return Ok(Next::Truncated);
+            };
+            replies.push(start..lines.len() - 1);
+        }
+        let end = lines.len();
+        let Line::Whole = read_line(stream, lines, room).map_err(in_words)? else {
+            return Ok(Next::Truncated);
         };
-        if count > REPLIES_MAX {
-            return Err(self.damaged("a poll of too many replies"));
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(head);
+        sum.update(&lines[..end]);
+        let sum = sum.finalize();
+        if !serde_json::from_slice(&lines[end..]).is_ok_and(|SumLine { crc32 }| crc32 == sum) {
+            return Err("a checksum is wrong".to_owned());
         }
-        for _ in 0..count {
-            let start = bytes.len();
-            match read_line(stream, bytes, TICK_BYTES_MAX) {
-                Ok(Line::Whole) => replies.push(start..bytes.len() - 1),
-                Ok(_) => return Ok(Next::Truncated),
-                Err(error) => return Err(self.damaged(&error.to_string())),
-            }
-        }
-        let sum_start = bytes.len();
-        match read_line(stream, bytes, TICK_BYTES_MAX) {
-            Ok(Line::Whole) => {}
-            Ok(_) => return Ok(Next::Truncated),
-            Err(error) => return Err(self.damaged(&error.to_string())),
-        }
-        let sum = serde_json::from_slice::<SumLine>(&bytes[sum_start..]);
-        if !sum.is_ok_and(|sum| sum.crc32 == crc32fast::hash(&bytes[..sum_start])) {
-            return Err(self.damaged("a checksum is wrong"));
-        }
-        self.decode(head_end, tick)
-            .map_err(|why| self.damaged(&why))?;
+        decode(told, lines, replies, tick)?;
         Ok(Next::Tick)
-    }
-
-    fn decode(&mut self, head_end: usize, tick: &mut Tick) -> Result<(), String> {
-        let (head, replies) = self.bytes.split_at_mut(head_end);
-        let line: TickLine<'_> = serde_json::from_slice(head).map_err(|error| error.to_string())?;
-        let head = line.tick;
-        tick.inspections.clear();
-        let mut inspected = head.inspected.iter();
-        let is_groups = |method: &std::borrow::Cow<'_, str>| method == "groups";
-        if !head.replies.iter().any(is_groups) {
-            tick.snapshot.groups.clear();
-        }
-        for (method, range) in head.replies.iter().zip(&self.replies) {
-            let reply = &mut replies[range.start - head_end..range.end - head_end];
-            if method != "sessions" {
-                tame(reply);
-            }
-            match &**method {
-                "getinfo" => decode(reply, GetinfoSeed(&mut tick.snapshot.server))?,
-                "groups" => decode(reply, GroupsSeed(&mut tick.snapshot.groups))?,
-                "sessions" => read_kept_sessions(reply, &mut tick.snapshot.sessions)?,
-                "inspect_session" => {
-                    // The server refuses to tell of sessions that are gone.
-                    if let Ok(inspection) = decode(reply, PhantomData::<Inspection>)
-                        && let Some(&id) = inspected.next()
-                    {
-                        tick.inspections.push((id, inspection));
-                    }
-                }
-                // Of a later version, and of no use to this one.
-                _ => {}
-            }
-        }
-        take_head(tick, head);
-        Ok(())
     }
 
     fn damaged(&self, why: &str) -> RecordingError {
@@ -269,6 +233,43 @@ impl SegmentReader {
             why: escape::log(why).into_owned(),
         }
     }
+}
+
+fn decode(
+    told: TickHead<'_>,
+    lines: &mut [u8],
+    replies: &[Range<usize>],
+    tick: &mut Tick,
+) -> Result<(), String> {
+    let snapshot = &mut tick.snapshot;
+    tick.inspections.clear();
+    let mut inspected = told.inspected.iter();
+    if !told.replies.iter().any(|method| method == "groups") {
+        snapshot.groups.clear();
+    }
+    for (method, place) in told.replies.iter().zip(replies) {
+        let reply = &mut lines[place.clone()];
+        if method != "sessions" {
+            tame(reply);
+        }
+        match &**method {
+            "getinfo" => read_kept(reply, GetinfoSeed(&mut snapshot.server))?,
+            "groups" => read_kept(reply, GroupsSeed(&mut snapshot.groups))?,
+            "sessions" => read_kept_sessions(reply, &mut snapshot.sessions)?,
+            "inspect_session" => {
+                // The server refuses to tell of sessions that are gone.
+                if let Ok(inspection) = read_kept(reply, PhantomData::<Inspection>)
+                    && let Some(&id) = inspected.next()
+                {
+                    tick.inspections.push((id, inspection));
+                }
+            }
+            // Of a later version, and of no use to this one.
+            _ => {}
+        }
+    }
+    take_head(tick, told);
+    Ok(())
 }
 
 fn take_head(tick: &mut Tick, head: TickHead<'_>) {
@@ -285,8 +286,8 @@ fn take_head(tick: &mut Tick, head: TickHead<'_>) {
     snapshot.rounds = head.rounds.into_owned();
 }
 
-fn decode<'de, S: DeserializeSeed<'de>>(reply: &'de [u8], seed: S) -> Result<S::Value, String> {
-    read_kept(reply, seed)
+fn in_words(error: impl std::error::Error) -> String {
+    error.to_string()
 }
 
 /// Appends a line with its newline, to `most` bytes at the most.

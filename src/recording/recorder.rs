@@ -22,6 +22,7 @@ use crate::redact::redact;
 use crate::rpc::Tape;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+use crate::wire::text_length;
 
 /// How much is kept, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,11 +199,18 @@ impl Recorder {
     /// # Errors
     /// It cannot be written; nothing is recorded until the next one.
     pub fn begin(&mut self, at: Timestamp, start: Start) -> Result<(), RecordingError> {
+        self.failed_at = None;
         let begun = self.begin_segment(at, start);
-        self.failed_at = begun.is_err().then_some(at);
-        // What comes after a pause does not follow on what was before.
-        self.next_part += u32::from(begun.is_err());
+        if begun.is_err() {
+            self.pause(at);
+        }
         begun
+    }
+
+    /// What comes after a pause does not follow on what was before: a number is left out.
+    fn pause(&mut self, at: Timestamp) {
+        self.failed_at = Some(at);
+        self.next_part += 1;
     }
 
     fn begin_segment(&mut self, at: Timestamp, mut start: Start) -> Result<(), RecordingError> {
@@ -261,9 +269,7 @@ impl Recorder {
         }
         self.tick_bytes = self.lines.len();
         if let Err(error) = segment.write(&self.lines) {
-            self.failed_at = Some(turn.at);
-            // What comes next does not follow on this.
-            self.next_part += 1;
+            self.pause(turn.at);
             return Err(error);
         }
         let size_max = SEGMENT_BYTES_MAX.min(self.options.size_max / u64::from(SEGMENTS_MIN));
@@ -467,31 +473,17 @@ fn write_tick<'a>(
 fn redact_texts(line: &str, out: &mut Vec<u8>) {
     let mut rest = line;
     while let Some(start) = rest.find('"') {
-        let (before, text) = rest.split_at(start + 1);
-        let end = end_of_text(text);
+        let (before, from) = rest.split_at(start + 1);
+        // Both quotes are counted; a text that does not end has but one.
+        let length = text_length(&rest.as_bytes()[start..]) - 1;
+        let (text, behind) = from.split_at(length);
+        let inner = text.strip_suffix('"').unwrap_or(text);
         out.extend_from_slice(before.as_bytes());
-        out.extend_from_slice(redact(&text[..end]).as_bytes());
-        rest = &text[end..];
-        // The quote that ends it begins no other.
-        let quote = usize::from(!rest.is_empty());
-        out.extend_from_slice(&rest.as_bytes()[..quote]);
-        rest = &rest[quote..];
+        out.extend_from_slice(redact(inner).as_bytes());
+        out.extend_from_slice(&text.as_bytes()[inner.len()..]);
+        rest = behind;
     }
     out.extend_from_slice(rest.as_bytes());
-}
-
-/// Where the quote stands that ends a text, or how long the text is.
-fn end_of_text(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
-        at += found;
-        if bytes[at] == b'"' {
-            return at;
-        }
-        at += 2;
-    }
-    text.len()
 }
 
 /// Writing into memory fails only for values that are no JSON, and there are none.

@@ -45,15 +45,13 @@ pub struct Turn {
 impl Replay {
     /// With policies, and with settings if not the recorded ones are to hold.
     pub fn new(set: PolicySet, settings: Option<Settings>) -> Self {
-        let mut replay = Self {
-            warden: Warden::new(set.clone(), Settings::default()),
+        Self {
+            warden: ready(&set, settings.clone().unwrap_or_default()),
             set,
             settings,
             actor: Actor::default(),
             recalls: true,
-        };
-        replay.start(&Start::default());
-        replay
+        }
     }
 
     /// The same for a recording by the pseudonyms of this key: what policies and settings say of
@@ -79,12 +77,8 @@ impl Replay {
 
     /// Begins as an agent of the recording began.
     pub fn start(&mut self, start: &Start) {
-        let mut settings = self
-            .settings
-            .clone()
-            .unwrap_or_else(|| start.settings.clone());
-        settings.mode = judging(settings.mode);
-        self.warden = Warden::new(self.set.clone(), settings);
+        let settings = self.settings.as_ref().unwrap_or(&start.settings);
+        self.warden = ready(&self.set, settings.clone());
         self.warden
             .restore(start.limits.clone(), start.cooldowns.clone());
         self.actor = Actor::default();
@@ -137,6 +131,11 @@ impl Replay {
     pub fn warden_mut(&mut self) -> &mut Warden {
         &mut self.warden
     }
+}
+
+fn ready(set: &PolicySet, mut settings: Settings) -> Warden {
+    settings.mode = judging(settings.mode);
+    Warden::new(set.clone(), settings)
 }
 
 /// An agent that only watches decides nothing; its recordings are there to be judged all the same.

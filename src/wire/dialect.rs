@@ -34,7 +34,7 @@ fn replace(line: &mut [u8], by: &[u8]) -> usize {
 }
 
 /// The length of the text that `line` begins with, quotes included.
-fn text_length(line: &[u8]) -> usize {
+pub(crate) fn text_length(line: &[u8]) -> usize {
     let mut at = 1;
     while let Some(found) = memchr::memchr2(b'"', b'\\', line.get(at..).unwrap_or_default()) {
         at += found;

@@ -14,6 +14,7 @@ mod sessions;
 mod text;
 
 pub use dialect::tame;
+pub(crate) use dialect::text_length;
 pub use getinfo::GetinfoSeed;
 pub use groups::GroupsSeed;
 pub use inspect::Inspection;

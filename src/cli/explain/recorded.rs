@@ -9,7 +9,7 @@ use crate::cli::show::time;
 use crate::cli::{screen, setup};
 use crate::history::History;
 use crate::policy::{Mode, PolicySet};
-use crate::recording::{Item, RecordingError, Tick};
+use crate::recording::{Item, Tick};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Subject};
@@ -56,7 +56,7 @@ pub(super) fn explain(
     let mut last: Option<Box<Tick>> = None;
     let mut player = recording.play();
     for item in &mut player {
-        match item.map_err(unreadable)? {
+        match item.map_err(setup::unreadable)? {
             Item::Start(start) => replay.start(&start),
             Item::Notice(notice) => screen::warn(&notice.to_string()),
             Item::Tick(tick) if tick.at > until => break,
@@ -82,17 +82,12 @@ pub(super) fn explain(
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn unreadable(error: RecordingError) -> Failure {
-    Failure::new(Exit::Setup, error.to_string())
-}
-
 /// Where the subject is, if not there: all of the recording is looked through for it.
 fn nowhere(paths: &[PathBuf], at: Option<Timestamp>, subject: Subject) -> Result<String, Failure> {
     let mut sightings = Sightings::default();
     let mut player = setup::recording(paths)?.play();
     while let Some(item) = player.next() {
-        if let Item::Tick(tick) = item.map_err(unreadable)? {
+        if let Item::Tick(tick) = item.map_err(setup::unreadable)? {
             if tick.failure.is_none() {
                 sightings.add(tick.at, &tick.snapshot, subject);
             }
