@@ -10,8 +10,9 @@
 //! [`decision`] what comes out. [`wire`] decodes replies into a [`snapshot`], and [`daemon`] has what
 //! probes hear of the server's daemons; [`watch`], [`history`], [`engine`] and [`limits`] are the
 //! pure core, put together in [`warden`]. [`rpc`], [`poll`] and [`probe`] read from servers, [`act`]
-//! changes one, [`journal`] remembers, [`agent`] is the loop. [`sim`] is a server to play with, and
-//! [`cli`] the command line.
+//! changes one, [`journal`] remembers, [`agent`] is the loop. [`recording`] keeps what was said,
+//! [`replay`] judges it again, and [`report`] sums that up; [`trial`] tests policies. [`sim`] is a
+//! server to play with, and [`cli`] the command line.
 //!
 //! ARCHITECTURE.md in the repository has the invariants, and the reasons.
 
