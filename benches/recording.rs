@@ -205,7 +205,9 @@ fn judge(folder: &Path) -> Judged {
     let mut replay = Replay::new(policies(POLICIES), None);
     let mut judged = Judged::default();
     let (began, busy) = (Instant::now(), busy());
-    let mut player = Recording::open(&[folder.join("raw")]).unwrap().play();
+    let recording = Recording::open(&[folder.join("raw")]).unwrap();
+    let needs_groups = replay.warden().needs_groups();
+    let mut player = recording.with_groups(needs_groups).play();
     let mut last = Timestamp::default();
     while let Some(item) = player.next() {
         match item.unwrap() {

@@ -21,7 +21,7 @@ use electrumx_warden::limits::{Limits, LimitsConfig};
 use electrumx_warden::policy::{Mode, PolicySet};
 use electrumx_warden::snapshot::{Sessions, Snapshot};
 use electrumx_warden::watch;
-use electrumx_warden::wire::{SessionsSeed, decode_sessions, tame};
+use electrumx_warden::wire::{SessionsDecoder, SessionsSeed, tame};
 use serde::de::DeserializeSeed;
 
 const SESSIONS: [usize; 3] = [1_000, 10_000, 100_000];
@@ -122,8 +122,9 @@ impl Cell {
     }
 }
 
-/// The core, in its three parts: what `Warden` does in two.
+/// Decoder and core, the core in its three parts: what `Warden` does in two.
 struct Core {
+    decoder: SessionsDecoder,
     history: History,
     engine: Engine,
     limits: Limits,
@@ -139,6 +140,7 @@ impl Core {
             watch::Settings::default(),
         );
         Self {
+            decoder: SessionsDecoder::default(),
             history,
             engine,
             limits: Limits::new(LimitsConfig::default(), Mode::DryRun),
@@ -149,7 +151,7 @@ impl Core {
     fn poll(&mut self, crowd: &Crowd, bytes: &mut [u8], snapshot: &mut Snapshot) -> Times {
         let start = Instant::now();
         tame(bytes);
-        decode_sessions(bytes, &mut snapshot.sessions).unwrap();
+        self.decoder.decode(bytes, &mut snapshot.sessions).unwrap();
         let decoded = Instant::now();
         crowd.date(snapshot);
         self.history.begin(snapshot);

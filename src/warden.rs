@@ -127,7 +127,7 @@ impl Warden {
 
     /// Whether any policy looks at the server's groups.
     pub fn needs_groups(&self) -> bool {
-        self.engine.plan().needs_groups(&self.engine.set().policies)
+        self.engine.plan().needs_groups()
     }
 
     /// Takes in a snapshot. [`Warden::judge`] must follow with the same one; in between

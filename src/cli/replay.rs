@@ -184,7 +184,10 @@ impl<'a> Audit<'a> {
             Some(from) => recording.from(from, self.looks_back),
             None => recording,
         };
-        let mut player = recording.play();
+        let needs_groups = |replay: &Replay| replay.warden().needs_groups();
+        let needs_groups =
+            needs_groups(&self.decided) || self.against.as_ref().is_some_and(needs_groups);
+        let mut player = recording.with_groups(needs_groups).play();
         let mut progress = Progress::start();
         while let Some(item) = player.next() {
             match item.map_err(setup::unreadable)? {

@@ -22,11 +22,13 @@ const GROUP_COUNTERS: [Counter; 6] = [
 
 impl History {
     pub(super) fn begin_tables(&mut self, snapshot: &Snapshot, at: Timestamp) {
-        let (sessions, groups) = (snapshot.sessions.len(), snapshot.groups.len());
+        let sessions = snapshot.sessions.len();
         self.sessions.begin(sessions);
         self.addresses.keys.reserve(sessions);
         self.subnets.keys.reserve(sessions);
-        self.groups.keys.reserve(groups);
+        if self.plan.needs_groups() {
+            self.groups.keys.reserve(snapshot.groups.len());
+        }
         self.session_deltas.clear(self.sessions.len());
         self.server_deltas.clear(1);
         self.addresses.begin();

@@ -194,7 +194,9 @@ impl History {
         }
         self.begin_tables(snapshot, at);
         self.match_sessions(snapshot, continuity);
-        self.match_groups(snapshot);
+        if self.plan.needs_groups() {
+            self.match_groups(snapshot);
+        }
         self.observe_server(&snapshot.server, at, continuity);
         self.daemons.observe(at, &snapshot.server, &snapshot.rounds);
         self.last = Some(Last::of(snapshot));

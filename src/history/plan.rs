@@ -28,6 +28,7 @@ pub(crate) struct Column {
 pub struct Plan {
     pub(super) windows: Vec<Duration>,
     pub(super) columns: Vec<Column>,
+    needs_groups: bool,
 }
 
 impl Plan {
@@ -35,6 +36,7 @@ impl Plan {
     pub fn new(policies: &[Policy]) -> Self {
         let mut plan = Self::default();
         for policy in policies.iter().filter(|policy| policy.mode != Mode::Off) {
+            plan.needs_groups |= policy.scope == Scope::Group;
             let tests = policy
                 .conditions()
                 .flat_map(|condition| &condition.any)
@@ -95,9 +97,7 @@ impl Plan {
     }
 
     /// Whether any policy looks at the server's groups.
-    pub fn needs_groups(&self, policies: &[Policy]) -> bool {
-        policies
-            .iter()
-            .any(|p| p.mode != Mode::Off && p.scope == Scope::Group)
+    pub const fn needs_groups(&self) -> bool {
+        self.needs_groups
     }
 }

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use super::decoder::ReplyDecoder;
 use super::folder::Segment;
 use super::line::Heading;
 use super::reader::{Next, SegmentReader, is_being_written};
@@ -31,12 +32,18 @@ pub struct Player {
 }
 
 impl Player {
-    pub(super) fn start(segments: Vec<Segment>, notices: Vec<Notice>, bytes: u64) -> Self {
+    pub(super) fn start(
+        segments: Vec<Segment>,
+        notices: Vec<Notice>,
+        bytes: u64,
+        decoder: ReplyDecoder,
+    ) -> Self {
         let (sender, items) = sync_channel(AHEAD);
         let (used, fresh) = channel();
         let read = Arc::new(AtomicU64::new(0));
         let mut tape = Tape {
             segments: segments.into(),
+            decoder,
             playing: None,
             ended: None,
             read: Arc::clone(&read),
@@ -83,6 +90,7 @@ impl Iterator for Player {
 /// What the player's thread works on.
 struct Tape {
     segments: VecDeque<Segment>,
+    decoder: ReplyDecoder,
     /// The segment before, as far as the next must know.
     playing: Option<(Heading<'static>, PathBuf)>,
     /// The last tick of all.
@@ -119,7 +127,7 @@ impl Tape {
     fn play_segment(&mut self, reader: &mut SegmentReader) -> Result<bool, RecordingError> {
         loop {
             let mut tick = self.fresh.try_recv().unwrap_or_default();
-            match reader.next(&mut tick)? {
+            match reader.next(&mut tick, &mut self.decoder)? {
                 Next::Tick => {
                     self.check_order(reader, tick.at)?;
                     if !self.tell(Ok(Item::Tick(tick))) {

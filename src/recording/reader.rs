@@ -1,21 +1,19 @@
 //! Reads one segment: lines into ticks, up to the last whole one.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, BufReader, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use std::marker::PhantomData;
 use zstd::stream::read::Decoder;
 
+use super::decoder::ReplyDecoder;
 use super::line::{AnyHeading, Heading, HeadingLine, SumLine, TickHead, TickLine};
 use super::{FORMAT, RecordingError, Start, Tick};
 use crate::escape;
-use crate::rpc::envelope::{read_kept, read_kept_sessions};
 use crate::time::Timestamp;
-use crate::wire::{GetinfoSeed, GroupsSeed, Inspection, tame};
 
 /// A poll's lines are not longer: the agent takes no reply that is.
 const TICK_BYTES_MAX: usize = (1 << 30) + HEAD_BYTES_MAX;
@@ -167,8 +165,13 @@ impl SegmentReader {
     }
 
     /// Reads the next tick into `tick`. Unless it gives [`Next::Tick`], what is in it is rubbish.
-    pub(super) fn next(&mut self, tick: &mut Tick) -> Result<Next, RecordingError> {
-        let next = self.read_tick(tick).map_err(|why| self.damaged(&why))?;
+    pub(super) fn next(
+        &mut self,
+        tick: &mut Tick,
+        decoder: &mut ReplyDecoder,
+    ) -> Result<Next, RecordingError> {
+        let read = self.read_tick(tick, decoder);
+        let next = read.map_err(|why| self.damaged(&why))?;
         if next == Next::Tick {
             if let Some(last) = self.last.filter(|&last| last > tick.at) {
                 return Err(RecordingError::Disorder {
@@ -183,7 +186,7 @@ impl SegmentReader {
     }
 
     /// What is wrong with the segment, if anything is, in words.
-    fn read_tick(&mut self, tick: &mut Tick) -> Result<Next, String> {
+    fn read_tick(&mut self, tick: &mut Tick, decoder: &mut ReplyDecoder) -> Result<Next, String> {
         let Self {
             stream,
             head,
@@ -222,7 +225,12 @@ impl SegmentReader {
         if !serde_json::from_slice(&lines[end..]).is_ok_and(|SumLine { crc32 }| crc32 == sum) {
             return Err("a checksum is wrong".to_owned());
         }
-        decode(told, lines, replies, tick)?;
+        let methods = told.replies.iter().map(|method| &**method);
+        decoder.begin(tick);
+        for (method, place) in methods.zip(&*replies) {
+            decoder.decode(method, &mut lines[place.clone()], &told.inspected, tick)?;
+        }
+        take_head(tick, told);
         Ok(Next::Tick)
     }
 
@@ -233,43 +241,6 @@ impl SegmentReader {
             why: escape::log(why).into_owned(),
         }
     }
-}
-
-fn decode(
-    told: TickHead<'_>,
-    lines: &mut [u8],
-    replies: &[Range<usize>],
-    tick: &mut Tick,
-) -> Result<(), String> {
-    let snapshot = &mut tick.snapshot;
-    tick.inspections.clear();
-    let mut inspected = told.inspected.iter();
-    if !told.replies.iter().any(|method| method == "groups") {
-        snapshot.groups.clear();
-    }
-    for (method, place) in told.replies.iter().zip(replies) {
-        let reply = &mut lines[place.clone()];
-        if method != "sessions" {
-            tame(reply);
-        }
-        match &**method {
-            "getinfo" => read_kept(reply, GetinfoSeed(&mut snapshot.server))?,
-            "groups" => read_kept(reply, GroupsSeed(&mut snapshot.groups))?,
-            "sessions" => read_kept_sessions(reply, &mut snapshot.sessions)?,
-            "inspect_session" => {
-                // The server refuses to tell of sessions that are gone.
-                if let Ok(inspection) = read_kept(reply, PhantomData::<Inspection>)
-                    && let Some(&id) = inspected.next()
-                {
-                    tick.inspections.push((id, inspection));
-                }
-            }
-            // Of a later version, and of no use to this one.
-            _ => {}
-        }
-    }
-    take_head(tick, told);
-    Ok(())
 }
 
 fn take_head(tick: &mut Tick, head: TickHead<'_>) {
@@ -294,7 +265,7 @@ fn in_words(error: impl std::error::Error) -> String {
 fn read_line(stream: &mut impl io::BufRead, bytes: &mut Vec<u8>, most: usize) -> io::Result<Line> {
     let before = bytes.len();
     let room = most.saturating_sub(before) as u64;
-    match stream.take(room).read_until(b'\n', bytes) {
+    match read_until_newline(&mut stream.take(room), bytes) {
         // A frame without an end, as its writer left it.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Line::Broken),
         Err(error) => Err(error),
@@ -302,6 +273,24 @@ fn read_line(stream: &mut impl io::BufRead, bytes: &mut Vec<u8>, most: usize) ->
         Ok(_) if bytes.last() == Some(&b'\n') => Ok(Line::Whole),
         Ok(read) if read as u64 == room => Err(io::Error::other("a line has no end")),
         Ok(_) => Ok(Line::Broken),
+    }
+}
+
+/// As `read_until` of the standard library, whose search goes byte by byte.
+fn read_until_newline(stream: &mut impl io::BufRead, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let before = bytes.len();
+    loop {
+        let some = match stream.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            some => some?,
+        };
+        let end = memchr::memchr(b'\n', some);
+        let taken = end.map_or(some.len(), |end| end + 1);
+        bytes.extend_from_slice(&some[..taken]);
+        stream.consume(taken);
+        if end.is_some() || taken == 0 {
+            return Ok(bytes.len() - before);
+        }
     }
 }
 

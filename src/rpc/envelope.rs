@@ -10,8 +10,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::{RpcError, words};
-use crate::snapshot::Sessions;
-use crate::wire::{SessionsSeed, read_usual_sessions, tame};
+use crate::wire::tame;
 
 #[derive(Serialize)]
 struct Request<'a, P: ?Sized> {
@@ -93,19 +92,15 @@ where
         .map_err(|refusal| refusal.message.into_owned())
 }
 
-/// Reads a reply to `sessions` that was kept, as [`read_kept`] does but faster. Only if need be the line is
-/// [tamed](tame).
-pub(crate) fn read_kept_sessions(line: &mut [u8], columns: &mut Sessions) -> Result<(), String> {
-    let mut read = |line: &[u8]| read_usual_sessions(peek_result(line)?, columns);
-    if read(line).is_some() {
-        return Ok(());
+/// Hands the result of a reply that was kept to `read`; whether that could read it. Only if need be the line
+/// is [tamed](tame), but it is if it could not be read: what is wrong, if anything, is for
+/// [`read_kept`] to say.
+pub(crate) fn read_usual(line: &mut [u8], mut read: impl FnMut(&[u8]) -> Option<()>) -> bool {
+    let mut read = |line: &[u8]| peek_result(line).and_then(&mut read).is_some();
+    read(line) || {
+        tame(line);
+        read(line)
     }
-    tame(line);
-    if read(line).is_some() {
-        return Ok(());
-    }
-    // What is wrong, if anything, is for the slow way to say.
-    read_kept(line, SessionsSeed(columns))
 }
 
 /// The result of a reply, if all else in the line is as the releases have it: `jsonrpc` first, and `id`
@@ -322,7 +317,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::wire::shown;
+    use crate::snapshot::Sessions;
+    use crate::wire::{SessionsDecoder, SessionsSeed, shown};
 
     fn read_value(line: &str) -> Result<Value, RpcError> {
         read(line.as_bytes(), 7, "sessions", PhantomData)
@@ -465,12 +461,20 @@ mod tests {
 
     const ROWS: &str = r#"[[7,"T1","1.2.3.4:5","\"],\"id\":9}","1.4",5.5,0,0,0,0,1,2,3,4,5.5]]"#;
 
+    fn fast_or_slow(line: &mut [u8], columns: &mut Sessions) -> Result<(), String> {
+        let mut decoder = SessionsDecoder::default();
+        if read_usual(line, |result| decoder.read_usual(result, columns)) {
+            return Ok(());
+        }
+        read_kept(line, SessionsSeed(columns))
+    }
+
     fn both_ways(line: &[u8]) -> [Result<String, String>; 2] {
         let (mut raw, mut tamed) = (line.to_vec(), line.to_vec());
         tame(&mut tamed);
         let (mut fast, mut slow) = (Sessions::default(), Sessions::default());
         [
-            read_kept_sessions(&mut raw, &mut fast).map(|()| shown(&fast)),
+            fast_or_slow(&mut raw, &mut fast).map(|()| shown(&fast)),
             read_kept(&tamed, SessionsSeed(&mut slow)).map(|()| shown(&slow)),
         ]
     }

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use super::ROWS_MAX;
-use super::number::{Cell, Numbers};
+use super::cursor::{self, Cursor, Decimals};
+use super::number::{Cell, Numbers, at_most};
 use crate::names::{NameId, Names};
 use crate::snapshot::Groups;
 
@@ -37,6 +38,58 @@ impl<'de> Visitor<'de> for GroupsSeed<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Decodes all of `json` as [`GroupsSeed`] does, in a fraction of its time. `None` if something is wrong,
+/// and rubbish in the columns; what is wrong does not matter here.
+pub(crate) fn read_usual_groups(json: &[u8], columns: &mut Groups) -> Option<()> {
+    columns.clear();
+    cursor::rows(json, |at| {
+        let behind = match read_usual(at, columns) {
+            Some(behind) => behind,
+            None => at.read_as_json(RowSeed(columns))?,
+        };
+        (columns.len() <= ROWS_MAX).then_some(behind)
+    })
+}
+
+/// Reads a row of a release that names its groups; gives what follows it. `None`, and nothing added, if it
+/// is not a usual one.
+fn read_usual<'a>(mut at: Cursor<'a>, columns: &mut Groups) -> Option<Cursor<'a>> {
+    at.take(b'[')?;
+    let name = std::str::from_utf8(at.text()?).ok()?;
+    at.comma()?;
+    let decimals = Decimals::read(at)?;
+    let &[sessions, cost, retained_cost, _, _, _, _, _, _, _] = decimals.as_slice() else {
+        return None;
+    };
+    let row = Row {
+        sessions: sessions.whole()?,
+        // No number here is below 0.
+        cost: at_most(cost.measure()?),
+        retained_cost: at_most(retained_cost.measure()?),
+    };
+    if name.bytes().any(|byte| byte < b' ') {
+        return None;
+    }
+    row.push(columns.names.intern(name), columns);
+    Some(decimals.behind)
+}
+
+/// What a row says beside the group's name.
+struct Row {
+    sessions: u64,
+    cost: f64,
+    retained_cost: f64,
+}
+
+impl Row {
+    fn push(self, name: NameId, columns: &mut Groups) {
+        columns.name.push(name);
+        columns.sessions.push(self.sessions);
+        columns.cost.push(self.cost);
+        columns.retained_cost.push(self.retained_cost);
     }
 }
 
@@ -84,10 +137,12 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         let sessions = numbers.as_slice()[0].counter(cell("sessions"))?;
 
         let (GroupName::Number(name) | GroupName::Text(name)) = name;
-        columns.name.push(name);
-        columns.sessions.push(sessions);
-        columns.cost.push(cost);
-        columns.retained_cost.push(retained_cost);
+        let row = Row {
+            sessions,
+            cost,
+            retained_cost,
+        };
+        row.push(name, columns);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! decoder takes the `result` of a reply in one pass, without a tree in between. An error names
 //! the row and the column.
 
+mod cursor;
 mod dialect;
 mod getinfo;
 mod groups;
@@ -17,12 +18,13 @@ pub use dialect::tame;
 pub(crate) use dialect::text_length;
 pub use getinfo::GetinfoSeed;
 pub use groups::GroupsSeed;
+pub(crate) use groups::read_usual_groups;
 pub use inspect::Inspection;
-pub(crate) use rows::read_all as read_usual_sessions;
+pub use rows::SessionsDecoder;
 #[cfg(test)]
 pub(crate) use rows::shown;
+pub use sessions::SessionsSeed;
 pub(crate) use sessions::peer;
-pub use sessions::{SessionsSeed, decode_sessions};
 
 /// More rows than this are refused: no `ElectrumX` serves so many, and memory is finite.
 pub const ROWS_MAX: usize = 1_000_000;

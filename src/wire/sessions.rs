@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
+use super::ROWS_MAX;
 use super::number::{Cell, Number, Numbers, at_most};
 use super::text::TextSeed;
-use super::{ROWS_MAX, rows};
 use crate::decision::Peer;
 use crate::names::{NameId, Names};
 use crate::snapshot::{Flags, Generation, Sessions, Transport};
@@ -23,17 +23,6 @@ impl<'de> DeserializeSeed<'de> for SessionsSeed<'_> {
         self.0.clear();
         deserializer.deserialize_seq(self)
     }
-}
-
-/// Decodes the `result` of `sessions` as [`SessionsSeed`] does, in half of its time. The text must
-/// have been [tamed](super::tame). After an error the columns hold rubbish.
-pub fn decode_sessions(result: &[u8], columns: &mut Sessions) -> Result<(), serde_json::Error> {
-    if rows::read_all(result, columns).is_some() {
-        return Ok(());
-    }
-    let mut json = serde_json::Deserializer::from_slice(result);
-    SessionsSeed(columns).deserialize(&mut json)?;
-    json.end()
 }
 
 impl<'de> Visitor<'de> for SessionsSeed<'_> {
@@ -143,15 +132,19 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
             *count = counter.counter(cell(column))?;
         }
         let row = Row {
-            id,
-            flags,
-            peer,
-            client,
-            protocol: protocol.unwrap_or_else(|| columns.names.intern("")),
-            generation,
-            cost,
-            extra_cost,
-            counters: counts,
+            client: Client {
+                id,
+                flags,
+                peer,
+                name: client,
+                protocol: protocol.unwrap_or_else(|| columns.names.intern("")),
+            },
+            counts: Counts {
+                generation,
+                cost,
+                extra_cost,
+                counters: counts,
+            },
             age_s: counters[COUNTERS.len()].measure(),
         };
         row.push(columns);
@@ -171,21 +164,40 @@ const COUNTERS: [&str; 7] = [
 ];
 
 /// A row that nothing is wrong with.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
+    pub(super) client: Client,
+    pub(super) counts: Counts,
+    pub(super) age_s: f64,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client {
     pub(super) id: u64,
     pub(super) flags: Flags,
     pub(super) peer: Peer,
-    pub(super) client: NameId,
+    pub(super) name: NameId,
     pub(super) protocol: NameId,
+}
+
+/// What it did.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
     pub(super) generation: Generation,
     pub(super) cost: f64,
     pub(super) extra_cost: f64,
     pub(super) counters: [u64; COUNTERS.len()],
-    pub(super) age_s: f64,
 }
 
 impl Row {
+    #[inline]
     pub(super) fn push(self, columns: &mut Sessions) {
+        let Self {
+            client,
+            counts,
+            age_s,
+        } = self;
         let [
             pending,
             txs_sent,
@@ -194,14 +206,14 @@ impl Row {
             recv_size,
             sent_count,
             sent_size,
-        ] = self.counters;
-        columns.id.push(self.id);
-        columns.flags.push(self.flags);
-        columns.peer.push(self.peer);
-        columns.client.push(self.client);
-        columns.protocol.push(self.protocol);
-        columns.cost.push(self.cost);
-        columns.extra_cost.push(self.extra_cost);
+        ] = counts.counters;
+        columns.id.push(client.id);
+        columns.flags.push(client.flags);
+        columns.peer.push(client.peer);
+        columns.client.push(client.name);
+        columns.protocol.push(client.protocol);
+        columns.cost.push(counts.cost);
+        columns.extra_cost.push(counts.extra_cost);
         columns.pending_requests.push(pending);
         columns.txs_sent.push(txs_sent);
         columns.subs.push(subs);
@@ -209,11 +221,10 @@ impl Row {
         columns.recv_size.push(recv_size);
         columns.sent_count.push(sent_count);
         columns.sent_size.push(sent_size);
-        let is_known = self.age_s >= 0.0;
         columns
             .age_s
-            .push(if is_known { self.age_s } else { f64::NAN });
-        columns.generation = Some(self.generation);
+            .push(if age_s >= 0.0 { age_s } else { f64::NAN });
+        columns.generation = Some(counts.generation);
     }
 }
 
