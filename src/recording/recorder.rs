@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use zstd::stream::raw::CParameter;
 use zstd::stream::write::Encoder;
 
 use super::line::{Heading, HeadingLine, SumLine, TickHead, TickLine};
@@ -66,6 +67,10 @@ const RETRY: Duration = Duration::from_secs(60);
 const LEVEL: i32 = 9;
 /// For polls that are larger than its window, when it would find nothing and take its time.
 const LEVEL_OF_LARGE: i32 = 1;
+/// What resembles the poll before is found by itself then, up to two to this power bytes back.
+const WINDOW_OF_LARGE: u32 = 25;
+/// Shorter repetitions of a row are accidents: without them it takes less room, and less time to read.
+const MATCH_MIN: u32 = 6;
 /// In bytes as sent.
 const LARGE: usize = 4 << 20;
 
@@ -325,6 +330,12 @@ impl Segment {
         _ = file.try_lock();
         let encoder = Encoder::new(file, level).and_then(|mut encoder| {
             encoder.include_checksum(true)?;
+            if level == LEVEL_OF_LARGE {
+                encoder.long_distance_matching(true)?;
+                encoder.window_log(WINDOW_OF_LARGE)?;
+            } else {
+                encoder.set_parameter(CParameter::MinMatch(MATCH_MIN))?;
+            }
             Ok(encoder)
         });
         let encoder = encoder.map_err(RecordingError::io(&path, "written"))?;
