@@ -25,10 +25,16 @@ impl NameId {
 /// The names.
 #[derive(Debug, Default)]
 pub struct Names {
-    text: String,
-    ends: Vec<u32>,
+    texts: Texts,
     ids: HashTable<u32>,
     hasher: DefaultHashBuilder,
+}
+
+/// The texts of names by their IDs; nothing can be found in it.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    text: String,
+    ends: Vec<u32>,
 }
 
 impl Names {
@@ -43,16 +49,12 @@ impl Names {
         if let Some(id) = self.find_hashed(name.as_bytes(), hash) {
             return id;
         }
-        let id = u32::try_from(self.ends.len()).expect("row counts are bounded far below 2^32");
-        self.text.push_str(name);
-        self.ends.push(
-            u32::try_from(self.text.len()).expect("rows times NAME_BYTES_MAX stay below 2^32"),
-        );
-        let (text, ends, hasher) = (&self.text, &self.ends, &self.hasher);
-        self.ids.insert_unique(hash, id, |&id| {
-            hasher.hash_one(at(text, ends, id).as_bytes())
+        let id = self.texts.push(name);
+        let (texts, hasher) = (&self.texts, &self.hasher);
+        self.ids.insert_unique(hash, id.0, |&id| {
+            hasher.hash_one(texts.get(NameId(id)).as_bytes())
         });
-        NameId(id)
+        id
     }
 
     /// The ID of `name`, if it is known. What is known is Unicode: nobody need look whether this is.
@@ -61,47 +63,89 @@ impl Names {
     }
 
     fn find_hashed(&self, name: &[u8], hash: u64) -> Option<NameId> {
-        let (text, ends) = (self.text.as_bytes(), &self.ends);
-        let is_name = |&id: &u32| text[place(ends, id)] == *name;
+        let is_name = |&id: &u32| *self.texts.bytes(NameId(id)) == *name;
         self.ids.find(hash, is_name).copied().map(NameId)
     }
 
     /// The text of `id`.
     pub fn get(&self, id: NameId) -> &str {
-        at(&self.text, &self.ends, id.0)
+        self.texts.get(id)
     }
 
     /// All names, in the order of their IDs.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.ends.len()).map(|id| at(&self.text, &self.ends, u32::try_from(id).unwrap_or(0)))
+        (0..self.len()).map(|id| self.get(NameId(u32::try_from(id).unwrap_or(0))))
+    }
+
+    pub(crate) const fn texts(&self) -> &Texts {
+        &self.texts
     }
 
     /// How many names.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.texts.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
     /// Forgets the names, keeps the memory.
     pub fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
+        self.texts.text.clear();
+        self.texts.ends.clear();
         self.ids.clear();
     }
 }
 
-fn at<'a>(text: &'a str, ends: &[u32], id: u32) -> &'a str {
-    &text[place(ends, id)]
+impl Texts {
+    fn push(&mut self, name: &str) -> NameId {
+        let id = u32::try_from(self.ends.len()).expect("row counts are bounded far below 2^32");
+        self.text.push_str(name);
+        self.ends.push(
+            u32::try_from(self.text.len()).expect("rows times NAME_BYTES_MAX stay below 2^32"),
+        );
+        NameId(id)
+    }
+
+    pub(crate) fn get(&self, id: NameId) -> &str {
+        &self.text[self.place(id)]
+    }
+
+    /// Without a look whether the place is between characters.
+    fn bytes(&self, id: NameId) -> &[u8] {
+        &self.text.as_bytes()[self.place(id)]
+    }
+
+    fn place(&self, id: NameId) -> Range<usize> {
+        let index = id.index();
+        let start = if index == 0 {
+            0
+        } else {
+            self.ends[index - 1] as usize
+        };
+        start..self.ends[index] as usize
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
 }
 
-fn place(ends: &[u32], id: u32) -> Range<usize> {
-    let id = id as usize;
-    let start = if id == 0 { 0 } else { ends[id - 1] as usize };
-    start..ends[id] as usize
+impl Clone for Texts {
+    fn clone(&self) -> Self {
+        Self {
+            text: self.text.clone(),
+            ends: self.ends.clone(),
+        }
+    }
+
+    /// Keeps the memory.
+    fn clone_from(&mut self, other: &Self) {
+        self.text.clone_from(&other.text);
+        self.ends.clone_from(&other.ends);
+    }
 }
 
 fn cut(name: &str) -> &str {

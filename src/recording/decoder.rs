@@ -24,12 +24,6 @@ impl ReplyDecoder {
         }
     }
 
-    /// Before the replies of a tick.
-    pub(super) fn begin(&self, tick: &mut Tick) {
-        tick.inspections.clear();
-        tick.snapshot.groups.clear();
-    }
-
     /// Decodes a reply into the tick; of what is wrong with it, tells in words. `inspected` are the sessions
     /// whose `inspect_session` was taken in.
     pub(super) fn decode(

@@ -226,7 +226,8 @@ impl SegmentReader {
             return Err("a checksum is wrong".to_owned());
         }
         let methods = told.replies.iter().map(|method| &**method);
-        decoder.begin(tick);
+        tick.inspections.clear();
+        tick.snapshot.groups.clear();
         for (method, place) in methods.zip(&*replies) {
             decoder.decode(method, &mut lines[place.clone()], &told.inspected, tick)?;
         }

@@ -14,7 +14,7 @@ use super::ROWS_MAX;
 use super::cursor::{Cursor, Decimal, Decimals};
 use super::number::at_most;
 use super::sessions::{Client, Counts, Row, RowSeed, SessionsSeed, flags, protocol, unique_ids};
-use crate::names::NameId;
+use crate::names::{NameId, Names, Texts};
 use crate::snapshot::{Generation, Sessions};
 
 /// So many rows ahead one of the reply before is looked for: rows keep their order, and few leave
@@ -29,10 +29,10 @@ pub struct SessionsDecoder {
     /// Its usual rows in their order, and those of the present one.
     known: Vec<Known>,
     next: Vec<Known>,
-    /// By the name's ID in the reply before: its ID in the present one, once that is known.
-    names: Vec<Option<NameId>>,
-    /// How many names the reply before had.
-    names_before: usize,
+    /// Its names.
+    names: Texts,
+    /// By a name's ID in it: its ID in the present one, once it has one.
+    ids: Vec<Option<NameId>>,
 }
 
 /// A row as it stands in a reply.
@@ -67,16 +67,13 @@ impl SessionsDecoder {
     pub(crate) fn read_usual(&mut self, json: &[u8], columns: &mut Sessions) -> Option<()> {
         columns.clear();
         self.next.clear();
-        self.names.clear();
-        self.names.resize(self.names_before, None);
+        self.ids.clear();
+        self.ids.resize(self.names.len(), None);
         let mut ahead = 0;
         super::cursor::rows(json, |at| {
             let start = json.len() - at.0.len();
-            let behind = match self.read(at, &mut ahead, columns) {
-                Some((row, behind)) => {
-                    self.next.push(Known { start, ..row });
-                    behind
-                }
+            let behind = match self.read(at, start, &mut ahead, columns) {
+                Some(behind) => behind,
                 None => at.read_as_json(RowSeed(columns))?,
             };
             (columns.len() <= ROWS_MAX).then_some(behind)
@@ -85,85 +82,96 @@ impl SessionsDecoder {
         self.text.clear();
         self.text.extend_from_slice(json);
         std::mem::swap(&mut self.known, &mut self.next);
-        self.names_before = columns.names.len();
+        self.names.clone_from(columns.names.texts());
         Some(())
     }
 
-    /// Reads a row; gives also what follows it. `None`, and nothing added, if it is not a usual one.
+    /// Reads the row that begins at `start`; gives what follows it. `None`, and nothing added, if it is not
+    /// a usual one.
     #[inline]
     fn read<'a>(
         &mut self,
         at: Cursor<'a>,
+        start: usize,
         ahead: &mut usize,
         columns: &mut Sessions,
-    ) -> Option<(Known, Cursor<'a>)> {
-        let known = self.recall(at, ahead);
-        let again = known.and_then(|known| self.read_again(at, known));
-        let (row, behind) = match again {
-            Some(read) => read,
-            None => {
-                let (row, behind) = read_whole(at, columns)?;
-                if let Some(known) = known {
-                    self.rename(&known.row.client, &row.row.client);
-                }
-                (row, behind)
-            }
-        };
-        row.row.push(columns);
-        Some((row, behind))
+    ) -> Option<Cursor<'a>> {
+        if let Some(found) = self.recall(at, ahead) {
+            return self.read_again(at, start, found, columns);
+        }
+        let (known, behind) = read_whole(at, columns)?;
+        known.row.push(columns);
+        self.next.push(Known { start, ..known });
+        Some(behind)
     }
 
     /// The next row of the reply before that says the same of who the client is.
     #[inline]
-    fn recall(&self, at: Cursor<'_>, ahead: &mut usize) -> Option<Known> {
+    fn recall(&self, at: Cursor<'_>, ahead: &mut usize) -> Option<usize> {
         let rows = self.known.get(*ahead..)?;
-        let found = rows.iter().take(SCAN).position(|known| {
+        let skipped = rows.iter().take(SCAN).position(|known| {
             let client = &self.text[known.start..][..known.counts];
             at.0.starts_with(client)
         })?;
-        *ahead += found + 1;
-        Some(rows[found])
+        let found = *ahead + skipped;
+        *ahead = found + 1;
+        Some(found)
     }
 
-    /// Reads of a known client what may have changed since. `None` also if the IDs of its names are not
-    /// known yet.
+    /// Reads of a known client what may have changed since.
     #[inline]
-    fn read_again<'a>(&self, at: Cursor<'a>, known: Known) -> Option<(Known, Cursor<'a>)> {
-        let before = &known.row.client;
-        let client = Client {
-            name: self.names[before.name.index()]?,
-            protocol: self.names[before.protocol.index()]?,
-            ..*before
-        };
+    fn read_again<'a>(
+        &mut self,
+        at: Cursor<'a>,
+        start: usize,
+        found: usize,
+        columns: &mut Sessions,
+    ) -> Option<Cursor<'a>> {
+        let known = &self.known[found];
         let before = &self.text[known.start + known.counts..known.start + known.age];
         let rest = &at.0[known.counts..];
-        if let Some(age) = rest.strip_prefix(before) {
-            let mut age = Cursor(age);
-            let age_s = age.number()?.measure()?;
-            age.take(b']')?;
-            let row = Row {
-                client,
-                age_s,
-                ..known.row
-            };
-            return Some((Known { row, ..known }, age));
-        }
-        let decimals = Decimals::read(Cursor(rest))?;
-        let has_version = known.row.counts.generation != Generation::Plain;
-        let (counts, age_s) = counts(decimals.as_slice(), has_version)?;
+        let (counts, age_s, age, behind) = if let Some(last) = rest.strip_prefix(before) {
+            let mut behind = Cursor(last);
+            let age_s = behind.number()?.measure()?;
+            behind.take(b']')?;
+            (known.row.counts, age_s, known.age, behind)
+        } else {
+            let decimals = Decimals::read(Cursor(rest))?;
+            let has_version = known.row.counts.generation != Generation::Plain;
+            let (counts, age_s) = counts(decimals.as_slice(), has_version)?;
+            let age = at.0.len() - decimals.last.0.len();
+            (counts, age_s, age, decimals.behind)
+        };
+        let client = &known.row.client;
+        let names = &mut columns.names;
+        let name = renamed(client.name, &self.names, &mut self.ids, names);
+        let protocol = renamed(client.protocol, &self.names, &mut self.ids, names);
+        let client = Client {
+            name,
+            protocol,
+            ..*client
+        };
         let row = Row {
             client,
             counts,
             age_s,
         };
-        let age = at.0.len() - decimals.last.0.len();
-        Some((Known { age, row, ..known }, decimals.behind))
+        row.push(columns);
+        let counts = known.counts;
+        self.next.push(Known {
+            start,
+            counts,
+            age,
+            row,
+        });
+        Some(behind)
     }
+}
 
-    fn rename(&mut self, before: &Client, now: &Client) {
-        self.names[before.name.index()] = Some(now.name);
-        self.names[before.protocol.index()] = Some(now.protocol);
-    }
+/// The ID now of a name of the reply before.
+#[inline]
+fn renamed(before: NameId, texts: &Texts, ids: &mut [Option<NameId>], now: &mut Names) -> NameId {
+    *ids[before.index()].get_or_insert_with(|| now.intern(texts.get(before)))
 }
 
 /// Reads a row of which nothing is known.

@@ -279,7 +279,7 @@ fn what_a_reply_has_from_the_one_before_is_read_alike() {
         (format!("{idle},1.5"), format!("{idle},1.5,7")),
         (format!("{idle},1.5"), idle.to_owned()),
         (format!("{idle},1.5"), format!("{idle},")),
-        (format!("{idle},1.5"), format!("{}5,1.5", idle)),
+        (format!("{idle},1.5"), format!("{idle}5,1.5")),
         (format!("{idle},1.5"), idle.replace("5.5", "5.75") + ",1.5"),
         (format!("{idle},1.5"), idle.replace("5.5,0,", "") + ",1.5"),
         (
