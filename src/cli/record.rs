@@ -153,7 +153,7 @@ async fn record(args: &Args, recorder: Recorder, screen: &mut Screen) -> Result<
         },
     )
     .map_err(setup::unusable)?;
-    agent.record(recorder, name(args).to_owned());
+    agent.record_aside(recorder, name(args).to_owned());
     let until = args.length.map_or_else(
         || "Ctrl-C".to_owned(),
         |length| format_duration(length) + " have passed",

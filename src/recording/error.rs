@@ -96,6 +96,12 @@ pub enum RecordingError {
         /// The time before it.
         last: Timestamp,
     },
+    /// Polls come faster than they are written.
+    #[error("`{}` does not take polls as fast as they come: look whether its disk is overloaded", path.display())]
+    Behind {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The place is taken.
     #[error("`{}` is there already and is not overwritten: give another path", path.display())]
     Exists {

@@ -1,7 +1,7 @@
 //! Writes a recording, within bounds of age and size.
 //!
-//! A recorder that cannot write says so and stands still for a while; it never holds the agent up
-//! for longer than its disk does.
+//! A recorder that cannot write says so and stands still for a while. It takes as long as its disk
+//! does; [`super::Writer`] puts it on a thread of its own.
 
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
@@ -62,7 +62,7 @@ const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Of all that is kept a segment is this part at the most.
 const SEGMENTS_MIN: u32 = 8;
 /// The pause after a failure.
-const RETRY: Duration = Duration::from_secs(60);
+pub(super) const RETRY: Duration = Duration::from_secs(60);
 /// Polls resemble each other, and the window of this level holds several of up to ten thousand sessions.
 const LEVEL: i32 = 9;
 /// For polls that are larger than its window, when it would find nothing and take its time.
@@ -91,6 +91,27 @@ pub struct Turn<'a> {
     pub acts: &'a [Act],
     /// When it had done that.
     pub settled: Timestamp,
+}
+
+/// How a recorder stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A segment is open and has room.
+    Within,
+    /// The next tick begins a segment.
+    Between,
+    /// It could not write at this time, and lets some pass.
+    Paused(Timestamp),
+}
+
+impl Standing {
+    pub(super) fn is_between_segments(self, at: Timestamp) -> bool {
+        match self {
+            Self::Within => false,
+            Self::Between => true,
+            Self::Paused(failed) => at.since(failed) >= RETRY,
+        }
+    }
 }
 
 /// Writes ticks.
@@ -122,6 +143,8 @@ struct Segment {
     level: i32,
     began: Timestamp,
     bytes: u64,
+    /// The next tick is to be another's, if there is one by then.
+    is_over: bool,
 }
 
 impl std::fmt::Debug for Segment {
@@ -191,31 +214,46 @@ impl Recorder {
     }
 
     /// Whether the next tick begins a segment: [`Recorder::begin`] is to be called before anything of
-    /// it is judged.
+    /// it is judged. A segment that is over takes ticks until then.
     pub fn is_between_segments(&self, at: Timestamp) -> bool {
-        let pauses = self
-            .failed_at
-            .is_some_and(|failed| at.since(failed) < RETRY);
-        self.segment.is_none() && !pauses
+        self.standing().is_between_segments(at)
     }
 
-    /// Begins a segment, and lets go of what is beyond the bounds.
+    pub(super) fn standing(&self) -> Standing {
+        match (&self.segment, self.failed_at) {
+            (Some(segment), _) if !segment.is_over => Standing::Within,
+            (Some(_), _) | (None, None) => Standing::Between,
+            (None, Some(failed)) => Standing::Paused(failed),
+        }
+    }
+
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.options.path
+    }
+
+    /// Ends the segment, begins the next, and lets go of what is beyond the bounds.
     ///
     /// # Errors
     /// It cannot be written; nothing is recorded until the next one.
     pub fn begin(&mut self, at: Timestamp, start: Start) -> Result<(), RecordingError> {
+        let ended = self.finish();
+        let begun = ended.and_then(|()| self.begin_segment(at, start));
         self.failed_at = None;
-        let begun = self.begin_segment(at, start);
         if begun.is_err() {
             self.pause(at);
         }
         begun
     }
 
-    /// What comes after a pause does not follow on what was before: a number is left out.
+    /// What comes next does not follow on what was before: polls in between are lost.
+    pub(super) fn leave_out(&mut self) {
+        self.next_part += 1;
+    }
+
     fn pause(&mut self, at: Timestamp) {
         self.failed_at = Some(at);
-        self.next_part += 1;
+        self.leave_out();
     }
 
     fn begin_segment(&mut self, at: Timestamp, mut start: Start) -> Result<(), RecordingError> {
@@ -260,30 +298,38 @@ impl Recorder {
     /// # Errors
     /// It cannot be written: the segment ends with the tick before.
     pub fn record(&mut self, turn: &Turn<'_>, tape: Option<&Tape>) -> Result<bool, RecordingError> {
+        self.write(TickHead::of(turn), tape)
+    }
+
+    /// The same, of a head that has no replies yet.
+    pub(super) fn write(
+        &mut self,
+        head: TickHead<'_>,
+        tape: Option<&Tape>,
+    ) -> Result<bool, RecordingError> {
         let Some(mut segment) = self.segment.take() else {
             return Ok(false);
         };
+        let at = head.at;
         self.lines.clear();
         match &mut self.hidden {
             None => write_tick(
                 &mut self.lines,
-                turn,
+                head,
                 tape.into_iter().flat_map(Tape::replies),
             ),
-            Some(hidden) => hidden.write_tick(&mut self.lines, turn, tape),
+            Some(hidden) => hidden.write_tick(&mut self.lines, head, tape),
         }
         self.tick_bytes = self.lines.len();
         if let Err(error) = segment.write(&self.lines) {
-            self.pause(turn.at);
+            self.pause(at);
             return Err(error);
         }
         let size_max = SEGMENT_BYTES_MAX.min(self.options.size_max / u64::from(SEGMENTS_MIN));
         let length_max = SEGMENT_LENGTH_MAX.min(self.options.age_max / SEGMENTS_MIN);
         let is_unfit = self.tick_bytes > LARGE && segment.level != LEVEL_OF_LARGE;
-        let is_full = segment.bytes >= size_max || turn.at.since(segment.began) >= length_max;
-        if is_full || is_unfit {
-            return segment.finish().map(|()| true);
-        }
+        let is_full = segment.bytes >= size_max || at.since(segment.began) >= length_max;
+        segment.is_over = is_full || is_unfit;
         self.segment = Some(segment);
         Ok(true)
     }
@@ -345,6 +391,7 @@ impl Segment {
             level,
             began,
             bytes: 0,
+            is_over: false,
         })
     }
 
@@ -377,17 +424,16 @@ impl Segment {
 
 impl Hidden {
     /// A poll whose addresses cannot be told apart from the rest is recorded as one that failed.
-    fn write_tick(&mut self, lines: &mut Vec<u8>, turn: &Turn<'_>, tape: Option<&Tape>) {
+    fn write_tick(&mut self, lines: &mut Vec<u8>, head: TickHead<'_>, tape: Option<&Tape>) {
         // First of all, for what else is to be hidden is known by the peers.
         let hidden = self.hide(tape);
-        let acts: Vec<Act> = turn.acts.iter().map(|act| self.act(act)).collect();
-        let turn = Turn {
-            acts: &acts,
+        let acts: Vec<Act> = head.acts.iter().map(|act| self.act(act)).collect();
+        let words = "the poll failed; the words are left out with pseudonyms";
+        let head = TickHead {
+            acts: acts.into(),
             // The server's words may have anything in them.
-            polled: turn
-                .polled
-                .map_err(|_| "the poll failed; the words are left out with pseudonyms"),
-            ..*turn
+            failure: head.failure.map(|_| words.into()),
+            ..head
         };
         match hidden {
             Ok(ends) => {
@@ -395,13 +441,13 @@ impl Hidden {
                 let replies = starts
                     .zip(&ends)
                     .map(|(start, &(method, end))| (method, &self.replies[start..end]));
-                write_tick(lines, &turn, replies);
+                write_tick(lines, head, replies);
             }
             Err(unreadable) => {
                 let why =
                     format!("not recorded, for its addresses cannot be told apart: {unreadable}");
-                let polled = turn.polled.and(Err(&*why));
-                write_tick(lines, &Turn { polled, ..turn }, std::iter::empty());
+                let head = head.failed(why);
+                write_tick(lines, head, std::iter::empty());
             }
         }
     }
@@ -449,23 +495,14 @@ impl Hidden {
 
 fn write_tick<'a>(
     lines: &mut Vec<u8>,
-    turn: &Turn<'_>,
+    head: TickHead<'_>,
     replies: impl Iterator<Item = (&'static str, &'a [u8])>,
 ) {
-    let snapshot = turn.polled.ok();
-    let replies: Vec<_> = replies.filter(|_| snapshot.is_some()).collect();
+    let is_read = head.failure.is_none();
+    let replies: Vec<_> = replies.filter(|_| is_read).collect();
     let tick = TickHead {
-        at: turn.at,
-        epoch: turn.epoch,
-        mode: turn.mode,
-        failure: turn.polled.err().map(Cow::Borrowed),
-        getinfo: snapshot.map(|snapshot| snapshot.server_read.into()),
-        sessions: snapshot.map(|snapshot| snapshot.sessions_read.into()),
-        inspected: Cow::Borrowed(turn.inspected),
-        rounds: Cow::Borrowed(snapshot.map_or(&[][..], |snapshot| &snapshot.rounds)),
-        acts: Cow::Borrowed(turn.acts),
-        settled: (!turn.acts.is_empty()).then_some(turn.settled),
         replies: replies.iter().map(|&(method, _)| method.into()).collect(),
+        ..head
     };
     write_line(lines, &TickLine { tick });
     for (method, line) in replies {
