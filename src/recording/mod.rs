@@ -7,6 +7,7 @@
 //!
 //! Nothing here judges anything: [`crate::replay`] does, with the production core.
 
+mod claim;
 mod decoder;
 mod error;
 mod folder;

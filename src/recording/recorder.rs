@@ -13,6 +13,7 @@ use std::time::Duration;
 use zstd::stream::raw::CParameter;
 use zstd::stream::write::Encoder;
 
+use super::claim::Claim;
 use super::line::{Heading, HeadingLine, SumLine, TickHead, TickLine};
 use super::reader::is_being_written;
 use super::{Act, FORMAT, RecordingError, Start, segment};
@@ -118,6 +119,8 @@ impl Standing {
 #[derive(Debug)]
 pub struct Recorder {
     options: RecorderOptions,
+    /// Since the first segment, or before.
+    claim: Option<Claim>,
     /// Tells this run's segments from those of others.
     run: String,
     next_part: u32,
@@ -170,6 +173,7 @@ impl Recorder {
         segment::find(folder).map_err(RecordingError::io(folder, "read"))?;
         Ok(Self {
             options,
+            claim: None,
             run: format!("{:08x}", fastrand::u32(..)),
             next_part: 0,
             segment: None,
@@ -201,16 +205,31 @@ impl Recorder {
     /// # Errors
     /// There is something at the path already.
     pub fn create(path: &Path) -> Result<Self, RecordingError> {
-        let is_free = match fs::read_dir(path) {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
-        if !is_free {
+        if !is_free(path) {
             return Err(RecordingError::Exists {
                 path: path.to_owned(),
             });
         }
-        Self::open(RecorderOptions::unbounded(path))
+        let mut recorder = Self::open(RecorderOptions::unbounded(path))?;
+        recorder.claim()?;
+        Ok(recorder)
+    }
+
+    /// Whether nothing was ever recorded into the folder.
+    pub fn is_first(&self) -> bool {
+        is_free(&self.options.path)
+    }
+
+    /// Keeps other recorders out of the folder, until it is dropped or fails; [`Recorder::begin`] does so
+    /// too.
+    ///
+    /// # Errors
+    /// Another is at work on it, or it cannot be read.
+    pub fn claim(&mut self) -> Result<(), RecordingError> {
+        if self.claim.is_none() {
+            self.claim = Some(Claim::on(&self.options.path)?);
+        }
+        Ok(())
     }
 
     /// Whether the next tick begins a segment: [`Recorder::begin`] is to be called before anything of
@@ -253,10 +272,13 @@ impl Recorder {
 
     fn pause(&mut self, at: Timestamp) {
         self.failed_at = Some(at);
+        // By then there may be another folder of that name.
+        self.claim = None;
         self.leave_out();
     }
 
     fn begin_segment(&mut self, at: Timestamp, mut start: Start) -> Result<(), RecordingError> {
+        self.claim()?;
         self.prune(at)?;
         let path = self
             .options
@@ -361,6 +383,14 @@ impl Recorder {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a folder is not there, or empty.
+fn is_free(folder: &Path) -> bool {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 

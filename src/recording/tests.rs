@@ -425,6 +425,35 @@ fn a_demo_is_recorded_into_a_folder_of_its_own() {
 }
 
 #[test]
+fn one_recorder_at_a_time_writes_into_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RecorderOptions {
+        age_max: Duration::from_secs(8),
+        ..options(folder.path())
+    };
+    let mut first = Recorder::open(options.clone()).unwrap();
+    record(&mut first, [1, 2]);
+    let mut second = Recorder::open(options).unwrap();
+    let refused = second.claim().unwrap_err().to_string();
+    assert_eq!(
+        refused.replace(&*folder.path().to_string_lossy(), "DIR"),
+        format!(
+            "`DIR` is being recorded into by another recorder (process {}): give each a folder of its \
+             own, or stop that one",
+            std::process::id()
+        )
+    );
+    assert!(second.begin(at(3), start("one")).is_err());
+    // What is pruned are segments alone.
+    record(&mut first, (3..60).chain([100]));
+    drop(first);
+    assert!(second.is_between_segments(at(101)));
+    record(&mut second, [101, 102]);
+    let (seconds, _) = heard(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(seconds[seconds.len() - 2..], [101, 102]);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_stops_the_recorder_for_a_while_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording");

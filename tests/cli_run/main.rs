@@ -6,6 +6,7 @@ mod demo;
 mod kill;
 mod once;
 mod process;
+mod record;
 mod start;
 mod stop;
 #[expect(dead_code, reason = "another test needs the rest of it")]
