@@ -17,6 +17,7 @@ use super::claim::Claim;
 use super::line::{Heading, HeadingLine, SumLine, TickHead, TickLine};
 use super::reader::is_being_written;
 use super::{Act, FORMAT, RecordingError, Start, segment};
+use crate::daemon::Round;
 use crate::decision::{Epoch, Outcome};
 use crate::policy::Mode;
 use crate::pseudonym::{Key, Pseudonyms, Reply, Unreadable};
@@ -74,6 +75,8 @@ const WINDOW_OF_LARGE: u32 = 25;
 const MATCH_MIN: u32 = 6;
 /// In bytes as sent.
 const LARGE: usize = 4 << 20;
+/// Of the polls that were not recorded no more rounds are kept for the next; the oldest go first.
+const ROUNDS_MAX: usize = 4_096;
 
 /// What is to be recorded of a poll that succeeded or failed.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +141,8 @@ struct Hidden {
     pseudonyms: Pseudonyms,
     fingerprint: String,
     replies: Vec<u8>,
+    /// What was heard of the daemons by polls that were not recorded.
+    rounds: Vec<Round>,
 }
 
 struct Segment {
@@ -191,6 +196,7 @@ impl Recorder {
             pseudonyms: Pseudonyms::new(key),
             fingerprint: key.fingerprint(),
             replies: Vec::new(),
+            rounds: Vec::new(),
         });
         self
     }
@@ -268,6 +274,9 @@ impl Recorder {
     /// What comes next does not follow on what was before: polls in between are lost.
     pub(super) fn leave_out(&mut self) {
         self.next_part += 1;
+        if let Some(hidden) = &mut self.hidden {
+            hidden.rounds.clear();
+        }
     }
 
     fn pause(&mut self, at: Timestamp) {
@@ -453,7 +462,8 @@ impl Segment {
 }
 
 impl Hidden {
-    /// A poll whose addresses cannot be told apart from the rest is recorded as one that failed.
+    /// A poll whose addresses cannot be told apart from the rest is recorded as one that failed. What
+    /// was heard of the daemons by then goes with the next, as it does after a poll that fails.
     fn write_tick(&mut self, lines: &mut Vec<u8>, head: TickHead<'_>, tape: Option<&Tape>) {
         // First of all, for what else is to be hidden is known by the peers.
         let hidden = self.hide(tape);
@@ -467,6 +477,7 @@ impl Hidden {
         };
         match hidden {
             Ok(ends) => {
+                let head = self.with_rounds(head);
                 let starts = std::iter::once(0).chain(ends.iter().map(|&(_, end)| end));
                 let replies = starts
                     .zip(&ends)
@@ -476,10 +487,23 @@ impl Hidden {
             Err(unreadable) => {
                 let why =
                     format!("not recorded, for its addresses cannot be told apart: {unreadable}");
+                self.rounds.extend(head.rounds.iter().cloned());
+                let beyond = self.rounds.len().saturating_sub(ROUNDS_MAX);
+                self.rounds.drain(..beyond);
                 let head = head.failed(why);
                 write_tick(lines, head, std::iter::empty());
             }
         }
+    }
+
+    /// A poll that was not recorded has left its rounds to the next that succeeds.
+    fn with_rounds<'a>(&mut self, mut head: TickHead<'a>) -> TickHead<'a> {
+        if head.failure.is_none() && !self.rounds.is_empty() {
+            let mut rounds = std::mem::take(&mut self.rounds);
+            rounds.extend_from_slice(&head.rounds);
+            head.rounds = rounds.into();
+        }
+        head
     }
 
     fn act(&self, act: &Act) -> Act {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Act, Item, Notice, Recorder, RecorderOptions, Recording, RecordingError, Start, Turn};
+use crate::daemon::Round;
 use crate::decision::{Epoch, Outcome, Target};
 use crate::policy::Mode;
 use crate::pseudonym::Key;
@@ -642,4 +643,65 @@ fn words_of_the_server_have_no_address_among_pseudonyms() {
         !text.contains("203.0.113.9") && !text.contains("4.2.2.1"),
         "{text}"
     );
+}
+
+/// The server that cannot be read is one thing, the daemons are another.
+#[test]
+fn rounds_of_a_poll_that_pseudonyms_cannot_read_go_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Recorder::open(options(folder.path())).unwrap();
+    let mut recorder = recorder.hiding(&Key::generate().unwrap());
+    recorder.begin(at(0), start("one")).unwrap();
+    let round = |s| Round {
+        at: at(s),
+        reports: Vec::new(),
+    };
+    let polls = [
+        (vec![round(1)], SESSIONS),
+        (vec![round(2), round(3)], "{\"result\": [[\"198.51.100.7"),
+        (vec![round(4)], ""),
+        (vec![round(5)], SESSIONS),
+        (vec![round(6)], SESSIONS),
+    ];
+    for (rounds, sessions) in polls {
+        let snapshot = Snapshot {
+            rounds,
+            ..Snapshot::default()
+        };
+        let mut tape = Tape::default();
+        tape.hear("getinfo", GETINFO.as_bytes());
+        tape.hear("sessions", sessions.as_bytes());
+        let polled = if sessions.is_empty() {
+            // The rounds stay with the prober.
+            Err("no answer")
+        } else {
+            Ok(&snapshot)
+        };
+        let turn = Turn {
+            polled,
+            ..turn(&snapshot, &[])
+        };
+        recorder.record(&turn, Some(&tape)).unwrap();
+    }
+    recorder.finish().unwrap();
+    let ticks = Recording::open(&[folder.path().to_owned()]).unwrap().play();
+    let heard: Vec<(bool, Vec<u64>)> = ticks
+        .filter_map(|item| match item.unwrap() {
+            Item::Tick(tick) => Some(tick),
+            _ => None,
+        })
+        .map(|tick| {
+            let rounds = tick.snapshot.rounds.iter();
+            let seconds = rounds.map(|round| round.at.since(START).as_secs());
+            (tick.failure.is_some(), seconds.collect())
+        })
+        .collect();
+    let expected = [
+        (false, vec![1]),
+        (true, vec![]),
+        (true, vec![]),
+        (false, vec![2, 3, 5]),
+        (false, vec![6]),
+    ];
+    assert_eq!(heard, expected);
 }
