@@ -587,10 +587,37 @@ fn a_recorder_that_could_not_write_begins_anew() {
     record(&mut recorder, [64, 65]);
     recorder.finish().unwrap();
     let items = Recording::open(&[path]).unwrap().play();
-    let starts = items
-        .filter(|item| matches!(item, Ok(Item::Start(_))))
-        .count();
-    assert_eq!(starts, 2);
+    let told: Vec<String> = items
+        .map(|item| match item.unwrap() {
+            Item::Start(_) => "start".to_owned(),
+            Item::Tick(tick) => tick.at.since(START).as_secs().to_string(),
+            Item::Notice(notice) => notice.to_string(),
+        })
+        .collect();
+    let gap = "nothing is recorded from 2026-01-01T00:00:02.000Z to 2026-01-01T00:01:04.000Z";
+    assert_eq!(told, ["start", "1", "2", gap, "start", "64", "65"]);
+}
+
+/// Such as when the machine slept.
+#[test]
+fn a_long_time_between_segments_of_a_run_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    let times = [1, 3_601, 3_901, 7_501, 7_802];
+    record(&mut recorder, times);
+    recorder.finish().unwrap();
+    drop(recorder);
+    let (seconds, notices) = heard(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(seconds, times);
+    let gap = Notice::Gap {
+        from: at(7_501),
+        to: at(7_802),
+    };
+    assert_eq!(notices, [gap]);
+    // Another run begins when it begins.
+    recorded(folder.path(), [9_000]);
+    let (_, after) = heard(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(after, notices);
 }
 
 #[test]
