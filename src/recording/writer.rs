@@ -277,10 +277,10 @@ mod tests {
             let recorder = Recorder::open(RecorderOptions::unbounded(folder)).unwrap();
             let (writer, todo, done) = Writer::of(&recorder, Patience::Never);
             Self {
+                done,
+                todo,
                 writer,
                 recorder,
-                todo,
-                done,
             }
         }
 
@@ -435,10 +435,10 @@ mod tests {
         desk.poll(60).unwrap();
         desk.writer.end();
         let Desk {
+            done,
+            todo,
             writer,
             recorder,
-            todo,
-            done,
         } = &mut desk;
         let spare = Recorder::open(RecorderOptions::unbounded(&path)).unwrap();
         let recorder = mem::replace(recorder, spare);

@@ -50,7 +50,7 @@ async fn two_agents_do_not_record_into_one_folder() {
     let (one, other) = (Folder::new(server.addr()), Folder::new(server.addr()));
     let path = one.path("shared");
     for folder in [&one, &other] {
-        folder.configure(&format!("[record]\npath = {path:?}\n"));
+        folder.configure(&format!("[record]\npath = '{}'\n", path.display()));
     }
     let first = one.run();
     until_polls(&path, 1).await;
@@ -91,7 +91,7 @@ async fn two_agents_do_not_record_into_one_folder() {
 async fn crowded_server() -> Arc<Server> {
     let server = server().await;
     let mut chance = fastrand::Rng::with_seed(1);
-    for n in 0..4_000_u32 {
+    for n in 0..10_000_u32 {
         let [_, b, c, d] = (0x2D00_0000 + n).to_be_bytes();
         let name: String = std::iter::repeat_with(|| chance.alphanumeric())
             .take(12)
@@ -165,7 +165,7 @@ async fn a_kill_leaves_every_whole_poll() {
         assert_eq!(heard, whole);
         let is_end = |notice: &Notice| matches!(notice, Notice::Truncated { .. });
         assert!(notices.iter().all(is_end), "{notices:?}");
-        if round >= 6 && torn > 1 {
+        if round >= 6 && torn > 0 {
             break;
         }
     }
@@ -193,7 +193,7 @@ async fn watch_on(disk: &Path) {
     let server = crowded_server().await;
     let folder = Folder::new(server.addr());
     let path = disk.join("rec");
-    folder.configure(&format!("[record]\npath = {path:?}\n"));
+    folder.configure(&format!("[record]\npath = '{}'\n", path.display()));
     let agent = folder.run();
     until_polls(&path, 1).await;
     fill(&disk.join("ballast"));
