@@ -130,6 +130,7 @@ pub struct Recorder {
     segment: Option<Segment>,
     failed_at: Option<Timestamp>,
     hidden: Option<Hidden>,
+    /// Lines of its own.
     lines: Vec<u8>,
     /// Of the last tick.
     tick_bytes: usize,
@@ -313,7 +314,7 @@ impl Recorder {
         let is_large = self.tick_bytes > LARGE;
         let level = if is_large { LEVEL_OF_LARGE } else { LEVEL };
         let mut segment = Segment::create(path, at, level)?;
-        if let Err(error) = segment.write(&self.lines) {
+        if let Err(error) = segment.write(|out| out.write_all(&self.lines)) {
             // One a minute on a full disk would be many.
             _ = fs::remove_file(&segment.path);
             return Err(error);
@@ -342,20 +343,18 @@ impl Recorder {
             return Ok(false);
         };
         let at = head.at;
-        self.lines.clear();
-        match &mut self.hidden {
-            None => write_tick(
-                &mut self.lines,
-                head,
-                tape.into_iter().flat_map(Tape::replies),
-            ),
-            Some(hidden) => hidden.write_tick(&mut self.lines, head, tape),
-        }
-        self.tick_bytes = self.lines.len();
-        if let Err(error) = segment.write(&self.lines) {
-            self.pause(at);
-            return Err(error);
-        }
+        let Self { hidden, lines, .. } = self;
+        let written = segment.write(|out| match hidden {
+            None => write_tick(out, lines, head, tape.into_iter().flat_map(Tape::replies)),
+            Some(hidden) => hidden.write_tick(out, lines, head, tape),
+        });
+        self.tick_bytes = match written {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.pause(at);
+                return Err(error);
+            }
+        };
         let size_max = SEGMENT_BYTES_MAX.min(self.options.size_max / u64::from(SEGMENTS_MIN));
         let length_max = SEGMENT_LENGTH_MAX.min(self.options.age_max / SEGMENTS_MIN);
         let is_unfit = self.tick_bytes > LARGE && segment.level != LEVEL_OF_LARGE;
@@ -435,22 +434,23 @@ impl Segment {
     }
 
     /// Writes lines whole, or else leaves the file as it was.
-    fn write(&mut self, lines: &[u8]) -> Result<(), RecordingError> {
-        let written = self
-            .encoder
-            .write_all(lines)
-            .and_then(|()| self.encoder.flush());
+    fn write<T>(
+        &mut self,
+        lines: impl FnOnce(&mut Encoder<'static, File>) -> io::Result<T>,
+    ) -> Result<T, RecordingError> {
+        let written =
+            lines(&mut self.encoder).and_then(|written| self.encoder.flush().map(|()| written));
         let file = self.encoder.get_ref();
         if written.is_err() {
             // What is there of the tick is of no use to anybody.
             _ = file.set_len(self.bytes);
         }
-        written.map_err(RecordingError::io(&self.path, "written"))?;
+        let written = written.map_err(RecordingError::io(&self.path, "written"))?;
         let metadata = self.encoder.get_ref().metadata();
         self.bytes = metadata
             .map_err(RecordingError::io(&self.path, "written"))?
             .len();
-        Ok(())
+        Ok(written)
     }
 
     fn finish(self) -> Result<(), RecordingError> {
@@ -464,7 +464,13 @@ impl Segment {
 impl Hidden {
     /// A poll whose addresses cannot be told apart from the rest is recorded as one that failed. What
     /// was heard of the daemons by then goes with the next, as it does after a poll that fails.
-    fn write_tick(&mut self, lines: &mut Vec<u8>, head: TickHead<'_>, tape: Option<&Tape>) {
+    fn write_tick(
+        &mut self,
+        out: impl io::Write,
+        scratch: &mut Vec<u8>,
+        head: TickHead<'_>,
+        tape: Option<&Tape>,
+    ) -> io::Result<usize> {
         // First of all, for what else is to be hidden is known by the peers.
         let hidden = self.hide(tape);
         let acts: Vec<Act> = head.acts.iter().map(|act| self.act(act)).collect();
@@ -482,7 +488,7 @@ impl Hidden {
                 let replies = starts
                     .zip(&ends)
                     .map(|(start, &(method, end))| (method, &self.replies[start..end]));
-                write_tick(lines, head, replies);
+                write_tick(out, scratch, head, replies)
             }
             Err(unreadable) => {
                 let why =
@@ -491,7 +497,7 @@ impl Hidden {
                 let beyond = self.rounds.len().saturating_sub(ROUNDS_MAX);
                 self.rounds.drain(..beyond);
                 let head = head.failed(why);
-                write_tick(lines, head, std::iter::empty());
+                write_tick(out, scratch, head, std::iter::empty())
             }
         }
     }
@@ -547,28 +553,59 @@ impl Hidden {
     }
 }
 
+/// Counts what it passes on, and sums it up.
+struct Summed<W> {
+    out: W,
+    sum: crc32fast::Hasher,
+    bytes: usize,
+}
+
+impl<W: io::Write> Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.update(bytes);
+        self.bytes += bytes.len();
+        self.out.write_all(bytes)
+    }
+}
+
+/// Writes the lines of a tick, large replies straight from where they are; gives their length.
 fn write_tick<'a>(
-    lines: &mut Vec<u8>,
+    out: impl io::Write,
+    scratch: &mut Vec<u8>,
     head: TickHead<'_>,
     replies: impl Iterator<Item = (&'static str, &'a [u8])>,
-) {
+) -> io::Result<usize> {
     let is_read = head.failure.is_none();
     let replies: Vec<_> = replies.filter(|_| is_read).collect();
     let tick = TickHead {
         replies: replies.iter().map(|&(method, _)| method.into()).collect(),
         ..head
     };
-    write_line(lines, &TickLine { tick });
+    let mut out = Summed {
+        out,
+        sum: crc32fast::Hasher::new(),
+        bytes: 0,
+    };
+    scratch.clear();
+    write_line(scratch, &TickLine { tick });
+    out.write(scratch)?;
     for (method, line) in replies {
-        match std::str::from_utf8(line) {
-            // No release shows credentials there; a fork may.
-            Ok(line) if method == "getinfo" => redact_texts(line, lines),
-            _ => lines.extend_from_slice(line),
+        // No release shows credentials there; a fork may.
+        let told = (method == "getinfo").then(|| std::str::from_utf8(line));
+        if let Some(Ok(line)) = told {
+            scratch.clear();
+            redact_texts(line, scratch);
+            out.write(scratch)?;
+        } else {
+            out.write(line)?;
         }
-        lines.push(b'\n');
+        out.write(b"\n")?;
     }
-    let crc32 = crc32fast::hash(lines);
-    write_line(lines, &SumLine { crc32 });
+    let crc32 = out.sum.clone().finalize();
+    scratch.clear();
+    write_line(scratch, &SumLine { crc32 });
+    out.write(scratch)?;
+    Ok(out.bytes)
 }
 
 /// Writes a line of JSON without the credentials that its texts have.
