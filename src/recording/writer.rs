@@ -30,8 +30,8 @@ pub struct Writer {
     folder: PathBuf,
     jobs: Option<SyncSender<Job>>,
     reports: Receiver<Report>,
-    /// Bytes of each job that is not reported yet.
-    waiting: VecDeque<usize>,
+    /// What is not reported yet: a poll's bytes, or the beginning of a segment.
+    waiting: VecDeque<Option<usize>>,
     /// As of the last report.
     standing: Standing,
     /// When a poll was lost because the thread was behind.
@@ -138,8 +138,12 @@ impl Writer {
     /// Whether the next tick begins a segment, by the news so far: [`Writer::begin`] is to be called
     /// before anything of it is judged. While it is not known whether a segment is over, it goes on.
     pub fn is_between_segments(&self, at: Timestamp) -> bool {
-        let standing = self.lost.map_or(self.standing, Standing::Paused);
-        self.waiting.is_empty() && standing.is_between_segments(at)
+        if let Some(lost) = self.lost {
+            return self.waiting.is_empty() && Standing::Paused(lost).is_between_segments(at);
+        }
+        let has_room = self.waiting.len() < AHEAD;
+        let is_beginning = self.waiting.contains(&None);
+        has_room && !is_beginning && self.standing.is_between_segments(at)
     }
 
     /// Whether polls are being lost because the thread was behind.
@@ -153,7 +157,7 @@ impl Writer {
         let start = Box::new(start);
         let begin = Job::Begin { at, start, is_anew };
         // If there is no thread any more, the turn that follows tells so.
-        _ = self.hand_over(begin, 0);
+        _ = self.hand_over(begin, None);
     }
 
     /// Hands over a turn with the replies of a poll that succeeded, and leaves another tape in the place
@@ -172,7 +176,7 @@ impl Writer {
             let fresh = self.spare.take().unwrap_or_default();
             let tape = mem::replace(tape, fresh);
             let head = Box::new(TickHead::of(turn).into_owned());
-            self.hand_over(Job::Turn { head, tape }, bytes)
+            self.hand_over(Job::Turn { head, tape }, Some(bytes))
         };
         turned.map_err(|()| {
             self.lost = Some(turn.at);
@@ -180,8 +184,8 @@ impl Writer {
         })
     }
 
-    /// Ends the recording when all that was handed over is written. What comes of that, [`Writer::news`] tells;
-    /// it waits for it, though not forever.
+    /// Ends the recording when all that was handed over is written. What comes of that, [`Writer::news`]
+    /// tells; it waits for it, though not forever.
     pub fn end(&mut self) {
         if self.jobs.take().is_some() {
             self.patience = Patience::Until(Instant::now() + END_MAX);
@@ -189,11 +193,11 @@ impl Writer {
     }
 
     fn is_behind(&self, bytes: usize) -> bool {
-        let ahead: usize = self.waiting.iter().sum();
+        let ahead: usize = self.waiting.iter().flatten().sum();
         self.waiting.len() >= AHEAD || ahead > 0 && ahead + bytes > AHEAD_BYTES
     }
 
-    fn hand_over(&mut self, job: Job, bytes: usize) -> Result<(), ()> {
+    fn hand_over(&mut self, job: Job, bytes: Option<usize>) -> Result<(), ()> {
         let jobs = self.jobs.as_ref().ok_or(())?;
         jobs.try_send(job).map_err(drop)?;
         self.waiting.push_back(bytes);
@@ -284,11 +288,15 @@ mod tests {
             }
         }
 
+        /// Does the next job, if there is one.
+        fn work_once(&mut self) -> bool {
+            let job = self.todo.try_recv().ok();
+            let report = job.map(|job| work(&mut self.recorder, job));
+            report.is_some_and(|report| self.done.send(report).is_ok())
+        }
+
         fn work(&mut self) {
-            while let Ok(job) = self.todo.try_recv() {
-                let report = work(&mut self.recorder, job);
-                self.done.send(report).unwrap();
-            }
+            while self.work_once() {}
         }
 
         /// What an agent does of a poll that fails.
@@ -365,9 +373,8 @@ mod tests {
         assert_eq!(heard(folder.path()), expected);
     }
 
-    /// While the thread is behind nobody knows whether a segment is over, so none begins.
     #[test]
-    fn a_segment_begins_when_all_before_is_written() {
+    fn a_segment_goes_on_until_it_is_known_to_be_over() {
         let folder = tempfile::tempdir().unwrap();
         let mut desk = Desk::new(folder.path());
         desk.poll(0).unwrap();
@@ -377,11 +384,16 @@ mod tests {
         desk.poll(3_600).unwrap();
         desk.poll(3_601).unwrap();
         assert!(!desk.writer.is_between_segments(at(3_602)));
-        desk.work();
-        assert_eq!(desk.recorded(), 2);
+        assert!(desk.work_once());
+        assert_eq!(desk.recorded(), 1);
         assert!(desk.writer.is_between_segments(at(3_602)));
         desk.poll(3_602).unwrap();
+        // What comes of the poll before is old news.
+        assert!(desk.work_once());
+        assert_eq!(desk.recorded(), 1);
+        assert!(!desk.writer.is_between_segments(at(3_603)));
         desk.work();
+        assert_eq!(desk.recorded(), 1);
         desk.recorder.finish().unwrap();
         let polls = [0, 3_600, 3_601, 3_602].map(Some);
         assert_eq!(heard(folder.path())[1..], polls, "one run");
