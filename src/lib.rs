@@ -33,6 +33,7 @@ pub mod field;
 pub mod history;
 pub mod journal;
 pub mod limits;
+mod lock;
 pub mod names;
 pub mod page;
 pub mod policy;

@@ -1,4 +1,5 @@
-//! The agent's flight recorder. What goes wrong with it is told once, and never holds the agent up.
+//! The agent's flight recorder. What goes wrong with it is told once, and never holds the agent up:
+//! it works on a thread of its own.
 
 use tracing::{info, warn};
 
@@ -6,13 +7,13 @@ use super::Agent;
 use crate::act::Carried;
 use crate::decision::Outcome;
 use crate::policy::Mode;
-use crate::recording::{Act, Recorder, RecordingError, Start, Turn};
+use crate::recording::{Act, Recorder, RecordingError, Start, Turn, Writer};
 use crate::rpc::RpcError;
 use crate::time::Timestamp;
 
 /// The recorder at work.
 pub(super) struct Flight {
-    recorder: Recorder,
+    writer: Writer,
     /// What the server is called.
     server: String,
     /// Sessions of this poll whose inspection was taken in.
@@ -35,11 +36,21 @@ pub(super) struct Recorded<'a> {
 }
 
 impl Agent {
-    /// Records from here on what the server says, under this name of it.
+    /// Records from here on what the server says, under this name of it. A disk that is too slow
+    /// costs polls of the recording, and never holds the agent up.
+    pub fn record_aside(&mut self, recorder: Recorder, server: String) {
+        self.fly(Writer::aside(recorder), server);
+    }
+
+    /// The same, but waits until each poll is recorded: for time that is not the wall's.
     pub fn record(&mut self, recorder: Recorder, server: String) {
+        self.fly(Writer::in_step(recorder), server);
+    }
+
+    fn fly(&mut self, writer: Writer, server: String) {
         self.client.keep_tape();
         self.flight = Some(Flight {
-            recorder,
+            writer,
             server,
             inspected: Vec::new(),
             is_failing: false,
@@ -53,12 +64,13 @@ impl Agent {
         let Some(flight) = &mut self.flight else {
             return;
         };
+        flight.hear();
         flight.inspected.clear();
         if let Some(tape) = self.client.tape() {
             tape.clear();
         }
         let at = self.clock.now();
-        if flight.recorder.is_between_segments(at) {
+        if flight.writer.is_between_segments(at) {
             let start = Start {
                 server: flight.server.clone(),
                 interval: self.options.interval,
@@ -67,8 +79,7 @@ impl Agent {
                 limits: self.warden.saved_limits(),
                 cooldowns: self.warden.saved_cooldowns(),
             };
-            let begun = flight.recorder.begin(at, start);
-            flight.note(begun);
+            flight.writer.begin(at, start);
         }
     }
 
@@ -109,35 +120,48 @@ impl Agent {
             acts: &acts,
             settled,
         };
-        let tape = self.client.tape();
-        match flight.recorder.record(&turn, tape.as_deref()) {
-            Ok(is_recorded) => flight.polls += u64::from(is_recorded),
-            Err(error) => flight.note(Err(error)),
+        if let Some(tape) = self.client.tape()
+            && let Err(error) = flight.writer.record(&turn, tape)
+        {
+            flight.note(Err(error));
         }
+        flight.hear();
     }
 
-    /// Ends the recording as it should; one that just breaks off lacks nothing else.
+    /// Ends the recording as it should; one that just breaks off lacks nothing else. Waits for what is
+    /// not written yet, though not forever.
     pub fn end_recording(&mut self) {
         if let Some(flight) = &mut self.flight {
-            let finished = flight.recorder.finish();
-            flight.note(finished);
+            flight.writer.end();
+            flight.hear();
         }
     }
 }
 
 impl Flight {
-    fn note(&mut self, result: Result<(), RecordingError>) {
-        match result {
-            Ok(()) if self.is_failing => {
-                info!("recording goes on");
-                self.is_failing = false;
+    /// Takes in what came of the polls that were handed over.
+    fn hear(&mut self) {
+        while let Some(news) = self.writer.news() {
+            self.note(news);
+        }
+    }
+
+    fn note(&mut self, is_recorded: Result<bool, RecordingError>) {
+        match is_recorded {
+            Ok(is_recorded) => {
+                self.polls += u64::from(is_recorded);
+                if is_recorded && self.is_failing && !self.writer.is_losing() {
+                    info!("recording goes on");
+                    self.is_failing = false;
+                }
             }
-            Err(error) if !self.is_failing => {
-                warn!("nothing is recorded for a while: {error}");
+            Err(error) => {
+                if !self.is_failing {
+                    warn!("nothing is recorded for a while: {error}");
+                }
                 self.is_failing = true;
                 self.trouble = Some(error.to_string());
             }
-            _ => {}
         }
     }
 }

@@ -74,7 +74,8 @@ struct Recorded {
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let key = args.pseudonymise.then(|| key_path(args));
-    let recorder = setup::recorder(RecorderOptions::unbounded(&args.out), key.as_deref())?;
+    let mut recorder = setup::recorder(RecorderOptions::unbounded(&args.out), key.as_deref())?;
+    recorder.claim().map_err(setup::unreadable)?;
     check_folder(args, &recorder)?;
     let recorded = runtime::block_on(record(args, recorder, screen))?;
     if let Some(refused) = recorded.refused {
@@ -102,14 +103,10 @@ fn check_folder(args: &Args, recorder: &Recorder) -> Result<(), Failure> {
         let message = format!("`{path}` {why}: give another folder");
         Err(Failure::new(Exit::Setup, message))
     };
-    let entries = std::fs::read_dir(&args.out).map(Iterator::count);
-    if entries.is_ok_and(|count| count == 0) {
+    if recorder.is_first() {
         return Ok(());
     }
     let there = setup::recording(std::slice::from_ref(&args.out))?;
-    if there.is_being_written() {
-        return refused("is being recorded into by somebody else");
-    }
     if there.servers() != [name(args)] {
         return refused("has recordings of a server by another name (see --name)");
     }
@@ -153,7 +150,7 @@ async fn record(args: &Args, recorder: Recorder, screen: &mut Screen) -> Result<
         },
     )
     .map_err(setup::unusable)?;
-    agent.record(recorder, name(args).to_owned());
+    agent.record_aside(recorder, name(args).to_owned());
     let until = args.length.map_or_else(
         || "Ctrl-C".to_owned(),
         |length| format_duration(length) + " have passed",

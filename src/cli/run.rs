@@ -104,7 +104,7 @@ async fn watch(
         agent.watch_daemons(daemons.clone(), Box::new(watching));
     }
     if let Some(recorder) = recorder {
-        agent.record(recorder, config.server.name.clone());
+        agent.record_aside(recorder, config.server.name.clone());
     }
     agent.run(shutdown, |_, tick| tell(tick)).await;
     Ok(Exit::Ok)

@@ -9,9 +9,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::error::JournalError;
+use crate::lock::try_lock;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -71,19 +71,6 @@ impl Holder {
             },
         }
     }
-}
-
-/// Tries for a moment: whoever forks has a copy of the lock until it executes another program, even if
-/// the holder itself has let go of it.
-fn try_lock(file: &File) -> Result<(), TryLockError> {
-    const TRIES: u32 = 20;
-    for _ in 1..TRIES {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
-            done => return done,
-        }
-    }
-    file.try_lock()
 }
 
 fn beside(journal: &Path) -> PathBuf {

@@ -96,6 +96,25 @@ pub enum RecordingError {
         /// The time before it.
         last: Timestamp,
     },
+    /// Polls come faster than they are written.
+    #[error("`{}` does not take polls as fast as they come: look whether its disk is overloaded", path.display())]
+    Behind {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another recorder is at work on the folder.
+    #[error(
+        "`{}` is being recorded into by another recorder{}: give each a folder of its own, or stop \
+         that one",
+        path.display(),
+        holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// The other's process, if it said so.
+        holder: Option<u32>,
+    },
     /// The place is taken.
     #[error("`{}` is there already and is not overwritten: give another path", path.display())]
     Exists {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Start};
+use super::{Act, Start, Turn};
 use crate::daemon::Round;
 use crate::decision::Epoch;
 use crate::policy::Mode;
@@ -81,6 +81,49 @@ pub(super) struct TickHead<'a> {
     /// The methods of the replies that follow.
     #[serde(default, skip_serializing_if = "Vec::is_empty", borrow)]
     pub(super) replies: Vec<Cow<'a, str>>,
+}
+
+impl<'a> TickHead<'a> {
+    /// Without replies.
+    pub(super) fn of(turn: &Turn<'a>) -> Self {
+        let snapshot = turn.polled.ok();
+        Self {
+            at: turn.at,
+            epoch: turn.epoch,
+            mode: turn.mode,
+            failure: turn.polled.err().map(Cow::Borrowed),
+            getinfo: snapshot.map(|snapshot| snapshot.server_read.into()),
+            sessions: snapshot.map(|snapshot| snapshot.sessions_read.into()),
+            inspected: Cow::Borrowed(turn.inspected),
+            rounds: Cow::Borrowed(snapshot.map_or(&[][..], |snapshot| &snapshot.rounds)),
+            acts: Cow::Borrowed(turn.acts),
+            settled: (!turn.acts.is_empty()).then_some(turn.settled),
+            replies: Vec::new(),
+        }
+    }
+
+    /// As if the poll had failed.
+    pub(super) fn failed(self, why: String) -> Self {
+        Self {
+            failure: self.failure.or(Some(why.into())),
+            getinfo: None,
+            sessions: None,
+            rounds: Cow::default(),
+            ..self
+        }
+    }
+
+    pub(super) fn into_owned(self) -> TickHead<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        TickHead {
+            failure: self.failure.map(owned),
+            inspected: self.inspected.into_owned().into(),
+            rounds: self.rounds.into_owned().into(),
+            acts: self.acts.into_owned().into(),
+            replies: self.replies.into_iter().map(owned).collect(),
+            ..self
+        }
+    }
 }
 
 /// When a request was sent and when its reply had come.

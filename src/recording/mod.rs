@@ -7,6 +7,7 @@
 //!
 //! Nothing here judges anything: [`crate::replay`] does, with the production core.
 
+mod claim;
 mod decoder;
 mod error;
 mod folder;
@@ -17,6 +18,7 @@ mod recorder;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ pub use folder::{Recording, Span};
 pub use player::Player;
 pub use reader::{Item, Notice};
 pub use recorder::{Recorder, RecorderOptions, Turn};
+pub use writer::Writer;
 
 /// The format that is written, and the newest that is read.
 pub const FORMAT: u32 = 1;

@@ -110,6 +110,9 @@ impl Tape {
                 Err(error) if error.is_missing() => continue,
                 Err(error) => return Err(error),
             };
+            if let Some(gap) = self.gap(&reader.heading) {
+                self.tell(Ok(Item::Notice(gap)));
+            }
             if !self.follows(&reader.heading) {
                 let start = Box::new(reader.heading.start.clone());
                 self.tell(Ok(Item::Start(start)));
@@ -152,6 +155,15 @@ impl Tape {
         self.playing
             .as_ref()
             .is_some_and(|(before, _)| before.run == heading.run && before.part + 1 == heading.part)
+    }
+
+    /// What is missing between the segment before and another of its run.
+    fn gap(&self, heading: &Heading<'_>) -> Option<Notice> {
+        let (before, _) = self.playing.as_ref()?;
+        let (from, to) = (self.ended?, heading.began);
+        let gap_max = heading.start.settings.bounds.gap_max;
+        let is_gap = !self.follows(heading) || to.since(from) > gap_max;
+        (before.run == heading.run && is_gap).then_some(Notice::Gap { from, to })
     }
 
     fn check_order(&self, reader: &SegmentReader, at: Timestamp) -> Result<(), RecordingError> {

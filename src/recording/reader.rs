@@ -45,6 +45,14 @@ pub enum Notice {
         /// Its last whole tick.
         after: Option<Timestamp>,
     },
+    /// Polls are missing between two segments of one run: they could not be written, or there were
+    /// none, or a segment is not among those given.
+    Gap {
+        /// The last tick before.
+        from: Timestamp,
+        /// When the next segment begins.
+        to: Timestamp,
+    },
     /// A file of the folder is no segment, whatever its name says.
     Skipped {
         /// The file.
@@ -67,6 +75,7 @@ impl std::fmt::Display for Notice {
                     None => write!(f, "`{path}` breaks off before its first whole poll"),
                 }
             }
+            Self::Gap { from, to } => write!(f, "nothing is recorded from {from} to {to}"),
             Self::Skipped { path, why } => {
                 let path = path.display();
                 write!(

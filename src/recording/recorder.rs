@@ -1,7 +1,7 @@
 //! Writes a recording, within bounds of age and size.
 //!
-//! A recorder that cannot write says so and stands still for a while; it never holds the agent up
-//! for longer than its disk does.
+//! A recorder that cannot write says so and stands still for a while. It takes as long as its disk
+//! does; [`super::Writer`] puts it on a thread of its own.
 
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
@@ -13,9 +13,11 @@ use std::time::Duration;
 use zstd::stream::raw::CParameter;
 use zstd::stream::write::Encoder;
 
+use super::claim::Claim;
 use super::line::{Heading, HeadingLine, SumLine, TickHead, TickLine};
 use super::reader::is_being_written;
 use super::{Act, FORMAT, RecordingError, Start, segment};
+use crate::daemon::Round;
 use crate::decision::{Epoch, Outcome};
 use crate::policy::Mode;
 use crate::pseudonym::{Key, Pseudonyms, Reply, Unreadable};
@@ -62,7 +64,7 @@ const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Of all that is kept a segment is this part at the most.
 const SEGMENTS_MIN: u32 = 8;
 /// The pause after a failure.
-const RETRY: Duration = Duration::from_secs(60);
+pub(super) const RETRY: Duration = Duration::from_secs(60);
 /// Polls resemble each other, and the window of this level holds several of up to ten thousand sessions.
 const LEVEL: i32 = 9;
 /// For polls that are larger than its window, when it would find nothing and take its time.
@@ -73,6 +75,8 @@ const WINDOW_OF_LARGE: u32 = 25;
 const MATCH_MIN: u32 = 6;
 /// In bytes as sent.
 const LARGE: usize = 4 << 20;
+/// Of the polls that were not recorded no more rounds are kept for the next; the oldest go first.
+const ROUNDS_MAX: usize = 4_096;
 
 /// What is to be recorded of a poll that succeeded or failed.
 #[derive(Clone, Copy, Debug)]
@@ -93,16 +97,40 @@ pub struct Turn<'a> {
     pub settled: Timestamp,
 }
 
+/// How a recorder stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A segment is open and has room.
+    Within,
+    /// The next tick begins a segment.
+    Between,
+    /// It could not write at this time, and lets some pass.
+    Paused(Timestamp),
+}
+
+impl Standing {
+    pub(super) fn is_between_segments(self, at: Timestamp) -> bool {
+        match self {
+            Self::Within => false,
+            Self::Between => true,
+            Self::Paused(failed) => at.since(failed) >= RETRY,
+        }
+    }
+}
+
 /// Writes ticks.
 #[derive(Debug)]
 pub struct Recorder {
     options: RecorderOptions,
+    /// Since the first segment, or before.
+    claim: Option<Claim>,
     /// Tells this run's segments from those of others.
     run: String,
     next_part: u32,
     segment: Option<Segment>,
     failed_at: Option<Timestamp>,
     hidden: Option<Hidden>,
+    /// Lines of its own.
     lines: Vec<u8>,
     /// Of the last tick.
     tick_bytes: usize,
@@ -114,6 +142,8 @@ struct Hidden {
     pseudonyms: Pseudonyms,
     fingerprint: String,
     replies: Vec<u8>,
+    /// What was heard of the daemons by polls that were not recorded.
+    rounds: Vec<Round>,
 }
 
 struct Segment {
@@ -122,6 +152,8 @@ struct Segment {
     level: i32,
     began: Timestamp,
     bytes: u64,
+    /// The next tick is to be another's, if there is one by then.
+    is_over: bool,
 }
 
 impl std::fmt::Debug for Segment {
@@ -147,6 +179,7 @@ impl Recorder {
         segment::find(folder).map_err(RecordingError::io(folder, "read"))?;
         Ok(Self {
             options,
+            claim: None,
             run: format!("{:08x}", fastrand::u32(..)),
             next_part: 0,
             segment: None,
@@ -164,6 +197,7 @@ impl Recorder {
             pseudonyms: Pseudonyms::new(key),
             fingerprint: key.fingerprint(),
             replies: Vec::new(),
+            rounds: Vec::new(),
         });
         self
     }
@@ -178,47 +212,83 @@ impl Recorder {
     /// # Errors
     /// There is something at the path already.
     pub fn create(path: &Path) -> Result<Self, RecordingError> {
-        let is_free = match fs::read_dir(path) {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
-        if !is_free {
+        if !is_free(path) {
             return Err(RecordingError::Exists {
                 path: path.to_owned(),
             });
         }
-        Self::open(RecorderOptions::unbounded(path))
+        let mut recorder = Self::open(RecorderOptions::unbounded(path))?;
+        recorder.claim()?;
+        Ok(recorder)
+    }
+
+    /// Whether nothing was ever recorded into the folder.
+    pub fn is_first(&self) -> bool {
+        is_free(&self.options.path)
+    }
+
+    /// Keeps other recorders out of the folder, until it is dropped or fails; [`Recorder::begin`] does so
+    /// too.
+    ///
+    /// # Errors
+    /// Another is at work on it, or it cannot be read.
+    pub fn claim(&mut self) -> Result<(), RecordingError> {
+        if self.claim.is_none() {
+            self.claim = Some(Claim::on(&self.options.path)?);
+        }
+        Ok(())
     }
 
     /// Whether the next tick begins a segment: [`Recorder::begin`] is to be called before anything of
-    /// it is judged.
+    /// it is judged. A segment that is over takes ticks until then.
     pub fn is_between_segments(&self, at: Timestamp) -> bool {
-        let pauses = self
-            .failed_at
-            .is_some_and(|failed| at.since(failed) < RETRY);
-        self.segment.is_none() && !pauses
+        self.standing().is_between_segments(at)
     }
 
-    /// Begins a segment, and lets go of what is beyond the bounds.
+    pub(super) fn standing(&self) -> Standing {
+        match (&self.segment, self.failed_at) {
+            (Some(segment), _) if !segment.is_over => Standing::Within,
+            (Some(_), _) | (None, None) => Standing::Between,
+            (None, Some(failed)) => Standing::Paused(failed),
+        }
+    }
+
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.options.path
+    }
+
+    /// Ends the segment, begins the next, and lets go of what is beyond the bounds.
     ///
     /// # Errors
     /// It cannot be written; nothing is recorded until the next one.
     pub fn begin(&mut self, at: Timestamp, start: Start) -> Result<(), RecordingError> {
+        let ended = self.finish();
+        let begun = ended.and_then(|()| self.begin_segment(at, start));
         self.failed_at = None;
-        let begun = self.begin_segment(at, start);
         if begun.is_err() {
             self.pause(at);
         }
         begun
     }
 
-    /// What comes after a pause does not follow on what was before: a number is left out.
+    /// What comes next does not follow on what was before: polls in between are lost.
+    pub(super) fn leave_out(&mut self) {
+        self.next_part += 1;
+        if let Some(hidden) = &mut self.hidden {
+            hidden.rounds.clear();
+        }
+    }
+
     fn pause(&mut self, at: Timestamp) {
         self.failed_at = Some(at);
-        self.next_part += 1;
+        // By then there may be another folder of that name.
+        self.claim = None;
+        self.leave_out();
     }
 
     fn begin_segment(&mut self, at: Timestamp, mut start: Start) -> Result<(), RecordingError> {
+        self.claim()?;
         self.prune(at)?;
         let path = self
             .options
@@ -244,7 +314,7 @@ impl Recorder {
         let is_large = self.tick_bytes > LARGE;
         let level = if is_large { LEVEL_OF_LARGE } else { LEVEL };
         let mut segment = Segment::create(path, at, level)?;
-        if let Err(error) = segment.write(&self.lines) {
+        if let Err(error) = segment.write(|out| out.write_all(&self.lines)) {
             // One a minute on a full disk would be many.
             _ = fs::remove_file(&segment.path);
             return Err(error);
@@ -260,30 +330,36 @@ impl Recorder {
     /// # Errors
     /// It cannot be written: the segment ends with the tick before.
     pub fn record(&mut self, turn: &Turn<'_>, tape: Option<&Tape>) -> Result<bool, RecordingError> {
+        self.write(TickHead::of(turn), tape)
+    }
+
+    /// The same, of a head that has no replies yet.
+    pub(super) fn write(
+        &mut self,
+        head: TickHead<'_>,
+        tape: Option<&Tape>,
+    ) -> Result<bool, RecordingError> {
         let Some(mut segment) = self.segment.take() else {
             return Ok(false);
         };
-        self.lines.clear();
-        match &mut self.hidden {
-            None => write_tick(
-                &mut self.lines,
-                turn,
-                tape.into_iter().flat_map(Tape::replies),
-            ),
-            Some(hidden) => hidden.write_tick(&mut self.lines, turn, tape),
-        }
-        self.tick_bytes = self.lines.len();
-        if let Err(error) = segment.write(&self.lines) {
-            self.pause(turn.at);
-            return Err(error);
-        }
+        let at = head.at;
+        let Self { hidden, lines, .. } = self;
+        let written = segment.write(|out| match hidden {
+            None => write_tick(out, lines, head, tape.into_iter().flat_map(Tape::replies)),
+            Some(hidden) => hidden.write_tick(out, lines, head, tape),
+        });
+        self.tick_bytes = match written {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.pause(at);
+                return Err(error);
+            }
+        };
         let size_max = SEGMENT_BYTES_MAX.min(self.options.size_max / u64::from(SEGMENTS_MIN));
         let length_max = SEGMENT_LENGTH_MAX.min(self.options.age_max / SEGMENTS_MIN);
         let is_unfit = self.tick_bytes > LARGE && segment.level != LEVEL_OF_LARGE;
-        let is_full = segment.bytes >= size_max || turn.at.since(segment.began) >= length_max;
-        if is_full || is_unfit {
-            return segment.finish().map(|()| true);
-        }
+        let is_full = segment.bytes >= size_max || at.since(segment.began) >= length_max;
+        segment.is_over = is_full || is_unfit;
         self.segment = Some(segment);
         Ok(true)
     }
@@ -318,6 +394,14 @@ impl Recorder {
     }
 }
 
+/// Whether a folder is not there, or empty.
+fn is_free(folder: &Path) -> bool {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 impl Segment {
     fn create(path: PathBuf, began: Timestamp, level: i32) -> Result<Self, RecordingError> {
         let file = OpenOptions::new()
@@ -345,26 +429,28 @@ impl Segment {
             level,
             began,
             bytes: 0,
+            is_over: false,
         })
     }
 
     /// Writes lines whole, or else leaves the file as it was.
-    fn write(&mut self, lines: &[u8]) -> Result<(), RecordingError> {
-        let written = self
-            .encoder
-            .write_all(lines)
-            .and_then(|()| self.encoder.flush());
+    fn write<T>(
+        &mut self,
+        lines: impl FnOnce(&mut Encoder<'static, File>) -> io::Result<T>,
+    ) -> Result<T, RecordingError> {
+        let written =
+            lines(&mut self.encoder).and_then(|written| self.encoder.flush().map(|()| written));
         let file = self.encoder.get_ref();
         if written.is_err() {
             // What is there of the tick is of no use to anybody.
             _ = file.set_len(self.bytes);
         }
-        written.map_err(RecordingError::io(&self.path, "written"))?;
+        let written = written.map_err(RecordingError::io(&self.path, "written"))?;
         let metadata = self.encoder.get_ref().metadata();
         self.bytes = metadata
             .map_err(RecordingError::io(&self.path, "written"))?
             .len();
-        Ok(())
+        Ok(written)
     }
 
     fn finish(self) -> Result<(), RecordingError> {
@@ -376,34 +462,54 @@ impl Segment {
 }
 
 impl Hidden {
-    /// A poll whose addresses cannot be told apart from the rest is recorded as one that failed.
-    fn write_tick(&mut self, lines: &mut Vec<u8>, turn: &Turn<'_>, tape: Option<&Tape>) {
+    /// A poll whose addresses cannot be told apart from the rest is recorded as one that failed. What
+    /// was heard of the daemons by then goes with the next, as it does after a poll that fails.
+    fn write_tick(
+        &mut self,
+        out: impl io::Write,
+        scratch: &mut Vec<u8>,
+        head: TickHead<'_>,
+        tape: Option<&Tape>,
+    ) -> io::Result<usize> {
         // First of all, for what else is to be hidden is known by the peers.
         let hidden = self.hide(tape);
-        let acts: Vec<Act> = turn.acts.iter().map(|act| self.act(act)).collect();
-        let turn = Turn {
-            acts: &acts,
+        let acts: Vec<Act> = head.acts.iter().map(|act| self.act(act)).collect();
+        let words = "the poll failed; the words are left out with pseudonyms";
+        let head = TickHead {
+            acts: acts.into(),
             // The server's words may have anything in them.
-            polled: turn
-                .polled
-                .map_err(|_| "the poll failed; the words are left out with pseudonyms"),
-            ..*turn
+            failure: head.failure.map(|_| words.into()),
+            ..head
         };
         match hidden {
             Ok(ends) => {
+                let head = self.with_rounds(head);
                 let starts = std::iter::once(0).chain(ends.iter().map(|&(_, end)| end));
                 let replies = starts
                     .zip(&ends)
                     .map(|(start, &(method, end))| (method, &self.replies[start..end]));
-                write_tick(lines, &turn, replies);
+                write_tick(out, scratch, head, replies)
             }
             Err(unreadable) => {
                 let why =
                     format!("not recorded, for its addresses cannot be told apart: {unreadable}");
-                let polled = turn.polled.and(Err(&*why));
-                write_tick(lines, &Turn { polled, ..turn }, std::iter::empty());
+                self.rounds.extend(head.rounds.iter().cloned());
+                let beyond = self.rounds.len().saturating_sub(ROUNDS_MAX);
+                self.rounds.drain(..beyond);
+                let head = head.failed(why);
+                write_tick(out, scratch, head, std::iter::empty())
             }
         }
+    }
+
+    /// A poll that was not recorded has left its rounds to the next that succeeds.
+    fn with_rounds<'a>(&mut self, mut head: TickHead<'a>) -> TickHead<'a> {
+        if head.failure.is_none() && !self.rounds.is_empty() {
+            let mut rounds = std::mem::take(&mut self.rounds);
+            rounds.extend_from_slice(&head.rounds);
+            head.rounds = rounds.into();
+        }
+        head
     }
 
     fn act(&self, act: &Act) -> Act {
@@ -447,37 +553,59 @@ impl Hidden {
     }
 }
 
-fn write_tick<'a>(
-    lines: &mut Vec<u8>,
-    turn: &Turn<'_>,
-    replies: impl Iterator<Item = (&'static str, &'a [u8])>,
-) {
-    let snapshot = turn.polled.ok();
-    let replies: Vec<_> = replies.filter(|_| snapshot.is_some()).collect();
-    let tick = TickHead {
-        at: turn.at,
-        epoch: turn.epoch,
-        mode: turn.mode,
-        failure: turn.polled.err().map(Cow::Borrowed),
-        getinfo: snapshot.map(|snapshot| snapshot.server_read.into()),
-        sessions: snapshot.map(|snapshot| snapshot.sessions_read.into()),
-        inspected: Cow::Borrowed(turn.inspected),
-        rounds: Cow::Borrowed(snapshot.map_or(&[][..], |snapshot| &snapshot.rounds)),
-        acts: Cow::Borrowed(turn.acts),
-        settled: (!turn.acts.is_empty()).then_some(turn.settled),
-        replies: replies.iter().map(|&(method, _)| method.into()).collect(),
-    };
-    write_line(lines, &TickLine { tick });
-    for (method, line) in replies {
-        match std::str::from_utf8(line) {
-            // No release shows credentials there; a fork may.
-            Ok(line) if method == "getinfo" => redact_texts(line, lines),
-            _ => lines.extend_from_slice(line),
-        }
-        lines.push(b'\n');
+/// Counts what it passes on, and sums it up.
+struct Summed<W> {
+    out: W,
+    sum: crc32fast::Hasher,
+    bytes: usize,
+}
+
+impl<W: io::Write> Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.update(bytes);
+        self.bytes += bytes.len();
+        self.out.write_all(bytes)
     }
-    let crc32 = crc32fast::hash(lines);
-    write_line(lines, &SumLine { crc32 });
+}
+
+/// Writes the lines of a tick, large replies straight from where they are; gives their length.
+fn write_tick<'a>(
+    out: impl io::Write,
+    scratch: &mut Vec<u8>,
+    head: TickHead<'_>,
+    replies: impl Iterator<Item = (&'static str, &'a [u8])>,
+) -> io::Result<usize> {
+    let is_read = head.failure.is_none();
+    let replies: Vec<_> = replies.filter(|_| is_read).collect();
+    let tick = TickHead {
+        replies: replies.iter().map(|&(method, _)| method.into()).collect(),
+        ..head
+    };
+    let mut out = Summed {
+        out,
+        sum: crc32fast::Hasher::new(),
+        bytes: 0,
+    };
+    scratch.clear();
+    write_line(scratch, &TickLine { tick });
+    out.write(scratch)?;
+    for (method, line) in replies {
+        // No release shows credentials there; a fork may.
+        let told = (method == "getinfo").then(|| std::str::from_utf8(line));
+        if let Some(Ok(line)) = told {
+            scratch.clear();
+            redact_texts(line, scratch);
+            out.write(scratch)?;
+        } else {
+            out.write(line)?;
+        }
+        out.write(b"\n")?;
+    }
+    let crc32 = out.sum.clone().finalize();
+    scratch.clear();
+    write_line(scratch, &SumLine { crc32 });
+    out.write(scratch)?;
+    Ok(out.bytes)
 }
 
 /// Writes a line of JSON without the credentials that its texts have.

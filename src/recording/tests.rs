@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Act, Item, Notice, Recorder, RecorderOptions, Recording, RecordingError, Start, Turn};
+use crate::daemon::Round;
 use crate::decision::{Epoch, Outcome, Target};
 use crate::policy::Mode;
 use crate::pseudonym::Key;
@@ -425,6 +426,35 @@ fn a_demo_is_recorded_into_a_folder_of_its_own() {
 }
 
 #[test]
+fn one_recorder_at_a_time_writes_into_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RecorderOptions {
+        age_max: Duration::from_secs(8),
+        ..options(folder.path())
+    };
+    let mut first = Recorder::open(options.clone()).unwrap();
+    record(&mut first, [1, 2]);
+    let mut second = Recorder::open(options).unwrap();
+    let refused = second.claim().unwrap_err().to_string();
+    assert_eq!(
+        refused.replace(&*folder.path().to_string_lossy(), "DIR"),
+        format!(
+            "`DIR` is being recorded into by another recorder (process {}): give each a folder of its \
+             own, or stop that one",
+            std::process::id()
+        )
+    );
+    assert!(second.begin(at(3), start("one")).is_err());
+    // What is pruned are segments alone.
+    record(&mut first, (3..60).chain([100]));
+    drop(first);
+    assert!(second.is_between_segments(at(101)));
+    record(&mut second, [101, 102]);
+    let (seconds, _) = heard(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(seconds[seconds.len() - 2..], [101, 102]);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_stops_the_recorder_for_a_while_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording");
@@ -557,10 +587,37 @@ fn a_recorder_that_could_not_write_begins_anew() {
     record(&mut recorder, [64, 65]);
     recorder.finish().unwrap();
     let items = Recording::open(&[path]).unwrap().play();
-    let starts = items
-        .filter(|item| matches!(item, Ok(Item::Start(_))))
-        .count();
-    assert_eq!(starts, 2);
+    let told: Vec<String> = items
+        .map(|item| match item.unwrap() {
+            Item::Start(_) => "start".to_owned(),
+            Item::Tick(tick) => tick.at.since(START).as_secs().to_string(),
+            Item::Notice(notice) => notice.to_string(),
+        })
+        .collect();
+    let gap = "nothing is recorded from 2026-01-01T00:00:02.000Z to 2026-01-01T00:01:04.000Z";
+    assert_eq!(told, ["start", "1", "2", gap, "start", "64", "65"]);
+}
+
+/// Such as when the machine slept.
+#[test]
+fn a_long_time_between_segments_of_a_run_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    let times = [1, 3_601, 3_901, 7_501, 7_802];
+    record(&mut recorder, times);
+    recorder.finish().unwrap();
+    drop(recorder);
+    let (seconds, notices) = heard(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(seconds, times);
+    let gap = Notice::Gap {
+        from: at(7_501),
+        to: at(7_802),
+    };
+    assert_eq!(notices, [gap]);
+    // Another run begins when it begins.
+    recorded(folder.path(), [9_000]);
+    let (_, after) = heard(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(after, notices);
 }
 
 #[test]
@@ -613,4 +670,65 @@ fn words_of_the_server_have_no_address_among_pseudonyms() {
         !text.contains("203.0.113.9") && !text.contains("4.2.2.1"),
         "{text}"
     );
+}
+
+/// The server that cannot be read is one thing, the daemons are another.
+#[test]
+fn rounds_of_a_poll_that_pseudonyms_cannot_read_go_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Recorder::open(options(folder.path())).unwrap();
+    let mut recorder = recorder.hiding(&Key::generate().unwrap());
+    recorder.begin(at(0), start("one")).unwrap();
+    let round = |s| Round {
+        at: at(s),
+        reports: Vec::new(),
+    };
+    let polls = [
+        (vec![round(1)], SESSIONS),
+        (vec![round(2), round(3)], "{\"result\": [[\"198.51.100.7"),
+        (vec![round(4)], ""),
+        (vec![round(5)], SESSIONS),
+        (vec![round(6)], SESSIONS),
+    ];
+    for (rounds, sessions) in polls {
+        let snapshot = Snapshot {
+            rounds,
+            ..Snapshot::default()
+        };
+        let mut tape = Tape::default();
+        tape.hear("getinfo", GETINFO.as_bytes());
+        tape.hear("sessions", sessions.as_bytes());
+        let polled = if sessions.is_empty() {
+            // The rounds stay with the prober.
+            Err("no answer")
+        } else {
+            Ok(&snapshot)
+        };
+        let turn = Turn {
+            polled,
+            ..turn(&snapshot, &[])
+        };
+        recorder.record(&turn, Some(&tape)).unwrap();
+    }
+    recorder.finish().unwrap();
+    let ticks = Recording::open(&[folder.path().to_owned()]).unwrap().play();
+    let heard: Vec<(bool, Vec<u64>)> = ticks
+        .filter_map(|item| match item.unwrap() {
+            Item::Tick(tick) => Some(tick),
+            _ => None,
+        })
+        .map(|tick| {
+            let rounds = tick.snapshot.rounds.iter();
+            let seconds = rounds.map(|round| round.at.since(START).as_secs());
+            (tick.failure.is_some(), seconds.collect())
+        })
+        .collect();
+    let expected = [
+        (false, vec![1]),
+        (true, vec![]),
+        (true, vec![]),
+        (false, vec![2, 3, 5]),
+        (false, vec![6]),
+    ];
+    assert_eq!(heard, expected);
 }

@@ -33,6 +33,11 @@ impl Tape {
             .map(|(start, &(method, end))| (method, &self.bytes[start..end - 1]))
     }
 
+    /// How long the replies are together.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Forgets the last one: it could not be read.
     pub fn forget_last(&mut self) {
         self.ends.pop();

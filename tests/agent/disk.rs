@@ -1,10 +1,12 @@
-//! The disk of the journal is full: nothing is enforced, that is said once, and the watch goes on.
-//! The test runs itself in a mount namespace with a small file system of its own.
+//! The disk of the journal is full: nothing is enforced, that is said once, and the watch goes on. The
+//! disk of the recording is full: nothing is recorded, and all else goes on. The tests run themselves
+//! in a mount namespace with a small file system of its own.
 
 use std::path::Path;
 
 use electrumx_warden::decision::Outcome;
 use electrumx_warden::journal::Row;
+use electrumx_warden::recording::{Item, Notice, Recorder, RecorderOptions, Recording};
 use electrumx_warden::sim::Release;
 
 use crate::log::Log;
@@ -13,12 +15,14 @@ use crate::small_disk::{fill, on_a_small_disk};
 
 #[test]
 fn while_the_disk_is_full_nothing_is_enforced() {
-    on_a_small_disk(|disk| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        runtime.unwrap().block_on(live_through(disk));
-    });
+    on_a_small_disk(|disk| block_on(live_through(disk)));
+}
+
+fn block_on(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(test);
 }
 
 async fn live_through(disk: &Path) {
@@ -92,4 +96,92 @@ async fn live_through(disk: &Path) {
     let rows = scene.rows();
     let done = |row: &&Row| matches!(row.outcome, Outcome::Executed { .. });
     assert_eq!(rows.iter().filter(done).count(), usize::from(last) + 1);
+}
+
+#[test]
+fn while_the_disk_is_full_nothing_is_recorded_and_all_else_goes_on() {
+    on_a_small_disk(|disk| block_on(record_through(disk)));
+}
+
+async fn record_through(disk: &Path) {
+    let mut scene = Scene::new(Release::V1_20_0, evil()).await;
+    scene.settings.limits.breaker.clients_min = 1_000;
+    let (path, ballast) = (disk.join("recording"), disk.join("ballast"));
+    let recorder = Recorder::open(RecorderOptions::unbounded(&path)).unwrap();
+    scene.agent().record(recorder, "sim".to_owned());
+    for _ in 0..3 {
+        scene.good_poll().await;
+    }
+    assert_eq!(scene.agent().recorded(), (3, None));
+
+    let (log, _guard) = Log::listen();
+    fill(&ballast);
+    let mut polls = 3;
+    let segment = std::fs::read_dir(&path).unwrap().next().unwrap();
+    let segment = segment.unwrap().path();
+    let length = || std::fs::metadata(&segment).unwrap().len();
+    let mut before = length();
+    // The last page of the file has room for a few more.
+    loop {
+        scene.good_poll().await;
+        polls += 1;
+        if scene.agent().recorded().1.is_some() {
+            break;
+        }
+        before = length();
+        assert!(polls < 200, "the disk never was full");
+    }
+    assert_eq!(length(), before, "what was written in part is taken back");
+    let kept = polls - 1;
+    let told = log.lines();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let warning = format!(
+        "WARN nothing is recorded for a while: the recording `{}/",
+        path.display()
+    );
+    assert!(
+        told[0].starts_with(&warning) && told[0].contains("cannot be written: No space left"),
+        "{told:?}"
+    );
+    let abuser = scene.client("evil/1", 1);
+    // Longer than until it tries again.
+    for _ in 0..8 {
+        scene.good_poll().await;
+    }
+    assert!(!scene.is_open(abuser), "the watch goes on");
+    assert_eq!(log.lines(), Vec::<String>::new(), "told once");
+    assert_eq!(heard(&path).0, [kept]);
+
+    std::fs::remove_file(&ballast).unwrap();
+    while scene.agent().recorded().0 < kept + 3 {
+        scene.good_poll().await;
+        polls += 1;
+        assert!(polls < 300, "it never goes on");
+    }
+    assert_eq!(log.lines(), ["INFO recording goes on"]);
+    scene.agent().end_recording();
+    let (ticks, notices) = heard(&path);
+    assert_eq!(ticks, [kept, 3], "each from a beginning on");
+    assert!(
+        matches!(
+            notices[..],
+            [Notice::Truncated { .. }, Notice::Gap { from, to }] if to.since(from).as_secs() > 60
+        ),
+        "{notices:?}"
+    );
+    let files = std::fs::read_dir(&path).unwrap().count();
+    assert_eq!(files, 2, "what could not be begun is not left behind");
+}
+
+/// How many ticks come after each beginning, and what else is told.
+fn heard(path: &Path) -> (Vec<u64>, Vec<Notice>) {
+    let (mut ticks, mut notices) = (Vec::new(), Vec::new());
+    for item in Recording::open(&[path.to_owned()]).unwrap().play() {
+        match item.unwrap() {
+            Item::Start(_) => ticks.push(0),
+            Item::Tick(_) => *ticks.last_mut().unwrap() += 1,
+            Item::Notice(notice) => notices.push(notice),
+        }
+    }
+    (ticks, notices)
 }

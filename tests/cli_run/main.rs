@@ -6,6 +6,9 @@ mod demo;
 mod kill;
 mod once;
 mod process;
+mod record;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 mod start;
 mod stop;
 #[expect(dead_code, reason = "another test needs the rest of it")]

@@ -53,6 +53,13 @@ impl Folder {
         folder
     }
 
+    /// Adds to the configuration.
+    pub(crate) fn configure(&self, more: &str) {
+        let path = self.path("warden.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, config + more).unwrap();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -103,6 +110,10 @@ impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(Arc::new(Mutex::new(command.spawn().unwrap())))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.lock().unwrap().id()
     }
 
     /// `kill -9`.

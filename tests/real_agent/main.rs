@@ -6,6 +6,7 @@ mod support;
 mod daemons;
 mod hostile;
 mod once;
+mod recorded;
 mod run;
 mod strangers;
 mod subnets;

@@ -174,6 +174,11 @@ impl Agent {
         shown
     }
 
+    /// A file or folder of its own.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// All that it has written, by name: its files, and what the `journal` command makes of the journal.
     pub(crate) fn written(&self) -> Vec<(String, Vec<u8>)> {
         let mut written = self.files();
