@@ -128,13 +128,21 @@ fn named<T: Copy + Send + Sync + 'static>(
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
-    let path = match (&args.path, &args.config) {
-        (Some(path), _) => path.clone(),
-        (None, Some(config)) => setup::config(config)?.journal.path,
+    let filter = args.filter(now())?;
+    let reader = match (&args.path, &args.config) {
+        (Some(path), _) => Journal::open_read_only(path)?,
+        (None, Some(config)) => {
+            let path = setup::config(config)?.journal.path;
+            Journal::open_read_only(&path)?.of_agent()?
+        }
         (None, None) => return Err(Failure::new(Exit::Usage, "name the journal: `--path FILE`")),
     };
-    let filter = args.filter(now())?;
-    let reader = Journal::open_read_only(&path)?;
+    if args.format == Format::Text
+        && let Some(replayed) = reader.replayed()?
+    {
+        screen.entry(&show::replayed(&replayed), 4)?;
+        screen.line("")?;
+    }
     match args.id {
         Some(id) => show_one(&reader, id, args.format, screen),
         None => list(&reader, filter, args, screen),

@@ -9,6 +9,7 @@ use crate::daemon::Address;
 use crate::decision::{Decision, Evidence, Outcome, Seen, Suppression, Target};
 use crate::escape;
 use crate::field::Dimension;
+use crate::journal::Replayed;
 use crate::policy::{Action, DaemonTarget, Margin};
 use crate::time::Timestamp;
 use crate::units::{self, format_duration};
@@ -302,6 +303,18 @@ pub fn deed(decision: &Decision) -> String {
         Action::Alert => format!("alert on {on}"),
         Action::DaemonUrl { .. } => action(decision),
     }
+}
+
+/// What a replay's journal is of, on a line above its decisions.
+pub fn replayed(replayed: &Replayed) -> String {
+    let recordings = escape::terminal(&replayed.recordings.join(" "), DETAIL_COLUMNS).into_owned();
+    let policies = escape::terminal(&replayed.policies, DETAIL_COLUMNS).into_owned();
+    format!(
+        "{WARN}A replay of {recordings} from {} to {}, judged by {policies}; a replay itself does \
+         nothing{WARN:#}",
+        time(replayed.from),
+        time(replayed.to)
+    )
 }
 
 /// A decision as one styled line, without its time:

@@ -24,7 +24,7 @@ use crate::{Folder, Ran, told};
 /// 2026-01-01T00:00:00Z
 const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-const CONFIG: &str = "[server]\nrpc = '127.0.0.1:1'\n[journal]\npath = 'j.sqlite'\n\
+pub(crate) const CONFIG: &str = "[server]\nrpc = '127.0.0.1:1'\n[journal]\npath = 'j.sqlite'\n\
                       [record]\npath = 'rec'\n";
 
 struct SimClock(Arc<Server>);
@@ -36,7 +36,7 @@ impl Clock for SimClock {
 }
 
 /// A folder with the journal and the recording of an agent that watched the simulation's story.
-async fn story(release: Release, mode: Mode, polls: u64) -> Folder {
+pub(crate) async fn story(release: Release, mode: Mode, polls: u64) -> Folder {
     play(release, mode, polls, |recorder, _| recorder).await
 }
 
@@ -84,7 +84,7 @@ async fn play(
     folder
 }
 
-fn rows(folder: &Folder) -> Vec<Row> {
+pub(crate) fn rows(folder: &Folder) -> Vec<Row> {
     let reader = Journal::open_read_only(&folder.path().join("j.sqlite")).unwrap();
     let filter = Filter {
         limit: 1_000_000,
@@ -157,7 +157,7 @@ fn first<'r>(rows: &'r [Row], policy: &str, outcome: OutcomeKind) -> &'r Row {
 }
 
 /// What depends on when the test runs.
-fn timeless(text: &str) -> String {
+pub(crate) fn timeless(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once(" ago") {
         Some((before, after)) => {
             let start = before.rfind(", ").map_or(0, |at| at + 2);

@@ -1,6 +1,7 @@
 //! `explain`: why something was decided, or why nothing is.
 
 mod decision;
+mod next;
 mod recorded;
 mod subject;
 
@@ -114,13 +115,16 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let config = args.config.as_deref().map(setup::config).transpose()?;
     match (args.decision, args.subject()) {
         (Some(id), _) => {
-            let path = match (&args.journal, &config) {
-                (Some(path), _) => path.clone(),
-                (None, Some(config)) => config.journal.path.clone(),
+            let reader = match (&args.journal, &config) {
+                (Some(path), _) => Journal::open_read_only(path)?,
+                (None, Some(config)) => {
+                    Journal::open_read_only(&config.journal.path)?.of_agent()?
+                }
                 (None, None) => return Err(usage("name the journal: `--journal FILE`")),
             };
-            let reader = Journal::open_read_only(&path)?;
-            decision::explain(&reader, id, now(), args.format, screen)
+            // A decision can be explained without them.
+            let policies = config.as_ref().and_then(|it| it.policies.load().set);
+            decision::explain(&reader, id, policies.as_ref(), now(), args.format, screen)
         }
         (None, Some(subject)) => explain(args, subject, config.as_ref(), screen),
         (None, None) => Err(usage("name a decision, a session or an address")),

@@ -9,7 +9,7 @@ use comfy_table::{Cell, Color, ColumnConstraint};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::Source;
-use super::decision::when;
+use super::next::View;
 use crate::cli::screen::Screen;
 use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
 use crate::decision::Target;
@@ -56,7 +56,7 @@ pub(super) fn show(
     }
     screen.entry(&where_from(explanation, source, now), 4)?;
     if let Some(until) = explanation.breaker_open_until {
-        let until = when(until, explanation.at);
+        let until = View::Now(explanation.at).until(until);
         screen.entry(
             &format!("{BAD}the breaker is open {until}: nothing but alerts is carried out{BAD:#}"),
             4,
@@ -521,7 +521,7 @@ fn show_in_full(
         Some(crate::decision::Suppression::Cooldown { .. })
     );
     if let Some(until) = account.cooldown_until.filter(|_| !is_known) {
-        let until = when(until, explanation.at);
+        let until = View::Now(explanation.at).until(until);
         screen.entry(
             &format!("  {DIM}leaves this target alone {until}, for it acted on it{DIM:#}"),
             4,
