@@ -234,6 +234,73 @@ async fn decisions_and_moments() {
     insta::assert_snapshot!("moments", timeless(&told(&folder, &moments)));
 }
 
+/// A moment that the recording knows nothing of is not passed off as its last poll.
+#[tokio::test]
+async fn moments_beyond_the_recording() {
+    let folder = story(Release::V1_20_0, Mode::DryRun, 20).await;
+    let hog = first(&rows(&folder), "subnet-bandwidth-hog", OutcomeKind::DryRun).clone();
+    let id = hog.decision.sessions[0].id.to_string();
+    // The last poll is at 00:03:10.
+    let ask = |at| {
+        [
+            "explain",
+            "--session",
+            &id,
+            "--recording",
+            "rec",
+            "--at",
+            at,
+        ]
+    };
+    let moments = [
+        ask("2026-01-01 00:03:25"),
+        ask("2026-01-01 00:03:41"),
+        ask("2027-01-01"),
+        ask("2025-12-31 23:59:59"),
+    ];
+    let moments: Vec<&[&str]> = moments.iter().map(|args| &args[..]).collect();
+    insta::assert_snapshot!("beyond", timeless(&told(&folder, &moments)));
+}
+
+/// Whoever asks of the agent's own recording, and gets the server polled, is told so and why.
+#[test]
+fn a_server_is_not_polled_in_silence() {
+    let off = "[server]\nrpc = '127.0.0.1:1'\n[record]\non = false\n";
+    let policy =
+        "[[policy]]\nname = 'old'\nscope = 'session'\nwhen = { age = '> 9d' }\naction = 'alert'\n";
+    let files = [
+        ("w.toml", CONFIG),
+        ("off.toml", off),
+        ("policies/old.toml", policy),
+    ];
+    let folder = Folder::with(&files);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["explain", "--session", "1", "--config", "w.toml"],
+            &["explain", "--session", "1", "--config", "off.toml"],
+            &[
+                "explain",
+                "--session",
+                "1",
+                "--config",
+                "w.toml",
+                "--at",
+                "2h"
+            ],
+            &[
+                "explain",
+                "--session",
+                "1",
+                "--config",
+                "w.toml",
+                "--rpc",
+                "127.0.0.1:1"
+            ],
+        ],
+    ));
+}
+
 /// What is explained of a moment is what was journalled at that moment.
 #[tokio::test]
 async fn a_moment_agrees_with_the_journal() {

@@ -15,11 +15,12 @@ use super::exit::{Exit, Failure};
 use super::sample::Sampling;
 use super::screen::{Format, Screen};
 use super::when::{When, now};
-use super::{runtime, setup};
+use super::{runtime, screen, setup};
 use crate::config::Config;
 use crate::journal::Journal;
 use crate::policy::{Mode, PolicySet};
 use crate::rpc::ClientOptions;
+use crate::time::Timestamp;
 use crate::units::format_duration;
 use crate::warden::{Explanation, Settings, Subject};
 
@@ -107,7 +108,7 @@ enum Source {
     /// So many polls of a server, some of which failed.
     Polls { samples: u32, failed: u32 },
     /// A recording's moment.
-    Recording,
+    Recording { asked: Option<Timestamp> },
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -184,13 +185,18 @@ fn explain(
         let at = args.at.map(|when| when.resolve(now()));
         (
             recorded::explain(&recordings, at, args.key(config).as_deref(), set, subject)?,
-            Source::Recording,
+            Source::Recording { asked: at },
         )
     } else if args.at.is_some() || args.key.is_some() {
         return Err(usage(
             "`--at` and `--key` are for a recording: name it by `--recording PATH`",
         ));
     } else {
+        if args.rpc.is_none()
+            && let Some(config) = config
+        {
+            screen::warn(&without_recording(config));
+        }
         let (client, settings) = match (&args.rpc, config) {
             (Some(rpc), _) => (ClientOptions::new(rpc), config.map(|it| it.settings(None))),
             (None, Some(config)) => (config.server.client_options(), Some(config.settings(None))),
@@ -212,6 +218,19 @@ fn explain(
         Format::Json => screen.json("explanation", &explanation)?,
     }
     Ok(Exit::Ok)
+}
+
+/// Why the server is polled, when the agent's own recording would be asked.
+fn without_recording(config: &Config) -> String {
+    const THEN: &str = "the server is polled instead, and what was before is not known";
+    if !config.record.is_on {
+        return format!("the agent of this configuration records nothing (`[record]`): {THEN}");
+    }
+    let path = config.record.recorder.path.display();
+    format!(
+        "there is no recording at `{path}`, where the agent of this configuration keeps its own (has it \
+         run yet?): {THEN}"
+    )
 }
 
 async fn poll(

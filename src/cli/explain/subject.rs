@@ -302,9 +302,12 @@ fn where_from(explanation: &Explanation, source: &Source, now: Timestamp) -> Str
             let polls = counted(*samples as usize, "poll", "polls");
             format!("{DIM}polled just now: {polls}{failed}; nothing is done by this command{DIM:#}")
         }
-        Source::Recording => {
+        Source::Recording { asked } => {
             let ago = lasted(now.since(explanation.at));
-            format!("{DIM}at the poll of {at}, {ago} ago, mode {mode}{DIM:#}")
+            let asked = asked.filter(|&asked| show::time(asked) != at);
+            let asked = asked.map(|asked| format!(" (the last before {})", show::time(asked)));
+            let asked = asked.unwrap_or_default();
+            format!("{DIM}at the poll of {at}{asked}, {ago} ago, mode {mode}{DIM:#}")
         }
     }
 }
