@@ -13,6 +13,7 @@ use super::json::{DecisionJson, decision_json};
 use super::screen::{Format, Screen};
 use super::setup;
 use super::show::{self, DIM, HEAD, counted};
+use super::value::whole;
 use super::when::{When, now};
 use crate::decision::Outcome;
 use crate::escape;
@@ -53,7 +54,7 @@ pub(super) struct Args {
     config: Option<PathBuf>,
 
     /// Show this one in full, with its evidence
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..i64::MAX),
+    #[arg(long, value_name = "N", value_parser = whole::<i64>(1..=i64::MAX as u64 - 1, "42"),
           conflicts_with_all = ["since", "until", "policy", "target", "outcome", "action", "limit", "order"])]
     id: Option<i64>,
 
@@ -83,7 +84,7 @@ pub(super) struct Args {
 
     /// So many at most
     #[arg(long, value_name = "N", default_value_t = 50,
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+          value_parser = whole::<u32>(1..=1_000_000, "50"))]
     limit: u32,
 
     /// Which come first

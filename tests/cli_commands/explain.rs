@@ -371,6 +371,11 @@ async fn with_the_key_real_addresses_are_found_among_pseudonyms() {
         ran.out
     );
     assert!(!ran.out.contains(&address), "{}", ran.out);
+    folder.write("no.key", b"no key at all");
+    let ran = ask(&["--key", "no.key"]);
+    let why = "error: `no.key` holds no key of pseudonyms: such a file has one line of 32 hexadecimal \
+               digits, beside lines that begin with `#`; give the key with which the recording was made\n";
+    assert_eq!((ran.code, ran.err.as_str()), (3, why));
     let ran = ask(&[]);
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("are pseudonyms") && ran.err.contains("is nowhere in this recording"));

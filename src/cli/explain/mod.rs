@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use super::exit::{Exit, Failure};
 use super::sample::Sampling;
 use super::screen::{Format, Screen};
+use super::value::whole;
 use super::when::{When, now};
 use super::{runtime, screen, setup};
 use crate::config::Config;
@@ -41,11 +42,11 @@ use crate::warden::{Explanation, Settings, Subject};
 )]
 pub(super) struct Args {
     /// A decision, by its number in the journal
-    #[arg(value_name = "DECISION", value_parser = clap::value_parser!(i64).range(1..i64::MAX))]
+    #[arg(value_name = "DECISION", value_parser = whole::<i64>(1..=i64::MAX as u64 - 1, "42"))]
     decision: Option<i64>,
 
     /// A session, by the server's ID
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = whole::<u64>(0..=u64::MAX, "42"))]
     session: Option<u64>,
 
     /// All sessions of an address
@@ -61,8 +62,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["journal", "policies"])]
     config: Option<PathBuf>,
 
-    /// A recording: a folder, or segments of one
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
+    /// A recording: a folder that `run` or `record` wrote, or segments of one
+    #[arg(long, value_name = "RECORDING", conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
     recording: Vec<PathBuf>,
 
     /// The moment of the recording: 2026-01-31T12:00:00Z, 2026-01-31, or 2h for two hours ago; its
@@ -189,7 +190,7 @@ fn explain(
         )
     } else if args.at.is_some() || args.key.is_some() {
         return Err(usage(
-            "`--at` and `--key` are for a recording: name it by `--recording PATH`",
+            "`--at` and `--key` are for a recording: name it by `--recording RECORDING`",
         ));
     } else {
         if args.rpc.is_none()
@@ -203,7 +204,7 @@ fn explain(
             (None, None) => {
                 return Err(usage(
                     "a journal knows of decisions alone: for a session or an address give `--config \
-                     FILE`, `--recording PATH` or `--rpc HOST:PORT`",
+                     FILE`, `--recording RECORDING` or `--rpc HOST:PORT`",
                 ));
             }
         };

@@ -10,6 +10,7 @@ use super::judging::Judging;
 use super::progress::Progress;
 use super::screen::{Format, Screen, error, warn};
 use super::show::counted;
+use super::value::whole;
 use super::when::{When, now};
 use super::{report, setup};
 use crate::journal::Replayed;
@@ -78,7 +79,8 @@ pub(super) struct Args {
     force: bool,
 
     /// Fail if more than N sessions are touched that --against leaves alone
-    #[arg(long, value_name = "N", requires = "against", num_args = 0..=1, default_missing_value = "0")]
+    #[arg(long, value_name = "N", requires = "against", num_args = 0..=1, default_missing_value = "0",
+          value_parser = whole::<u64>(0..=u64::MAX, "0"))]
     fail_if_more: Option<u64>,
 
     /// For people or for programs
