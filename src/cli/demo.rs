@@ -148,9 +148,10 @@ async fn play(
         .filter(|_| args.format == Format::Text)
     {
         let path = path.display();
-        screen.line(format!(
-            "{DIM}recorded into {path}: electrumx-warden replay {path}{DIM:#}"
-        ))?;
+        screen.prose(
+            format!("{DIM}recorded into {path}: electrumx-warden replay {path}{DIM:#}"),
+            4,
+        )?;
     }
     Ok(Exit::Ok)
 }
@@ -174,7 +175,7 @@ impl Told {
         if self.format == Format::Json {
             return Ok(());
         }
-        screen.line(format!(
+        let opening = format!(
             "{HEAD}A simulated ElectrumX 1.20.0{HEAD:#}: {} of its life in {}, seed {}, {} {}",
             format_duration(STORY),
             format_duration(args.length),
@@ -189,8 +190,11 @@ impl Told {
             } else {
                 "in force"
             },
-        ))?;
-        screen.line(format!("{DIM}Times are the simulation's. Lines with an outcome are the agent's; the others tell what its server goes through.{DIM:#}"))?;
+        );
+        screen.prose(opening, 0)?;
+        let legend = "Times are the simulation's. Lines with an outcome are the agent's; the others tell \
+                      what its server goes through.";
+        screen.paragraph(legend, DIM)?;
         screen.line("")
     }
 
@@ -284,31 +288,31 @@ impl Told {
                 )
             });
         if args.dry_run {
-            return screen.line(format!(
-                "{DIM}{}; in dry-run nobody is disconnected{DIM:#}",
-                counted(self.polls as usize, "poll", "polls"),
-            ));
+            let polls = counted(self.polls as usize, "poll", "polls");
+            return screen.paragraph(&format!("{polls}; in dry-run nobody is disconnected"), DIM);
         }
         let all = score.abusers_disconnected == score.abusers;
         let style = if all { GOOD } else { BAD };
-        screen.line(format!(
+        let abusers = format!(
             "{style}abusers: {} of {} disconnected{style:#}{times}",
             score.abusers_disconnected, score.abusers
-        ))?;
+        );
+        screen.prose(abusers, 9)?;
         let style = if score.honest_disconnected == 0 {
             GOOD
         } else {
             BAD
         };
-        screen.line(format!(
+        let honest = format!(
             "{style}honest:  {} of {} disconnected by mistake{style:#}",
             score.honest_disconnected, score.honest
-        ))?;
-        screen.line(format!(
-            "{DIM}{}, {} disconnected; abusers come back, and are caught again{DIM:#}",
-            counted(self.polls as usize, "poll", "polls"),
-            counted(self.sessions, "session", "sessions"),
-        ))
+        );
+        screen.prose(honest, 9)?;
+        let polls = counted(self.polls as usize, "poll", "polls");
+        let sessions = counted(self.sessions, "session", "sessions");
+        let rest =
+            format!("{polls}, {sessions} disconnected; abusers come back, and are caught again");
+        screen.paragraph(&rest, DIM)
     }
 }
 

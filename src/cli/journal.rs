@@ -141,7 +141,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     if args.format == Format::Text
         && let Some(replayed) = reader.replayed()?
     {
-        screen.entry(&show::replayed(&replayed), 4)?;
+        screen.prose(show::replayed(&replayed), 4)?;
         screen.line("")?;
     }
     match args.id {
@@ -244,7 +244,7 @@ fn finish(mut table: Table, has_more: bool, args: &Args, screen: &mut Screen) ->
         (true, Order::Newest) => "; there are older ones: raise --limit".to_owned(),
         (true, Order::Oldest) => "; there are newer ones: raise --limit".to_owned(),
     };
-    screen.line(format!("{DIM}{count}{rest}{DIM:#}"))
+    screen.paragraph(&format!("{count}{rest}"), DIM)
 }
 
 /// Where six columns would break every word, two of them share a cell, one above the other.
@@ -330,7 +330,7 @@ fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
         ("held for", held),
         ("severity", severity(decision.severity)),
     ] {
-        screen.line(format!("  {DIM}{name:<8}{DIM:#}  {value}"))?;
+        screen.prose(format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
     }
     screen.line(format!("\n{HEAD}Evidence{HEAD:#}\n"))?;
     let mut table = show::table(&["field", "test", "seen", "threshold"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::exit::{Exit, Failure};
 use super::sample::INTERVAL;
 use super::screen::Screen;
-use super::show::counted;
+use super::show::{self, counted};
 use super::value::duration;
 use super::{runtime, setup};
 use crate::agent::{Agent, AgentOptions, Tick};
@@ -77,12 +77,13 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     if let Some(refused) = recorded.refused {
         return Err(Failure::new(Exit::Failed, refused));
     }
-    screen.line(format!(
+    let kept = format!(
         "{} recorded into {}, {} missed",
         counted(count(recorded.kept), "poll", "polls"),
         args.out.display(),
-        recorded.missed,
-    ))?;
+        show::number(count(recorded.missed)),
+    );
+    screen.prose(kept, 4)?;
     if let Some(trouble) = recorded.trouble {
         let lost = (recorded.polls + recorded.missed).saturating_sub(recorded.kept);
         let polls = counted(count(lost), "poll", "polls");
@@ -155,12 +156,13 @@ async fn record(args: &Args, recorder: Recorder, screen: &mut Screen) -> Result<
         || "Ctrl-C".to_owned(),
         |length| format_duration(length) + " have passed",
     );
-    screen.line(format!(
+    let recording = format!(
         "recording {} every {} into {}, until {until}",
         args.rpc,
         format_duration(args.interval),
         args.out.display(),
-    ))?;
+    );
+    screen.prose(recording, 4)?;
     let mut recorded = Recorded::default();
     let refused = tokio::sync::Notify::new();
     let end = async {

@@ -485,13 +485,15 @@ async fn a_server_is_polled() {
         ran.out
     );
     assert!(
-        lines[1].starts_with(&format!("session {} ({address}:", ids[0])),
+        ran.out
+            .contains(&format!("\nsession {} ({address}:", ids[0])),
         "{}",
         ran.out
     );
-    assert_eq!(
-        lines[2],
-        "polled just now: 2 polls; nothing is done by this command"
+    assert!(
+        lines.contains(&"polled just now: 2 polls; nothing is done by this command"),
+        "{}",
+        ran.out
     );
     let ran = ask(&["--address", &address, "--format", "json"]).await;
     let json = &ran.json()[0];

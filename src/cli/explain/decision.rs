@@ -273,8 +273,8 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
     let decision = &row.decision;
     let style = show::outcome_style(&row.outcome);
     let outcome = show::outcome_word(&row.outcome);
-    screen.entry(
-        &format!(
+    screen.prose(
+        format!(
             "{HEAD}Decision {}{HEAD:#}: {}, {style}{outcome}{style:#}",
             row.id,
             show::deed(decision)
@@ -282,7 +282,7 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
         4,
     )?;
     for sentence in known.story() {
-        screen.entry(&sentence, 4)?;
+        screen.prose(&sentence, 4)?;
     }
     screen.line("")?;
     let when = match &known.replayed {
@@ -316,7 +316,7 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
     }
     facts.push(("next", known.after.next(row)));
     for (name, value) in facts {
-        screen.entry(&format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
+        screen.prose(format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
     }
     show_tests(row, recheck, screen)?;
     show_agreement(row, recheck, screen)
@@ -412,8 +412,7 @@ fn show_agreement(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Resu
         .collect();
     wrong.extend(recheck.contradictions.iter().cloned());
     if !wrong.is_empty() {
-        screen.entry(
-            &format!(
+        screen.prose(format!(
                 "{BAD}This decision contradicts itself: the journal is damaged, or something else wrote \
                  it.{BAD:#}"
             ),
@@ -421,7 +420,7 @@ fn show_agreement(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Resu
         )?;
         return wrong.iter().try_for_each(|why| {
             let why = escape::terminal(why, DETAIL_COLUMNS);
-            screen.entry(&format!("  {BAD}{why}{BAD:#}"), 4)
+            screen.prose(format!("  {BAD}{why}{BAD:#}"), 4)
         });
     }
     let mut is_all = true;
@@ -429,13 +428,13 @@ fn show_agreement(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Resu
         if let Verdict::Unknown { why } = &reread.verdict {
             let field = show::text(&evidence.field);
             let why = escape::terminal(why, DETAIL_COLUMNS);
-            screen.entry(&format!("{WARN}?{WARN:#} {field}: {why}"), 4)?;
+            screen.prose(format!("{WARN}?{WARN:#} {field}: {why}"), 4)?;
             is_all = false;
         }
     }
     let what = if is_all { "it" } else { "all else" };
     let agrees = format!("Reckoned again from its evidence, {what} comes out the same.");
-    screen.entry(&format!("{GOOD}{agrees}{GOOD:#}"), 4)
+    screen.prose(format!("{GOOD}{agrees}{GOOD:#}"), 4)
 }
 
 fn write(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
