@@ -161,6 +161,14 @@ pub const fn outcome_style(outcome: &Outcome) -> Style {
     }
 }
 
+/// The kind of outcome in its colour, as wide as the widest.
+pub fn outcome_column(of: &Outcome) -> String {
+    let (style, word) = (outcome_style(of), outcome_word(of));
+    // Blanks within the style would hide from whoever trims the line.
+    let blanks = " ".repeat(10usize.saturating_sub(word.len()));
+    format!("{style}{word}{style:#}{blanks}")
+}
+
 /// A cell in the colour of an outcome.
 pub fn outcome_cell(text: String, of: &Outcome) -> Cell {
     use comfy_table::Color;
@@ -380,8 +388,7 @@ pub fn replayed(replayed: &Replayed) -> String {
 /// `executed  disconnect 12 sessions of subnet 203.0.113.0/24  hog: sent_rate 3.2 MiB/s (> 1 MiB/s)`.
 pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     let style = outcome_style(of);
-    let word = outcome_word(of);
-    let mut line = format!("{style}{word:<10}{style:#}  {}", deed(decision));
+    let mut line = format!("{}  {}", outcome_column(of), deed(decision));
     let policy = text(&decision.policy);
     let reasons = reasons(&decision.evidence);
     let _ = write!(line, "  {HEAD}{policy}{HEAD:#}");

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anstyle::Style;
 use serde::Serialize;
 
 use crate::act::{Carried, Confirmed};
@@ -117,7 +116,7 @@ impl Told {
         match self.shown {
             None => {}
             Some(Format::Text) => {
-                screen.entry(&amendment.line(show::outcome_style(&outcome)), 12)?;
+                screen.entry(&amendment.line(&outcome), 12)?;
             }
             Some(Format::Json) => screen.json("amendment", &amendment)?,
         }
@@ -169,21 +168,19 @@ impl<'a> Amendment<'a> {
         }
     }
 
-    fn line(&self, style: Style) -> String {
-        let Self {
-            id,
-            at,
-            outcome,
-            detail,
-        } = self;
+    fn line(&self, outcome: &Outcome) -> String {
+        let Self { id, at, detail, .. } = self;
+        let outcome = show::outcome_column(outcome);
         let detail = escape::terminal(detail, DETAIL_COLUMNS);
-        format!("{at}  {style}{outcome:<10}{style:#}  decision {id}, later: {detail}")
+        format!("{at}  {outcome}  decision {id}, later: {detail}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use anstream::adapter::strip_str;
 
     use super::*;
     use crate::decision::{Decision, Epoch, Target};
@@ -299,7 +296,7 @@ mod tests {
             detail: detail.to_owned(),
         };
         let amendment = Amendment::of(AT, DecisionId(12), &outcome);
-        insta::assert_snapshot!(amendment.line(Style::new()), @"2026-01-01T00:00:00.000Z  executed    decision 12, later: now using 10.0.0.2:8332; named by getinfo after 10s; its next block is to come");
+        insta::assert_snapshot!(strip_str(&amendment.line(&outcome)).to_string(), @"2026-01-01T00:00:00.000Z  executed    decision 12, later: now using 10.0.0.2:8332; named by getinfo after 10s; its next block is to come");
         insta::assert_snapshot!(serde_json::to_string(&amendment).unwrap(), @r#"{"id":12,"at":"2026-01-01T00:00:00.000Z","outcome":"executed","detail":"now using 10.0.0.2:8332; named by getinfo after 10s; its next block is to come"}"#);
     }
 }

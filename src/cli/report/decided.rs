@@ -7,7 +7,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, Table};
 
 use super::compared::Alike;
 use super::{Text, line, number};
-use crate::cli::show::{self, BAD, DIM, time};
+use crate::cli::show::{self, BAD, DIM, HEAD, time};
 use crate::report::{Decided, Opening, Outcomes, PolicyFigures, Totals, words};
 
 /// Openings of the breaker that are told with their times; the page has more.
@@ -20,6 +20,33 @@ impl Text {
         if decided.policies.is_empty() {
             return self.line("no policies");
         }
+        if self.width < Layout::NARROW {
+            self.in_sentences(decided, alike);
+        } else {
+            self.in_table(decided, alike);
+        }
+        if let Some(left_out) = alike.left_out() {
+            self.paragraph(&left_out, 0, DIM);
+        }
+        self.held_back(decided);
+        self.hours(&decided.totals.hours);
+    }
+
+    /// Where no table has room.
+    fn in_sentences(&mut self, decided: &Decided, alike: &Alike) {
+        for policy in alike.others(&decided.policies) {
+            let figures = figures(&policy.outcomes, policy.targets, policy.sessions);
+            let (name, wants) = (show::text(&policy.name), line(&policy.wants));
+            self.paragraph(&format!("{name}, {wants}: {figures}"), 2, Style::new());
+        }
+        if decided.policies.len() > 1 {
+            let totals = &decided.totals;
+            let figures = figures(&totals.outcomes, totals.targets, totals.sessions);
+            self.paragraph(&format!("all together: {figures}"), 2, HEAD);
+        }
+    }
+
+    fn in_table(&mut self, decided: &Decided, alike: &Alike) {
         let layout = Layout::of(self.width);
         let mut table = show::table(layout.header());
         for policy in alike.others(&decided.policies) {
@@ -30,11 +57,6 @@ impl Text {
         }
         align(&mut table, 2 - usize::from(layout == Layout::Narrow)..8);
         self.table(table);
-        if let Some(left_out) = alike.left_out() {
-            self.paragraph(&left_out, 0, DIM);
-        }
-        self.held_back(decided);
-        self.hours(&decided.totals.hours);
     }
 
     fn held_back(&mut self, decided: &Decided) {
@@ -56,11 +78,12 @@ impl Text {
             self.paragraph(&line, 11, Style::new());
         }
         for Opening { at, until } in decided.breaker.openings_listed.iter().take(OPENINGS_SHOWN) {
-            self.line(format!(
+            let opening = format!(
                 "{BAD}breaker open{BAD:#} from {} until {} UTC",
                 time(*at),
                 time(*until)
-            ));
+            );
+            self.paragraph(&opening, 2, Style::new());
         }
     }
 
@@ -82,14 +105,32 @@ impl Text {
         };
         let bars: String = hours.iter().map(bar).collect();
         self.line("");
-        self.line(format!(
-            "Acts by the hour (UTC)  {bars}  at most {}",
-            words::number(most)
-        ));
-        self.line(format!(
-            "{DIM}                        0     6     12    18{DIM:#}"
-        ));
+        let title = "Acts by the hour (UTC)  ";
+        let indent = match self.width {
+            Layout::NARROW.. => title.len(),
+            _ => 0,
+        };
+        let (title, most) = (title.trim_end(), words::number(most));
+        if indent == 0 {
+            self.line(title);
+            self.line(format!("{bars}  at most {most}"));
+        } else {
+            self.line(format!("{title:indent$}{bars}  at most {most}"));
+        }
+        self.line(format!("{:indent$}{DIM}0     6     12    18{DIM:#}", ""));
     }
+}
+
+/// `40 decided, 20 acts, 20 held back, 3 targets, 54 sessions`
+fn figures(outcomes: &Outcomes, targets: u64, sessions: u64) -> String {
+    format!(
+        "{} decided, {}, {} held back, {}, {}",
+        words::number(outcomes.decisions),
+        words::counted(outcomes.acts(), "act", "acts"),
+        words::number(outcomes.suppressed),
+        words::counted(targets, "target", "targets"),
+        words::counted(sessions, "session", "sessions"),
+    )
 }
 
 /// Where eight columns would break every word, what a policy wants stands below its name.
@@ -101,6 +142,8 @@ enum Layout {
 
 impl Layout {
     const WIDE: usize = 100;
+    /// Narrower than this, words would break in a table.
+    const NARROW: usize = 72;
     const HEADER: [&str; 8] = [
         "policy",
         "wants",

@@ -206,6 +206,24 @@ mod tests {
     }
 
     #[test]
+    fn it_fits_any_screen() {
+        for report in [sample::replay(), sample::comparison(), sample::nothing()] {
+            for width in [40, 60, 80, 100, 120] {
+                let text = strip_str(&Text::of(&report, width)).to_string();
+                for line in text.lines() {
+                    assert_eq!(line.trim_end(), line);
+                    // A word that is too long for a line is not broken.
+                    let is_word = !line.trim_start().contains(' ');
+                    assert!(is_word || line.chars().count() <= width, "{width}: {line}");
+                }
+            }
+        }
+        let narrow = strip_str(&Text::of(&sample::comparison(), 40)).to_string();
+        let part = narrow.split("Held back").next().unwrap();
+        insta::assert_snapshot!("narrow", part);
+    }
+
+    #[test]
     fn nothing_reads_well() {
         insta::assert_snapshot!(shown(&sample::nothing()));
     }
