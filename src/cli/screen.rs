@@ -190,7 +190,7 @@ pub(super) fn table_lines(mut table: Table, width: usize) -> Vec<String> {
 /// Lines of at most `width` columns, broken between words, all but the first indented, by no more than
 /// leaves room for words. Styles take no room; no line ends in blanks.
 pub(super) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
-    let indent = indent.min(width / 4);
+    let indent = indent.min(width / 3);
     let mut lines = Vec::new();
     let (mut line, mut columns, mut is_start) = (String::new(), 0, true);
     for word in text.split(' ') {
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(wrap("", 10, 2), [""]);
         assert_eq!(wrap("one two", 10, 2), ["one two"]);
         assert_eq!(wrap("one two three", 8, 2), ["one two", "  three"]);
-        assert_eq!(wrap("one   two", 6, 2), ["one", " two"]);
+        assert_eq!(wrap("one   two", 6, 2), ["one", "  two"]);
         assert_eq!(wrap("one two  ", 8, 2), ["one two"]);
         assert_eq!(wrap("one two three", 8, 12), ["one two", "  three"]);
         assert_eq!(

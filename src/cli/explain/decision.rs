@@ -389,6 +389,9 @@ fn show_tests(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Result<(
             margin.unwrap_or_default().into(),
         ]);
     }
+    if let Some(field) = table.column_mut(1) {
+        field.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+    }
     screen.table(table)?;
     if row.evidence_left_out > 0 {
         let more = row.evidence_left_out;

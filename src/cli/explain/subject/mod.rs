@@ -7,7 +7,7 @@ mod summary;
 
 use std::io;
 
-use comfy_table::{Cell, Color, ColumnConstraint};
+use comfy_table::{Cell, Color, ColumnConstraint, Table};
 
 use super::Source;
 use super::next::{View, whole_seconds};
@@ -26,6 +26,9 @@ const IN_FULL_MAX: usize = 4;
 
 /// So many more in a line each.
 const LINES_MAX: usize = 40;
+
+/// On a narrower screen a table would break every word.
+const TABLE_WIDTH: usize = 72;
 
 /// A policy that is not so near to holding is not worth more than a line.
 const NEAR_IN_FULL: f64 = 0.25;
@@ -92,8 +95,31 @@ fn show_in_lines(
         return Ok(());
     }
     screen.line("")?;
+    let told = &accounts[..accounts.len().min(LINES_MAX)];
+    if screen.width() < TABLE_WIDTH {
+        for account in told {
+            let (style, verdict) = verdict(account, explanation);
+            let policy = show::text(&account.standing.policy);
+            let target = short_target(&account.target);
+            screen.prose(
+                format!("{policy} {DIM}({target}){DIM:#}: {style}{verdict}{style:#}"),
+                2,
+            )?;
+        }
+    } else {
+        screen.table(table(told, explanation))?;
+    }
+    let more = accounts.len() - told.len();
+    if more > 0 {
+        let more = format!("and {more} more, still further away: --format json has all");
+        screen.paragraph(&more, DIM)?;
+    }
+    Ok(())
+}
+
+fn table(accounts: &[&Account], explanation: &Explanation) -> Table {
     let mut table = show::table(&["POLICY", "FOR", "HOW IT STANDS"]);
-    for account in accounts.iter().take(LINES_MAX) {
+    for account in accounts {
         let (style, verdict) = verdict(account, explanation);
         let verdict = Cell::new(verdict);
         table.add_row([
@@ -111,13 +137,7 @@ fn show_in_lines(
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
-    screen.table(table)?;
-    let more = accounts.len().saturating_sub(LINES_MAX);
-    if more > 0 {
-        let more = format!("and {more} more, still further away: --format json has all");
-        screen.paragraph(&more, DIM)?;
-    }
-    Ok(())
+    table
 }
 
 /// A client's name can be as long as it likes to be; a session is known by its ID.
