@@ -13,7 +13,7 @@ use serde::Deserialize as _;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::act::{Actor, Carried, Done};
+use crate::act::{Actor, Carried, Confirmed, Done};
 use crate::decision::Outcome;
 use crate::escape;
 use crate::history::Continuity;
@@ -26,7 +26,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Judgement, Subject, Warden};
 pub use daemons::Rounds;
-use daemons::{Confirmed, KeptStatus, Told, tell_used_up};
+use daemons::{KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
 use record::{Flight, Recorded};
 
@@ -243,8 +243,8 @@ impl Agent {
         if failure.is_none() {
             self.end_log_runs().await;
         }
-        if let Some((change, news)) = judgement.confirmation.clone() {
-            self.amend(&change, news);
+        if let Some((change, news)) = &judgement.confirmation {
+            self.amend(change, news);
         }
         let (carried, untold, settled) = self.act(judgement).await;
         self.confirm(&carried);

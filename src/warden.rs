@@ -98,6 +98,13 @@ impl Warden {
         self.limits.cooldowns()
     }
 
+    /// All cooldowns that run, also those of dry-run decisions, which no run takes over.
+    pub fn running_cooldowns(&self) -> Vec<Cooldown> {
+        let mut cooldowns = self.limits.shadow_cooldowns();
+        cooldowns.extend(self.limits.cooldowns());
+        cooldowns
+    }
+
     /// What it was configured with.
     pub fn settings(&self) -> &Settings {
         &self.settings

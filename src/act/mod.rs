@@ -3,6 +3,7 @@
 //! Dry-run differs from enforcing here and nowhere else. An intent is in the journal before the
 //! server is asked; what the server says of each session becomes the outcome.
 
+mod confirmed;
 mod daemon;
 mod log;
 mod rehearse;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+pub use confirmed::Confirmed;
 use words::Words;
 
 use crate::daemon::Daemons;

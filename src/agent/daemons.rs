@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use tracing::{error, info, warn};
 
 use super::{Agent, saved_limits};
-use crate::act::Carried;
+use crate::act::{Carried, Confirmed};
 use crate::daemon::{Daemons, Round};
-use crate::decision::{Outcome, Suppression};
+use crate::decision::Suppression;
 use crate::escape;
 use crate::journal::{DecisionId, StateChange};
 use crate::limits::{Ruling, Verdict};
@@ -21,13 +21,6 @@ use crate::watch::{Change, Confirmation, State};
 pub trait Rounds: Send {
     /// Those since the last call, in the order of time.
     fn take(&mut self) -> Vec<Round>;
-}
-
-/// A change of daemon that is being confirmed.
-pub(super) struct Confirmed {
-    id: DecisionId,
-    /// What the server said of it, and what is known since.
-    words: String,
 }
 
 /// What was told of a daemon last.
@@ -134,68 +127,46 @@ impl Agent {
 
     /// Remembers which row of the journal news of a change of daemon belongs to.
     pub(super) fn confirm(&mut self, carried: &[Carried]) {
-        for Carried {
-            id,
-            decision,
-            outcome,
-            ..
-        } in carried
-        {
-            let (Some(id), Outcome::Executed { detail }) = (*id, outcome) else {
-                continue;
-            };
-            if decision.action.kind() == ActionKind::DaemonUrl {
+        for carried in carried {
+            let Some(id) = carried.id else { continue };
+            if let Some(confirmed) = Confirmed::of(carried, id) {
                 self.give_up(id);
-                self.confirmed = Some(Confirmed {
-                    id,
-                    words: detail.clone(),
-                });
+                self.confirmed = Some(confirmed);
             }
         }
     }
 
     /// A change before this one that still waits for a block gets no more news.
     fn give_up(&mut self, next: DecisionId) {
-        let Some(Confirmed { id, words }) = self.confirmed.take() else {
+        let Some(confirmed) = self.confirmed.take() else {
             return;
         };
-        let detail = format!("{words}, overtaken by decision {}", next.0);
-        let amended = self.journal.amend(id, Outcome::Executed { detail }, &[]);
+        let id = confirmed.id();
+        let amended = self.journal.amend(id, confirmed.overtaken(next), &[]);
         self.note_journal(amended);
     }
 
     /// Tells and journals what became of a change of daemon.
-    pub(super) fn amend(&mut self, change: &Change, news: Confirmation) {
-        let is_last = news.is_last();
-        let Some(Confirmed { id, words }) = &mut self.confirmed else {
+    pub(super) fn amend(&mut self, change: &Change, news: &Confirmation) {
+        let Some(confirmed) = &mut self.confirmed else {
             return;
         };
         let (policy, to) = (&*change.policy, escape::log(&change.to));
-        let outcome = match news {
+        match news {
             Confirmation::Named { after } => {
-                let after = format_duration(after);
+                let after = format_duration(*after);
                 info!(policy, "getinfo names the daemon `{to}` after {after}");
-                *words = format!("{words}; named by getinfo after {after}");
-                Outcome::Executed {
-                    detail: format!("{words}; its next block is to come"),
-                }
             }
             Confirmation::Followed { height } => {
                 info!(policy, "the server has block {height} of the daemon `{to}`");
-                Outcome::Executed {
-                    detail: format!("{words}; followed to block {height}"),
-                }
             }
             Confirmation::Failed { detail } => {
-                let shown = escape::log(&detail);
+                let shown = escape::log(detail);
                 error!(policy, "the change of daemon has failed: {shown}");
-                Outcome::Failed {
-                    detail: format!("{words}, but {detail}"),
-                }
             }
-        };
-        let id = *id;
-        if is_last {
+        }
+        let (id, outcome) = (confirmed.id(), confirmed.amended(news));
+        if news.is_last() {
             self.confirmed = None;
         }
         let changes = [StateChange::Limits(saved_limits(&self.warden))];

@@ -190,10 +190,10 @@ impl Report {
             .as_deref()
             .map_or_else(String::new, |server| format!(" for {}", show::text(server)));
         let (what, verdict) = (self.what(), self.verdict(deny_warnings));
-        screen.line(format!("{what}{server}: {verdict}"))?;
+        screen.prose(format!("{what}{server}: {verdict}"), 4)?;
         let idle = self.idle_without_daemons.unwrap_or_default();
         match setup::idle_without_daemons(idle) {
-            Some(idle) => screen.line(idle),
+            Some(idle) => screen.prose(idle, 4),
             None => Ok(()),
         }
     }

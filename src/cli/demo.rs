@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::json::decision_json;
 use super::screen::{Format, Screen};
 use super::show::{self, BAD, DIM, GOOD, HEAD, counted, decision_line};
+use super::value::{duration, whole};
 use super::{runtime, setup};
 use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions};
@@ -22,7 +23,7 @@ use crate::recording::Recorder;
 use crate::rpc::{Client, ClientOptions};
 use crate::sim::{KindScore, Pace, Release, STORY, Score, Server, Spread, World};
 use crate::time::Timestamp;
-use crate::units::{format_duration, parse_duration};
+use crate::units::format_duration;
 use crate::warden::{Settings, Warden};
 
 /// Between two polls, in simulated time.
@@ -43,11 +44,11 @@ const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
   electrumx-warden demo --format json | tail -n 1")]
 pub(super) struct Args {
     /// How long it lasts, 5s to 10m; the whole story is played in any case
-    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = length)]
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = duration(Duration::from_secs(5)..=STORY, "30s"))]
     length: Duration,
 
     /// Draws other clients
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX, "7"))]
     seed: u64,
 
     /// Only say what would be done; the abusers go on
@@ -61,16 +62,6 @@ pub(super) struct Args {
     /// For people or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-fn length(text: &str) -> Result<Duration, String> {
-    let length = parse_duration(text).map_err(|error| error.to_string())?;
-    let bounds = Duration::from_secs(5)..=STORY;
-    if bounds.contains(&length) {
-        Ok(length)
-    } else {
-        Err("5s to 10m".to_owned())
-    }
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -157,9 +148,10 @@ async fn play(
         .filter(|_| args.format == Format::Text)
     {
         let path = path.display();
-        screen.line(format!(
-            "{DIM}recorded into {path}: electrumx-warden replay {path}{DIM:#}"
-        ))?;
+        screen.prose(
+            format!("{DIM}recorded into {path}: electrumx-warden replay {path}{DIM:#}"),
+            4,
+        )?;
     }
     Ok(Exit::Ok)
 }
@@ -183,7 +175,7 @@ impl Told {
         if self.format == Format::Json {
             return Ok(());
         }
-        screen.line(format!(
+        let opening = format!(
             "{HEAD}A simulated ElectrumX 1.20.0{HEAD:#}: {} of its life in {}, seed {}, {} {}",
             format_duration(STORY),
             format_duration(args.length),
@@ -198,8 +190,11 @@ impl Told {
             } else {
                 "in force"
             },
-        ))?;
-        screen.line(format!("{DIM}Times are the simulation's. Lines with an outcome are the agent's; the others tell what its server goes through.{DIM:#}"))?;
+        );
+        screen.prose(opening, 0)?;
+        let legend = "Times are the simulation's. Lines with an outcome are the agent's; the others tell \
+                      what its server goes through.";
+        screen.paragraph(legend, DIM)?;
         screen.line("")
     }
 
@@ -293,31 +288,31 @@ impl Told {
                 )
             });
         if args.dry_run {
-            return screen.line(format!(
-                "{DIM}{}; in dry-run nobody is disconnected{DIM:#}",
-                counted(self.polls as usize, "poll", "polls"),
-            ));
+            let polls = counted(self.polls as usize, "poll", "polls");
+            return screen.paragraph(&format!("{polls}; in dry-run nobody is disconnected"), DIM);
         }
         let all = score.abusers_disconnected == score.abusers;
         let style = if all { GOOD } else { BAD };
-        screen.line(format!(
+        let abusers = format!(
             "{style}abusers: {} of {} disconnected{style:#}{times}",
             score.abusers_disconnected, score.abusers
-        ))?;
+        );
+        screen.prose(abusers, 9)?;
         let style = if score.honest_disconnected == 0 {
             GOOD
         } else {
             BAD
         };
-        screen.line(format!(
+        let honest = format!(
             "{style}honest:  {} of {} disconnected by mistake{style:#}",
             score.honest_disconnected, score.honest
-        ))?;
-        screen.line(format!(
-            "{DIM}{}, {} disconnected; abusers come back, and are caught again{DIM:#}",
-            counted(self.polls as usize, "poll", "polls"),
-            counted(self.sessions, "session", "sessions"),
-        ))
+        );
+        screen.prose(honest, 9)?;
+        let polls = counted(self.polls as usize, "poll", "polls");
+        let sessions = counted(self.sessions, "session", "sessions");
+        let rest =
+            format!("{polls}, {sessions} disconnected; abusers come back, and are caught again");
+        screen.paragraph(&rest, DIM)
     }
 }
 

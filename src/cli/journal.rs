@@ -13,6 +13,7 @@ use super::json::{DecisionJson, decision_json};
 use super::screen::{Format, Screen};
 use super::setup;
 use super::show::{self, DIM, HEAD, counted};
+use super::value::whole;
 use super::when::{When, now};
 use crate::decision::Outcome;
 use crate::escape;
@@ -53,7 +54,7 @@ pub(super) struct Args {
     config: Option<PathBuf>,
 
     /// Show this one in full, with its evidence
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..i64::MAX),
+    #[arg(long, value_name = "N", value_parser = whole::<i64>(1..=i64::MAX as u64 - 1, "42"),
           conflicts_with_all = ["since", "until", "policy", "target", "outcome", "action", "limit", "order"])]
     id: Option<i64>,
 
@@ -83,7 +84,7 @@ pub(super) struct Args {
 
     /// So many at most
     #[arg(long, value_name = "N", default_value_t = 50,
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+          value_parser = whole::<u32>(1..=1_000_000, "50"))]
     limit: u32,
 
     /// Which come first
@@ -128,13 +129,21 @@ fn named<T: Copy + Send + Sync + 'static>(
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
-    let path = match (&args.path, &args.config) {
-        (Some(path), _) => path.clone(),
-        (None, Some(config)) => setup::config(config)?.journal.path,
+    let filter = args.filter(now())?;
+    let reader = match (&args.path, &args.config) {
+        (Some(path), _) => Journal::open_read_only(path)?,
+        (None, Some(config)) => {
+            let path = setup::config(config)?.journal.path;
+            Journal::open_read_only(&path)?.of_agent()?
+        }
         (None, None) => return Err(Failure::new(Exit::Usage, "name the journal: `--path FILE`")),
     };
-    let filter = args.filter(now())?;
-    let reader = Journal::open_read_only(&path)?;
+    if args.format == Format::Text
+        && let Some(replayed) = reader.replayed()?
+    {
+        screen.prose(show::replayed(&replayed), 4)?;
+        screen.line("")?;
+    }
     match args.id {
         Some(id) => show_one(&reader, id, args.format, screen),
         None => list(&reader, filter, args, screen),
@@ -235,7 +244,7 @@ fn finish(mut table: Table, has_more: bool, args: &Args, screen: &mut Screen) ->
         (true, Order::Newest) => "; there are older ones: raise --limit".to_owned(),
         (true, Order::Oldest) => "; there are newer ones: raise --limit".to_owned(),
     };
-    screen.line(format!("{DIM}{count}{rest}{DIM:#}"))
+    screen.paragraph(&format!("{count}{rest}"), DIM)
 }
 
 /// Where six columns would break every word, two of them share a cell, one above the other.
@@ -321,7 +330,7 @@ fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
         ("held for", held),
         ("severity", severity(decision.severity)),
     ] {
-        screen.line(format!("  {DIM}{name:<8}{DIM:#}  {value}"))?;
+        screen.prose(format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
     }
     screen.line(format!("\n{HEAD}Evidence{HEAD:#}\n"))?;
     let mut table = show::table(&["field", "test", "seen", "threshold"]);

@@ -74,7 +74,11 @@ fn settings(path: &Path) -> Result<Settings, Failure> {
 /// The key, if it is that of the recording's pseudonyms.
 fn matching(recording: &Recording, path: &Path) -> Result<Key, Failure> {
     let unusable = |message: String| Failure::new(Exit::Setup, message);
-    let key = Key::load(path).map_err(|error: KeyError| unusable(error.to_string()))?;
+    let key = Key::load(path).map_err(|error: KeyError| {
+        unusable(format!(
+            "{error}; give the key with which the recording was made"
+        ))
+    })?;
     let path = path.display();
     match recording.pseudonyms() {
         Some(fingerprint) if fingerprint == key.fingerprint() => Ok(key),

@@ -28,6 +28,7 @@ mod screen;
 mod setup;
 pub mod show;
 mod test;
+mod value;
 mod when;
 
 use std::process::ExitCode;

@@ -262,14 +262,15 @@ fn tell_end(
         0 => String::new(),
         more => format!(" (and {more} more, too many to be told one by one)"),
     };
-    screen.line(format!(
+    let sum = format!(
         "{}: {done} {what}, {} suppressed{untold}, {} failed; {} pending; {} not judged",
         counted(summary.decisions, "decision", "decisions"),
-        summary.suppressed,
-        summary.failed,
-        summary.pending,
+        show::number(summary.suppressed),
+        show::number(summary.failed),
+        show::number(summary.pending),
         counted(summary.unjudged, "policy", "policies"),
-    ))
+    );
+    screen.prose(sum, 0)
 }
 
 /// The server in two lines.

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
-use super::sample::interval;
+use super::sample::INTERVAL;
 use super::screen::Screen;
-use super::show::counted;
+use super::show::{self, counted};
+use super::value::duration;
 use super::{runtime, setup};
 use crate::agent::{Agent, AgentOptions, Tick};
 use crate::journal::Retention;
@@ -14,7 +15,7 @@ use crate::policy::{Mode, shipped};
 use crate::poll::SteadyClock;
 use crate::recording::{Recorder, RecorderOptions};
 use crate::rpc::{Client, ClientOptions};
-use crate::units::{format_duration, parse_duration};
+use crate::units::format_duration;
 use crate::warden::{Settings, Warden};
 
 /// Record what a server says, and change nothing.
@@ -38,7 +39,7 @@ pub(super) struct Args {
     name: Option<String>,
 
     /// From one poll to the next
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration(INTERVAL, "10s"))]
     interval: Duration,
 
     /// Replace the addresses of clients by pseudonyms
@@ -51,12 +52,8 @@ pub(super) struct Args {
     key: Option<PathBuf>,
 
     /// End after this time
-    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration(Duration::ZERO..=Duration::MAX, "2h"))]
     length: Option<Duration>,
-}
-
-fn length(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
 }
 
 /// What came of it.
@@ -81,12 +78,13 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     if let Some(refused) = recorded.refused {
         return Err(Failure::new(Exit::Failed, refused));
     }
-    screen.line(format!(
+    let kept = format!(
         "{} recorded into {}, {} missed",
         counted(count(recorded.kept), "poll", "polls"),
         args.out.display(),
-        recorded.missed,
-    ))?;
+        show::number(count(recorded.missed)),
+    );
+    screen.prose(kept, 4)?;
     if let Some(trouble) = recorded.trouble {
         let lost = (recorded.polls + recorded.missed).saturating_sub(recorded.kept);
         let polls = counted(count(lost), "poll", "polls");
@@ -155,12 +153,13 @@ async fn record(args: &Args, recorder: Recorder, screen: &mut Screen) -> Result<
         || "Ctrl-C".to_owned(),
         |length| format_duration(length) + " have passed",
     );
-    screen.line(format!(
+    let recording = format!(
         "recording {} every {} into {}, until {until}",
         args.rpc,
         format_duration(args.interval),
         args.out.display(),
-    ))?;
+    );
+    screen.prose(recording, 4)?;
     let mut recorded = Recorded::default();
     let refused = tokio::sync::Notify::new();
     let end = async {

@@ -1,17 +1,18 @@
 //! A few polls of a server with nothing but policies: what `once` and `explain` share.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
+use super::value::{duration, whole};
 use super::{screen, setup};
 use crate::agent::{Agent, AgentOptions, Tick};
 use crate::journal::{Journal, Retention};
 use crate::policy::{PolicySet, shipped};
 use crate::poll::SteadyClock;
 use crate::rpc::{Client, ClientOptions};
-use crate::units::parse_duration;
 use crate::warden::{Settings, Warden};
 
 /// Which policies, and how many polls.
@@ -22,23 +23,17 @@ pub(super) struct Sampling {
     pub(super) policies: Vec<PathBuf>,
 
     /// How many polls
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1..=100_000, "6"))]
     pub(super) samples: u32,
 
     /// From one poll to the next
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration(INTERVAL, "10s"))]
     pub(super) interval: Duration,
 }
 
-pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text).map_err(|error| error.to_string())?;
-    let bounds = Duration::from_millis(100)..=Duration::from_secs(3_600);
-    if bounds.contains(&interval) {
-        Ok(interval)
-    } else {
-        Err("100ms to 1h".to_owned())
-    }
-}
+/// Between two polls.
+pub(super) const INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3_600);
 
 impl Sampling {
     /// The policies.

@@ -94,7 +94,15 @@ impl Screen {
         Ok(())
     }
 
-    /// A line of text, which may be styled. What does not fit the terminal goes on below, indented;
+    /// Sentences, which may be styled, as wide as the screen at the most; what does not fit a line goes
+    /// on below, indented.
+    pub(super) fn prose(&mut self, text: impl AsRef<str>, indent: usize) -> io::Result<()> {
+        wrap(text.as_ref(), self.width, indent)
+            .iter()
+            .try_for_each(|line| self.line(line))
+    }
+
+    /// An entry of a log, which may be styled. What does not fit the terminal goes on below, indented;
     /// elsewhere it stays one line.
     pub(super) fn entry(&mut self, text: &str, indent: usize) -> io::Result<()> {
         match self.terminal {
@@ -179,14 +187,16 @@ pub(super) fn table_lines(mut table: Table, width: usize) -> Vec<String> {
     lines.map(|line| line.trim_end().to_owned()).collect()
 }
 
-/// Lines of at most `width` columns, broken between words, all but the first indented. Styles take
-/// no room.
+/// Lines of at most `width` columns, broken between words, all but the first indented, by no more than
+/// leaves room for words. Styles take no room; no line ends in blanks.
 pub(super) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let indent = indent.min(width / 3);
     let mut lines = Vec::new();
     let (mut line, mut columns, mut is_start) = (String::new(), 0, true);
     for word in text.split(' ') {
         let word_columns = strip_str(word).to_string().width();
-        if !is_start && columns + 1 + word_columns > width {
+        if !is_start && !word.is_empty() && columns + 1 + word_columns > width {
+            line.truncate(line.trim_end().len());
             lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
             (columns, is_start) = (indent, true);
         }
@@ -201,6 +211,7 @@ pub(super) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
         columns += word_columns;
         is_start = false;
     }
+    line.truncate(line.trim_end().len());
     lines.push(line);
     lines
 }
@@ -264,7 +275,9 @@ mod tests {
         assert_eq!(wrap("", 10, 2), [""]);
         assert_eq!(wrap("one two", 10, 2), ["one two"]);
         assert_eq!(wrap("one two three", 8, 2), ["one two", "  three"]);
-        assert_eq!(wrap("one   two", 6, 2), ["one  ", "  two"]);
+        assert_eq!(wrap("one   two", 6, 2), ["one", "  two"]);
+        assert_eq!(wrap("one two  ", 8, 2), ["one two"]);
+        assert_eq!(wrap("one two three", 8, 12), ["one two", "  three"]);
         assert_eq!(
             wrap("much-too-long to fit", 6, 0),
             ["much-too-long", "to fit"]

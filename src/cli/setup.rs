@@ -75,22 +75,17 @@ pub(super) fn journal(path: &Path) -> Result<Journal, Failure> {
     Journal::open(path).map_err(unusable)
 }
 
-/// A journal where there is none yet.
-pub(super) fn new_journal(path: &Path) -> Result<Journal, Failure> {
-    if path.exists() {
-        let path = path.display();
-        let message =
-            format!("`{path}` is there already and is not overwritten: give another path");
-        return Err(Failure::new(Exit::Setup, message));
-    }
-    journal(path)
-}
-
 /// A recorder; with the key at `key`, made if need be, if addresses are to be hidden.
 pub(super) fn recorder(options: RecorderOptions, key: Option<&Path>) -> Result<Recorder, Failure> {
     let recorder = Recorder::open(options).map_err(unreadable)?;
     let Some(key) = key else { return Ok(recorder) };
-    let unusable = |error: KeyError| Failure::new(Exit::Setup, error.to_string());
+    let unusable = |error: KeyError| {
+        let mut message = error.to_string();
+        if matches!(error, KeyError::NoKey { .. }) {
+            message += "; name a file that is not there yet, and a key is made in it";
+        }
+        Failure::new(Exit::Setup, message)
+    };
     Ok(recorder.hiding(&Key::load_or_create(key).map_err(unusable)?))
 }
 

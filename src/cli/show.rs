@@ -9,6 +9,7 @@ use crate::daemon::Address;
 use crate::decision::{Decision, Evidence, Outcome, Seen, Suppression, Target};
 use crate::escape;
 use crate::field::Dimension;
+use crate::journal::Replayed;
 use crate::policy::{Action, DaemonTarget, Margin};
 use crate::time::Timestamp;
 use crate::units::{self, format_duration};
@@ -30,12 +31,21 @@ pub const DIM: Style = Style::new().dimmed();
 /// Names that clients chose are cut to this many columns.
 const NAME_COLUMNS: usize = 48;
 
+/// Tests are cut to this many columns in a line of several, and where they stand alone.
+const TEST_COLUMNS: usize = 64;
+const TEST_ALONE_COLUMNS: usize = 200;
+
 /// The server's words are cut to this many columns in a line or cell.
 const DETAIL_COLUMNS: usize = 100;
 
-/// `1 error`, `2 errors`.
+/// `1 error`, `2 errors`, `1_000 errors`.
 pub fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
+/// `1_000`, as everywhere where people read, policies and tests among them.
+pub fn number(count: usize) -> String {
+    units::format(count as f64, Dimension::Count)
 }
 
 /// A table without borders, whose cells wrap.
@@ -151,6 +161,14 @@ pub const fn outcome_style(outcome: &Outcome) -> Style {
     }
 }
 
+/// The kind of outcome in its colour, as wide as the widest.
+pub fn outcome_column(of: &Outcome) -> String {
+    let (style, word) = (outcome_style(of), outcome_word(of));
+    // Blanks within the style would hide from whoever trims the line.
+    let blanks = " ".repeat(10usize.saturating_sub(word.len()));
+    format!("{style}{word}{style:#}{blanks}")
+}
+
 /// A cell in the colour of an outcome.
 pub fn outcome_cell(text: String, of: &Outcome) -> Cell {
     use comfy_table::Color;
@@ -239,15 +257,65 @@ fn reason(of_one_field: &[Evidence]) -> Option<String> {
 }
 
 fn test(evidence: &Evidence) -> String {
-    asked(&evidence.test, evidence.threshold, evidence.dimension)
+    let Evidence {
+        test,
+        threshold,
+        dimension,
+        ..
+    } = evidence;
+    with_threshold(test, TEST_COLUMNS, *threshold, *dimension)
 }
 
 /// A test, with what a multiple of the population came to: `> 20x median = 2_400`.
 pub fn asked(test: &str, threshold: Option<f64>, dimension: Option<Dimension>) -> String {
+    with_threshold(test, TEST_ALONE_COLUMNS, threshold, dimension)
+}
+
+fn with_threshold(
+    test: &str,
+    columns: usize,
+    threshold: Option<f64>,
+    dimension: Option<Dimension>,
+) -> String {
+    let shown = test_text(test, columns);
     match threshold.filter(|_| is_relative(test)) {
-        Some(threshold) => format!("{} = {}", text(test), quantity(threshold, dimension)),
-        None => text(test),
+        Some(threshold) => format!("{shown} = {}", quantity(threshold, dimension)),
+        None => shown,
     }
+}
+
+/// A test as written, escaped. If it is cut, then not within an escape of its pattern, such as
+/// `\x{202e}`.
+fn test_text(test: &str, columns: usize) -> String {
+    let mut shown = escape::terminal(test, columns).into_owned();
+    if let Some(kept) = shown.strip_suffix('…')
+        && let Some(open) = open_escape(kept)
+    {
+        shown.truncate(open);
+        shown.push('…');
+    }
+    shown
+}
+
+/// Where an escape begins that this part of a pattern breaks off in.
+fn open_escape(kept: &str) -> Option<usize> {
+    let mut rest = kept;
+    while let Some((_, escape)) = rest.split_once('\\') {
+        let mut chars = escape.chars();
+        let is_braced = chars.next().is_some_and(|kind| "xuUpP".contains(kind))
+            && chars.next().is_none_or(|brace| brace == '{');
+        let length = match escape.chars().next() {
+            _ if is_braced => escape.find('}').map(|end| end + 1),
+            Some('x') => Some(3).filter(|&length| escape.len() >= length),
+            Some(c) => Some(c.len_utf8()),
+            None => None,
+        };
+        match length.and_then(|length| escape.get(length..)) {
+            Some(after) => rest = after,
+            None => return Some(kept.len() - escape.len() - 1),
+        }
+    }
+    None
 }
 
 /// How far a number is from its threshold: `3.2 x, 2.2 MiB/s above`, `62%, 390 KiB/s below`.
@@ -304,12 +372,23 @@ pub fn deed(decision: &Decision) -> String {
     }
 }
 
+/// What a replay's journal is of, on a line above its decisions.
+pub fn replayed(replayed: &Replayed) -> String {
+    let recordings = escape::terminal(&replayed.recordings.join(" "), DETAIL_COLUMNS).into_owned();
+    let policies = escape::terminal(&replayed.policies, DETAIL_COLUMNS).into_owned();
+    format!(
+        "{WARN}A replay of {recordings} from {} to {}, judged by {policies}; a replay itself does \
+         nothing{WARN:#}",
+        time(replayed.from),
+        time(replayed.to)
+    )
+}
+
 /// A decision as one styled line, without its time:
 /// `executed  disconnect 12 sessions of subnet 203.0.113.0/24  hog: sent_rate 3.2 MiB/s (> 1 MiB/s)`.
 pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     let style = outcome_style(of);
-    let word = outcome_word(of);
-    let mut line = format!("{style}{word:<10}{style:#}  {}", deed(decision));
+    let mut line = format!("{}  {}", outcome_column(of), deed(decision));
     let policy = text(&decision.policy);
     let reasons = reasons(&decision.evidence);
     let _ = write!(line, "  {HEAD}{policy}{HEAD:#}");
@@ -439,6 +518,27 @@ mod tests {
             plain(&decision_line(&best, &Outcome::Suppressed(waits))),
             @"suppressed  daemon_url to best (10.0.0.2:8332)  hog for 1m30s, at once  waits: it must hold for 20m after 2 failures"
         );
+    }
+
+    #[test]
+    fn a_pattern_is_not_cut_within_an_escape() {
+        let test = r"=~ [\x00-\x1f\x{202a}]\\\pL";
+        let cut = |columns| test_text(test, columns);
+        assert_eq!(cut(80), test);
+        for (columns, shown) in [
+            (8, r"=~ […"),
+            (9, r"=~ [\x00…"),
+            (13, r"=~ [\x00-…"),
+            (14, r"=~ [\x00-\x1f…"),
+            (21, r"=~ [\x00-\x1f…"),
+            (22, r"=~ [\x00-\x1f\x{202a}…"),
+            (23, r"=~ [\x00-\x1f\x{202a}]…"),
+            (24, r"=~ [\x00-\x1f\x{202a}]…"),
+            (25, r"=~ [\x00-\x1f\x{202a}]\\…"),
+            (26, r"=~ [\x00-\x1f\x{202a}]\\…"),
+        ] {
+            assert_eq!(cut(columns), shown, "{columns}");
+        }
     }
 
     #[test]

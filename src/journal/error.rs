@@ -22,6 +22,19 @@ pub enum JournalError {
     /// A directory, a device, a pipe.
     #[error("`{}` is not a regular file: choose another path for the journal", .0.display())]
     NotAFile(PathBuf),
+    /// Where a new one was to be, something is.
+    #[error(
+        "`{}` is there already and is not overwritten: give another path for the journal",
+        .0.display()
+    )]
+    Exists(PathBuf),
+    /// Not an agent's.
+    #[error(
+        "the journal `{}` is of a replay, and not what an agent did: name another one, or move this one \
+         away",
+        .0.display()
+    )]
+    OfReplay(PathBuf),
     /// Permissions, or a read-only file system.
     #[error(
         "the journal `{}` cannot be opened ({reason}): give this user access to the file and its \

@@ -12,6 +12,7 @@
 mod error;
 mod lock;
 mod query;
+mod replay;
 mod retention;
 mod row;
 mod schema;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use self::error::JournalError;
 pub use self::lock::Holder;
 pub use self::query::{Filter, OutcomeKind};
+pub use self::replay::{ReplayJournal, Replayed};
 pub use self::retention::{Retention, Upkeep};
 pub use self::row::{EVIDENCE_MAX, NAME_CHARS_MAX, Row, SESSIONS_MAX, TEXT_CHARS_MAX};
 pub use self::state::{LogRun, LogStage, SavedState, StateChange};
@@ -302,6 +304,22 @@ impl Reader {
     /// The state as committed.
     pub fn load_state(&self) -> Result<SavedState, JournalError> {
         state::load(&self.connection).map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
+    /// What was replayed, if the journal is a replay's and no agent's.
+    pub fn replayed(&self) -> Result<Option<Replayed>, JournalError> {
+        replay::load(&self.connection).map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
+    /// The same reader, of an agent's journal.
+    ///
+    /// # Errors
+    /// [`JournalError::OfReplay`] if it is none.
+    pub fn of_agent(self) -> Result<Self, JournalError> {
+        match self.replayed()? {
+            None => Ok(self),
+            Some(_) => Err(JournalError::OfReplay(self.path)),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::JournalError;
+use super::replay;
 
 /// Client addresses are nobody else's business; a group may be let in to read.
 pub(super) const FILE_MODE: u32 = 0o640;
@@ -102,14 +103,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The path without symbolic links; makes an empty file if there is none.
 pub(super) fn place(path: &Path) -> Result<PathBuf, JournalError> {
-    let directory = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Err(JournalError::NotAFile(path.to_owned())),
-    };
-    if !directory.is_dir() {
-        return Err(JournalError::NoDirectory(directory.to_owned()));
-    }
+    folder(path)?;
     // `create_new` never opens a file that is there: see the lock for what closing it would do.
     let made = OpenOptions::new()
         .write(true)
@@ -122,6 +116,20 @@ pub(super) fn place(path: &Path) -> Result<PathBuf, JournalError> {
         Err(error) => return Err(JournalError::from_io(path, &error)),
     }
     real_file(path)
+}
+
+/// The folder that a journal at `path` is in.
+pub(super) fn folder(path: &Path) -> Result<&Path, JournalError> {
+    let folder = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(JournalError::NotAFile(path.to_owned())),
+    };
+    if folder.is_dir() {
+        Ok(folder)
+    } else {
+        Err(JournalError::NoDirectory(folder.to_owned()))
+    }
 }
 
 /// The path without symbolic links, of a regular file.
@@ -142,6 +150,9 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
     let found = format(&connection, path)?;
+    if replay::is_of_replay(&connection).map_err(sql)? {
+        return Err(JournalError::OfReplay(path.to_owned()));
+    }
     if connection.is_readonly(MAIN_DB).map_err(sql)? {
         return Err(JournalError::Denied {
             path: path.to_owned(),
@@ -224,6 +235,12 @@ fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
 /// directory could not make them.
 fn keep_wal(connection: &Connection) -> rusqlite::Result<()> {
     connection.file_control(None::<&str>, rusqlite::FileControl::PersistWal(&mut 1))
+}
+
+/// Leaves one file, without a log beside it.
+pub(super) fn close(connection: Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    connection.close().map_err(|(_, error)| error)
 }
 
 /// Finds damage before anything relies on the state.

@@ -263,6 +263,11 @@ impl Limits {
         self.enforced.cooldowns()
     }
 
+    /// Those of dry-run decisions, which no run takes over.
+    pub fn shadow_cooldowns(&self) -> Vec<Cooldown> {
+        self.shadow.cooldowns()
+    }
+
     /// Takes back the budget and the cooldown of an enforced decision of the last poll, for `unsent`
     /// of whose sessions the server was never asked.
     pub fn take_back(&mut self, decision: &Decision, unsent: usize) {

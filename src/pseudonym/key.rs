@@ -126,8 +126,8 @@ pub enum KeyError {
     },
     /// The file holds something else.
     #[error(
-        "`{path}` holds no key: one line of 32 hexadecimal digits is needed, and lines that begin \
-         with `#` may stand beside it; name another file, and a key is made there"
+        "`{path}` holds no key of pseudonyms: such a file has one line of 32 hexadecimal digits, beside \
+         lines that begin with `#`"
     )]
     NoKey {
         /// The file.
@@ -194,8 +194,8 @@ mod tests {
             let error = Key::load_or_create(&path).unwrap_err().to_string();
             assert_eq!(
                 error.replace(path.to_str().unwrap(), "KEY"),
-                "`KEY` holds no key: one line of 32 hexadecimal digits is needed, and lines that \
-                 begin with `#` may stand beside it; name another file, and a key is made there"
+                "`KEY` holds no key of pseudonyms: such a file has one line of 32 hexadecimal digits, \
+                 beside lines that begin with `#`"
             );
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }

@@ -18,7 +18,7 @@ mod side;
 mod tests;
 mod timeline;
 mod touched;
-mod words;
+pub mod words;
 
 use std::sync::Arc;
 
@@ -26,7 +26,6 @@ use serde::Serialize;
 
 pub use collector::Collector;
 pub use side::{PolicyFacts, Side};
-pub use words::{Words, held_back_by};
 
 use crate::decision::{Evidence, Target};
 use crate::field::Scope;
@@ -373,6 +372,14 @@ pub struct PolicyPair {
     pub decided: Option<PairFigures>,
     /// In the other, if it is there.
     pub against: Option<PairFigures>,
+}
+
+impl PolicyPair {
+    /// Whether the policy is in both sets and does as much in each, whatever was held back.
+    pub fn acts_alike(&self) -> bool {
+        let done = |figures: PairFigures| (figures.acts, figures.sessions);
+        self.decided.is_some() && self.decided.map(done) == self.against.map(done)
+    }
 }
 
 /// What of a policy is compared.

@@ -13,83 +13,61 @@ const SHARE_WORTH_A_LOOK: f64 = 0.1;
 /// From this share of all polls on it matters that they failed.
 const MISSED_WORTH_A_LOOK: f64 = 0.01;
 
-/// How numbers are written.
-#[derive(Clone, Copy, Debug)]
-pub struct Words {
-    /// Between groups of three digits.
-    separator: &'static str,
+/// `1_234`
+pub fn number(number: u64) -> String {
+    units::format(number as f64, Dimension::Count)
 }
 
-impl Words {
-    /// As everywhere in the terminal: `1_234`.
-    pub const TERMINAL: Self = Self { separator: "_" };
-    /// As in a text: `1,234`.
-    pub const PAGE: Self = Self { separator: "," };
+/// `1_234 sessions`, `1 session`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
 
-    fn quantity(self, value: f64, dimension: Dimension) -> String {
-        units::format(value, dimension).replace('_', self.separator)
+/// `20%`; what is not nothing is not `0%`, and what is not all is not `100%`.
+pub fn share(share: f64) -> String {
+    match share {
+        s if s > 0.0 && s < 0.000_1 => "<0.01%".to_owned(),
+        s if s < 1.0 && s > 0.999 => "99.9%".to_owned(),
+        s => units::format(s, Dimension::Share),
     }
+}
 
-    /// `1_234`
-    pub fn number(self, number: u64) -> String {
-        self.quantity(number as f64, Dimension::Count)
-    }
+/// `1.5 MiB`
+pub fn bytes(bytes: u64) -> String {
+    units::format(bytes as f64, Dimension::Size)
+}
 
-    /// `1_234 sessions`, `1 session`.
-    pub fn counted(self, count: u64, one: &str, many: &str) -> String {
-        format!(
-            "{} {}",
-            self.number(count),
-            if count == 1 { one } else { many }
-        )
-    }
+/// `1h30m`
+pub fn span(seconds: f64) -> String {
+    units::format(seconds, Dimension::Duration)
+}
 
-    /// `20%`; what is not nothing is not `0%`, and what is not all is not `100%`.
-    pub fn share(self, share: f64) -> String {
-        match share {
-            s if s > 0.0 && s < 0.000_1 => "<0.01%".to_owned(),
-            s if s < 1.0 && s > 0.999 => "99.9%".to_owned(),
-            s => self.quantity(s, Dimension::Share),
-        }
-    }
+/// `3.2 times`, and nothing where there is no ratio.
+pub fn severity(severity: f64) -> Option<String> {
+    (severity.is_finite() && severity > 1.0)
+        .then(|| format!("{} times", units::format(severity, Dimension::Count)))
+}
 
-    /// `1.5 MiB`
-    pub fn bytes(self, bytes: u64) -> String {
-        self.quantity(bytes as f64, Dimension::Size)
+/// A value as a test saw it, with its unit; unescaped.
+pub fn seen(evidence: &Evidence) -> String {
+    match &evidence.seen {
+        Seen::Flag(flag) => flag.to_string(),
+        Seen::Number(number) => quantity(*number, evidence),
+        Seen::Text(text) => text.to_string(),
     }
+}
 
-    /// `1h30m`
-    pub fn span(self, seconds: f64) -> String {
-        self.quantity(seconds, Dimension::Duration)
-    }
+/// What a test compared with, where the test itself does not say: `20x median` came to a number.
+pub fn threshold(evidence: &Evidence) -> Option<String> {
+    let operand = evidence.test.trim_start_matches(['>', '<', '=', '!', ' ']);
+    let is_relative =
+        operand.ends_with("median") || operand.starts_with('p') || operand.contains("x p");
+    let threshold = evidence.threshold.filter(|_| is_relative)?;
+    Some(quantity(threshold, evidence))
+}
 
-    /// `3.2 times`, and nothing where there is no ratio.
-    pub fn severity(self, severity: f64) -> Option<String> {
-        (severity.is_finite() && severity > 1.0)
-            .then(|| format!("{} times", self.quantity(severity, Dimension::Count)))
-    }
-
-    /// A value as a test saw it, with its unit; unescaped.
-    pub fn seen(self, evidence: &Evidence) -> String {
-        match &evidence.seen {
-            Seen::Flag(flag) => flag.to_string(),
-            Seen::Number(number) => self.evidence(*number, evidence),
-            Seen::Text(text) => text.to_string(),
-        }
-    }
-
-    /// What a test compared with, where the test itself does not say: `20x median` came to a number.
-    pub fn threshold(self, evidence: &Evidence) -> Option<String> {
-        let operand = evidence.test.trim_start_matches(['>', '<', '=', '!', ' ']);
-        let is_relative =
-            operand.ends_with("median") || operand.starts_with('p') || operand.contains("x p");
-        let threshold = evidence.threshold.filter(|_| is_relative)?;
-        Some(self.evidence(threshold, evidence))
-    }
-
-    fn evidence(self, number: f64, evidence: &Evidence) -> String {
-        self.quantity(number, evidence.dimension.unwrap_or(Dimension::Count))
-    }
+fn quantity(number: f64, evidence: &Evidence) -> String {
+    units::format(number, evidence.dimension.unwrap_or(Dimension::Count))
 }
 
 /// What a field of an evidence is, from the reference.
@@ -119,7 +97,7 @@ pub fn held_back_by(by: &'static str) -> &'static str {
 
 impl Report {
     /// What was replayed and what would have come of it, a sentence each.
-    pub fn summary(&self, words: Words) -> Vec<String> {
+    pub fn summary(&self) -> Vec<String> {
         let replayed = &self.replayed;
         let (Some(from), Some(to)) = (replayed.from, replayed.to) else {
             return vec!["The recording holds no poll: there is nothing to tell.".to_owned()];
@@ -129,17 +107,17 @@ impl Report {
         } else {
             format!(
                 "Within {} the server was asked {}",
-                words.span(to.since(from).as_secs_f64()),
-                words.counted(replayed.polls + replayed.missed, "time", "times"),
+                span(to.since(from).as_secs_f64()),
+                counted(replayed.polls + replayed.missed, "time", "times"),
             )
         };
         let mut sentences = vec![format!(
             "{asked}, and had {} from {}, at most {} at once.",
-            words.counted(replayed.sessions, "client session", "client sessions"),
-            words.counted(replayed.addresses, "public address", "public addresses"),
-            words.number(replayed.sessions_peak),
+            counted(replayed.sessions, "client session", "client sessions"),
+            counted(replayed.addresses, "public address", "public addresses"),
+            number(replayed.sessions_peak),
         )];
-        let of = |decided: &Decided, who| decided.summary(who, replayed, words);
+        let of = |decided: &Decided, who| decided.summary(who, replayed);
         match &self.against {
             None => sentences.push(of(&self.decided, "The policies")),
             Some(against) => {
@@ -147,34 +125,30 @@ impl Report {
                 sentences.push(of(against, "B"));
             }
         }
-        sentences.extend(
-            self.comparison
-                .as_ref()
-                .map(|comparison| comparison.summary(words)),
-        );
+        sentences.extend(self.comparison.as_ref().map(Comparison::summary));
         sentences
     }
 
     /// What a person should look at before the policies may act; nothing if all is well.
-    pub fn attention(&self, words: Words) -> Vec<String> {
+    pub fn attention(&self) -> Vec<String> {
         let mut points = Vec::new();
         let replayed = &self.replayed;
-        self.decided.attention(&mut points, replayed, words);
+        self.decided.attention(&mut points, replayed);
         let polls = replayed.polls + replayed.missed;
         if replayed.polls == 0 {
             points.push("No poll succeeded: the policies had nothing to judge.".to_owned());
         } else if super::share(replayed.missed, polls) >= MISSED_WORTH_A_LOOK {
             points.push(format!(
                 "{} of {} failed: what clients did meanwhile is known only in part.",
-                words.number(replayed.missed),
-                words.counted(polls, "poll", "polls"),
+                number(replayed.missed),
+                counted(polls, "poll", "polls"),
             ));
         }
         if replayed.gaps > 0 {
             points.push(format!(
                 "Nobody looked for {} in {}: rates and hold times began anew after each.",
-                words.span(replayed.gaps_s),
-                words.counted(replayed.gaps, "gap", "gaps"),
+                span(replayed.gaps_s),
+                counted(replayed.gaps, "gap", "gaps"),
             ));
         }
         for bound in &self.bounds_reached {
@@ -185,7 +159,7 @@ impl Report {
 }
 
 impl Decided {
-    fn summary(&self, who: &str, replayed: &Replayed, words: Words) -> String {
+    fn summary(&self, who: &str, replayed: &Replayed) -> String {
         let totals = &self.totals;
         let Outcomes {
             would_act,
@@ -197,7 +171,7 @@ impl Decided {
         let mut deeds = Vec::new();
         let mut sessions = |count: u64, verb: &str| {
             if count > 0 {
-                let count = words.counted(count, "session", "sessions");
+                let count = counted(count, "session", "sessions");
                 deeds.push(format!("{verb} {count}"));
             }
         };
@@ -209,14 +183,11 @@ impl Decided {
         };
         let alerts = acts(ActionKind::Alert);
         if alerts > 0 {
-            deeds.push(format!(
-                "raised {}",
-                words.counted(alerts, "alert", "alerts")
-            ));
+            deeds.push(format!("raised {}", counted(alerts, "alert", "alerts")));
         }
         let changes = acts(ActionKind::DaemonUrl);
         if changes > 0 {
-            let times = words.counted(changes, "time", "times");
+            let times = counted(changes, "time", "times");
             deeds.push(format!("changed the server's daemon {times}"));
         }
         if deeds.is_empty() {
@@ -225,19 +196,19 @@ impl Decided {
         let share = if totals.sessions == 0 {
             "; no client would have been touched".to_owned()
         } else {
-            let sessions = words.share(totals.sessions_share);
+            let sessions = share(totals.sessions_share);
             let mut touched = format!(": {sessions} of all sessions");
             if replayed.addresses > 0 {
-                let addresses = words.share(super::share(totals.addresses, replayed.addresses));
+                let addresses = share(super::share(totals.addresses, replayed.addresses));
                 touched = format!("{touched} and {addresses} of all public addresses");
             }
             touched
         };
         let live = if executed > 0 && would_act > 0 {
-            let acts = words.counted(executed + would_act, "act", "acts");
+            let acts = counted(executed + would_act, "act", "acts");
             format!(
                 " Of these {acts} the live agent carried out {}.",
-                words.number(executed)
+                number(executed)
             )
         } else {
             String::new()
@@ -245,13 +216,13 @@ impl Decided {
         format!("{who} {had}{}{share}.{live}", listed(&deeds))
     }
 
-    fn attention(&self, points: &mut Vec<String>, replayed: &Replayed, words: Words) {
+    fn attention(&self, points: &mut Vec<String>, replayed: &Replayed) {
         let Totals { outcomes, .. } = &self.totals;
         if self.breaker.openings > 0 {
             points.push(format!(
                 "The breaker opened {}: so large a share of the clients was to be disconnected at once that the \
                  policies are more likely wrong than the clients.",
-                words.counted(self.breaker.openings, "time", "times"),
+                counted(self.breaker.openings, "time", "times"),
             ));
         }
         // A few who come back over and over are few, so addresses count where there are any.
@@ -264,7 +235,7 @@ impl Decided {
         if touched >= SHARE_WORTH_A_LOOK {
             points.push(format!(
                 "{} of all {of} {} touched. Look at the examples: are these really abusers?",
-                words.share(touched),
+                share(touched),
                 if outcomes.executed > 0 && outcomes.would_act == 0 {
                     "were"
                 } else {
@@ -280,7 +251,7 @@ impl Decided {
             );
         }
         if outcomes.failed > 0 {
-            let acts = words.counted(outcomes.failed, "act", "acts");
+            let acts = counted(outcomes.failed, "act", "acts");
             points.push(format!("{acts} failed on the live server."));
         }
         let by_limits: u64 = outcomes
@@ -292,10 +263,10 @@ impl Decided {
         if by_limits > 0 || outcomes.withheld_sessions > 0 {
             let mut held = Vec::new();
             if by_limits > 0 {
-                held.push(words.counted(by_limits, "decision", "decisions"));
+                held.push(counted(by_limits, "decision", "decisions"));
             }
             if outcomes.withheld_sessions > 0 {
-                let sessions = words.counted(outcomes.withheld_sessions, "session", "sessions");
+                let sessions = counted(outcomes.withheld_sessions, "session", "sessions");
                 held.push(format!("{sessions} of other decisions"));
             }
             points.push(format!(
@@ -309,14 +280,14 @@ impl Decided {
             .filter(|policy| policy.mode == Mode::Off);
         let off = off.count() as u64;
         if off > 0 {
-            let policies = words.counted(off, "policy is", "policies are");
+            let policies = counted(off, "policy is", "policies are");
             points.push(format!("{policies} switched off and decided nothing."));
         }
     }
 }
 
 impl Comparison {
-    fn summary(&self, words: Words) -> String {
+    fn summary(&self) -> String {
         let Parts {
             only_decided,
             only_against,
@@ -328,14 +299,14 @@ impl Comparison {
         if only_decided.count + only_against.count == 0 {
             return format!(
                 "Both touch the same {}.",
-                words.counted(both.count, "session", "sessions")
+                counted(both.count, "session", "sessions")
             );
         }
         format!(
             "{} touched by A alone, {} by B alone, and {} by both.",
-            words.counted(only_decided.count, "session is", "sessions are"),
-            words.number(only_against.count),
-            words.number(both.count),
+            counted(only_decided.count, "session is", "sessions are"),
+            number(only_against.count),
+            number(both.count),
         )
     }
 }
@@ -355,8 +326,7 @@ mod tests {
 
     #[test]
     fn shares_never_round_to_nothing_or_all() {
-        let words = Words::PAGE;
-        for (share, text) in [
+        for (part, text) in [
             (0.0, "0%"),
             (0.000_000_1, "<0.01%"),
             (0.000_1, "0.01%"),
@@ -364,13 +334,10 @@ mod tests {
             (0.999_9, "99.9%"),
             (1.0, "100%"),
         ] {
-            assert_eq!(words.share(share), text);
+            assert_eq!(share(part), text);
         }
-        assert_eq!(words.number(1_234_567), "1,234,567");
-        assert_eq!(
-            Words::TERMINAL.counted(1_234, "time", "times"),
-            "1_234 times"
-        );
+        assert_eq!(number(1_234_567), "1_234_567");
+        assert_eq!(counted(1_234, "time", "times"), "1_234 times");
     }
 
     #[test]

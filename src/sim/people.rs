@@ -10,6 +10,8 @@ use fastrand::Rng;
 use super::actor::{Actor, ActorId, Identity, Turn};
 use super::habit::Kind;
 use super::session::Transport;
+use crate::field::Dimension;
+use crate::units;
 
 /// First octets of the honest; no special range begins with one of them.
 const HONEST_OCTETS: [u8; 12] = [5, 24, 31, 62, 71, 78, 81, 86, 91, 109, 151, 188];
@@ -142,7 +144,7 @@ impl Actor {
         let origin = self.origin();
         let text = match (turn, who.kind) {
             (Turn::Arrived, Kind::HeavyWallet) => {
-                format!("a wallet with 2,000 addresses begins its first sync from {origin}")
+                format!("a wallet with 2_000 addresses begins its first sync from {origin}")
             }
             (_, kind) if kind.is_honest() => return None,
             (Turn::Arrived, _) => return None,
@@ -172,7 +174,7 @@ impl Actor {
             (Turn::AbuseBegan, _) => {
                 format!(
                     "{origin} begins to subscribe to {} addresses",
-                    self.habits.subs_max
+                    units::format(self.habits.subs_max as f64, Dimension::Count)
                 )
             }
             (Turn::CameBack, _) => format!("{origin} ({}) is back", who.kind.label()),

@@ -38,8 +38,16 @@ fn what_makes_no_sense() {
             &["journal", "--path", "j", "--config", "c"],
             &["journal", "--path", "j", "--since", "yesterday"],
             &["journal", "--path", "j", "--limit", "0"],
+            &["journal", "--path", "j", "--id", "first"],
             &["journal", "--path", "j", "--outcome", "done"],
             &["journal", "--path", "j", "--id", "1", "--limit", "5"],
+            &["demo", "--for", "3"],
+            &["demo", "--seed", "x"],
+            &["explain", "--session", "x", "--rpc", "127.0.0.1:1"],
+            &["once", "--rpc", "127.0.0.1:1", "--samples", "0"],
+            &["once", "--rpc", "127.0.0.1:1", "--interval", "5"],
+            &["record", "--rpc", "127.0.0.1:1", "--out", "o", "--for", "5"],
+            &["replay", "r", "--against", "p", "--fail-if-more", "some"],
         ],
     ));
 }

@@ -269,9 +269,9 @@ fn more_than_a_page() {
     let end = |text: String| text.lines().last().unwrap().to_owned();
     assert_eq!(
         end(list("1202")),
-        "1202 decisions; there are older ones: raise --limit"
+        "1_202 decisions; there are older ones: raise --limit"
     );
-    assert_eq!(end(list("1203")), "1203 decisions");
+    assert_eq!(end(list("1203")), "1_203 decisions");
 }
 
 #[test]

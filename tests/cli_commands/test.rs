@@ -242,7 +242,14 @@ fn a_draft_of_a_real_moment_passes() {
     for (policy, at) in &policies {
         let name = format!("{policy}.test.toml");
         let args = [
-            "test", "--from", "demo.rec", "--at", at, "--to", &name, shipped,
+            "test",
+            "--recording",
+            "demo.rec",
+            "--at",
+            at,
+            "--out",
+            &name,
+            shipped,
         ];
         let drafted = folder.run(&args);
         assert_eq!(drafted.code, 0, "{policy}: {}", drafted.told());
@@ -272,30 +279,30 @@ fn what_cannot_be_drafted() {
     insta::assert_snapshot!(told(
         &folder,
         &[
-            &["test", "--from", "demo.rec"],
+            &["test", "--recording", "demo.rec"],
             &["test", "--at", at],
-            &["test", "--from", "nowhere.rec", "--at", at],
-            &["test", "--from", "demo.rec", "--at", "2025-01-01"],
-            &["test", "--from", "demo.rec", "--at", "2027-01-01"],
+            &["test", "--recording", "nowhere.rec", "--at", at],
+            &["test", "--recording", "demo.rec", "--at", "2025-01-01"],
+            &["test", "--recording", "demo.rec", "--at", "2027-01-01"],
             &[
                 "test",
-                "--from",
+                "--recording",
                 "demo.rec",
                 "--at",
                 at,
-                "--to",
+                "--out",
                 "there.test.toml"
             ],
             &[
                 "test",
-                "--from",
+                "--recording",
                 "demo.rec",
                 "--at",
                 at,
-                "--to",
+                "--out",
                 "no/such.test.toml"
             ],
-            &["test", "--from", "demo.rec", "--at", at, "none"],
+            &["test", "--recording", "demo.rec", "--at", at, "none"],
         ],
     ));
 }

@@ -117,7 +117,7 @@ fn the_tip_says_what_the_json_says_of_a_bin() {
     let acts = line["acts"][0][busy].as_u64().unwrap();
     assert_eq!(tip["bandwidth-hog"], json!(acts.to_string()), "{tip}");
     let height = line["daemon_height"][busy].as_u64().unwrap();
-    let shown = tip["daemon at block"].as_str().unwrap().replace(',', "");
+    let shown = tip["daemon at block"].as_str().unwrap().replace('_', "");
     assert_eq!(shown, height.to_string());
     browser.press("Escape");
     browser.hover((5.0, 5.0));

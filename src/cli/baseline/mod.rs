@@ -11,13 +11,14 @@ use super::fields::scope_parser;
 use super::progress::Progress;
 use super::screen::{Format, Screen, warn};
 use super::setup;
+use super::value::duration;
 use crate::baseline::{Baseline, Budget, Survey, Surveyor, Tuned, Tuning, page};
 use crate::field::{Field, Kind, Scope};
 use crate::page::Destination;
 use crate::policy::reading::{closest, word};
 use crate::policy::{PolicySet, bounds, shipped};
 use crate::recording::{Item, Start, Tick};
-use crate::units::{format_duration, parse_duration};
+use crate::units::format_duration;
 
 /// Survey what is normal in a recording, and propose thresholds for a budget of false alarms.
 ///
@@ -48,7 +49,7 @@ pub(super) struct Args {
     field: Vec<String>,
 
     /// Over which fields with a window are taken
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = window)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration(bounds::WINDOW, "1m"))]
     window: Duration,
 
     /// Count private peers, Tor and local proxies, as addresses and subnets too
@@ -74,15 +75,6 @@ pub(super) struct Args {
     /// For people or for programs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-fn window(text: &str) -> Result<Duration, String> {
-    let window = parse_duration(text).map_err(|error| error.to_string())?;
-    if bounds::WINDOW.contains(&window) {
-        Ok(window)
-    } else {
-        Err("1s to 1d".to_owned())
-    }
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {

@@ -13,7 +13,7 @@ use super::when::now;
 use super::{runtime, setup};
 use crate::config::{self, Config};
 use crate::decision::Outcome;
-use crate::journal::{Filter, Holder, Journal, Row};
+use crate::journal::{Filter, Holder, Journal, Reader, Row};
 use crate::policy::{ActionKind, PolicySet};
 use crate::poll::{Clock as _, Groups, SteadyClock, poll};
 use crate::rpc::{Client, RpcError};
@@ -162,8 +162,8 @@ fn changes(config: &Config) -> Vec<Row> {
         limit: 50,
         ..Filter::default()
     };
-    let rows =
-        Journal::open_read_only(&config.journal.path).and_then(|reader| reader.query(&filter));
+    let reader = Journal::open_read_only(&config.journal.path).and_then(Reader::of_agent);
+    let rows = reader.and_then(|reader| reader.query(&filter));
     let is_change = |row: &Row| !matches!(row.outcome, Outcome::Suppressed(_));
     rows.unwrap_or_default()
         .into_iter()

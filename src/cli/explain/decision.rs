@@ -5,14 +5,15 @@ use std::io;
 
 use serde::Serialize;
 
+use super::next::{After, View, whole_seconds};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::json::{DecisionJson, decision_json};
 use crate::cli::screen::{Format, Screen};
 use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
-use crate::decision::{Decision, Outcome, Suppression};
+use crate::decision::{Outcome, Suppression};
 use crate::escape;
-use crate::journal::{DecisionId, Filter, INTERRUPTED, JournalError, Reader, Row};
-use crate::policy::{ActionKind, Mode};
+use crate::journal::{DecisionId, Filter, INTERRUPTED, JournalError, Reader, Replayed, Row};
+use crate::policy::{ActionKind, Mode, PolicySet};
 use crate::recheck::{Recheck, Verdict, recheck};
 use crate::time::Timestamp;
 use crate::units::format_duration;
@@ -24,26 +25,37 @@ const DETAIL_COLUMNS: usize = 400;
 struct Known<'a> {
     row: &'a Row,
     recheck: Recheck,
-    /// Until when the policy leaves the target alone, if it still does.
-    cooldown_until: Option<Timestamp>,
+    after: After,
     /// The decision of the same poll that covers this one.
     covered_by: Option<DecisionId>,
+    /// What was replayed, if the journal is a replay's.
+    replayed: Option<Replayed>,
+    view: View,
     now: Timestamp,
 }
 
 pub(super) fn explain(
     reader: &Reader,
     id: i64,
+    policies: Option<&PolicySet>,
     now: Timestamp,
     format: Format,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     let row = find(reader, id)?;
+    let replayed = reader.replayed()?;
+    let view = View::of(replayed.as_ref(), now);
+    let policies = policies.into_iter().flat_map(|set| &set.policies);
+    let policy = policies
+        .into_iter()
+        .find(|policy| policy.name == row.decision.policy);
     let known = Known {
         recheck: recheck(&row),
-        cooldown_until: cooldown(reader, &row.decision)?,
+        after: After::of(&row, reader, view, policy.map(|policy| policy.cooldown))?,
         covered_by: covered_by(reader, &row)?,
         row: &row,
+        replayed,
+        view,
         now,
     };
     match format {
@@ -72,14 +84,6 @@ fn find(reader: &Reader, id: i64) -> Result<Row, Failure> {
     })
 }
 
-fn cooldown(reader: &Reader, decision: &Decision) -> Result<Option<Timestamp>, JournalError> {
-    let state = reader.load_state()?;
-    let mut cooldowns = state.cooldowns.into_iter();
-    let same = cooldowns
-        .find(|cooldown| cooldown.policy == decision.policy && cooldown.target == decision.target);
-    Ok(same.map(|cooldown| cooldown.until))
-}
-
 /// The other decision is of the same poll, and so is its time.
 fn covered_by(reader: &Reader, row: &Row) -> Result<Option<DecisionId>, JournalError> {
     let Outcome::Suppressed(Suppression::Covered { policy }) = &row.outcome else {
@@ -104,26 +108,15 @@ fn covered_by(reader: &Reader, row: &Row) -> Result<Option<DecisionId>, JournalE
 }
 
 impl Known<'_> {
-    /// `until 2026-01-01 00:10:00, in 3m` or `…, which has passed`.
     fn until(&self, until: Timestamp) -> String {
-        when(until, self.now)
+        self.view.until(until)
     }
 
     /// What came of it, and why, in sentences.
     fn story(&self) -> Vec<String> {
-        let decision = &self.row.decision;
         match &self.row.outcome {
-            Outcome::Executed { detail } => executed(detail),
-            Outcome::DryRun if decision.mode == Mode::DryRun => vec![
-                "Nothing was done: the policy's own mode is `dry-run`.".to_owned(),
-                "To have such things done, write `mode = \"enforce\"` in the policy.".to_owned(),
-            ],
-            Outcome::DryRun => vec![
-                "Nothing was done: the agent's mode was `dry-run`, though the policy's is `enforce`."
-                    .to_owned(),
-                "To have such things done, write `mode = \"enforce\"` in the configuration."
-                    .to_owned(),
-            ],
+            Outcome::Executed { detail } => self.executed(detail),
+            Outcome::DryRun => self.not_done(),
             Outcome::Intended => vec![
                 "It was about to be done, and what came of it is not in the journal: the agent is at it \
                  right now, or it stopped, and will say so when it starts again."
@@ -134,10 +127,13 @@ impl Known<'_> {
                     .to_owned(),
                 "If it was not done, and still deserves to be, the agent decides it again.".to_owned(),
             ],
-            Outcome::Failed { detail } => vec![format!(
-                "It was tried, and failed: {}.",
-                escape::terminal(detail, DETAIL_COLUMNS)
-            )],
+            Outcome::Failed { detail } => {
+                let who = match self.replayed {
+                    None => "It was tried, and failed",
+                    Some(_) => "The live agent tried just this, and failed",
+                };
+                vec![format!("{who}: {}.", escape::terminal(detail, DETAIL_COLUMNS))]
+            }
             Outcome::Suppressed(by) => self.held_back(by),
         }
     }
@@ -222,56 +218,54 @@ impl Known<'_> {
         story
     }
 
-    /// When the policy may act on this target again.
-    fn next(&self) -> String {
-        if let Some(until) = self.cooldown_until.filter(|&until| until > self.now) {
-            return format!("the policy leaves this target alone {}", self.until(until));
+    /// Why nothing was done.
+    fn not_done(&self) -> Vec<String> {
+        let decision = &self.row.decision;
+        if decision.mode == Mode::DryRun {
+            return vec![
+                "Nothing was done: the policy's own mode is `dry-run`.".to_owned(),
+                "To have such things done, write `mode = \"enforce\"` in the policy.".to_owned(),
+            ];
         }
-        match &self.row.outcome {
-            Outcome::Suppressed(by) => match by.until() {
-                Some(until) if until > self.now => {
-                    format!("not {}, if its tests hold then", self.until(until))
-                }
-                Some(_) => "now: what held it back has ended".to_owned(),
-                None => match by {
-                    Suppression::Backoff { hold, .. } => {
-                        let left = hold.saturating_sub(self.row.decision.held);
-                        let at = self.row.decision.at + left;
-                        format!("not before {}", show::time(at))
-                    }
-                    Suppression::Covered { .. } => "at any poll at which its tests hold".to_owned(),
-                    _ => "at any poll at which its tests hold, and that no longer does".to_owned(),
-                },
-            },
-            Outcome::Executed { .. } | Outcome::Failed { .. } => {
-                "now: no cooldown of the policy runs for this target".to_owned()
+        let mode = self.replayed.as_ref().map(|it| it.mode(decision.at));
+        let why = match mode {
+            Some(Some(Mode::Enforce)) => {
+                return vec![
+                    "Nothing was done, as this is a replay: an agent in mode `enforce` would have \
+                     done it."
+                        .to_owned(),
+                ];
             }
-            Outcome::DryRun | Outcome::Intended => "now, as far as the journal says".to_owned(),
-        }
+            Some(_) => {
+                "Nothing was done, as this is a replay, and of an agent in mode `dry-run`, though the \
+                 policy's is `enforce`."
+            }
+            None => {
+                "Nothing was done: the agent's mode was `dry-run`, though the policy's is `enforce`."
+            }
+        };
+        vec![
+            why.to_owned(),
+            "To have such things done, write `mode = \"enforce\"` in the configuration.".to_owned(),
+        ]
     }
-}
 
-/// A change of daemon is amended as it is confirmed.
-fn executed(detail: &str) -> Vec<String> {
-    let mut parts = detail.split("; ").filter(|part| !part.is_empty());
-    let said = parts.next().unwrap_or("nothing");
-    let mut story = vec![format!(
-        "It was done; the server said: {}.",
-        escape::terminal(said, DETAIL_COLUMNS)
-    )];
-    let later = parts.map(|part| format!("Then: {}.", escape::terminal(part, DETAIL_COLUMNS)));
-    story.extend(later);
-    story
-}
-
-/// `until 2026-01-01 00:10:00 (in 3m)`
-pub(super) fn when(until: Timestamp, now: Timestamp) -> String {
-    let left = until.since(now);
-    if left.is_zero() {
-        return format!("until {}, which has passed", show::time(until));
+    /// A change of daemon is amended as it is confirmed.
+    fn executed(&self, detail: &str) -> Vec<String> {
+        let mut parts = detail.split("; ").filter(|part| !part.is_empty());
+        let said = parts.next().unwrap_or("nothing");
+        let who = match self.replayed {
+            None => "It was done",
+            Some(_) => "The live agent did just this",
+        };
+        let mut story = vec![format!(
+            "{who}; the server said: {}.",
+            escape::terminal(said, DETAIL_COLUMNS)
+        )];
+        let later = parts.map(|part| format!("Then: {}.", escape::terminal(part, DETAIL_COLUMNS)));
+        story.extend(later);
+        story
     }
-    let left = format_duration(std::time::Duration::from_secs(left.as_secs().max(1)));
-    format!("until {} (in {left})", show::time(until))
 }
 
 fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
@@ -279,8 +273,8 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
     let decision = &row.decision;
     let style = show::outcome_style(&row.outcome);
     let outcome = show::outcome_word(&row.outcome);
-    screen.entry(
-        &format!(
+    screen.prose(
+        format!(
             "{HEAD}Decision {}{HEAD:#}: {}, {style}{outcome}{style:#}",
             row.id,
             show::deed(decision)
@@ -288,12 +282,13 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
         4,
     )?;
     for sentence in known.story() {
-        screen.entry(&sentence, 4)?;
+        screen.prose(&sentence, 4)?;
     }
     screen.line("")?;
-    let ago = format_duration(std::time::Duration::from_secs(
-        known.now.since(decision.at).as_secs(),
-    ));
+    let when = match &known.replayed {
+        None => format!("{} ago", whole_seconds(known.now.since(decision.at))),
+        Some(replayed) => format!("in a replay of {}", of_what(replayed)),
+    };
     let mut held = match decision.held {
         held if held.is_zero() => "no time: it was seen for the first time".to_owned(),
         held => format_duration(held),
@@ -304,7 +299,7 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
     let mut facts = vec![
         (
             "decided",
-            format!("{}, {ago} ago", show::exact_time(decision.at)),
+            format!("{}, {when}", show::exact_time(decision.at)),
         ),
         (
             "policy",
@@ -319,12 +314,19 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
     if decision.action.kind() == ActionKind::DaemonUrl {
         facts.push(("action", show::action(decision)));
     }
-    facts.push(("next", known.next()));
+    facts.push(("next", known.after.next(row)));
     for (name, value) in facts {
-        screen.entry(&format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
+        screen.prose(format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
     }
     show_tests(row, recheck, screen)?;
     show_agreement(row, recheck, screen)
+}
+
+/// The recordings, and by what they were judged.
+fn of_what(replayed: &Replayed) -> String {
+    let recordings = replayed.recordings.join(" ");
+    let of = format!("{recordings}, judged by {}", replayed.policies);
+    escape::terminal(&of, DETAIL_COLUMNS).into_owned()
 }
 
 /// How many times the threshold the worst value was.
@@ -387,6 +389,9 @@ fn show_tests(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Result<(
             margin.unwrap_or_default().into(),
         ]);
     }
+    if let Some(field) = table.column_mut(1) {
+        field.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+    }
     screen.table(table)?;
     if row.evidence_left_out > 0 {
         let more = row.evidence_left_out;
@@ -410,8 +415,7 @@ fn show_agreement(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Resu
         .collect();
     wrong.extend(recheck.contradictions.iter().cloned());
     if !wrong.is_empty() {
-        screen.entry(
-            &format!(
+        screen.prose(format!(
                 "{BAD}This decision contradicts itself: the journal is damaged, or something else wrote \
                  it.{BAD:#}"
             ),
@@ -419,7 +423,7 @@ fn show_agreement(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Resu
         )?;
         return wrong.iter().try_for_each(|why| {
             let why = escape::terminal(why, DETAIL_COLUMNS);
-            screen.entry(&format!("  {BAD}{why}{BAD:#}"), 4)
+            screen.prose(format!("  {BAD}{why}{BAD:#}"), 4)
         });
     }
     let mut is_all = true;
@@ -427,13 +431,13 @@ fn show_agreement(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Resu
         if let Verdict::Unknown { why } = &reread.verdict {
             let field = show::text(&evidence.field);
             let why = escape::terminal(why, DETAIL_COLUMNS);
-            screen.entry(&format!("{WARN}?{WARN:#} {field}: {why}"), 4)?;
+            screen.prose(format!("{WARN}?{WARN:#} {field}: {why}"), 4)?;
             is_all = false;
         }
     }
     let what = if is_all { "it" } else { "all else" };
     let agrees = format!("Reckoned again from its evidence, {what} comes out the same.");
-    screen.entry(&format!("{GOOD}{agrees}{GOOD:#}"), 4)
+    screen.prose(format!("{GOOD}{agrees}{GOOD:#}"), 4)
 }
 
 fn write(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
@@ -448,6 +452,8 @@ fn write(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
         #[serde(with = "crate::time::rfc3339")]
         cooldown_until: Option<Timestamp>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        replay: Option<&'a Replayed>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         covered_by_id: Option<DecisionId>,
     }
     let row = known.row;
@@ -456,8 +462,9 @@ fn write(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
         agrees: known.recheck.agrees(),
         recheck: &known.recheck,
         story: known.story(),
-        next: known.next(),
-        cooldown_until: known.cooldown_until,
+        next: known.after.next(row),
+        cooldown_until: known.after.cooldown_until,
+        replay: known.replayed.as_ref(),
         covered_by_id: known.covered_by,
     };
     screen.json("decision", &line)

@@ -1,6 +1,7 @@
 //! `explain`: why something was decided, or why nothing is.
 
 mod decision;
+mod next;
 mod recorded;
 mod subject;
 
@@ -13,12 +14,14 @@ use ipnet::IpNet;
 use super::exit::{Exit, Failure};
 use super::sample::Sampling;
 use super::screen::{Format, Screen};
+use super::value::whole;
 use super::when::{When, now};
-use super::{runtime, setup};
+use super::{runtime, screen, setup};
 use crate::config::Config;
 use crate::journal::Journal;
 use crate::policy::{Mode, PolicySet};
 use crate::rpc::ClientOptions;
+use crate::time::Timestamp;
 use crate::units::format_duration;
 use crate::warden::{Explanation, Settings, Subject};
 
@@ -39,11 +42,11 @@ use crate::warden::{Explanation, Settings, Subject};
 )]
 pub(super) struct Args {
     /// A decision, by its number in the journal
-    #[arg(value_name = "DECISION", value_parser = clap::value_parser!(i64).range(1..i64::MAX))]
+    #[arg(value_name = "DECISION", value_parser = whole::<i64>(1..=i64::MAX as u64 - 1, "42"))]
     decision: Option<i64>,
 
     /// A session, by the server's ID
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = whole::<u64>(0..=u64::MAX, "42"))]
     session: Option<u64>,
 
     /// All sessions of an address
@@ -59,8 +62,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["journal", "policies"])]
     config: Option<PathBuf>,
 
-    /// A recording: a folder, or segments of one
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
+    /// A recording: a folder that `run` or `record` wrote, or segments of one
+    #[arg(long, value_name = "RECORDING", conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
     recording: Vec<PathBuf>,
 
     /// The moment of the recording: 2026-01-31T12:00:00Z, 2026-01-31, or 2h for two hours ago; its
@@ -106,7 +109,7 @@ enum Source {
     /// So many polls of a server, some of which failed.
     Polls { samples: u32, failed: u32 },
     /// A recording's moment.
-    Recording,
+    Recording { asked: Option<Timestamp> },
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -114,13 +117,16 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let config = args.config.as_deref().map(setup::config).transpose()?;
     match (args.decision, args.subject()) {
         (Some(id), _) => {
-            let path = match (&args.journal, &config) {
-                (Some(path), _) => path.clone(),
-                (None, Some(config)) => config.journal.path.clone(),
+            let reader = match (&args.journal, &config) {
+                (Some(path), _) => Journal::open_read_only(path)?,
+                (None, Some(config)) => {
+                    Journal::open_read_only(&config.journal.path)?.of_agent()?
+                }
                 (None, None) => return Err(usage("name the journal: `--journal FILE`")),
             };
-            let reader = Journal::open_read_only(&path)?;
-            decision::explain(&reader, id, now(), args.format, screen)
+            // A decision can be explained without them.
+            let policies = config.as_ref().and_then(|it| it.policies.load().set);
+            decision::explain(&reader, id, policies.as_ref(), now(), args.format, screen)
         }
         (None, Some(subject)) => explain(args, subject, config.as_ref(), screen),
         (None, None) => Err(usage("name a decision, a session or an address")),
@@ -180,20 +186,25 @@ fn explain(
         let at = args.at.map(|when| when.resolve(now()));
         (
             recorded::explain(&recordings, at, args.key(config).as_deref(), set, subject)?,
-            Source::Recording,
+            Source::Recording { asked: at },
         )
     } else if args.at.is_some() || args.key.is_some() {
         return Err(usage(
-            "`--at` and `--key` are for a recording: name it by `--recording PATH`",
+            "`--at` and `--key` are for a recording: name it by `--recording RECORDING`",
         ));
     } else {
+        if args.rpc.is_none()
+            && let Some(config) = config
+        {
+            screen::warn(&without_recording(config));
+        }
         let (client, settings) = match (&args.rpc, config) {
             (Some(rpc), _) => (ClientOptions::new(rpc), config.map(|it| it.settings(None))),
             (None, Some(config)) => (config.server.client_options(), Some(config.settings(None))),
             (None, None) => {
                 return Err(usage(
                     "a journal knows of decisions alone: for a session or an address give `--config \
-                     FILE`, `--recording PATH` or `--rpc HOST:PORT`",
+                     FILE`, `--recording RECORDING` or `--rpc HOST:PORT`",
                 ));
             }
         };
@@ -208,6 +219,19 @@ fn explain(
         Format::Json => screen.json("explanation", &explanation)?,
     }
     Ok(Exit::Ok)
+}
+
+/// Why the server is polled, when the agent's own recording would be asked.
+fn without_recording(config: &Config) -> String {
+    const THEN: &str = "the server is polled instead, and what was before is not known";
+    if !config.record.is_on {
+        return format!("the agent of this configuration records nothing (`[record]`): {THEN}");
+    }
+    let path = config.record.recorder.path.display();
+    format!(
+        "there is no recording at `{path}`, where the agent of this configuration keeps its own (has it \
+         run yet?): {THEN}"
+    )
 }
 
 async fn poll(

@@ -1,7 +1,9 @@
 //! The moment of a recording, judged by the production core.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::next::whole_seconds;
 use super::subject::who;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::judging::Judging;
@@ -13,6 +15,10 @@ use crate::recording::{Item, Tick};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Subject};
+
+/// A poll stands for so many intervals after it, and for so long at least.
+const INTERVALS_MAX: u32 = 3;
+const AGE_MIN: Duration = Duration::from_secs(2);
 
 /// When a subject was seen in a recording.
 #[derive(Clone, Copy, Debug)]
@@ -53,14 +59,22 @@ pub(super) fn explain(
     let back = set.looks_back();
     let mut replay = judging.replay(&recording, set);
     let recording = recording.from(moment, back);
+    let mut around = Around::default();
     let mut last: Option<Box<Tick>> = None;
     let mut player = recording.play();
     for item in &mut player {
         match item.map_err(setup::unreadable)? {
-            Item::Start(start) => replay.start(&start),
+            Item::Start(start) => {
+                around.interval = start.interval;
+                replay.start(&start);
+            }
             Item::Notice(notice) => screen::warn(&notice.to_string()),
-            Item::Tick(tick) if tick.at > until => break,
+            Item::Tick(tick) if tick.at > until => {
+                around.next = Some(tick.at);
+                break;
+            }
             Item::Tick(tick) => {
+                around.last = Some(tick.at);
                 replay.turn(&tick);
                 if tick.failure.is_none() {
                     last = Some(tick);
@@ -69,6 +83,11 @@ pub(super) fn explain(
         }
     }
     drop(player);
+    if let Some((at, tick)) = at.zip(last.as_ref())
+        && let Some(why) = around.unknown(at, tick.at)
+    {
+        return Err(Failure::new(Exit::Failed, why));
+    }
     let explanation = last.and_then(|tick| replay.warden_mut().explain(&tick.snapshot, subject));
     match explanation {
         Some(mut explanation) => {
@@ -79,6 +98,42 @@ pub(super) fn explain(
             Ok(explanation)
         }
         None => Err(Failure::new(Exit::Failed, nowhere(paths, at, subject)?)),
+    }
+}
+
+/// The polls around the moment that is asked for.
+#[derive(Debug, Default)]
+struct Around {
+    interval: Duration,
+    /// Before it or at it, be it good or not.
+    last: Option<Timestamp>,
+    next: Option<Timestamp>,
+}
+
+impl Around {
+    /// Why it is not known how things stood at `at`, if the last poll that succeeded was at `good`.
+    fn unknown(&self, at: Timestamp, good: Timestamp) -> Option<String> {
+        let age = at.since(good);
+        if age <= (self.interval * INTERVALS_MAX).max(AGE_MIN) {
+            return None;
+        }
+        let (last, age) = (self.last.unwrap_or(good), whole_seconds(age));
+        let (at, shown) = (time(at), time(good));
+        Some(match self.next {
+            _ if last > good => format!(
+                "no poll succeeded from {shown} to {at}: how things stood then is not known; `--at \
+                 '{shown}'` is the last poll before that"
+            ),
+            None => format!(
+                "the recording ends at {shown}, {age} before {at}: how things stood then is not known; \
+                 without `--at` its last poll is shown"
+            ),
+            Some(next) => format!(
+                "nobody looked from {shown} to {}: how things stood at {at} is not known; give one of \
+                 these two times by `--at`",
+                time(next)
+            ),
+        })
     }
 }
 
@@ -98,7 +153,16 @@ fn nowhere(paths: &[PathBuf], at: Option<Timestamp>, subject: Subject) -> Result
     let moment = at.map_or("at its last poll".to_owned(), |at| {
         format!("at {}", time(at))
     });
+    let began = sightings.polls.map(|polls| polls.first);
+    let began = began.filter(|&began| at.is_some_and(|at| at < began));
     Ok(match (sightings.subject, sightings.polls) {
+        (Some(Seen { first, last }), _) if let Some(began) = began => format!(
+            "the recording begins at {}, and has nothing before that; {who} is in it from {} to {}: give \
+             one of these times by `--at`",
+            time(began),
+            time(first),
+            time(last)
+        ),
         (Some(Seen { first, last }), _) => format!(
             "{who} is in this recording from {} to {}, and not {moment}: give one of these times by \
              `--at`",
@@ -139,4 +203,35 @@ impl Sightings {
 fn see(seen: &mut Option<Seen>, at: Timestamp) {
     let first = seen.map_or(at, |seen| seen.first);
     *seen = Some(Seen { first, last: at });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::from_millis(1_767_225_600_000) + Duration::from_secs(minutes * 60)
+    }
+
+    #[test]
+    fn what_nobody_saw_is_not_known() {
+        let around = |last, next| Around {
+            interval: Duration::from_mins(1),
+            last: Some(at(last)),
+            next,
+        };
+        assert_eq!(around(10, None).unknown(at(13), at(10)), None);
+        assert_eq!(around(10, Some(at(99))).unknown(at(13), at(10)), None);
+        let unknown = [
+            around(10, None).unknown(at(14), at(10)),
+            around(10, Some(at(99))).unknown(at(14), at(10)),
+            around(14, Some(at(15))).unknown(at(14), at(10)),
+        ];
+        let unknown = unknown.map(|why| why.unwrap());
+        insta::assert_snapshot!(unknown.join("\n"), @r"
+        the recording ends at 2026-01-01 00:10:00, 4m before 2026-01-01 00:14:00: how things stood then is not known; without `--at` its last poll is shown
+        nobody looked from 2026-01-01 00:10:00 to 2026-01-01 01:39:00: how things stood at 2026-01-01 00:14:00 is not known; give one of these two times by `--at`
+        no poll succeeded from 2026-01-01 00:10:00 to 2026-01-01 00:14:00: how things stood then is not known; `--at '2026-01-01 00:10:00'` is the last poll before that
+        ");
+    }
 }

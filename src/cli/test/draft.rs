@@ -27,7 +27,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<Exit, Failure> {
     let set = setup::policies(PolicySet::load(&args.paths))?;
-    let seen = Seen::until(at + SECOND, &args.from, &set)?;
+    let seen = Seen::until(at + SECOND, &args.recording, &set)?;
     let Some(last) = seen.ticks.back().map(|tick| tick.at) else {
         let message = format!("the recording has nothing before {}", time(at));
         return Err(Failure::new(Exit::Failed, message));
@@ -40,7 +40,7 @@ pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<E
         );
         return Err(Failure::new(Exit::Failed, message));
     }
-    let folder = args.to.as_deref().and_then(Path::parent);
+    let folder = args.out.as_deref().and_then(Path::parent);
     let policies: Vec<String> = args
         .paths
         .iter()
@@ -58,7 +58,7 @@ pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<E
         let message = format!("no test can be drafted of {}: {error}", time(at));
         Failure::new(Exit::Failed, message)
     })?;
-    let Some(file) = &args.to else {
+    let Some(file) = &args.out else {
         screen.text(text)?;
         return Ok(Exit::Ok);
     };

@@ -35,7 +35,7 @@ const NAME_COLUMNS: usize = 200;
 /// them. It is played by the code that judges a real server; no server is needed, and nothing is
 /// changed. docs/policy-tests.md tells how tests are written.
 ///
-/// With --from and --at a test is drafted from a moment of a recording, and not played: PATH then is
+/// With --recording and --at a test is drafted from a moment of a recording, and not played: PATH then is
 /// where the policies are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -43,7 +43,7 @@ const NAME_COLUMNS: usize = 200;
   electrumx-warden test policies/errors.test.toml
   electrumx-warden test policies/errors.toml --filter flood
   electrumx-warden test --complete --format json | jq 'select(.ok == false)'
-  electrumx-warden test --from demo.rec --at 2026-01-31T12:00:00Z --to policies/moment.test.toml")]
+  electrumx-warden test --recording demo.rec --at 2026-01-31T12:00:00Z --out policies/moment.test.toml")]
 pub(super) struct Args {
     /// Files that end in `.test.toml`, policy files that have one beside them, and folders
     #[arg(value_name = "PATH", default_value = "policies")]
@@ -58,16 +58,16 @@ pub(super) struct Args {
     complete: bool,
 
     /// Draft a test from this recording
-    #[arg(long, value_name = "RECORDING", requires = "at", conflicts_with_all = ["filter", "complete", "format"])]
-    from: Vec<PathBuf>,
+    #[arg(long, alias = "from", value_name = "RECORDING", requires = "at", conflicts_with_all = ["filter", "complete", "format"])]
+    recording: Vec<PathBuf>,
 
     /// The moment: 2026-01-31T12:00:00Z, or 2h for two hours ago
-    #[arg(long, value_name = "TIME", requires = "from", value_parser = When::parse)]
+    #[arg(long, value_name = "TIME", requires = "recording", value_parser = When::parse)]
     at: Option<When>,
 
     /// Write the draft to this file, which must not be there yet; without it, to standard output
-    #[arg(long, value_name = "FILE", requires = "from")]
-    to: Option<PathBuf>,
+    #[arg(long, alias = "to", value_name = "FILE", requires = "recording")]
+    out: Option<PathBuf>,
 
     /// For people or for programs
     #[arg(long, value_enum, default_value_t)]

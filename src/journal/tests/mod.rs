@@ -1,6 +1,7 @@
 mod full;
 mod older;
 mod refused;
+mod replay;
 mod round_trip;
 mod upkeep;
 

@@ -1,7 +1,7 @@
 //! The part of the page on two sets of policies: whom only one of them touches.
 
 use super::markup::Markup;
-use super::{WORDS, time};
+use super::{time, words};
 use crate::report::{Comparison, Decided, Part, Parts};
 
 pub(super) fn section(page: &mut Markup, comparison: &Comparison, a: &Decided, b: &Decided) {
@@ -53,11 +53,11 @@ fn kind(page: &mut Markup, what: &'static str, id: &'static str, parts: &Parts) 
             .raw("\"></i>")
             .raw(name);
         page.raw("</dt><dd>")
-            .figure(part.count, &WORDS.number(part.count))
+            .figure(part.count, &words::number(part.count))
             .raw("</dd><dd class=\"note\">");
-        page.figure(part.traffic_bytes, &WORDS.bytes(part.traffic_bytes))
+        page.figure(part.traffic_bytes, &words::bytes(part.traffic_bytes))
             .raw(", ");
-        page.text(WORDS.share(part.traffic_share))
+        page.text(words::share(part.traffic_share))
             .raw(" of all traffic</dd></div>\n");
     }
     page.raw("</dl></div>\n");
@@ -115,7 +115,7 @@ fn examples(page: &mut Markup, what: &'static str, parts: &Parts) {
                 page.raw(" <q>").text(client).raw("</q>");
             }
             page.raw("<small>")
-                .text(WORDS.bytes(example.traffic_bytes))
+                .text(words::bytes(example.traffic_bytes))
                 .raw(" after <em>");
             page.text(&example.policy)
                 .raw("</em> at ")
@@ -168,7 +168,7 @@ fn cell(page: &mut Markup, heading: &'static str, number: Option<u64>) {
         .raw(heading)
         .raw("\">");
     match number {
-        Some(number) => page.figure(number, &WORDS.number(number)),
+        Some(number) => page.figure(number, &words::number(number)),
         None => page.raw("<span title=\"not in this set\">–</span>"),
     };
     page.raw("</td>");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::markup::Markup;
-use super::{WORDS, time};
+use super::{time, words};
 use crate::decision::{Evidence, Target};
 use crate::policy::Mode;
 use crate::report::words::{field, held_back_by};
@@ -164,10 +164,10 @@ fn cells(page: &mut Markup, outcomes: &Outcomes, [targets, sessions]: [u64; 2], 
         page.raw("<td class=\"n\" data-label=\"")
             .raw(heading)
             .raw("\">");
-        page.figure(number, &WORDS.number(number)).raw("</td>");
+        page.figure(number, &words::number(number)).raw("</td>");
     }
     page.raw("<td class=\"n\" data-label=\"Share\">")
-        .figure(share, &WORDS.share(share))
+        .figure(share, &words::share(share))
         .raw("</td>");
 }
 
@@ -180,12 +180,12 @@ fn beneath(page: &mut Markup, decided: &Decided) {
     page.raw("<div class=\"two held\"><div>\n<h4>Held back, because</h4>\n");
     reasons(page, outcomes);
     if outcomes.withheld_sessions > 0 {
-        let sessions = WORDS.counted(outcomes.withheld_sessions, "session", "sessions");
+        let sessions = words::counted(outcomes.withheld_sessions, "session", "sessions");
         page.raw("<p>For ").text(sessions);
         page.raw(" of other decisions the limits left no room at once.</p>\n");
     }
     if decided.breaker.openings > 0 {
-        let times = WORDS.counted(decided.breaker.openings, "time", "times");
+        let times = words::counted(decided.breaker.openings, "time", "times");
         page.raw("<p>The breaker opened ").text(times).raw(":");
         let openings = decided.breaker.openings_listed.iter().take(10);
         for (index, Opening { at, until }) in openings.enumerate() {
@@ -208,7 +208,7 @@ fn reasons(page: &mut Markup, outcomes: &Outcomes) {
     page.raw("<ul class=\"reasons\">\n");
     for suppressed in &outcomes.suppressed_by {
         page.raw("<li data-by=\"").raw(suppressed.by).raw("\"><b>");
-        page.figure(suppressed.decisions, &WORDS.number(suppressed.decisions));
+        page.figure(suppressed.decisions, &words::number(suppressed.decisions));
         page.raw("</b> ")
             .text(held_back_by(suppressed.by))
             .raw("</li>\n");
@@ -254,7 +254,7 @@ fn details(
     if policy.outcomes.failed > 0 {
         fact(
             "Failed",
-            &WORDS.counted(policy.outcomes.failed, "act", "acts"),
+            &words::counted(policy.outcomes.failed, "act", "acts"),
         );
     }
     page.raw("</dl>\n</div><div>\n<h4>Acts by the hour of the day, UTC</h4>\n");
@@ -274,13 +274,13 @@ fn details(
 /// `12 acts on 8 sessions, 300 held back`
 fn brief(policy: &PolicyFigures) -> String {
     let outcomes = &policy.outcomes;
-    let mut brief = WORDS.counted(outcomes.acts(), "act", "acts");
+    let mut brief = words::counted(outcomes.acts(), "act", "acts");
     if policy.sessions > 0 {
-        let sessions = WORDS.counted(policy.sessions, "session", "sessions");
+        let sessions = words::counted(policy.sessions, "session", "sessions");
         brief = format!("{brief} on {sessions}");
     }
     if outcomes.suppressed > 0 {
-        brief = format!("{brief}, {} held back", WORDS.number(outcomes.suppressed));
+        brief = format!("{brief}, {} held back", words::number(outcomes.suppressed));
     }
     brief
 }
@@ -298,7 +298,7 @@ fn hours(page: &mut Markup, hours: &[u64; 24], colour: &'static str) {
         .raw("\" viewBox=\"0 0 288 64\" role=\"img\" aria-label=\"");
     page.text(format!(
         "Most between {peak}:00 and {peak}:59 UTC: {}",
-        WORDS.counted(most, "act", "acts")
+        words::counted(most, "act", "acts")
     ));
     page.raw("\">");
     for (hour, &count) in hours.iter().enumerate() {
@@ -317,7 +317,7 @@ fn hours(page: &mut Markup, hours: &[u64; 24], colour: &'static str) {
         } else {
             "\"><title>"
         });
-        page.text(format!("{hour}:00 UTC: {}", WORDS.number(count)))
+        page.text(format!("{hour}:00 UTC: {}", words::number(count)))
             .raw("</title></rect>");
     }
     for hour in [0, 6, 12, 18] {
@@ -337,7 +337,7 @@ fn example(page: &mut Markup, example: &Example, is_first: bool) {
         .raw("</b>");
     if example.sessions > 1 {
         page.raw(", ")
-            .text(WORDS.counted(example.sessions, "session", "sessions"));
+            .text(words::counted(example.sessions, "session", "sessions"));
     }
     page.raw(" <time>")
         .text(time(example.at))
@@ -355,15 +355,15 @@ fn example(page: &mut Markup, example: &Example, is_first: bool) {
     page.raw("</ul>\n");
     let mut more = Vec::new();
     if example.held_s > 0.0 {
-        more.push(format!("had held for {}", WORDS.span(example.held_s)));
+        more.push(format!("had held for {}", words::span(example.held_s)));
     }
-    if let Some(times) = WORDS.severity(example.severity) {
+    if let Some(times) = words::severity(example.severity) {
         more.push(format!("severity {times} the threshold"));
     }
     if example.spared > 0 {
         more.push(format!(
             "{} left alone",
-            WORDS.counted(example.spared, "member", "members")
+            words::counted(example.spared, "member", "members")
         ));
     }
     if !more.is_empty() {
@@ -379,11 +379,11 @@ fn evidence_item(page: &mut Markup, evidence: &Evidence, doc: Option<&'static st
     page.raw("<li><code>")
         .text(&evidence.field)
         .raw("</code> was <b>")
-        .text(WORDS.seen(evidence));
+        .text(words::seen(evidence));
     page.raw("</b>, and the policy asks for <code>")
         .text(&evidence.test)
         .raw("</code>");
-    if let Some(threshold) = WORDS.threshold(evidence) {
+    if let Some(threshold) = words::threshold(evidence) {
         page.raw(", which was ").text(threshold);
     }
     if let Some(doc) = doc {

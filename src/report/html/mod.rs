@@ -12,13 +12,11 @@ mod tests;
 
 use markup::Markup;
 
-use super::words::Words;
+use super::words;
 use super::{Decided, Missed, Replayed, Report};
 use crate::time::Timestamp;
 use chrono::{DateTime, Utc};
 use decided::Palette;
-
-const WORDS: Words = Words::PAGE;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -114,7 +112,7 @@ fn title(page: &mut Markup, report: &Report) {
 
 fn summary(page: &mut Markup, report: &Report) {
     page.raw("<section id=\"summary\" aria-labelledby=\"summary-title\">\n<h2 id=\"summary-title\">In short</h2>\n");
-    for (index, sentence) in report.summary(WORDS).iter().enumerate() {
+    for (index, sentence) in report.summary().iter().enumerate() {
         page.raw(if index == 0 {
             "<p>"
         } else {
@@ -122,7 +120,7 @@ fn summary(page: &mut Markup, report: &Report) {
         });
         page.text(sentence).raw("</p>\n");
     }
-    let attention = report.attention(WORDS);
+    let attention = report.attention();
     if attention.is_empty() {
         page.raw("<div class=\"notice calm\"><p><strong>Nothing stands out.</strong>");
         page.raw(if report.replayed.missed == 0 {
@@ -147,11 +145,11 @@ fn tiles(page: &mut Markup, report: &Report) {
     tile(
         page,
         ["Client sessions seen", "sessions"],
-        (replayed.sessions, &WORDS.number(replayed.sessions)),
+        (replayed.sessions, &words::number(replayed.sessions)),
         &format!(
             "from {}, at most {} at once",
-            WORDS.counted(replayed.addresses, "public address", "public addresses"),
-            WORDS.number(replayed.sessions_peak)
+            words::counted(replayed.addresses, "public address", "public addresses"),
+            words::number(replayed.sessions_peak)
         ),
     );
     if let Some(against) = &report.against {
@@ -179,11 +177,11 @@ fn tiles(page: &mut Markup, report: &Report) {
     tile(
         page,
         ["Traffic seen", "bytes"],
-        (replayed.bytes(), &WORDS.bytes(replayed.bytes())),
+        (replayed.bytes(), &words::bytes(replayed.bytes())),
         &format!(
             "{} received, {} sent",
-            WORDS.bytes(replayed.recv_bytes),
-            WORDS.bytes(replayed.sent_bytes)
+            words::bytes(replayed.recv_bytes),
+            words::bytes(replayed.sent_bytes)
         ),
     );
     page.raw("</dl>\n");
@@ -200,22 +198,22 @@ fn side_tiles(
     tile(
         page,
         touched,
-        (totals.sessions, &WORDS.number(totals.sessions)),
+        (totals.sessions, &words::number(totals.sessions)),
         &format!(
             "{} of all; {} disconnected, {} logged",
-            WORDS.share(totals.sessions_share),
-            WORDS.number(totals.disconnected_sessions),
-            WORDS.number(totals.logged_sessions)
+            words::share(totals.sessions_share),
+            words::number(totals.disconnected_sessions),
+            words::number(totals.logged_sessions)
         ),
     );
     tile(
         page,
         acts,
-        (outcomes.acts(), &WORDS.number(outcomes.acts())),
+        (outcomes.acts(), &words::number(outcomes.acts())),
         &format!(
             "out of {}; {} held back",
-            WORDS.counted(outcomes.decisions, "decision", "decisions"),
-            WORDS.number(outcomes.suppressed)
+            words::counted(outcomes.decisions, "decision", "decisions"),
+            words::number(outcomes.suppressed)
         ),
     );
 }
@@ -253,18 +251,18 @@ fn facts(page: &mut Markup, replayed: &Replayed) {
             .raw("</dd></div>\n");
     };
     if let (Some(from), Some(to)) = (replayed.from, replayed.to) {
-        let span = WORDS.span(to.since(from).as_secs_f64());
+        let span = words::span(to.since(from).as_secs_f64());
         fact(
             "Time",
             &format!("{} to {} UTC, {span}", time(from), time(to)),
         );
     }
-    fact("Polls that succeeded", &WORDS.number(replayed.polls));
+    fact("Polls that succeeded", &words::number(replayed.polls));
     fact("Polls that failed", &missed(replayed));
     fact("Times without any poll", &gaps(replayed));
     let restarts = replayed.restarts_listed.iter().take(5).map(|at| time(at.0));
     let at = restarts.collect::<Vec<_>>().join(", ");
-    let restarts = WORDS.number(replayed.restarts);
+    let restarts = words::number(replayed.restarts);
     fact(
         "Restarts of the server",
         &if at.is_empty() {
@@ -281,20 +279,20 @@ fn facts(page: &mut Markup, replayed: &Replayed) {
         "Client sessions",
         &format!(
             "{}, of them {} of private or unknown peers such as Tor",
-            WORDS.number(replayed.sessions),
-            WORDS.number(replayed.private_sessions)
+            words::number(replayed.sessions),
+            words::number(replayed.private_sessions)
         ),
     );
     fact(
         "Public addresses and subnets",
         &format!(
             "{} and {}",
-            WORDS.number(replayed.addresses),
-            WORDS.number(replayed.subnets)
+            words::number(replayed.addresses),
+            words::number(replayed.subnets)
         ),
     );
     if let Some(at) = replayed.sessions_peak_at {
-        let peak = WORDS.number(replayed.sessions_peak);
+        let peak = words::number(replayed.sessions_peak);
         fact(
             "Most sessions at once",
             &format!("{peak}, at {} UTC", time(at)),
@@ -304,9 +302,9 @@ fn facts(page: &mut Markup, replayed: &Replayed) {
 }
 
 fn missed(replayed: &Replayed) -> String {
-    let reason = |Missed { why, count }: &Missed| format!("{} {why}", WORDS.number(*count));
+    let reason = |Missed { why, count }: &Missed| format!("{} {why}", words::number(*count));
     let reasons: Vec<_> = replayed.missed_because.iter().map(reason).collect();
-    let missed = WORDS.number(replayed.missed);
+    let missed = words::number(replayed.missed);
     if reasons.is_empty() {
         missed
     } else {
@@ -315,14 +313,14 @@ fn missed(replayed: &Replayed) -> String {
 }
 
 fn gaps(replayed: &Replayed) -> String {
-    let gaps = WORDS.number(replayed.gaps);
+    let gaps = words::number(replayed.gaps);
     let Some(first) = replayed.gaps_listed.first() else {
         return gaps;
     };
     let (from, to) = (time(first.from), time(first.to));
     format!(
         "{gaps}, {} in all; the first from {from} to {to}",
-        WORDS.span(replayed.gaps_s)
+        words::span(replayed.gaps_s)
     )
 }
 

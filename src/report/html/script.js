@@ -31,7 +31,7 @@ const short = (value) => {
   const decimals = Number.isInteger(value) || value >= 99.95 ? 0 : value < 9.995 ? 2 : 1;
   const text = value.toFixed(decimals);
   if (decimals > 0) return text.replace(/\.?0+$/, "");
-  return text.replace(/\B(?=(\d{3})+$)/g, ",");
+  return text.replace(/\B(?=(\d{3})+$)/g, "_");
 };
 const SIZES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
 const unitOf = (bytes) => SIZES.find(([size]) => bytes >= size) || SIZES[4];

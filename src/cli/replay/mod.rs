@@ -1,24 +1,26 @@
 //! `replay`: what policies would have decided on what a server once said.
 
+mod told;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
-use super::json::decision_json;
 use super::judging::Judging;
 use super::progress::Progress;
 use super::screen::{Format, Screen, error, warn};
-use super::show::{counted, decision_line};
+use super::show::counted;
+use super::value::whole;
 use super::when::{When, now};
 use super::{report, setup};
-use crate::act::Carried;
-use crate::journal::{DecisionId, Entry, Journal};
+use crate::journal::Replayed;
 use crate::page::Destination;
 use crate::policy::{PolicySet, shipped};
 use crate::recording::{Item, Recording, Tick};
-use crate::replay::{Replay, Turn};
+use crate::replay::Replay;
 use crate::report::{Collector, Decided, Report, Side, html};
 use crate::time::Timestamp;
+use told::Told;
 
 /// Judge a recording by policies, and report what they would have done.
 ///
@@ -77,7 +79,8 @@ pub(super) struct Args {
     force: bool,
 
     /// Fail if more than N sessions are touched that --against leaves alone
-    #[arg(long, value_name = "N", requires = "against", num_args = 0..=1, default_missing_value = "0")]
+    #[arg(long, value_name = "N", requires = "against", num_args = 0..=1, default_missing_value = "0",
+          value_parser = whole::<u64>(0..=u64::MAX, "0"))]
     fail_if_more: Option<u64>,
 
     /// For people or for programs
@@ -131,12 +134,11 @@ struct Audit<'a> {
     decided: Replay,
     against: Option<Replay>,
     collector: Collector,
-    journal: Option<Journal>,
+    told: Told,
     /// What the report is about.
     from: Option<Timestamp>,
     looks_back: Duration,
     to: Option<Timestamp>,
-    decisions: i64,
     /// The first and the last poll that were judged.
     seen: Option<(Timestamp, Timestamp)>,
 }
@@ -166,15 +168,13 @@ impl<'a> Audit<'a> {
             },
             against: against.map(|set| judging.replay(recording, set).without_acts()),
             collector: Collector::new(sides.0, sides.1),
-            journal: args
-                .journal
-                .as_deref()
-                .map(setup::new_journal)
-                .transpose()?,
+            told: Told::new(
+                args.journal.as_deref(),
+                args.decisions.then_some(args.format),
+            )?,
             looks_back,
             from: args.from.map(|when| when.resolve(now)),
             to: args.to.map(|when| when.resolve(now)),
-            decisions: 0,
             seen: None,
         })
     }
@@ -193,6 +193,7 @@ impl<'a> Audit<'a> {
             match item.map_err(setup::unreadable)? {
                 Item::Start(start) => {
                     self.collector.start();
+                    self.told.start();
                     self.decided.start(&start);
                     if let Some(against) = &mut self.against {
                         against.start(&start);
@@ -231,44 +232,8 @@ impl<'a> Audit<'a> {
         if let Some(until) = self.decided.warden().breaker_open_until(tick.at) {
             self.collector.breaker_open(tick.at, until);
         }
-        self.tell(decided, screen)
-    }
-
-    fn tell(&mut self, turn: Turn, screen: &mut Screen) -> Result<(), Failure> {
-        let Self {
-            args,
-            journal,
-            decisions,
-            ..
-        } = self;
-        if let Some(journal) = journal
-            && !turn.carried.is_empty()
-        {
-            let entry =
-                |carried: &Carried| Entry::new(carried.decision.clone(), carried.outcome.clone());
-            let entries: Vec<Entry> = turn.carried.iter().map(entry).collect();
-            journal.intend(&entries, &[])?;
-        }
-        for Carried {
-            decision, outcome, ..
-        } in turn.carried
-        {
-            *decisions += 1;
-            match args.format {
-                _ if !args.decisions => {}
-                Format::Text => {
-                    screen.entry(
-                        &format!("{}  {}", decision.at, decision_line(&decision, &outcome)),
-                        12,
-                    )?;
-                }
-                Format::Json => {
-                    let id = DecisionId(*decisions);
-                    screen.json("decision", &decision_json(Some(id), &decision, &outcome))?;
-                }
-            }
-        }
-        Ok(())
+        let mode = self.decided.warden().mode();
+        self.told.turn(tick.at, mode, decided, screen)
     }
 
     fn end(self, page: Option<&Destination>, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -284,7 +249,17 @@ impl<'a> Audit<'a> {
                 screen.line(format!("\nThe same as a page: {}", page.path().display()))?;
             }
         }
-        Ok(verdict(self.args, &report))
+        let seen = self.seen.unwrap_or_default();
+        let args = self.args;
+        let replayed = |modes| Replayed {
+            recordings: names(&args.recordings),
+            policies: label(args),
+            from: seen.0,
+            to: seen.1,
+            modes,
+        };
+        self.told.keep(replayed, self.decided.warden())?;
+        Ok(verdict(args, &report))
     }
 }
 
@@ -308,8 +283,12 @@ fn label(args: &Args) -> String {
 }
 
 fn joined(paths: &[PathBuf]) -> String {
-    let paths = paths.iter().map(|path| path.display().to_string());
-    paths.collect::<Vec<_>>().join(" ")
+    names(paths).join(" ")
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let names = paths.iter().map(|path| path.display().to_string());
+    names.collect()
 }
 
 /// Whether more is touched than may be. What breaker and limits held back was wanted all the same.

@@ -1,0 +1,124 @@
+//! A policy with all its tests.
+
+use std::io;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::short_target;
+use super::standing::{asked, missing_words, verdict};
+use crate::cli::explain::next::View;
+use crate::cli::screen::Screen;
+use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, counted};
+use crate::decision::Target;
+use crate::engine::Looked;
+use crate::units::format_duration;
+use crate::warden::{Account, Explanation};
+
+pub(super) fn show_in_full(
+    account: &Account,
+    explanation: &Explanation,
+    screen: &mut Screen,
+) -> io::Result<()> {
+    let standing = &account.standing;
+    let (style, verdict) = verdict(account, explanation);
+    screen.prose(
+        format!(
+            "{HEAD}{}{HEAD:#}{}: {style}{verdict}{style:#}",
+            show::text(&standing.policy),
+            aside(account)
+        ),
+        4,
+    )?;
+    for (number, table) in standing.when.iter().enumerate() {
+        if number > 0 {
+            screen.line(format!("  {DIM}or{DIM:#}"))?;
+        }
+        show_tests(table, screen)?;
+    }
+    if !standing.unless.is_empty() {
+        screen.line(format!("  {DIM}unless{DIM:#}"))?;
+        show_tests(&standing.unless, screen)?;
+    }
+    for table in &standing.sooner {
+        let wait = format_duration(standing.hold);
+        screen.prose(
+            format!("  {DIM}and at once, without waiting for {wait}, if{DIM:#}"),
+            2,
+        )?;
+        show_tests(table, screen)?;
+    }
+    let due = account.due.as_ref();
+    if let Some(due) = due.filter(|due| due.spared > 0) {
+        let spared = counted(due.spared as usize, "session is", "sessions are");
+        screen.prose(
+            format!("  {DIM}{spared} spared: protected, closing, or of an RPC connection{DIM:#}"),
+            4,
+        )?;
+    }
+    let is_known = matches!(
+        account.held_back,
+        Some(crate::decision::Suppression::Cooldown { .. })
+    );
+    if let Some(until) = account.cooldown_until.filter(|_| !is_known) {
+        let until = View::Now(explanation.at).until(until);
+        screen.prose(
+            format!("  {DIM}leaves this target alone {until}, for it acted on it{DIM:#}"),
+            4,
+        )?;
+    }
+    if account.others > 0 {
+        let others = counted(account.others, "other target", "other targets");
+        screen.prose(
+            format!("  {DIM}and {others} of this subject, less near to it{DIM:#}"),
+            4,
+        )?;
+    }
+    Ok(())
+}
+
+fn show_tests(tests: &[Looked], screen: &mut Screen) -> io::Result<()> {
+    let rows = tests.iter().map(|looked| {
+        let seen = looked.seen.as_ref();
+        let seen = seen.map(|seen| show::quoted(seen, looked.dimension));
+        let margin = looked
+            .margin()
+            .map(|margin| show::margin(margin, looked.dimension));
+        let missing = looked.missing.map(missing_words);
+        (
+            looked.holds,
+            [
+                show::text(&looked.field),
+                seen.unwrap_or_else(|| "not known".to_owned()),
+                asked(looked),
+            ],
+            missing.or(margin).unwrap_or_default(),
+        )
+    });
+    let rows: Vec<_> = rows.collect();
+    let width = |column: usize| {
+        let widths = rows.iter().map(|(_, cells, _)| cells[column].width());
+        widths.max().unwrap_or(0)
+    };
+    let widths = [width(0), width(1), width(2)];
+    for (holds, cells, note) in &rows {
+        let (style, mark) = if *holds { (GOOD, '✓') } else { (BAD, '✗') };
+        let [field, seen, test] = std::array::from_fn(|column| {
+            let blank = widths[column] - cells[column].width();
+            format!("{}{}", cells[column], " ".repeat(blank))
+        });
+        let line = match &**note {
+            "" => format!("{field}  {seen}  {test}").trim_end().to_owned(),
+            note => format!("{field}  {seen}  {test}  {DIM}{note}{DIM:#}"),
+        };
+        screen.prose(format!("  {style}{mark}{style:#} {line}"), 4)?;
+    }
+    Ok(())
+}
+
+fn aside(account: &Account) -> String {
+    let target = match &account.target {
+        target @ Target::Session(_) => short_target(target),
+        target => show::target(target),
+    };
+    format!(" {DIM}({target}){DIM:#}")
+}
