@@ -6,15 +6,11 @@ use std::path::{Path, PathBuf};
 use parquet::errors::ParquetError;
 
 use crate::escape;
-use crate::recording::RecordingError;
 
 /// Why nothing is exported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// The recording.
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
     /// There is something in the folder.
     #[error("`{}` is not empty, and nothing is overwritten: give another folder", path.display())]
     NotEmpty {
