@@ -65,6 +65,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", requires = "from", value_parser = When::parse)]
     at: Option<When>,
 
+    /// Judge the recording by mode, limits and protection of this configuration; the draft names it
+    #[arg(long, value_name = "FILE", requires = "from")]
+    config: Option<PathBuf>,
+
+    /// The key of the recording's pseudonyms, so that addresses in policies are found by theirs
+    #[arg(long, value_name = "FILE", requires = "from")]
+    key: Option<PathBuf>,
+
     /// Write the draft to this file, which must not be there yet; without it, to standard output
     #[arg(long, value_name = "FILE", requires = "from")]
     to: Option<PathBuf>,
