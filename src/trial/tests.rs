@@ -129,6 +129,37 @@ fn every_policy_that_ships_has_tests_which_pass() {
     assert_eq!(untested(&shipped, &played), []);
 }
 
+#[test]
+fn a_policy_that_is_not_there_is_one_error() {
+    let text = "[[test]]
+name = 'x'
+only = ['hoarder', 'busy-subnets']
+session = [{ peer = '203.0.113.7', subs = '5' }]
+
+[[test.expect]]
+policy = 'busy-subnet'
+target = '203.0.113.0/24'
+at = '0s'
+
+[[test.expect]]
+policy = 'hoarder'
+target = '203.0.113.7'
+at = '0s'
+";
+    insta::assert_snapshot!(report(text, &[("p.toml", POLICIES)]), @r"
+    test::unknown_word
+
+      × unknown policy `busy-subnets`
+       ╭─[p.test.toml:3:20]
+     2 │ name = 'x'
+     3 │ only = ['hoarder', 'busy-subnets']
+       ·                    ──────────────
+     4 │ session = [{ peer = '203.0.113.7', subs = '5' }]
+       ╰────
+      help: did you mean `busy-subnet`?
+    ");
+}
+
 const HOARDER: &str = "session = [{ peer = '203.0.113.7', subs = '5x2 200x9' }]\n";
 
 #[test]

@@ -110,7 +110,8 @@ impl Case<'_, '_> {
         Named(Some((text, place)))
     }
 
-    /// The policies that are played: all, or those named.
+    /// The policies that are played: all, or those named. If one of these is not there, nothing can be
+    /// said of what is expected.
     fn under_test(&mut self, only: Option<Node<'_>>) -> Option<PolicySet> {
         let mut set = self.common.policies.clone()?;
         let Some(node) = only else {
@@ -123,11 +124,11 @@ impl Case<'_, '_> {
         let mut names = Vec::new();
         for node in nodes {
             let written = node.string("only", "name policies in quotes: `[\"error-flood\"]`");
-            if let Some(written) = self.findings.accept(written) {
-                let known = self.policy_named(&set, &written);
-                names.extend(known.map(|policy| policy.name.clone()));
-            }
+            let written = self.findings.accept(written);
+            let known = written.and_then(|written| self.policy_named(&set, &written));
+            names.push(known.map(|policy| policy.name.clone()));
         }
+        let names: Vec<_> = names.into_iter().collect::<Option<_>>()?;
         set.policies.retain(|policy| names.contains(&policy.name));
         Some(set)
     }
