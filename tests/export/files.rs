@@ -21,7 +21,7 @@ const TABLES: [&str; 7] = [
 ];
 
 /// Every file and folder below, without what is above.
-fn tree(folder: &Path) -> BTreeSet<String> {
+pub(crate) fn tree(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -37,7 +37,7 @@ fn tree(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-fn exported(recordings: &[&Path], out: &Path) -> Ended {
+pub(crate) fn exported(recordings: &[&Path], out: &Path) -> Ended {
     let mut args = vec!["export", "--out", out.to_str().unwrap()];
     args.extend(recordings.iter().map(|path| path.to_str().unwrap()));
     run(&args)

@@ -124,7 +124,8 @@ async fn record(release: Release, name: &str, path: &Path) {
     let probes = Probes::default();
     let mut agent = agent(&server, journal.path(), is_probed);
     if is_probed {
-        let daemons = Daemons::parse(&DAEMONS.join(","), None).unwrap();
+        let urls = DAEMONS.map(|address| format!("http://user:pass@{address}"));
+        let daemons = Daemons::parse(&urls.join(","), None).unwrap();
         agent.watch_daemons(daemons, Box::new(probes.clone()));
     }
     agent.record(Recorder::create(path).unwrap(), name.to_owned());
