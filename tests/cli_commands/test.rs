@@ -158,6 +158,95 @@ fn what_differs_is_shown_side_by_side() {
     );
 }
 
+const FLOOD: &str = r#"
+[[policy]]
+name = "flood"
+scope = "session"
+when = { cost_rate = "> 500/s" }
+window = "30s"
+for = "30s"
+action = "disconnect"
+cooldown = "10m"
+
+[[policy]]
+name = "hoarder"
+scope = "session"
+when = { subs = "> 100" }
+action = "disconnect"
+cooldown = "1m"
+"#;
+
+const OTHERWISE: &str = r#"
+[[test]]
+name = "sooner than it can be known"
+only = "flood"
+
+[[test.session]]
+peer = "203.0.113.7"
+cost = "0+6000x12"
+
+[[test.expect]]
+policy = "flood"
+target = "203.0.113.7"
+at     = "20s"
+
+[[test]]
+name = "before `for` is over"
+only = "flood"
+
+[[test.session]]
+peer = "203.0.113.7"
+cost = "0+6000x12"
+
+[[test.expect]]
+policy = "flood"
+target = "203.0.113.7"
+at     = "50s"
+
+[[test]]
+name = "later than it comes"
+only = "flood"
+
+[[test.session]]
+peer = "203.0.113.7"
+cost = "0x5 0+6000x12"
+
+[[test.expect]]
+policy = "flood"
+target = "203.0.113.7"
+at     = "2m30s"
+
+[[test]]
+name = "within the cooldown"
+only = "hoarder"
+
+[[test.session]]
+peer = "203.0.113.7"
+subs = "200x6"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.7"
+at     = "0s"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.7"
+at     = "50s"
+"#;
+
+#[test]
+fn what_comes_at_another_time_says_how_it_came_about() {
+    let folder = Folder::with(&[("p.toml", FLOOD), ("p.test.toml", OTHERWISE)]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test", "p.toml"],
+            &["test", "p.toml", "--filter", "before", "--format", "json"],
+        ],
+    ));
+}
+
 #[test]
 fn policies_without_tests_fail_if_that_is_asked() {
     let folder = Folder::with(&[("p.toml", POLICIES), ("p.test.toml", GOOD)]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use toml::de::DeValue;
 
-use super::server::{daemon, server};
+use super::server::{acts, daemon, server};
 use super::session::{number_ports, sessions};
 use super::value::{polls, release, tables, too_many};
 use super::{Common, INTERVAL, SYNONYMS};
@@ -173,6 +173,7 @@ impl Case<'_, '_> {
             Some(entry) => server(entry.node, section.findings),
             None => Server::new(),
         };
+        let acts = section.value("acts", None, acts);
         let daemons = section.each("daemon", daemon);
         let sessions = section.each("session", |node, findings| {
             sessions(node, release, findings).map(|sessions| (sessions, node.place()))
@@ -187,6 +188,7 @@ impl Case<'_, '_> {
         let lengths = of_sessions
             .chain(of_daemons)
             .chain(server.lengths())
+            .chain(acts.iter().map(Series::len))
             .chain(marked);
         let longest = lengths.max().unwrap_or(1);
         let polls = length.map_or(longest, |length| {
@@ -218,6 +220,7 @@ impl Case<'_, '_> {
             server,
             sessions,
             daemons,
+            acts,
         };
         Parts { script, places }
     }
