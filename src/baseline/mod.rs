@@ -20,6 +20,8 @@ pub use budget::{Budget, BudgetError, CONFIDENCE, Per, upper_bound};
 pub use page::page;
 pub use pass::{Hits, Pass};
 pub use spread::{RELATIVE_ERROR, Spread};
-pub use survey::{Baseline, FieldSpread, Mark, Peak, Place, Seen, Subject, Survey, Surveyor};
+pub use survey::{
+    Baseline, FieldSpread, Mark, Peak, Place, Seen, Subject, Survey, Surveyor, Watched,
+};
 pub use tuning::{Change, LeftAlone, Proposal, Tuned, Tuning, Verdict};
 pub use words::{counted, number, samples_words};

@@ -1,31 +1,28 @@
 //! A recording judged once: which sessions policies would disconnect, whatever limits say.
 //!
 //! The engine is the production's, and so is the history below it. What it decides is counted before
-//! cooldowns, budgets and modes: a threshold that is wrong is wrong even where a limit hides it.
+//! budgets and modes: a threshold that is wrong is wrong even where a limit hides it.
+//!
+//! What is counted in a part of the recording depends on that part alone, so that a laxer threshold
+//! never counts more: a session counts in each part in which it is hit, and an alert as often as its
+//! cooldown lets it, by the first poll that it is due at. (Of times that lie so far apart none can
+//! be more than those that are taken as early as possible.)
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::survey::{Watched, history};
-use crate::decision::{SessionRef, Target};
+use super::survey::history;
+use crate::decision::{Decision, SessionRef, Target};
 use crate::engine::{Engine, Evaluation};
 use crate::history::{Continuity, History};
 use crate::policy::{ActionKind, PolicySet};
 use crate::recording::{Start, Tick};
+use crate::time::Timestamp;
 use crate::warden::Settings;
 
-/// Of one policy no more sessions are told apart: so many are wrong by any budget.
+/// Of one policy no more sessions are told apart in a part: so many are wrong by any budget.
 const HITS_MAX: usize = 100_000;
-
-/// Which part of a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Part {
-    /// By which thresholds are found.
-    Training,
-    /// By which they are checked.
-    HeldOut,
-}
 
 /// How often a policy hit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,37 +33,63 @@ pub struct Hits {
     pub held_out: u64,
 }
 
-impl Hits {
-    fn add(&mut self, part: Part) {
-        match part {
-            Part::Training => self.training += 1,
-            Part::HeldOut => self.held_out += 1,
-        }
-    }
-}
-
-/// What one policy hit.
+/// What one policy hit in one part.
 #[derive(Debug, Default)]
 pub(super) struct Hit {
-    /// Sessions, each in the part where it was hit first: it would have been gone from there on.
-    pub(super) sessions: HashMap<SessionRef, Part>,
-    /// Alerts: how often a target came to be due.
-    pub(super) alerts: Hits,
-    /// The targets that are due.
-    due: HashSet<Target>,
+    pub(super) sessions: HashSet<SessionRef>,
+    alerts: u64,
+    /// When each target's alert was counted last.
+    alerted: HashMap<Target, Timestamp>,
 }
 
 impl Hit {
     /// As many as count against a budget.
-    pub(super) fn count(&self, of: ActionKind, but: &HashSet<SessionRef>) -> Hits {
+    pub(super) fn count(&self, of: ActionKind, but: &HashSet<SessionRef>) -> u64 {
         if of == ActionKind::Alert {
-            return self.alerts;
+            self.alerts
+        } else {
+            self.sessions.difference(but).count() as u64
         }
-        let mut hits = Hits::default();
-        for (_, &part) in self.sessions.iter().filter(|(it, _)| !but.contains(it)) {
-            hits.add(part);
+    }
+
+    fn add(&mut self, decision: Decision, cooldown: Duration) {
+        for session in decision.sessions {
+            if self.sessions.len() < HITS_MAX {
+                self.sessions.insert(session);
+            }
         }
-        hits
+        if decision.action.kind() == ActionKind::Alert {
+            self.alert(decision.target, decision.at, cooldown);
+        }
+    }
+
+    fn alert(&mut self, target: Target, at: Timestamp, cooldown: Duration) {
+        let is_full = self.alerted.len() >= HITS_MAX;
+        match self.alerted.get_mut(&target) {
+            Some(last) if *last + cooldown > at => return,
+            Some(last) => *last = at,
+            None if is_full => return,
+            None => _ = self.alerted.insert(target, at),
+        }
+        self.alerts += 1;
+    }
+}
+
+/// What one policy hit in the part by which thresholds are found, and in that by which they are
+/// checked.
+#[derive(Debug, Default)]
+pub(super) struct ByPart {
+    pub(super) training: Hit,
+    pub(super) held_out: Hit,
+}
+
+impl ByPart {
+    /// As many as count against a budget.
+    pub(super) fn count(&self, of: ActionKind, but: &HashSet<SessionRef>) -> Hits {
+        Hits {
+            training: self.training.count(of, but),
+            held_out: self.held_out.count(of, but),
+        }
     }
 }
 
@@ -76,29 +99,24 @@ pub struct Pass {
     set: PolicySet,
     engine: Engine,
     history: History,
-    watched: Watched,
-    /// The training ends here, by the time watched.
-    training: Duration,
-    /// Nothing later matters to this pass.
-    until: Option<Duration>,
-    hits: HashMap<Arc<str>, Hit>,
-    /// The last part that was seen.
-    part: Part,
+    /// The last poll of the training comes no later.
+    training: Timestamp,
+    /// Whether only the training matters.
+    is_training: bool,
+    hits: HashMap<Arc<str>, ByPart>,
 }
 
 impl Pass {
-    pub(super) fn new(set: PolicySet, training: Duration, until: Option<Duration>) -> Self {
+    pub(super) fn new(set: PolicySet, training: Timestamp, is_training: bool) -> Self {
         let settings = Settings::default();
         let engine = Engine::new(set.clone(), settings.protection.clone());
         Self {
             history: history(engine.plan(), &settings),
             engine,
             set,
-            watched: Watched::default(),
             training,
-            until,
+            is_training,
             hits: HashMap::new(),
-            part: Part::Training,
         }
     }
 
@@ -107,69 +125,50 @@ impl Pass {
         let protection = start.settings.protection.clone();
         self.engine = Engine::new(self.set.clone(), protection);
         self.history = history(self.engine.plan(), &start.settings);
-        self.watched.start();
-        for hit in self.hits.values_mut() {
-            hit.due.clear();
-        }
     }
 
     /// Takes in a poll. Gives whether the next one matters.
     pub fn turn(&mut self, tick: &Tick) -> bool {
+        let is_held_out = tick.at > self.training;
+        if is_held_out && self.is_training {
+            return false;
+        }
         let evaluation = if tick.failure.is_some() {
             self.engine.missed(tick.at, tick.epoch)
         } else {
             let snapshot = &tick.snapshot;
-            let continuity = self.history.begin(snapshot);
-            if continuity == Continuity::Gap {
+            if self.history.begin(snapshot) == Continuity::Gap {
                 self.engine.forget();
             }
             for (id, inspection) in &tick.inspections {
                 self.history.inspected(*id, inspection);
             }
             self.history.finish(snapshot);
-            self.watched.poll(snapshot.at(), continuity);
             self.engine.evaluate(&self.history, snapshot)
         };
-        if self.watched.total > self.training {
-            self.part = Part::HeldOut;
-        }
-        if self.until.is_some_and(|until| self.watched.total > until) {
-            return false;
-        }
-        self.count(evaluation);
+        self.count(evaluation, is_held_out);
         true
     }
 
-    fn count(&mut self, evaluation: Evaluation) {
-        let part = self.part;
-        let mut due: HashMap<Arc<str>, HashSet<Target>> = HashMap::new();
-        for proposal in evaluation.proposals {
-            let decision = proposal.decision;
-            if proposal.barred.is_some() {
-                continue;
-            }
-            let hit = self.hits.entry(decision.policy.clone()).or_default();
-            for session in decision.sessions {
-                if hit.sessions.len() < HITS_MAX {
-                    hit.sessions.entry(session).or_insert(part);
-                }
-            }
-            if decision.action.kind() == ActionKind::Alert {
-                if !hit.due.contains(&decision.target) {
-                    hit.alerts.add(part);
-                }
-                due.entry(decision.policy)
-                    .or_default()
-                    .insert(decision.target);
-            }
-        }
-        for (policy, hit) in &mut self.hits {
-            hit.due = due.remove(policy).unwrap_or_default();
+    fn count(&mut self, evaluation: Evaluation, is_held_out: bool) {
+        let due = evaluation.proposals.into_iter();
+        let due = due.filter(|it| it.barred.is_none());
+        for decision in due.map(|it| it.decision) {
+            let mut policies = self.set.policies.iter();
+            let policy = policies.find(|policy| policy.name == decision.policy);
+            let cooldown = policy.map_or(Duration::ZERO, |policy| policy.cooldown);
+            let hits = self.hits.entry(decision.policy.clone()).or_default();
+            let hit = if is_held_out {
+                &mut hits.held_out
+            } else {
+                &mut hits.training
+            };
+            hit.add(decision, cooldown);
         }
     }
 
     /// What a policy hit.
-    pub(super) fn hit(&self, policy: &str) -> Option<&Hit> {
+    pub(super) fn hit(&self, policy: &str) -> Option<&ByPart> {
         self.hits.get(policy)
     }
 }

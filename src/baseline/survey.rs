@@ -210,29 +210,53 @@ pub struct Seen {
     pub rows: u64,
     /// Acts of the agent that recorded.
     pub acts: u64,
-    /// For how long the server was watched without a break.
-    pub watched: Duration,
+    /// When the server was watched without a break.
+    pub watched: Watched,
 }
 
-/// For how long a server was watched: gaps, restarts of the agent and of the server left out.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Watched {
-    pub(super) total: Duration,
+/// When a server was watched: gaps, restarts of the agent and of the server left out.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// From a poll to a later one without a break, in the order of time.
+    stretches: Vec<(Timestamp, Timestamp)>,
     last: Option<Timestamp>,
 }
 
 impl Watched {
     /// The agent began anew.
-    pub(super) fn start(&mut self) {
+    fn start(&mut self) {
         self.last = None;
     }
 
     /// After a poll that succeeded.
-    pub(super) fn poll(&mut self, at: Timestamp, continuity: Continuity) {
+    fn poll(&mut self, at: Timestamp, continuity: Continuity) {
         if let (Some(last), Continuity::Continued) = (self.last, continuity) {
-            self.total += at.since(last);
+            match self.stretches.last_mut() {
+                Some((_, to)) if *to == last => *to = at,
+                _ => self.stretches.push((last, at)),
+            }
         }
         self.last = Some(at);
+    }
+
+    /// For how long.
+    pub fn total(&self) -> Duration {
+        self.stretches
+            .iter()
+            .map(|(from, to)| to.since(*from))
+            .sum()
+    }
+
+    /// The time at which it had been watched for so long, or else the last.
+    pub(super) fn after(&self, watched: Duration) -> Timestamp {
+        let mut left = watched;
+        for &(from, to) in &self.stretches {
+            if left <= to.since(from) {
+                return from + left;
+            }
+            left -= to.since(from);
+        }
+        self.last.unwrap_or_default()
     }
 }
 
@@ -244,7 +268,6 @@ pub struct Surveyor {
     /// By field.
     columns: Vec<ColumnId>,
     history: History,
-    watched: Watched,
     /// The last poll that succeeded.
     up_at: Option<Timestamp>,
     /// The targets of a scope with a session.
@@ -294,7 +317,6 @@ impl Surveyor {
             history: history(&plan, &Settings::default()),
             plan,
             baseline,
-            watched: Watched::default(),
             up_at: None,
             present: Vec::new(),
         }
@@ -303,7 +325,7 @@ impl Surveyor {
     /// The agent that recorded began.
     pub fn start(&mut self, start: &Start) {
         self.history = history(&self.plan, &start.settings);
-        self.watched.start();
+        self.baseline.seen.watched.start();
         self.up_at = None;
         let servers = &mut self.baseline.seen.servers;
         if servers.len() < SERVERS_MAX {
@@ -330,14 +352,13 @@ impl Surveyor {
             self.history.inspected(*id, inspection);
         }
         self.history.finish(snapshot);
-        self.watched.poll(snapshot.at(), continuity);
+        self.baseline.seen.watched.poll(snapshot.at(), continuity);
         self.up_at = Some(tick.at);
         self.sample(snapshot.at());
     }
 
     /// What came of it.
-    pub fn finish(mut self) -> Baseline {
-        self.baseline.seen.watched = self.watched.total;
+    pub fn finish(self) -> Baseline {
         self.baseline
     }
 

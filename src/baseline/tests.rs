@@ -1,8 +1,11 @@
+use std::collections::HashSet;
 use std::time::Duration;
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::field::{Field, Scope};
-use crate::policy::{PolicySet, shipped};
+use crate::policy::{ActionKind, PolicySet, shipped};
 use crate::recording::{Start, Tick};
 use crate::scene::{Scene, policies};
 use crate::sim::{Release, World};
@@ -51,7 +54,7 @@ impl Recorded {
         let watched = self.survey(&everything(), &set).seen.watched;
         let abusers = abusers.map(|names| names.iter().map(|&name| name.to_owned()).collect());
         let budget = Budget::parse(budget).unwrap();
-        let mut tuning = Tuning::new(set, budget, abusers, watched);
+        let mut tuning = Tuning::new(set, budget, abusers, &watched);
         let mut passes = 0;
         while let Some(mut pass) = tuning.next_pass() {
             pass.start(&start());
@@ -110,7 +113,7 @@ fn every_number_of_every_target_is_counted() {
     let baseline = recorded.survey(&everything(), &PolicySet::default());
     let seen = &baseline.seen;
     assert_eq!((seen.polls, seen.missed, seen.rows), (60, 0, 6_000));
-    assert_eq!(seen.watched, Duration::from_secs(590));
+    assert_eq!(seen.watched.total(), Duration::from_secs(590));
     assert_eq!(seen.servers.iter().collect::<Vec<_>>(), ["scene"]);
 
     let subs = of(&baseline, Scope::Session, Field::Subs);
@@ -166,7 +169,7 @@ fn what_is_no_poll_is_no_sample() {
     let baseline = Recorded(ticks).survey(&everything(), &PolicySet::default());
     let seen = &baseline.seen;
     assert_eq!((seen.polls, seen.missed), (4, 3));
-    assert_eq!(seen.watched, Duration::from_secs(80));
+    assert_eq!(seen.watched.total(), Duration::from_secs(80));
     let down = of(&baseline, Scope::Server, Field::RpcDown);
     assert_eq!(down.spread.greatest(), Some(60.0));
     assert_eq!((down.spread.count(), down.spread.zeros()), (7, 4));
@@ -241,6 +244,119 @@ fn visitors(minutes: u32, peak: impl Fn(u32) -> u64) -> Recorded {
         scene.wait(10.0);
     }
     Recorded(ticks)
+}
+
+/// Who is hit in the first part is hit in the last part too, if he is: what is counted there does not
+/// depend on what was before.
+#[test]
+fn parts_are_counted_each_for_itself() {
+    let mut scene = Scene::new();
+    let id = scene.connect("8.8.8.8:1", "w");
+    let mut ticks = Vec::new();
+    for poll in 0..90 {
+        scene.of(id).subs = if poll < 60 { 70 } else { 100 };
+        ticks.push(tick(&scene));
+        scene.wait(10.0);
+    }
+    let (tuned, _) = Recorded(ticks).tune(policies(HOARDER), "0", Some(&[]));
+    let it = only(&tuned);
+    let hits = |training, held_out| Hits { training, held_out };
+    assert_eq!((it.present, it.proposed), (hits(1, 1), hits(0, 1)));
+    assert_eq!((tuned.present, tuned.proposed), (hits(1, 1), hits(0, 1)));
+}
+
+#[test]
+fn the_time_watched_is_cut_where_it_was() {
+    let mut scene = Scene::new();
+    let mut ticks = Vec::new();
+    for poll in 0..30 {
+        ticks.push(tick(&scene));
+        scene.wait(if poll == 9 { 5_000.0 } else { 10.0 });
+    }
+    let baseline = Recorded(ticks).survey(&everything(), &PolicySet::default());
+    let watched = baseline.seen.watched;
+    // 90 s, a gap, and 190 s.
+    assert_eq!(watched.total(), Duration::from_secs(280));
+    let begun = baseline.seen.first.unwrap();
+    for (s, at) in [(0, 0), (90, 90), (100, 5_100), (280, 5_280), (999, 5_280)] {
+        let cut = watched.after(Duration::from_secs(s));
+        assert_eq!(cut.since(begun).as_secs(), at, "{s}");
+    }
+}
+
+const SPIKES: &str = r#"
+[[policy]]
+name = "hoarder"
+scope = "session"
+when = { subs = "> 60" }
+for = "10s"
+action = "disconnect"
+
+[[policy]]
+name = "puller"
+scope = "subnet"
+when = [{ subs = "> 90", sent_share = "> 20%" }, { sent_rate = ["> 2x median", "> 1 kB/s"] }]
+window = "20s"
+action = "disconnect"
+
+[[policy]]
+name = "watched"
+scope = "session"
+when = { subs = "> 60" }
+cooldown = "30s"
+action = "alert"
+"#;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever the sessions do, a laxer threshold never counts more, in neither part.
+    #[test]
+    fn laxer_thresholds_never_count_more(
+        lives in prop::collection::vec(prop::collection::vec((0_u64..200, 0_u64..100_000), 30), 1..6),
+        factors in [0.2_f64..5.0, 0.2_f64..5.0],
+        cut in 0_u64..300,
+    ) {
+        let mut scene = Scene::new();
+        let ids: Vec<_> = (0..lives.len())
+            .map(|life| scene.connect(&format!("8.8.{}.1:5", life / 2), "w"))
+            .collect();
+        let mut ticks = Vec::new();
+        for poll in 0..30 {
+            for (id, life) in ids.iter().zip(&lives) {
+                let row = scene.of(*id);
+                row.subs = life[poll].0;
+                row.sent += life[poll].1;
+            }
+            ticks.push(tick(&scene));
+            scene.wait(10.0);
+        }
+        let training = ticks[0].at + Duration::from_secs(cut);
+        let [strict, lax] = [f64::min, f64::max].map(|of| {
+            let factor = of(factors[0], factors[1]);
+            let mut set = policies(SPIKES);
+            for policy in &mut set.policies {
+                policy.when = super::scale::scaled(&policy.when, factor);
+            }
+            let mut pass = Pass::new(set, training, false);
+            pass.start(&start());
+            for tick in &ticks {
+                pass.turn(tick);
+            }
+            pass
+        });
+        for policy in ["hoarder", "puller", "watched"] {
+            for of in [ActionKind::Disconnect, ActionKind::Alert] {
+                let count = |pass: &Pass| {
+                    let hits = pass.hit(policy).map(|hits| hits.count(of, &HashSet::new()));
+                    hits.unwrap_or_default()
+                };
+                let (strict, lax) = (count(&strict), count(&lax));
+                prop_assert!(lax.training <= strict.training, "{policy} {strict:?} {lax:?}");
+                prop_assert!(lax.held_out <= strict.held_out, "{policy} {strict:?} {lax:?}");
+            }
+        }
+    }
 }
 
 fn only(tuned: &Tuned) -> &Proposal {
@@ -358,6 +474,7 @@ fn alerts_have_budgets_too() {
         .replace("disconnect", "alert")
         .replace("subs", "pending_requests");
     let alert = alert.replace("session", "server").replace("> 60", "> 2");
+    let alert = format!("{alert}cooldown = '1m'");
     let mut scene = Scene::new();
     let mut ticks = Vec::new();
     for poll in 0..600 {

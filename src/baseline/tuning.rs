@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{Budget, chance_of, upper_bound};
-use super::pass::{Hits, Part, Pass};
+use super::pass::{Hit, Hits, Pass};
 use super::scale::{scaled, toml, upward, why_not};
+use super::survey::Watched;
 use crate::decision::SessionRef;
 use crate::field::Scope;
 use crate::policy::{ActionKind, Condition, Mode, Policy, PolicySet};
+use crate::time::Timestamp;
 
 /// Factors lie so close together: twenty to a power of ten, each 12 % above the one before.
 const STEPS_A_DECADE: i32 = 20;
@@ -138,7 +140,7 @@ pub struct Tuned {
     pub left_alone: Vec<LeftAlone>,
     /// Sessions that today's policies catch and that are taken for abusive.
     pub abusive: usize,
-    /// What all policies together hit by today's thresholds, each session once.
+    /// What all policies together hit by today's thresholds, each session once a part.
     pub present: Hits,
     /// The same by those proposed.
     pub proposed: Hits,
@@ -188,8 +190,10 @@ pub struct Tuning {
     budget: Budget,
     /// Policies whose hits are abusive; `None` for all.
     abusers: Option<Vec<String>>,
-    watched: Duration,
     training: Duration,
+    /// It ends here.
+    training_to: Timestamp,
+    held_out: Duration,
     searches: Vec<Search>,
     left_alone: Vec<LeftAlone>,
     stage: Stage,
@@ -201,14 +205,15 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// For policies that judge a recording of so much time, as [`super::Seen::watched`] has it. What
+    /// For policies that judge a recording of this time, as [`super::Seen::watched`] has it. What
     /// the policies named `abusers` hit is not counted as false, with `None` what any policy hits.
     pub fn new(
         set: PolicySet,
         budget: Budget,
         abusers: Option<Vec<String>>,
-        watched: Duration,
+        watched: &Watched,
     ) -> Self {
+        let training = watched.total().mul_f64(TRAINING);
         let mut searches = Vec::new();
         let mut left_alone = Vec::new();
         for (place, policy) in set.policies.iter().enumerate() {
@@ -228,8 +233,9 @@ impl Tuning {
             set,
             budget,
             abusers,
-            watched,
-            training: watched.mul_f64(TRAINING),
+            training,
+            training_to: watched.after(training),
+            held_out: watched.total().saturating_sub(training),
             stage: if searches.is_empty() {
                 Stage::Over
             } else {
@@ -247,23 +253,23 @@ impl Tuning {
 
     /// The next pass; `None` when all is found.
     pub fn next_pass(&self) -> Option<Pass> {
-        let (policies, until) = match self.stage {
+        let (policies, is_training) = match self.stage {
             Stage::Over => return None,
-            Stage::Present => (self.set.policies.clone(), None),
+            Stage::Present => (self.set.policies.clone(), false),
             Stage::Searching => {
                 let left = self.searches.iter().filter(|it| !it.is_over());
                 let policies = left.map(|it| self.scaled(it.policy, it.middle()));
-                (policies.collect(), Some(self.training))
+                (policies.collect(), true)
             }
             Stage::Check => {
                 let found = self.searches.iter();
                 let policies = found.filter_map(|it| Some(self.scaled(it.policy, it.found()?)));
-                (policies.collect(), None)
+                (policies.collect(), false)
             }
         };
         let mut set = self.set.clone();
         set.policies = policies;
-        Some(Pass::new(set, self.training, until))
+        Some(Pass::new(set, self.training_to, is_training))
     }
 
     fn scaled(&self, place: usize, step: i32) -> Policy {
@@ -308,7 +314,7 @@ impl Tuning {
         }
     }
 
-    /// Sessions, each in the part where it was hit first, that are taken for abusive.
+    /// Sessions that are taken for abusive.
     fn find_abusive(&mut self, pass: &Pass) {
         let policies = self.set.policies.iter();
         let named = policies.filter(|policy| match &self.abusers {
@@ -316,7 +322,8 @@ impl Tuning {
             Some(names) => names.iter().any(|name| **name == *policy.name),
         });
         let hits = named.filter_map(|policy| pass.hit(&policy.name));
-        let sessions = hits.flat_map(|hit| hit.sessions.keys());
+        let hits = hits.flat_map(|hits| [&hits.training, &hits.held_out]);
+        let sessions = hits.flat_map(|hit| &hit.sessions);
         self.abusive = sessions.copied().collect();
     }
 
@@ -326,36 +333,29 @@ impl Tuning {
         hits.unwrap_or_default()
     }
 
-    /// What each policy hit, and what they all did, each session once.
+    /// What each policy hit, and what they all did, each session once a part.
     fn counted(&self, pass: &Pass) -> (HashMap<usize, Hits>, Hits) {
-        let mut each = HashMap::new();
-        let mut sessions: HashMap<SessionRef, Part> = HashMap::new();
-        let mut all = Hits::default();
-        for search in &self.searches {
-            let hits = self.hits(pass, search.policy);
-            each.insert(search.policy, hits);
-            let Some(hit) = pass.hit(&self.set.policies[search.policy].name) else {
-                continue;
-            };
-            if self.budget.of == ActionKind::Alert {
-                all.training += hits.training;
-                all.held_out += hits.held_out;
-            }
-            for (session, &part) in &hit.sessions {
-                if !self.abusive.contains(session) {
-                    let known = sessions.entry(*session).or_insert(part);
-                    if part == Part::Training {
-                        *known = part;
-                    }
-                }
-            }
+        let each = self.searches.iter();
+        let each = each.map(|search| (search.policy, self.hits(pass, search.policy)));
+        let policies = self.searches.iter();
+        let policies = policies.map(|search| &*self.set.policies[search.policy].name);
+        let hits = policies.filter_map(|policy| pass.hit(policy));
+        let all = Hits {
+            training: self.all(hits.clone().map(|hits| &hits.training)),
+            held_out: self.all(hits.map(|hits| &hits.held_out)),
+        };
+        (each.collect(), all)
+    }
+
+    fn all<'h>(&self, hits: impl Iterator<Item = &'h Hit>) -> u64 {
+        if self.budget.of == ActionKind::Alert {
+            return hits
+                .map(|hit| hit.count(self.budget.of, &self.abusive))
+                .sum();
         }
-        if self.budget.of != ActionKind::Alert {
-            let training = sessions.values().filter(|&&part| part == Part::Training);
-            all.training = training.count() as u64;
-            all.held_out = sessions.len() as u64 - all.training;
-        }
-        (each, all)
+        let sessions: HashSet<&SessionRef> = hits.flat_map(|hit| &hit.sessions).collect();
+        let is_false = |session: &&&SessionRef| !self.abusive.contains(**session);
+        sessions.iter().filter(is_false).count() as u64
     }
 
     /// What one policy may hit in a time.
@@ -399,7 +399,7 @@ impl Tuning {
 
     /// All that came of it, when there are no more passes.
     pub fn finish(self) -> Tuned {
-        let held_out = self.watched.saturating_sub(self.training);
+        let held_out = self.held_out;
         let allowed = self.allowed(held_out);
         let proposals = self.searches.iter().map(|search| {
             let policy = &self.set.policies[search.policy];

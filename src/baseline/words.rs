@@ -17,7 +17,7 @@ impl Seen {
         let mut words = format!(
             "{} in {}, {} of sessions",
             counted(self.polls, "poll", "polls"),
-            format_duration(self.watched),
+            format_duration(self.watched.total()),
             counted(self.rows, "row", "rows")
         );
         if self.missed > 0 {
@@ -115,13 +115,13 @@ impl Tuned {
             format!(
                 "The budget is for all policies together: each of the {} that can be scaled has its \
                  part, {} {many} in the first part and {} in the last. Hits are counted before \
-                 cooldowns, limits and modes, {}.",
+                 limits and modes, {}.",
                 self.proposals.len(),
                 number(self.allowed(self.training)),
                 number(self.allowed(self.held_out)),
                 match self.budget.of {
-                    ActionKind::Alert => "an alert each time that a target comes to be due",
-                    _ => "a session once, when it is hit first",
+                    ActionKind::Alert => "an alert as often as its cooldown lets it",
+                    _ => "a session once in each part",
                 }
             ),
         ]

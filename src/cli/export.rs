@@ -62,13 +62,15 @@ mod written {
     use super::Args;
     use crate::cli::exit::{Exit, Failure};
     use crate::cli::judging::Judging;
-    use crate::cli::progress::Progress;
-    use crate::cli::screen::{Screen, warn};
+    use crate::cli::playing::{Heard, Playing};
+    use crate::cli::screen::Screen;
     use crate::cli::setup;
     use crate::cli::show::{self, DIM, HEAD};
-    use crate::export::{ExportError, News, Written, export};
+    use crate::export::{Export, ExportError, Written};
     use crate::field::Dimension;
     use crate::policy::PolicySet;
+    use crate::recording::Recording;
+    use crate::replay::Replay;
     use crate::units::format;
 
     pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -82,15 +84,7 @@ mod written {
             }
         };
         let has_pseudonyms = recording.pseudonyms().is_some();
-        let mut progress = Progress::start();
-        let exported = export(recording, replay, &args.out, &mut |news| match news {
-            News::Notice(notice) => warn(&notice.to_string()),
-            News::Poll(player, tick) => {
-                progress.tick(player, tick.at, tick.snapshot.sessions.len());
-            }
-        });
-        progress.finish();
-        let written = exported.map_err(failed)?;
+        let written = exported(args, recording, replay)?;
         screen.table(table(&written))?;
         let out = args.out.display();
         let pseudonyms = if has_pseudonyms {
@@ -102,13 +96,35 @@ mod written {
         Ok(Exit::Ok)
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-    fn failed(error: ExportError) -> Failure {
-        let exit = match error {
-            ExportError::Io { .. } | ExportError::Parquet { .. } => Exit::Failed,
-            _ => Exit::Setup,
-        };
-        Failure::new(exit, error.to_string())
+    fn exported(
+        args: &Args,
+        recording: Recording,
+        replay: Option<Replay>,
+    ) -> Result<Vec<Written>, Failure> {
+        let mut export = Export::begin(&args.out, replay)?;
+        for of_server in recording.by_server() {
+            let mut playing = Playing::begin(of_server);
+            while let Some(heard) = playing.hear()? {
+                match heard {
+                    Heard::Start(start) => export.start(&start)?,
+                    Heard::Tick(tick) => {
+                        export.take(&tick)?;
+                        playing.give_back(tick);
+                    }
+                }
+            }
+        }
+        Ok(export.finish()?)
+    }
+
+    impl From<ExportError> for Failure {
+        fn from(error: ExportError) -> Self {
+            let exit = match error {
+                ExportError::Io { .. } | ExportError::Parquet { .. } => Exit::Failed,
+                _ => Exit::Setup,
+            };
+            Self::new(exit, error.to_string())
+        }
     }
 
     fn table(written: &[Written]) -> Table {

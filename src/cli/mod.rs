@@ -17,6 +17,7 @@ mod json;
 mod judging;
 pub mod logging;
 mod once;
+mod playing;
 mod progress;
 mod record;
 mod replay;

@@ -6,15 +6,11 @@ use std::path::{Path, PathBuf};
 use parquet::errors::ParquetError;
 
 use crate::escape;
-use crate::recording::RecordingError;
 
 /// Why nothing is exported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// The recording.
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
     /// There is something in the folder.
     #[error("`{}` is not empty, and nothing is overwritten: give another folder", path.display())]
     NotEmpty {
@@ -58,6 +54,15 @@ impl ExportError {
 
     pub(super) fn parquet(path: &Path) -> impl FnOnce(ParquetError) -> Self {
         let path = path.to_owned();
-        move |source| Self::Parquet { path, source }
+        // What the file system says, it says best itself: of a full disk, for one.
+        move |source| match source {
+            ParquetError::External(source) if source.is::<io::Error>() => {
+                let source = source.downcast::<io::Error>();
+                let source = source.map_or_else(io::Error::other, |source| *source);
+                let what = "written";
+                Self::Io { path, what, source }
+            }
+            source => Self::Parquet { path, source },
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -10,6 +11,16 @@ use super::ExportError;
 
 /// Readers pass over what begins with a dot.
 const UNFINISHED: &str = ".unfinished-";
+
+/// Recordings are for their owner and group alone, and so is what is made of them.
+pub(super) const FILE_MODE: u32 = 0o640;
+const FOLDER_MODE: u32 = 0o750;
+
+/// Makes a folder, and what is above it.
+pub(super) fn make(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(FOLDER_MODE).create(path)
+}
 
 /// A folder in the making.
 #[derive(Debug)]
@@ -33,7 +44,7 @@ impl Folder {
                 false
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(path).map_err(ExportError::io(path, "made"))?;
+                make(path).map_err(ExportError::io(path, "made"))?;
                 true
             }
             Err(error) => return Err(ExportError::io(path, "read")(error)),

@@ -18,10 +18,11 @@ use std::path::{Path, PathBuf};
 use folder::Folder;
 use partition::{Day, server_folder};
 use table::Table;
-use tables::{Acts, Decisions, Groups, Inspections, Polls, Sessions};
+use tables::{Acts, Daemons, Decisions, Groups, Inspections, Polls, Sessions};
 
+use crate::daemon::Address;
 use crate::history::SubnetWidths;
-use crate::recording::{Item, Notice, Player, Recording, Start, Tick};
+use crate::recording::{Start, Tick};
 use crate::replay::Replay;
 
 pub use error::ExportError;
@@ -39,45 +40,66 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// What is told while it is done.
-#[derive(Debug)]
-pub enum News<'a> {
-    /// A poll was written.
-    Poll(&'a Player, &'a Tick),
-    /// Something that whoever relies on the export should know.
-    Notice(&'a Notice),
+/// Tables in the making, at one partition at a time: feed it recordings, of one server after the other.
+/// Unless it is finished, the folder is left as it was.
+pub struct Export {
+    /// Closed before the folder goes.
+    tables: Tables,
+    folder: Folder,
 }
 
-/// Writes a recording, of as many servers as there are, into a folder that is empty or not there; with
-/// policies at work also what they would have decided. On failure the folder is left as it was.
-///
-/// # Errors
-/// The recording cannot be read to its end, or the folder cannot be written.
-pub fn export(
-    recording: Recording,
-    replay: Option<Replay>,
-    out: &Path,
-    tell: &mut dyn FnMut(News<'_>),
-) -> Result<Vec<Written>, ExportError> {
-    let folder = Folder::begin(out)?;
-    let mut tables = Tables::new(folder.unfinished(), replay);
-    for recording in recording.by_server() {
-        tables.play(recording.play(), tell)?;
+impl Export {
+    /// Into a folder that is empty or not there; with policies at work also what they would have
+    /// decided.
+    ///
+    /// # Errors
+    /// The folder is not empty, or cannot be written.
+    pub fn begin(out: &Path, replay: Option<Replay>) -> Result<Self, ExportError> {
+        let folder = Folder::begin(out)?;
+        Ok(Self {
+            tables: Tables::new(folder.unfinished(), replay),
+            folder,
+        })
     }
-    let written = tables.written();
-    folder.finish()?;
-    Ok(written)
+
+    /// An agent that recorded began.
+    ///
+    /// # Errors
+    /// The tables cannot be written, or the server's name is none for a folder.
+    pub fn start(&mut self, start: &Start) -> Result<(), ExportError> {
+        self.tables.start(start)
+    }
+
+    /// Takes in a poll.
+    ///
+    /// # Errors
+    /// The tables cannot be written.
+    pub fn take(&mut self, tick: &Tick) -> Result<(), ExportError> {
+        self.tables.take(tick)
+    }
+
+    /// All tables appear.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn finish(mut self) -> Result<Vec<Written>, ExportError> {
+        self.tables.end()?;
+        self.folder.finish()?;
+        Ok(self.tables.written())
+    }
 }
 
-/// All tables, at one partition at a time.
 struct Tables {
     out: PathBuf,
     /// The server's folder, with the day whose files are being written.
     server: String,
     day: Option<Day>,
     widths: SubnetWidths,
+    /// The server's, in the order of their reports.
+    addresses: Vec<Address>,
     sessions: Table<Sessions>,
     polls: Table<Polls>,
+    daemons: Table<Daemons>,
     groups: Table<Groups>,
     inspections: Table<Inspections>,
     acts: Table<Acts>,
@@ -93,29 +115,16 @@ impl Tables {
             server: String::new(),
             day: None,
             widths: SubnetWidths::default(),
+            addresses: Vec::new(),
             sessions: Table::new(),
             polls: Table::new(),
+            daemons: Table::new(),
             groups: Table::new(),
             inspections: Table::new(),
             acts: Table::new(),
             decisions: Table::new(),
             replay,
         }
-    }
-
-    fn play(&mut self, mut player: Player, tell: &mut dyn FnMut(News)) -> Result<(), ExportError> {
-        while let Some(item) = player.next() {
-            match item? {
-                Item::Start(start) => self.start(&start)?,
-                Item::Notice(notice) => tell(News::Notice(&notice)),
-                Item::Tick(tick) => {
-                    self.take(&tick)?;
-                    tell(News::Poll(&player, &tick));
-                    player.give_back(tick);
-                }
-            }
-        }
-        self.end()
     }
 
     /// A run of an agent has files of its own.
@@ -125,6 +134,7 @@ impl Tables {
             name: start.server.clone(),
         })?;
         self.widths = start.settings.widths;
+        self.addresses.clone_from(&start.settings.daemons.addresses);
         if let Some(replay) = &mut self.replay {
             replay.start(start);
         }
@@ -140,6 +150,7 @@ impl Tables {
         if tick.failure.is_none() {
             self.take_snapshot(tick)?;
         }
+        self.take_rounds(tick)?;
         for act in &tick.acts {
             self.acts.push(|rows| rows.push(tick, act))?;
         }
@@ -162,6 +173,17 @@ impl Tables {
         Ok(())
     }
 
+    /// Whether or not the server answered, its daemons may have.
+    fn take_rounds(&mut self, tick: &Tick) -> Result<(), ExportError> {
+        for round in &tick.snapshot.rounds {
+            for (daemon, report) in self.addresses.iter().zip(&round.reports) {
+                self.daemons
+                    .push(|rows| rows.push(tick, round.at, daemon, report))?;
+            }
+        }
+        Ok(())
+    }
+
     /// How many, if there are policies.
     fn take_decisions(&mut self, tick: &Tick) -> Result<Option<usize>, ExportError> {
         let Some(replay) = &mut self.replay else {
@@ -180,6 +202,7 @@ impl Tables {
         let (out, partition) = (&*self.out, &*partition);
         self.sessions.begin(out, partition)?;
         self.polls.begin(out, partition)?;
+        self.daemons.begin(out, partition)?;
         self.groups.begin(out, partition)?;
         self.inspections.begin(out, partition)?;
         self.acts.begin(out, partition)?;
@@ -190,6 +213,7 @@ impl Tables {
         self.day = None;
         self.sessions.end()?;
         self.polls.end()?;
+        self.daemons.end()?;
         self.groups.end()?;
         self.inspections.end()?;
         self.acts.end()?;
@@ -200,6 +224,7 @@ impl Tables {
         vec![
             self.sessions.written(),
             self.polls.written(),
+            self.daemons.written(),
             self.groups.written(),
             self.inspections.written(),
             self.acts.written(),

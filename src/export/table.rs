@@ -1,6 +1,7 @@
 //! A table: rows gathered in memory, written as row groups into one file a partition.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -11,6 +12,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 
 use super::column::Column;
+use super::folder::{self, FILE_MODE};
 use super::{ExportError, Written};
 
 /// As many rows as `DuckDB` makes one thread's work of.
@@ -117,7 +119,7 @@ impl<R: Rows> Table<R> {
     /// Begins another file of a partition, which is a folder within that of the table.
     pub(super) fn begin(&mut self, out: &Path, partition: &Path) -> Result<(), ExportError> {
         let folder = out.join(R::NAME).join(partition);
-        fs::create_dir_all(&folder).map_err(ExportError::io(&folder, "made"))?;
+        folder::make(&folder).map_err(ExportError::io(&folder, "made"))?;
         let (path, file) = next_part(&folder)?;
         let writer = schema(&self.rows)
             .and_then(|schema| SerializedFileWriter::new(file, schema, properties(&self.rows)))
@@ -192,7 +194,9 @@ fn write_group<R: Rows>(rows: &R, writer: &mut SerializedFileWriter<File>) -> Re
 fn next_part(folder: &Path) -> Result<(PathBuf, File), ExportError> {
     for part in 0_u32.. {
         let path = folder.join(format!("part-{part}.parquet"));
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(FILE_MODE);
+        match options.open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(ExportError::io(&path, "made")(error)),
             Ok(file) => return Ok((path, file)),

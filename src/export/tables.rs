@@ -10,10 +10,12 @@ use serde_json::Value;
 use super::column::{Always, Column, Flag, Maybe, Printed, Real, Text, Thousandths, Time, Whole};
 use super::table::table;
 use crate::act::Carried;
+use crate::daemon::{Failure, Report};
 use crate::decision::{Outcome, Target};
 use crate::history::SubnetWidths;
 use crate::recording::{Act, Tick};
 use crate::snapshot::{Generation, Snapshot, Transport};
+use crate::time::Timestamp;
 use crate::wire::Inspection;
 
 table! {
@@ -210,6 +212,69 @@ impl Polls {
         self.uptime_s.push(uptime.map(|it| it.at_least.as_secs()));
         self.acts.push(tick.acts.len() as u64);
         self.decisions.push(decisions.map(|count| count as u64));
+    }
+}
+
+table! {
+    /// One row a daemon and round of probes, if the agent that recorded probed daemons.
+    Daemons in "daemons" {
+        /// The time of the first poll after the round
+        polled_at: Always<Time>,
+        /// When the round's last answer was there, or given up
+        probed_at: Always<Time>,
+        /// Host and port of the daemon, as the agent's configuration has them
+        daemon: Always<Text>,
+        /// How long its answer took
+        took_ms: Always<Whole>,
+        /// `unreachable`, `busy`, `wrong-credentials` or `warming-up`; null if it told its chain. If it did not, all that it tells is null
+        failure: Maybe<Text>,
+        /// What happened, or the daemon's words
+        detail: Maybe<Text>,
+        /// `main`, `test`, `testnet4`, `signet` or `regtest`
+        chain: Maybe<Text>,
+        /// Its height
+        height: Maybe<Whole>,
+        /// The height of its headers: the blocks in between are still to come
+        headers: Maybe<Whole>,
+        /// The hash of its last block
+        tip: Maybe<Text>,
+        /// Whether it still catches up for the first time
+        initial_download: Maybe<Flag>,
+        /// Whether it has thrown blocks away
+        pruned: Maybe<Flag>,
+    }
+}
+
+impl Daemons {
+    pub(super) fn push(&mut self, tick: &Tick, at: Timestamp, daemon: &str, report: &Report) {
+        let chain = report.heard.as_ref().ok();
+        let failure = report.heard.as_ref().err();
+        let took_ms = u64::try_from(report.took.as_millis());
+        self.polled_at.push(tick.at);
+        self.probed_at.push(at);
+        self.daemon.push(daemon);
+        self.took_ms.push(took_ms.unwrap_or(u64::MAX));
+        self.failure.push(failure.map(|failure| told(failure).0));
+        self.detail
+            .push(failure.and_then(|failure| told(failure).1));
+        self.chain.push(chain.map(|chain| &*chain.name));
+        self.height.push(chain.map(|chain| chain.height));
+        self.headers.push(chain.map(|chain| chain.headers));
+        let tip = chain.map(|chain| chain.tip.to_string());
+        self.tip.push(tip.as_deref());
+        self.initial_download
+            .push(chain.map(|chain| chain.is_initial_download));
+        self.pruned.push(chain.map(|chain| chain.is_pruned));
+    }
+}
+
+/// A failure in a word, and what is said of it.
+fn told(failure: &Failure) -> (&'static str, Option<&str>) {
+    match failure {
+        Failure::Unreachable { detail } => ("unreachable", Some(detail)),
+        Failure::Busy { detail } => ("busy", Some(detail)),
+        Failure::WrongCredentials => ("wrong-credentials", None),
+        Failure::WarmingUp { detail } => ("warming-up", Some(detail)),
     }
 }
 

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::table::{Rows, Table};
-use super::tables::{Acts, Decisions, Groups, Inspections, Polls, Sessions};
+use super::tables::{Acts, Daemons, Decisions, Groups, Inspections, Polls, Sessions};
 
 fn reference<R: Rows>() -> String {
     let (about, docs) = R::ABOUT;
@@ -26,6 +26,7 @@ fn the_tables_are_documented() {
     for reference in [
         reference::<Sessions>(),
         reference::<Polls>(),
+        reference::<Daemons>(),
         reference::<Groups>(),
         reference::<Inspections>(),
         reference::<Acts>(),

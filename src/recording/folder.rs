@@ -14,13 +14,16 @@ use super::reader::{self, SegmentReader};
 use super::{Notice, Player, RecordingError, Start, segment};
 use crate::time::Timestamp;
 
-/// Segments in the order of time.
-#[derive(Debug)]
+/// Segments in the order of time. Those that an agent at work adds later are none of it.
+#[derive(Debug, Default)]
 pub struct Recording {
     segments: Vec<Segment>,
     notices: Vec<Notice>,
     bytes: u64,
-    with_groups: bool,
+    /// Whether what the server said of its groups is left out.
+    skips_groups: bool,
+    /// No tick from here on is played.
+    before: Option<Timestamp>,
 }
 
 /// A segment with its heading.
@@ -46,12 +49,7 @@ impl Recording {
     /// # Errors
     /// There are none, or what is there is none of a recording.
     pub fn open(paths: &[PathBuf]) -> Result<Self, RecordingError> {
-        let mut recording = Self {
-            segments: Vec::new(),
-            notices: Vec::new(),
-            bytes: 0,
-            with_groups: true,
-        };
+        let mut recording = Self::default();
         for path in paths {
             let files = files(path)?;
             for file in &files {
@@ -160,7 +158,8 @@ impl Recording {
             bytes: segments.iter().map(|segment| segment.bytes).sum(),
             segments,
             notices: std::mem::take(&mut notices),
-            with_groups: self.with_groups,
+            skips_groups: self.skips_groups,
+            before: self.before,
         };
         servers.into_values().map(recording).collect()
     }
@@ -170,15 +169,22 @@ impl Recording {
     #[must_use]
     pub fn with_groups(self, are_needed: bool) -> Self {
         Self {
-            with_groups: are_needed,
+            skips_groups: !are_needed,
             ..self
         }
     }
 
-    /// Plays all of it, on a thread of its own.
-    pub fn play(self) -> Player {
-        let decoder = ReplyDecoder::new(self.with_groups);
-        Player::start(self.segments, self.notices, self.bytes, decoder)
+    /// Plays all of it, on a thread of its own; as often as one likes. A segment that an agent at work
+    /// has let go since is told of.
+    pub fn play(&self) -> Player {
+        let paths = self.segments.iter().map(|segment| segment.path.clone());
+        Player::start(
+            paths.collect(),
+            self.notices.clone(),
+            self.bytes,
+            self.before,
+            ReplyDecoder::new(!self.skips_groups),
+        )
     }
 
     /// What is needed to know how things stood at `at` for whoever remembers so much, and on to its
@@ -192,6 +198,13 @@ impl Recording {
             .iter()
             .rposition(|it| it.heading.began <= start);
         self.segments.drain(..first.unwrap_or(0));
+        self
+    }
+
+    /// What was before `at` alone.
+    #[must_use]
+    pub fn before(mut self, at: Timestamp) -> Self {
+        self.before = Some(self.before.map_or(at, |before| before.min(at)));
         self
     }
 }

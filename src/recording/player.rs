@@ -9,10 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::decoder::ReplyDecoder;
-use super::folder::Segment;
 use super::line::Heading;
 use super::reader::{Next, SegmentReader, is_being_written};
-use super::{Item, Notice, RecordingError, Tick};
+use super::{Item, Notice, RecordingError, Start, Tick};
 use crate::time::Timestamp;
 
 /// So many ticks are decoded ahead.
@@ -33,16 +32,19 @@ pub struct Player {
 
 impl Player {
     pub(super) fn start(
-        segments: Vec<Segment>,
+        segments: VecDeque<PathBuf>,
         notices: Vec<Notice>,
         bytes: u64,
+        before: Option<Timestamp>,
         decoder: ReplyDecoder,
     ) -> Self {
         let (sender, items) = sync_channel(AHEAD);
         let (used, fresh) = channel();
         let read = Arc::new(AtomicU64::new(0));
         let mut tape = Tape {
-            segments: segments.into(),
+            segments,
+            before,
+            start: None,
             decoder,
             playing: None,
             ended: None,
@@ -89,7 +91,11 @@ impl Iterator for Player {
 
 /// What the player's thread works on.
 struct Tape {
-    segments: VecDeque<Segment>,
+    segments: VecDeque<PathBuf>,
+    /// No tick from here on is told.
+    before: Option<Timestamp>,
+    /// How the agent stood, to be told with the first tick after that.
+    start: Option<Box<Start>>,
     decoder: ReplyDecoder,
     /// The segment before, as far as the next must know.
     playing: Option<(Heading<'static>, PathBuf)>,
@@ -102,20 +108,22 @@ struct Tape {
 
 impl Tape {
     fn play(&mut self) -> Result<(), RecordingError> {
-        while let Some(Segment { path, .. }) = self.segments.pop_front() {
-            // It was there a moment ago; an agent at work may have let it go.
+        while let Some(path) = self.segments.pop_front() {
             let mut reader = match SegmentReader::open(&path, Arc::clone(&self.read)) {
                 Ok(Some(reader)) => reader,
                 Ok(None) => continue,
-                Err(error) if error.is_missing() => continue,
+                // It was there a moment ago; an agent at work may have let it go.
+                Err(error) if error.is_missing() => {
+                    self.tell(Ok(Item::Notice(Notice::Gone { path })));
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if let Some(gap) = self.gap(&reader.heading) {
                 self.tell(Ok(Item::Notice(gap)));
             }
             if !self.follows(&reader.heading) {
-                let start = Box::new(reader.heading.start.clone());
-                self.tell(Ok(Item::Start(start)));
+                self.start = Some(Box::new(reader.heading.start.clone()));
             }
             if !self.play_segment(&mut reader)? {
                 return Ok(());
@@ -126,13 +134,19 @@ impl Tape {
         Ok(())
     }
 
-    /// Whether nobody listens any more is told by `false`.
+    /// `false` if there is nothing more to tell, or nobody listens any more.
     fn play_segment(&mut self, reader: &mut SegmentReader) -> Result<bool, RecordingError> {
         loop {
             let mut tick = self.fresh.try_recv().unwrap_or_default();
             match reader.next(&mut tick, &mut self.decoder)? {
                 Next::Tick => {
                     self.check_order(reader, tick.at)?;
+                    if self.before.is_some_and(|before| tick.at >= before) {
+                        return Ok(false);
+                    }
+                    if let Some(start) = self.start.take() {
+                        self.tell(Ok(Item::Start(start)));
+                    }
                     if !self.tell(Ok(Item::Tick(tick))) {
                         return Ok(false);
                     }

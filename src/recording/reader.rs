@@ -60,6 +60,11 @@ pub enum Notice {
         /// What it is instead.
         why: String,
     },
+    /// A segment was there when the recording was opened, and is not any more.
+    Gone {
+        /// The segment.
+        path: PathBuf,
+    },
 }
 
 impl std::fmt::Display for Notice {
@@ -83,6 +88,12 @@ impl std::fmt::Display for Notice {
                     "`{path}` is left out, for it is no segment of a recording: {why}"
                 )
             }
+            Self::Gone { path } => write!(
+                f,
+                "`{}` has been removed since this command began, as an agent does with what is too \
+                 old: what was in it is left out",
+                path.display()
+            ),
         }
     }
 }

@@ -732,3 +732,35 @@ fn rounds_of_a_poll_that_pseudonyms_cannot_read_go_with_the_next() {
     ];
     assert_eq!(heard, expected);
 }
+
+/// What the first play heard is what every other hears, and what went in between is told.
+#[test]
+fn a_recording_is_played_again_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    record(&mut recorder, [1, 2]);
+    recorder.finish().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    record(&mut recorder, [11, 12]);
+    let recording = Recording::open(&[folder.path().to_owned()]).unwrap();
+    let played = |recording: &Recording| {
+        let told = recording.play().map(|item| match item.unwrap() {
+            Item::Start(_) => "start".to_owned(),
+            Item::Tick(tick) => tick.at.since(START).as_secs().to_string(),
+            Item::Notice(Notice::Gone { .. }) => "gone".to_owned(),
+            Item::Notice(other) => other.to_string(),
+        });
+        told.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(played(&recording), "start 1 2 start 11 12");
+    // The agent goes on, and somebody else begins.
+    record(&mut recorder, [13]);
+    recorded(folder.path(), [21]);
+    let recording = recording.before(at(13));
+    assert_eq!(played(&recording), "start 1 2 start 11 12");
+    fs::remove_file(segments(folder.path()).remove(0)).unwrap();
+    assert_eq!(played(&recording), "gone start 11 12");
+    let recording = recording.before(at(5));
+    assert_eq!(played(&recording), "gone");
+    recorder.finish().unwrap();
+}

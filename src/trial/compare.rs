@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::play::{Audience, Happened, play_before};
 use super::{Expected, Trial, Wanted};
-use crate::engine::{Apart, Looked};
-use crate::policy::Mode;
+use crate::engine::{Apart, Looked, Missing};
+use crate::policy::{Mode, Policy};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Account, Subject, Warden};
@@ -41,11 +41,24 @@ pub enum Row {
     /// Expected, and so it came.
     Met(Expected, Box<Happened>),
     /// Expected, and it came at another time, or for another number of sessions, or was held back.
-    Otherwise(Expected, Box<Happened>),
+    Otherwise(Expected, Box<Happened>, Option<Course>),
     /// Expected, and it did not come.
     Missing(Expected, Why),
     /// It came, and nobody expected it.
     Unexpected(Box<Happened>),
+}
+
+/// How a decision came about that was expected at another time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    /// The policy's window, and when it was covered, if it had to be waited for.
+    pub window: Option<(Duration, Duration)>,
+    /// Since when its tests held.
+    pub held_from: Duration,
+    /// The policy's `for`, if it has one and the decision did not come `at_once`.
+    pub hold: Option<Duration>,
+    /// If it came later than expected, why it did not come then.
+    pub not_then: Option<Why>,
 }
 
 /// Why a policy did not act on a target at a time.
@@ -78,11 +91,16 @@ pub enum Why {
     /// This table of its `unless` held.
     Spared(Vec<Looked>),
     /// These tests did not hold.
-    Fails(Vec<Looked>),
+    Fails {
+        /// The tests.
+        tests: Vec<Looked>,
+        /// The poll at which the window is covered of those that could not be told for want of that.
+        full: Option<Duration>,
+    },
 }
 
 impl Why {
-    fn of(account: Account, begun: Timestamp) -> Self {
+    fn of(account: Account, begun: Timestamp, interval: Duration) -> Self {
         let standing = account.standing;
         if let Some(apart) = account.apart {
             return Self::Apart(apart);
@@ -107,7 +125,21 @@ impl Why {
         }
         let nearest = standing.nearest().map(|(table, _)| table);
         let failing = nearest.unwrap_or_default().iter().filter(|it| !it.holds);
-        Self::Fails(failing.cloned().collect())
+        let tests: Vec<Looked> = failing.cloned().collect();
+        let full = tests.iter().filter_map(|test| match test.missing {
+            Some(Missing::Window { until, .. }) => {
+                let polls = until
+                    .since(begun)
+                    .as_millis()
+                    .div_ceil(interval.as_millis());
+                Some(interval * u32::try_from(polls).unwrap_or(u32::MAX))
+            }
+            _ => None,
+        });
+        Self::Fails {
+            full: full.max(),
+            tests,
+        }
     }
 }
 
@@ -122,7 +154,7 @@ impl Row {
     /// When it was expected, or else when it came.
     pub fn at(&self) -> Duration {
         match self {
-            Self::Met(expected, _) | Self::Otherwise(expected, _) | Self::Missing(expected, _) => {
+            Self::Met(expected, _) | Self::Otherwise(expected, ..) | Self::Missing(expected, _) => {
                 expected.at
             }
             Self::Unexpected(happened) => happened.at,
@@ -132,7 +164,7 @@ impl Row {
     /// What was expected, if anything was.
     pub fn expected(&self) -> Option<&Expected> {
         match self {
-            Self::Met(expected, _) | Self::Otherwise(expected, _) | Self::Missing(expected, _) => {
+            Self::Met(expected, _) | Self::Otherwise(expected, ..) | Self::Missing(expected, _) => {
                 Some(expected)
             }
             Self::Unexpected(_) => None,
@@ -142,9 +174,9 @@ impl Row {
     /// What came, if anything did.
     pub fn actual(&self) -> Option<&Happened> {
         match self {
-            Self::Met(_, happened) | Self::Otherwise(_, happened) | Self::Unexpected(happened) => {
-                Some(happened)
-            }
+            Self::Met(_, happened)
+            | Self::Otherwise(_, happened, _)
+            | Self::Unexpected(happened) => Some(happened),
             Self::Missing(..) => None,
         }
     }
@@ -163,23 +195,38 @@ pub(super) fn compare(trial: &Trial) -> Comparison {
             None => open.push(expected),
         }
     }
-    let mut missing = Vec::new();
-    for expected in open {
-        match take(&mut happened, |it| expected.is_near(it)) {
-            Some(it) => rows.push(Row::Otherwise(expected.clone(), Box::new(it))),
-            None => missing.push(expected.clone()),
-        }
+    let came = open.iter();
+    let came = came.map(|expected| take(&mut happened, |it| expected.is_near(it)));
+    let came: Vec<Option<Happened>> = came.collect();
+    // Why it did not come when it was expected.
+    let wanted = open.iter().zip(&came).filter(|(expected, came)| {
+        let is_late = |it: &Happened| it.at > expected.at;
+        came.as_ref().is_none_or(is_late)
+    });
+    let mut watcher = Watcher::new(trial, wanted.map(|(&expected, _)| expected));
+    if !watcher.open.is_empty() {
+        play_before(trial, &mut watcher);
+    }
+    let mut whys = watcher.open.into_iter().map(|open| open.why);
+    for (expected, came) in open.into_iter().zip(came) {
+        let expected = expected.clone();
+        rows.push(match came {
+            None => Row::Missing(expected, whys.next().unwrap_or(Why::Missed)),
+            Some(it) => {
+                let not_then = if it.at > expected.at {
+                    whys.next()
+                } else {
+                    None
+                };
+                let course = (it.at != expected.at).then(|| judged.course(trial, &it, not_then));
+                Row::Otherwise(expected, Box::new(it), course)
+            }
+        });
     }
     let held_back = held_back(trial, happened.iter().flatten());
     // What is held back touches nobody: a test that does not ask for it need not list it.
     let unexpected = happened.into_iter().flatten().filter(|it| it.by.is_none());
     rows.extend(unexpected.map(|it| Row::Unexpected(Box::new(it))));
-    if !missing.is_empty() {
-        let mut watcher = Watcher::new(trial, &missing);
-        play_before(trial, &mut watcher);
-        let missing = watcher.open.into_iter();
-        rows.extend(missing.map(|open| Row::Missing(open.expected, open.why)));
-    }
     rows.sort_by_key(Row::at);
     let mut unjudged = judged.unjudged(trial);
     unjudged.extend(held_back);
@@ -234,13 +281,40 @@ impl Expected {
 struct Judged {
     /// Those that could not be yet, with a field that could not be told.
     open: Vec<(Arc<str>, Option<Arc<str>>)>,
+    /// The others, with when they could be first.
+    since: Vec<(Arc<str>, Duration)>,
 }
 
 impl Judged {
     fn new(trial: &Trial) -> Self {
-        let open = trial.about.iter().map(|policy| (policy.clone(), None));
+        let policies = trial.policies.policies.iter();
+        let open = policies.map(|policy| (policy.name.clone(), None));
         Self {
             open: open.collect(),
+            since: Vec::new(),
+        }
+    }
+
+    /// How a decision came about.
+    fn course(&self, trial: &Trial, happened: &Happened, not_then: Option<Why>) -> Course {
+        let decision = &happened.decision;
+        let mut policies = trial.policies.policies.iter();
+        let policy = policies.find(|policy| policy.name == decision.policy);
+        let is_windowed = |policy: &&Policy| {
+            let mut tests = policy.when.any.iter().flat_map(|all| &all.tests);
+            tests.any(|test| test.field.info().windowed)
+        };
+        let since = self.since.iter().find(|(it, _)| *it == decision.policy);
+        let since = since.map(|(_, since)| *since);
+        let held_from = happened.at.saturating_sub(decision.held);
+        // What held only later did not wait for that.
+        let covered = since.filter(|&since| !since.is_zero() && held_from <= since);
+        let hold = policy.map(|policy| policy.hold);
+        Course {
+            window: policy.filter(is_windowed).map(|it| it.window).zip(covered),
+            held_from,
+            hold: hold.filter(|hold| !hold.is_zero() && !decision.at_once),
+            not_then,
         }
     }
 
@@ -253,7 +327,8 @@ impl Judged {
             waits && trial.about.contains(&policy.name)
         });
         let short = short.map(|policy| (policy.name.clone(), Unjudged::Short(policy.hold)));
-        let unknown = self.open.into_iter();
+        let open = self.open.into_iter();
+        let unknown = open.filter(|(policy, _)| trial.about.contains(policy));
         let unknown =
             unknown.filter_map(|(policy, field)| Some((policy, Unjudged::Unknown(field?))));
         short.chain(unknown).collect()
@@ -261,7 +336,7 @@ impl Judged {
 }
 
 impl Audience for Judged {
-    fn judged(&mut self, _: Duration, warden: &mut Warden, _: &Snapshot) {
+    fn judged(&mut self, at: Duration, warden: &mut Warden, _: &Snapshot) {
         if self.open.is_empty() {
             return;
         }
@@ -270,6 +345,9 @@ impl Audience for Judged {
             let mut unjudged = unjudged.iter();
             let unknown = unjudged.find(|(policy, _)| policy.name == *name);
             *field = unknown.map(|(_, test)| test.field_written.clone());
+            if field.is_none() {
+                self.since.push((name.clone(), at));
+            }
             field.is_some()
         });
     }
@@ -278,6 +356,7 @@ impl Audience for Judged {
 /// Looks on for why what is missing does not come.
 struct Watcher {
     open: Vec<Open>,
+    interval: Duration,
 }
 
 struct Open {
@@ -286,8 +365,8 @@ struct Open {
 }
 
 impl Watcher {
-    fn new(trial: &Trial, missing: &[Expected]) -> Self {
-        let open = missing.iter().map(|expected| {
+    fn new<'e>(trial: &Trial, missing: impl Iterator<Item = &'e Expected>) -> Self {
+        let open = missing.map(|expected| {
             let policies = &trial.policies.policies;
             let policy = policies.iter().find(|it| it.name == expected.policy);
             let why = match policy {
@@ -302,6 +381,7 @@ impl Watcher {
         });
         Self {
             open: open.collect(),
+            interval: trial.script.interval,
         }
     }
 }
@@ -312,7 +392,8 @@ impl Audience for Watcher {
         for Open { expected, why } in &mut self.open {
             if at == expected.at && *why != Why::Off {
                 let account = account(expected, warden, snapshot);
-                *why = account.map_or(Why::Absent, |account| Why::of(account, begun));
+                let why_not = |account| Why::of(account, begun, self.interval);
+                *why = account.map_or(Why::Absent, why_not);
             }
         }
     }

@@ -1,16 +1,18 @@
 //! A test played: snapshot after snapshot into the production core, and what it decides.
 //!
-//! Nothing is carried out. The server does what the script says, whatever is decided.
+//! Nothing is carried out. The server does what the script says, whatever is decided, and says of what
+//! it is asked what the script says.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::node::{Node, Probes};
-use super::script::{Count, Daemon, DaemonState, Script, Sessions};
+use super::script::{Act, Count, Daemon, DaemonState, Script, Sessions};
 use super::{Trial, Wanted};
 use crate::daemon::{Failure, Round};
-use crate::decision::{Decision, Suppression};
+use crate::decision::{Decision, Outcome, Suppression};
 use crate::limits::{Ruling, Verdict};
+use crate::policy::{ActionKind, Mode};
 use crate::scene::{Info, Row, Scene};
 use crate::snapshot::{Flags, Snapshot, Transport};
 use crate::time::Timestamp;
@@ -88,9 +90,39 @@ pub(super) fn play_before(trial: &Trial, audience: &mut dyn Audience) -> Vec<Hap
             audience.judged(at, &mut warden, &snapshot);
             rulings
         };
+        let acts = trial.script.acts.as_ref().and_then(|acts| acts.at(poll));
+        if let Some(&act) = acts {
+            for ruling in rulings.iter().filter(|ruling| is_done(ruling)) {
+                settle(act, &ruling.decision, &mut warden);
+            }
+        }
         happened.extend(rulings.into_iter().filter_map(|ruling| news(at, ruling)));
     }
     happened
+}
+
+/// Whether it would be carried out.
+fn is_done(ruling: &Ruling) -> bool {
+    let is_permitted = matches!(ruling.verdict, Verdict::Permitted { .. });
+    is_permitted
+        && ruling.mode == Mode::Enforce
+        && ruling.decision.action.kind() != ActionKind::Alert
+}
+
+/// The core hears what came of it.
+fn settle(act: Act, decision: &Decision, warden: &mut Warden) {
+    let detail = "as the test says".to_owned();
+    let (outcome, unsent) = match act {
+        Act::Done => (
+            Outcome::Executed {
+                detail: String::new(),
+            },
+            0,
+        ),
+        Act::Fail => (Outcome::Failed { detail }, 0),
+        Act::Unsent => (Outcome::Failed { detail }, decision.sessions.len().max(1)),
+    };
+    warden.settle(decision, &outcome, unsent, decision.at);
 }
 
 fn news(at: Duration, ruling: Ruling) -> Option<Happened> {

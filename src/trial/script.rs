@@ -27,6 +27,8 @@ pub(super) struct Script {
     pub(super) server: Server,
     pub(super) sessions: Vec<Sessions>,
     pub(super) daemons: Vec<Daemon>,
+    /// What comes of what policies do at a poll; where nothing is said, nobody hears of it.
+    pub(super) acts: Option<Series<Act>>,
 }
 
 /// What `getinfo` tells.
@@ -146,6 +148,25 @@ impl Count {
     pub(super) const fn begins_anew(self) -> bool {
         self.only_grows() || matches!(self, Self::Cost)
     }
+}
+
+/// What comes of what policies do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// The server says that it is done.
+    Done,
+    /// The server refuses.
+    Fail,
+    /// The server is never asked: the connection is gone.
+    Unsent,
+}
+
+impl Act {
+    pub(super) const WORDS: [(&str, Self); 3] = [
+        ("done", Self::Done),
+        ("fail", Self::Fail),
+        ("unsent", Self::Unsent),
+    ];
 }
 
 /// One of the server's daemons.

@@ -102,7 +102,7 @@ fn played(body: &str) -> String {
         };
         match &row {
             Row::Met(_, it) => format!("= {}", event(it)),
-            Row::Otherwise(_, it) => format!("! {}", event(it)),
+            Row::Otherwise(_, it, _) => format!("! {}", event(it)),
             Row::Unexpected(it) => format!("+ {}", event(it)),
             Row::Missing(it, why) => {
                 let why = format!("{why:?}");
@@ -127,6 +127,124 @@ fn every_policy_that_ships_has_tests_which_pass() {
     let shipped = crate::policy::shipped().set.unwrap().policies;
     let played = loaded.trials.iter().zip(&results);
     assert_eq!(untested(&shipped, &played), []);
+}
+
+#[test]
+fn a_policy_that_is_not_there_is_one_error() {
+    let text = "[[test]]
+name = 'x'
+only = ['hoarder', 'busy-subnets']
+session = [{ peer = '203.0.113.7', subs = '5' }]
+
+[[test.expect]]
+policy = 'busy-subnet'
+target = '203.0.113.0/24'
+at = '0s'
+
+[[test.expect]]
+policy = 'hoarder'
+target = '203.0.113.7'
+at = '0s'
+";
+    insta::assert_snapshot!(report(text, &[("p.toml", POLICIES)]), @r"
+    test::unknown_word
+
+      × unknown policy `busy-subnets`
+       ╭─[p.test.toml:3:20]
+     2 │ name = 'x'
+     3 │ only = ['hoarder', 'busy-subnets']
+       ·                    ──────────────
+     4 │ session = [{ peer = '203.0.113.7', subs = '5' }]
+       ╰────
+      help: did you mean `busy-subnet`?
+    ");
+}
+
+/// When a policy with a backoff decides on a hoarder, if that comes out as `acts` says.
+fn decided_by(acts: &str) -> Vec<u64> {
+    let policy = "[[policy]]
+name = 'p'
+scope = 'session'
+when = { subs = '> 100' }
+for = '20s'
+action = 'disconnect'
+cooldown = '1m'
+backoff = { max = '10m', reset = '1h' }
+";
+    let text = format!(
+        "[[test]]
+name = 'x'
+polls = 31
+{acts}
+session = [{{ peer = '203.0.113.7', subs = '200' }}]
+expect = []
+"
+    );
+    let others = [("p.toml", policy)];
+    assert_eq!(report(&text, &others), "");
+    let rows = checked(&text, &others).trials[0].run().rows;
+    rows.iter().map(|row| row.at().as_secs()).collect()
+}
+
+#[test]
+fn acts_come_out_as_is_written() {
+    // A minute apart, for the cooldown.
+    assert_eq!(decided_by(""), [20, 80, 140, 200, 260]);
+    assert_eq!(decided_by("acts = 'done'"), [20, 80, 140, 200, 260]);
+    // After a failure it waits for 40 s, then for 80 s and for 160 s.
+    assert_eq!(decided_by("acts = 'fail'"), [20, 80, 160]);
+    assert_eq!(decided_by("acts = 'fail x3 done'"), [20, 80, 140, 200, 260]);
+    // What was never asked for has no cooldown and is no failure.
+    assert_eq!(
+        decided_by("acts = 'unsent x4 done'"),
+        [20, 30, 40, 50, 110, 170, 230, 290]
+    );
+    let text = "[[test]]\nname = 'x'\nexpect = []\nacts = 'done x5 fails'\n";
+    insta::assert_snapshot!(report(text, &[("p.toml", POLICIES)]), @r"
+    test::bad_value
+
+      × unknown outcome `fails`
+       ╭─[p.test.toml:4:17]
+     3 │ expect = []
+     4 │ acts = 'done x5 fails'
+       ·                 ─────
+       ╰────
+      help: did you mean `fail`?
+    ");
+}
+
+/// A server that says yes and does not go is a failure too.
+#[test]
+fn a_change_of_daemon_that_comes_to_nothing_waits() {
+    let policy = "[[policy]]
+name = 'p'
+scope = 'server'
+when = { height_lag = '>= 0' }
+for = '20s'
+action = { daemon_url = { to = 'primary' } }
+cooldown = '0s'
+backoff = { max = '10m', reset = '1h' }
+limit = '100/d'
+";
+    let daemon = |host: u8| format!("{{ address = '10.0.0.{host}:8332', height = '800_000' }}");
+    let text = format!(
+        "[[test]]
+name = 'x'
+polls = 31
+acts = 'done'
+server = {{ daemon = '10.0.0.2:8332' }}
+daemon = [{}, {}]
+expect = []
+",
+        daemon(1),
+        daemon(2)
+    );
+    let others = [("p.toml", policy)];
+    assert_eq!(report(&text, &others), "");
+    let rows = checked(&text, &others).trials[0].run().rows;
+    let at: Vec<u64> = rows.iter().map(|row| row.at().as_secs()).collect();
+    // Within a minute the server must name it; then it waits for twice as long.
+    assert_eq!(at, [110, 210]);
 }
 
 const HOARDER: &str = "session = [{ peer = '203.0.113.7', subs = '5x2 200x9' }]\n";

@@ -177,7 +177,7 @@ fn programs_read_it() {
 #[test]
 fn it_fits() {
     let folder = with_demo();
-    for columns in [80, 120] {
+    for columns in [40, 80, 100, 120] {
         let ran = at_width(
             &folder,
             columns,
@@ -188,7 +188,19 @@ fn it_fits() {
         let lines = ran.out.lines().filter(|line| !line.starts_with("when = "));
         let widest = lines.max_by_key(|line| line.chars().count()).unwrap();
         assert!(widest.chars().count() <= columns, "{widest}");
+        assert!(
+            ran.out.lines().all(|line| !line.ends_with(' ')),
+            "{}",
+            ran.out
+        );
         assert!(!ran.out.contains(['\u{1b}', '\u{202e}']));
+        let (server, _) = ran.out.split_once("\nsession\n").unwrap();
+        let (_, budget) = ran.out.split_once("Budget: ").unwrap();
+        let (budget, _) = budget.split_once("\nLeft alone:").unwrap();
+        insta::assert_snapshot!(
+            format!("at_{columns}_columns"),
+            format!("{server}\n…\n{budget}")
+        );
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn story(release: Release, mode: Mode, polls: u64) -> Folder {
     play(release, mode, polls, |recorder, _| recorder).await
 }
 
-async fn play(
+pub(crate) async fn play(
     release: Release,
     mode: Mode,
     polls: u64,
@@ -150,7 +150,7 @@ async fn every_row_of_a_journal_agrees_with_its_evidence() {
 }
 
 /// The first decision of a policy, with this outcome.
-fn first<'r>(rows: &'r [Row], policy: &str, outcome: OutcomeKind) -> &'r Row {
+pub(crate) fn first<'r>(rows: &'r [Row], policy: &str, outcome: OutcomeKind) -> &'r Row {
     let is_it =
         |row: &&Row| *row.decision.policy == *policy && OutcomeKind::of(&row.outcome) == outcome;
     rows.iter().find(is_it).unwrap()

@@ -2,6 +2,12 @@
 
 use std::sync::OnceLock;
 
+use electrumx_warden::journal::OutcomeKind;
+use electrumx_warden::policy::Mode;
+use electrumx_warden::pseudonym::Key;
+use electrumx_warden::sim::Release;
+
+use crate::explain::{first, play, rows};
 use crate::{Folder, told};
 
 const POLICIES: &str = r#"
@@ -158,6 +164,95 @@ fn what_differs_is_shown_side_by_side() {
     );
 }
 
+const FLOOD: &str = r#"
+[[policy]]
+name = "flood"
+scope = "session"
+when = { cost_rate = "> 500/s" }
+window = "30s"
+for = "30s"
+action = "disconnect"
+cooldown = "10m"
+
+[[policy]]
+name = "hoarder"
+scope = "session"
+when = { subs = "> 100" }
+action = "disconnect"
+cooldown = "1m"
+"#;
+
+const OTHERWISE: &str = r#"
+[[test]]
+name = "sooner than it can be known"
+only = "flood"
+
+[[test.session]]
+peer = "203.0.113.7"
+cost = "0+6000x12"
+
+[[test.expect]]
+policy = "flood"
+target = "203.0.113.7"
+at     = "20s"
+
+[[test]]
+name = "before `for` is over"
+only = "flood"
+
+[[test.session]]
+peer = "203.0.113.7"
+cost = "0+6000x12"
+
+[[test.expect]]
+policy = "flood"
+target = "203.0.113.7"
+at     = "50s"
+
+[[test]]
+name = "later than it comes"
+only = "flood"
+
+[[test.session]]
+peer = "203.0.113.7"
+cost = "0x5 0+6000x12"
+
+[[test.expect]]
+policy = "flood"
+target = "203.0.113.7"
+at     = "2m30s"
+
+[[test]]
+name = "within the cooldown"
+only = "hoarder"
+
+[[test.session]]
+peer = "203.0.113.7"
+subs = "200x6"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.7"
+at     = "0s"
+
+[[test.expect]]
+policy = "hoarder"
+target = "203.0.113.7"
+at     = "50s"
+"#;
+
+#[test]
+fn what_comes_at_another_time_says_how_it_came_about() {
+    let folder = Folder::with(&[("p.toml", FLOOD), ("p.test.toml", OTHERWISE)]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["test", "p.toml"],
+            &["test", "p.toml", "--filter", "before", "--format", "json"],
+        ],
+    ));
+}
+
 #[test]
 fn policies_without_tests_fail_if_that_is_asked() {
     let folder = Folder::with(&[("p.toml", POLICIES), ("p.test.toml", GOOD)]);
@@ -271,6 +366,46 @@ fn a_draft_of_a_real_moment_passes() {
     assert_eq!(printed.out, written.unwrap());
 }
 
+#[tokio::test]
+async fn a_draft_is_judged_by_a_key_and_by_a_configuration() {
+    let folder = play(Release::V1_20_0, Mode::DryRun, 13, |recorder, folder| {
+        recorder.hiding(&Key::load_or_create(&folder.path().join("k.key")).unwrap())
+    });
+    let folder = folder.await;
+    let hog = first(&rows(&folder), "subnet-bandwidth-hog", OutcomeKind::DryRun).clone();
+    let address = hog.decision.sessions[0].peer.0.unwrap().ip();
+    let policies = format!(
+        "[[policy]]\nname = 'wanted'\nscope = 'address'\nwhen = {{ address = 'in [{address}]', \
+         sessions = '>= 1' }}\naction = 'disconnect'\ncooldown = '0s'\n"
+    );
+    folder.write("p.toml", policies.as_bytes());
+    let client = "mode = 'dry-run'\n[server]\nrpc = '127.0.0.1:1'\n[protect]\nclients = ['.*']\n";
+    folder.write("agent.toml", client.as_bytes());
+    let at = hog.decision.at.to_string();
+    let drafted = |to: &str, more: &[&str]| {
+        let args = ["test", "--from", "rec", "--at", &at, "--to", to, "p.toml"];
+        let ran = folder.run(&[&args, more].concat());
+        assert_eq!(ran.code, 0, "{}", ran.told());
+        let text = std::fs::read_to_string(folder.path().join(to)).unwrap();
+        assert!(!text.contains(&address.to_string()), "{text}");
+        let played = folder.run(&["test", to]);
+        assert_eq!(played.code, 0, "{}", played.told());
+        (ran, text)
+    };
+    let (blind, text) = drafted("blind.test.toml", &[]);
+    assert!(blind.err.contains("are pseudonyms"), "{}", blind.err);
+    assert!(!text.contains("wanted"), "{text}");
+    let (_, text) = drafted("seen.test.toml", &["--key", "k.key"]);
+    assert!(text.contains("# Addresses are pseudonyms: "), "{text}");
+    assert!(text.contains("`wanted` decided on"), "{text}");
+    let (_, text) = drafted(
+        "protected.test.toml",
+        &["--key=k.key", "--config=agent.toml"],
+    );
+    assert!(text.contains("config = \"agent.toml\""), "{text}");
+    assert!(!text.contains("wanted"), "{text}");
+}
+
 #[test]
 fn what_cannot_be_drafted() {
     let folder = Folder::with(&[("policies/p.toml", POLICIES), ("there.test.toml", "")]);
@@ -303,6 +438,16 @@ fn what_cannot_be_drafted() {
                 "no/such.test.toml"
             ],
             &["test", "--recording", "demo.rec", "--at", at, "none"],
+            &[
+                "test",
+                "--recording",
+                "demo.rec",
+                "--at",
+                at,
+                "--key",
+                "there.test.toml"
+            ],
+            &["test", "--key", "there.test.toml"],
         ],
     ));
 }

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use chrono::DateTime;
+use electrumx_warden::daemon::Round;
 use electrumx_warden::decision::Outcome;
 use electrumx_warden::policy::ActionKind;
 use serde_json::{Value, json};
 
 use crate::heard::{Life, Poll, Session, grown, lives};
+use crate::recorded::DAEMONS;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -25,6 +27,7 @@ pub(crate) fn answer(title: &str, polls: &[Poll]) -> Vec<Value> {
         "Which clients are in use, and how does that change?" => clients(polls),
         "In which nights did the daemon stand still?" => stalls(polls),
         "When did the server have no time for its RPC?" => missed(polls),
+        "How well do the daemons do?" => daemons(polls),
         "Which sessions only hold a place?" => idle(polls, &lives),
         "What do two servers have in common?" => in_common(&lives),
         "How do two servers compare?" => servers(polls),
@@ -220,6 +223,34 @@ fn missed(polls: &[Poll]) -> Vec<Value> {
         }
     }
     rows
+}
+
+fn daemons(polls: &[Poll]) -> Vec<Value> {
+    let rounds: Vec<_> = polls.iter().flat_map(|poll| &poll.rounds).collect();
+    let height = |round: &Round, daemon: usize| {
+        let chain = round.reports[daemon].heard.as_ref().ok();
+        chain.map(|chain| chain.height)
+    };
+    let rows = DAEMONS.into_iter().enumerate().map(|(daemon, name)| {
+        let heard = rounds.iter().filter_map(|round| {
+            let best = (0..DAEMONS.len()).filter_map(|other| height(round, other));
+            Some(best.max()? - height(round, daemon)?)
+        });
+        let behind: Vec<u64> = heard.collect();
+        let took = rounds.iter().map(|round| round.reports[daemon].took);
+        let took: Vec<f64> = took.map(|took| took.as_millis() as f64).collect();
+        let failures = rounds.len() - behind.len();
+        let why = if failures > 0 {
+            json!("busy")
+        } else {
+            Value::Null
+        };
+        json!({"server": polls[0].server, "daemon": name, "probes": rounds.len(),
+               "failures": failures, "why": why, "took_ms": median(took),
+               "behind": behind.iter().filter(|&&behind| behind > 0).count(),
+               "furthest": behind.iter().max()})
+    });
+    rows.collect()
 }
 
 fn idle(polls: &[Poll], lives: &BTreeMap<Session, Life<'_>>) -> Vec<Value> {

@@ -1,16 +1,19 @@
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use electrumx_warden::export::{Written, export};
+use electrumx_warden::export::Written;
 use electrumx_warden::recording::Recording;
 
+use crate::heard::export;
 use crate::recorded::recordings;
 use crate::support::warden::{Ended, run};
 
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "sessions",
     "polls",
+    "daemons",
     "groups",
     "inspections",
     "acts",
@@ -18,7 +21,7 @@ const TABLES: [&str; 6] = [
 ];
 
 /// Every file and folder below, without what is above.
-fn tree(folder: &Path) -> BTreeSet<String> {
+pub(crate) fn tree(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -34,7 +37,7 @@ fn tree(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-fn exported(recordings: &[&Path], out: &Path) -> Ended {
+pub(crate) fn exported(recordings: &[&Path], out: &Path) -> Ended {
     let mut args = vec!["export", "--out", out.to_str().unwrap()];
     args.extend(recordings.iter().map(|path| path.to_str().unwrap()));
     run(&args)
@@ -83,6 +86,12 @@ fn the_folder() {
             .ends_with(&format!("written to `{}`\n", out.display()))
     );
     assert_eq!(ended.stderr, "");
+    // Recordings are for their owner and group alone, and so is what is made of them.
+    for name in tree(&out) {
+        let metadata = fs::metadata(out.join(&name)).unwrap();
+        let strangers = metadata.permissions().mode() & 0o027;
+        assert_eq!(strangers, 0, "{name}");
+    }
 }
 
 #[test]
@@ -175,7 +184,7 @@ fn segments_of_a_run_share_its_files() {
         .collect();
     assert!(segments.len() >= 2, "{segments:?}");
     let recording = Recording::open(&segments).unwrap();
-    let written = export(recording, None, &folder.path().join("a"), &mut |_| {}).unwrap();
+    let written = export(recording, None, &folder.path().join("a"));
     let names: Vec<_> = written.iter().map(|it| it.table).collect();
     assert_eq!(names, TABLES);
     assert!(

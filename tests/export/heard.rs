@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use electrumx_warden::act::Carried;
+use electrumx_warden::daemon::Round;
+use electrumx_warden::export::{Export, Written};
 use electrumx_warden::policy::shipped;
 use electrumx_warden::recording::{Act, Item, Recording};
 use electrumx_warden::replay::Replay;
@@ -21,6 +24,7 @@ pub(crate) struct Poll {
     pub(crate) took_ms: i64,
     pub(crate) rows: Vec<Row>,
     pub(crate) groups: usize,
+    pub(crate) rounds: Vec<Round>,
     pub(crate) inspections: Vec<(u64, Inspection)>,
     pub(crate) acts: Vec<Act>,
     pub(crate) decisions: Vec<Carried>,
@@ -47,6 +51,21 @@ pub(crate) type Session = (&'static str, u64, Option<SocketAddr>);
 
 /// A client's session over all polls: (time, row).
 pub(crate) type Life<'a> = Vec<(i64, &'a Row)>;
+
+/// Writes a recording as tables.
+pub(crate) fn export(recording: Recording, replay: Option<Replay>, out: &Path) -> Vec<Written> {
+    let mut export = Export::begin(out, replay).unwrap();
+    for of_server in recording.by_server() {
+        for item in of_server.play() {
+            match item.unwrap() {
+                Item::Start(start) => export.start(&start).unwrap(),
+                Item::Notice(notice) => panic!("{notice}"),
+                Item::Tick(tick) => export.take(&tick).unwrap(),
+            }
+        }
+    }
+    export.finish().unwrap()
+}
 
 /// All polls of both servers, in their order.
 pub(crate) fn polls() -> Vec<Poll> {
@@ -98,6 +117,7 @@ impl Poll {
             took_ms: i64::try_from(tick.snapshot.sessions_read.took().as_millis()).unwrap(),
             rows: (0..count).map(row).collect(),
             groups: if heard { tick.snapshot.groups.len() } else { 0 },
+            rounds: tick.snapshot.rounds,
             told: tick.snapshot.server,
             inspections: tick.inspections,
             acts: tick.acts,

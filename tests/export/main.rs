@@ -1,6 +1,7 @@
 //! Exported tables: what `DuckDB` answers about them, and what is left where nothing is exported.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod disk;
 mod duckdb;
 mod figures;
 mod files;
@@ -8,5 +9,7 @@ mod heard;
 mod questions;
 mod real;
 mod recorded;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 #[path = "../support/mod.rs"]
 mod support;

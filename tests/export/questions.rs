@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use electrumx_warden::export::export;
 use electrumx_warden::policy::shipped;
 use electrumx_warden::recording::Recording;
 use electrumx_warden::replay::Replay;
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::duckdb::{ask, questions};
 use crate::figures::answer;
-use crate::heard::polls;
+use crate::heard::{export, polls};
 use crate::recorded::{HOSTILE, SERVERS, recordings};
 use crate::support::skipped;
 
@@ -16,7 +15,7 @@ fn exported() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let recording = Recording::open(&recordings()).unwrap();
     let replay = Replay::new(shipped().set.unwrap(), None);
-    export(recording, Some(replay), folder.path(), &mut |_| {}).unwrap();
+    export(recording, Some(replay), folder.path());
     folder
 }
 
@@ -73,6 +72,7 @@ fn nothing_is_lost() {
                     (SELECT count(*) FROM groups) AS groups, (SELECT count(*) FROM acts) AS acts,
                     (SELECT count(*) FROM inspections) AS inspections,
                     (SELECT count(*) FROM decisions) AS decisions,
+                    (SELECT count(*) FROM daemons) AS daemons,
                     (SELECT sum(acts) FROM polls) AS acts_told,
                     (SELECT sum(decisions) FROM polls) AS decisions_told",
             "SELECT DISTINCT server FROM polls ORDER BY server",
@@ -100,6 +100,7 @@ fn nothing_is_lost() {
             json!({"sessions": sum(&|it| it.rows.len()), "polls": polls.len(),
                 "groups": sum(&|it| it.groups), "acts": acts,
                 "inspections": sum(&|it| it.inspections.len()), "decisions": decisions,
+                "daemons": 2 * sum(&|it| it.rounds.len()),
                 "acts_told": acts, "decisions_told": decisions})
         ]
     );

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use electrumx_warden::agent::{Agent, AgentOptions};
+use electrumx_warden::agent::{Agent, AgentOptions, Rounds};
+use electrumx_warden::daemon::{BlockHash, Chain, Daemons, Failure, Report, Round, Work};
 use electrumx_warden::journal::{Journal, Retention};
 use electrumx_warden::policy::{Mode, shipped};
 use electrumx_warden::poll::Clock;
@@ -14,6 +15,7 @@ use electrumx_warden::rpc::{Client, ClientOptions};
 use electrumx_warden::sim::{Fault, Method, Pace, Release, Server, Stall, Traffic, World};
 use electrumx_warden::time::Timestamp;
 use electrumx_warden::warden::{Settings, Warden};
+use electrumx_warden::watch;
 use tempfile::TempDir;
 
 /// 2026-07-01T23:40:00Z
@@ -36,6 +38,53 @@ const PING: Traffic = Traffic {
     sent_bytes: 40,
     pending: 0,
 };
+
+/// Its daemons, as the agent of the first server is configured with them.
+pub(crate) const DAEMONS: [&str; 2] = ["127.0.0.1:8332", "127.0.0.1:8342"];
+
+/// What probes have heard since the last poll.
+#[derive(Clone, Default)]
+struct Probes(Arc<Mutex<Vec<Round>>>);
+
+impl Rounds for Probes {
+    fn take(&mut self) -> Vec<Round> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Probes {
+    /// The second daemon comes a block behind now and then, and has no time at others.
+    fn hear(&self, at: Timestamp, poll: u64) {
+        let chain = |height| Chain {
+            name: "main".into(),
+            height,
+            headers: height,
+            tip: BlockHash::from_bytes([1; 32]),
+            work: Work::from_bytes([1; 32]),
+            is_initial_download: false,
+            is_pruned: false,
+            hashes: Vec::new(),
+            indexes: None,
+        };
+        let second = match poll % 10 {
+            3 => Err(Failure::Busy {
+                detail: "its queue\u{1b}[2J is full".into(),
+            }),
+            5 => Ok(chain(799_999)),
+            _ => Ok(chain(800_000)),
+        };
+        let reports = [(Ok(chain(800_000)), 20), (second, 30 + poll)];
+        let reports = reports.map(|(heard, took_ms)| Report {
+            heard,
+            took: Duration::from_millis(took_ms),
+        });
+        let mut rounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rounds.push(Round {
+            at,
+            reports: reports.into(),
+        });
+    }
+}
 
 struct SimulatedClock(Arc<Server>);
 
@@ -71,7 +120,14 @@ async fn record(release: Release, name: &str, path: &Path) {
     world.stall(Stall::Daemon, minutes(15), minutes(100));
     let server = Arc::new(Server::start(world, Pace::Manual).await.unwrap());
     let journal = tempfile::tempdir().unwrap();
-    let mut agent = agent(&server, journal.path());
+    let is_probed = name == SERVERS[0];
+    let probes = Probes::default();
+    let mut agent = agent(&server, journal.path(), is_probed);
+    if is_probed {
+        let urls = DAEMONS.map(|address| format!("http://user:pass@{address}"));
+        let daemons = Daemons::parse(&urls.join(","), None).unwrap();
+        agent.watch_daemons(daemons, Box::new(probes.clone()));
+    }
     agent.record(Recorder::create(path).unwrap(), name.to_owned());
     let mut placeholder = None;
     for poll in 0..110 {
@@ -85,6 +141,9 @@ async fn record(release: Release, name: &str, path: &Path) {
         if let Some(key) = placeholder {
             server.world().serve(key, &PING);
         }
+        if is_probed && poll % 3 > 0 {
+            probes.hear(BEGIN + server.now(), poll);
+        }
         let is_faulty = [20, 63].contains(&poll);
         server.set_fault(is_faulty.then_some(Fault::CloseMidReply));
         let tick = agent.tick().await;
@@ -96,8 +155,13 @@ async fn record(release: Release, name: &str, path: &Path) {
     agent.end_recording();
 }
 
-fn agent(server: &Arc<Server>, folder: &Path) -> Agent {
+fn agent(server: &Arc<Server>, folder: &Path, is_probed: bool) -> Agent {
+    let addresses = if is_probed { &DAEMONS[..] } else { &[] };
     let settings = Settings {
+        daemons: watch::Settings {
+            addresses: addresses.iter().map(|&address| address.into()).collect(),
+            ..watch::Settings::default()
+        },
         mode: Mode::Enforce,
         ..Settings::default()
     };

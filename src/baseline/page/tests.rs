@@ -49,7 +49,7 @@ fn hostile() -> String {
     }
     let baseline = surveyor.finish();
     let budget = Budget::parse("0").unwrap();
-    let mut tuning = Tuning::new(set, budget, Some(vec![]), baseline.seen.watched);
+    let mut tuning = Tuning::new(set, budget, Some(vec![]), &baseline.seen.watched);
     while let Some(mut pass) = tuning.next_pass() {
         Pass::start(&mut pass, &start);
         _ = ticks.iter().all(|tick| pass.turn(tick));

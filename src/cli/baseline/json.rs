@@ -51,7 +51,7 @@ impl<'a> Recorded<'a> {
             servers: seen.servers.iter().map(String::as_str).collect(),
             first: seen.first.map(|at| at.to_string()),
             last: seen.last.map(|at| at.to_string()),
-            watched_s: seen.watched.as_secs_f64(),
+            watched_s: seen.watched.total().as_secs_f64(),
             polls: seen.polls,
             missed: seen.missed,
             session_rows: seen.rows,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::exit::{Exit, Failure};
 use super::fields::scope_parser;
-use super::progress::Progress;
-use super::screen::{Format, Screen, warn};
+use super::playing::{Heard, Playing};
+use super::screen::{Format, Screen};
 use super::setup;
 use super::value::duration;
 use crate::baseline::{Baseline, Budget, Survey, Surveyor, Tuned, Tuning, page};
@@ -17,7 +17,7 @@ use crate::field::{Field, Kind, Scope};
 use crate::page::Destination;
 use crate::policy::reading::{closest, word};
 use crate::policy::{PolicySet, bounds, shipped};
-use crate::recording::{Item, Start, Tick};
+use crate::recording::{Start, Tick};
 use crate::units::format_duration;
 
 /// Survey what is normal in a recording, and propose thresholds for a budget of false alarms.
@@ -87,13 +87,13 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let html = args.html.as_deref();
     let page_to = html.map(|path| Destination::new(path, args.force));
     let page_to = page_to.transpose().map_err(setup::unwritable)?;
-    // What is wrong with the recordings is said before anything else takes long.
-    setup::recording(&args.recordings)?;
-    let baseline = surveyed(args, &survey, &set)?;
+    let mut playing = Playing::begin(setup::recording(&args.recordings)?);
+    let baseline = surveyed(&mut playing, &survey, &set)?;
     let tuned = match args.budget {
-        Some(budget) => Some(tuned(args, set, budget, abusers, &baseline)?),
+        Some(budget) => Some(tuned(&mut playing, set, budget, abusers, &baseline)?),
         None => None,
     };
+    drop(playing);
     if let Some(page_to) = page_to {
         let page = page(&baseline, tuned.as_ref());
         page_to.write(&page).map_err(setup::unwritable)?;
@@ -197,31 +197,20 @@ impl Listener for crate::baseline::Pass {
     }
 }
 
-/// Plays the recording once. What is wrong with it is told at the first time.
-fn play(args: &Args, listener: &mut impl Listener, is_first: bool) -> Result<(), Failure> {
-    let mut player = setup::recording(&args.recordings)?.play();
-    let mut progress = Progress::start();
-    while let Some(item) = player.next() {
-        match item.map_err(setup::unreadable)? {
-            Item::Start(start) => listener.start(&start),
-            Item::Notice(notice) if is_first => warn(&notice.to_string()),
-            Item::Notice(_) => {}
-            Item::Tick(tick) => {
-                progress.tick(&player, tick.at, tick.snapshot.sessions.len());
-                if !listener.turn(&tick) {
-                    break;
-                }
-                player.give_back(tick);
-            }
+fn play(playing: &mut Playing, listener: &mut impl Listener) -> Result<(), Failure> {
+    while let Some(heard) = playing.hear()? {
+        match heard {
+            Heard::Start(start) => listener.start(&start),
+            Heard::Tick(tick) if listener.turn(&tick) => playing.give_back(tick),
+            Heard::Tick(_) => break,
         }
     }
-    progress.finish();
     Ok(())
 }
 
-fn surveyed(args: &Args, survey: &Survey, set: &PolicySet) -> Result<Baseline, Failure> {
+fn surveyed(playing: &mut Playing, survey: &Survey, set: &PolicySet) -> Result<Baseline, Failure> {
     let mut surveyor = Surveyor::new(survey, set);
-    play(args, &mut surveyor, true)?;
+    play(playing, &mut surveyor)?;
     let baseline = surveyor.finish();
     if baseline.seen.polls == 0 {
         let message = "not one poll of the recording succeeded: there is nothing to survey";
@@ -234,13 +223,13 @@ fn surveyed(args: &Args, survey: &Survey, set: &PolicySet) -> Result<Baseline, F
 const WATCHED_MIN: Duration = Duration::from_secs(60);
 
 fn tuned(
-    args: &Args,
+    playing: &mut Playing,
     set: PolicySet,
     budget: Budget,
     abusers: Option<Vec<String>>,
     baseline: &Baseline,
 ) -> Result<Tuned, Failure> {
-    let watched = baseline.seen.watched;
+    let watched = baseline.seen.watched.total();
     if watched < WATCHED_MIN {
         let message = format!(
             "a recording of {} is too short to find thresholds by and to check them: it takes {} at \
@@ -250,9 +239,10 @@ fn tuned(
         );
         return Err(Failure::new(Exit::Failed, message));
     }
-    let mut tuning = Tuning::new(set, budget, abusers, watched);
+    let mut tuning = Tuning::new(set, budget, abusers, &baseline.seen.watched);
     while let Some(mut pass) = tuning.next_pass() {
-        play(args, &mut pass, false)?;
+        playing.rewind();
+        play(playing, &mut pass)?;
         tuning.take(&pass);
     }
     Ok(tuning.finish())

@@ -16,10 +16,20 @@ use crate::units;
 
 /// From here on a table has room to breathe.
 const WIDE: usize = 100;
+/// Below this tables of words are lists.
+const NARROW: usize = 70;
 /// A chart is as wide as there is room for, within this.
 const CHART: std::ops::RangeInclusive<usize> = 6..=24;
-/// Where the quantiles stand.
-const NUMBERS: std::ops::RangeInclusive<usize> = 1..=5;
+/// Which columns there are, if there is room for them; the last ones fit everywhere.
+const COLUMNS: [&[usize]; 5] = [
+    &[0, 1, 2, 3, 4, 5, SPREAD],
+    &[0, 1, 3, 4, 5, SPREAD],
+    &[0, 1, 3, 5, SPREAD],
+    &[0, 1, 3, 5],
+    &[0, 3, 5],
+];
+/// Where the chart stands.
+const SPREAD: usize = 6;
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 /// From low to high; nothing at all is a dot.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -89,7 +99,7 @@ fn show_scope(
     let (told, untold): (Vec<&FieldSpread>, Vec<&FieldSpread>) =
         fields.iter().partition(|field| field.spread.count() > 0);
     if told.is_empty() {
-        return screen.line("nothing of it is known in this recording");
+        return screen.paragraph("nothing of it is known in this recording", DIM);
     }
     screen.line("")?;
     table(&told, screen)?;
@@ -102,29 +112,52 @@ fn table(fields: &[&FieldSpread], screen: &mut Screen) -> io::Result<()> {
     let is_wide = screen.width() >= WIDE;
     let gap = if is_wide { 2 } else { 1 };
     let rows: Vec<[String; 6]> = fields.iter().map(|field| cells(field, is_wide)).collect();
-    let widths = (0..6).map(|column| {
+    let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.max().unwrap_or(0).max(HEADER[column].len()) + gap
-    });
-    let used: usize = widths.sum();
-    let room = screen.width().saturating_sub(used + 1);
+    };
+    let used = |columns: &[usize]| -> usize {
+        let numbers = columns.iter().filter(|&&column| column != SPREAD);
+        numbers.map(|&column| width(column)).sum()
+    };
+    let fits = |columns: &&[usize]| {
+        let chart = if columns.contains(&SPREAD) {
+            *CHART.start()
+        } else {
+            0
+        };
+        used(columns) + chart <= screen.width()
+    };
+    let columns = COLUMNS.into_iter().find(fits).unwrap_or(COLUMNS[4]);
+    let room = screen.width().saturating_sub(used(columns));
     let chart_width = room.clamp(*CHART.start(), *CHART.end());
-    let mut table = show::table(&HEADER);
-    for (field, row) in fields.iter().zip(rows) {
-        let [name, numbers @ ..] = row;
-        let mut cells = vec![Cell::new(name).add_attribute(Attribute::Bold)];
-        cells.extend(numbers.into_iter().map(Cell::new));
-        cells.push(Cell::new(chart(&field.spread, chart_width)).fg(Color::Cyan));
-        table.add_row(cells);
+    let header: Vec<&str> = columns.iter().map(|&column| HEADER[column]).collect();
+    let mut table = show::table(&header);
+    for (field, row) in fields.iter().zip(&rows) {
+        let cell = |&column: &usize| match column {
+            0 => Cell::new(&row[0]).add_attribute(Attribute::Bold),
+            SPREAD => Cell::new(chart(&field.spread, chart_width)).fg(Color::Cyan),
+            number => Cell::new(&row[number]),
+        };
+        table.add_row(columns.iter().map(cell));
     }
-    for (place, column) in table.column_iter_mut().enumerate() {
+    for (&of, column) in columns.iter().zip(table.column_iter_mut()) {
+        let is_last = columns.last() == Some(&of);
+        let gap = if is_last { 0 } else { gap };
         column.set_padding((0, u16::try_from(gap).unwrap_or(1)));
         column.set_constraint(ColumnConstraint::ContentWidth);
-        if NUMBERS.contains(&place) {
+        if !matches!(of, 0 | SPREAD) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    screen.table(table)
+    screen.table(table)?;
+    let left_out = (0..HEADER.len()).filter(|column| !columns.contains(column));
+    let left_out: Vec<&str> = left_out.map(|column| HEADER[column]).collect();
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    let left_out = format!("left out for want of room: {}", left_out.join(", "));
+    screen.paragraph(&left_out, DIM)
 }
 
 const HEADER: [&str; 7] = ["field", "p50", "p90", "p99", "p99.9", "max", "spread"];
@@ -238,12 +271,10 @@ fn peaks(fields: &[&FieldSpread], screen: &mut Screen) -> io::Result<()> {
         return Ok(());
     }
     screen.line("")?;
-    screen.line("The greatest, and when it was first reached:")?;
+    screen.paragraph("The greatest, and when it was first reached:", Style::new())?;
     for (peak, fields) in whose {
         let line = format!("  {}: {}", who(peak), fields.join(", "));
-        for line in wrap(&line, screen.width(), 4) {
-            screen.line(line)?;
-        }
+        entry(&line, screen)?;
     }
     Ok(())
 }
@@ -267,7 +298,8 @@ fn marks(baseline: &Baseline, scope: Scope, screen: &mut Screen) -> io::Result<(
         return Ok(());
     }
     screen.line("")?;
-    screen.line("Where the policies' thresholds lie:")?;
+    screen.paragraph("Where the policies' thresholds lie:", Style::new())?;
+    let is_list = screen.width() < NARROW;
     let mut table = show::table(&["policy", "test", "lies at", "holds for"]);
     for mark in marks {
         let window = baseline.fields[mark.of].subject.window;
@@ -275,20 +307,26 @@ fn marks(baseline: &Baseline, scope: Scope, screen: &mut Screen) -> io::Result<(
             format!(" over {}", units::format_duration(window))
         });
         let (lies, held) = mark.words(baseline);
-        table.add_row(vec![
-            Cell::new(show::text(&mark.policy)),
-            Cell::new(show::text(&format!("{} {}{over}", mark.field, mark.test))),
-            Cell::new(lies),
-            Cell::new(held),
-        ]);
+        let policy = show::text(&mark.policy);
+        let test = show::text(&format!("{} {}{over}", mark.field, mark.test));
+        if is_list {
+            let held = match &*held {
+                "" => String::new(),
+                held => format!(" ({held})"),
+            };
+            entry(&format!("  {policy}: {test}: {lies}{held}"), screen)?;
+        } else {
+            table.add_row([policy, test, lies, held].map(Cell::new));
+        }
     }
-    screen.table(table)
+    if is_list { Ok(()) } else { screen.table(table) }
 }
 
 fn show_budget(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
     heading(&format!("Budget: {}", tuned.budget), screen)?;
     if tuned.proposals.is_empty() {
-        screen.line("No policy has thresholds that could be scaled for it.")?;
+        let none = "No policy has thresholds that could be scaled for it.";
+        screen.paragraph(none, Style::new())?;
         return left_alone(tuned, screen);
     }
     for sentence in tuned.opening() {
@@ -301,28 +339,7 @@ fn show_budget(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
         }
     }
     screen.line("")?;
-    let is_wide = screen.width() >= WIDE;
-    let mut table = show::table(&["policy", "thresholds", "found on", "checked on", "verdict"]);
-    for proposal in &tuned.proposals {
-        let verdict = Cell::new(proposal.verdict_words());
-        table.add_row(vec![
-            Cell::new(show::text(&proposal.policy)),
-            Cell::new(proposal.factor_words()),
-            Cell::new(hits(proposal.present.training, training(proposal))),
-            Cell::new(hits(proposal.present.held_out, held_out(proposal))),
-            match proposal.verdict {
-                Verdict::Shown | Verdict::Kept => verdict,
-                Verdict::Chance(_) => verdict.fg(Color::Yellow),
-                Verdict::NoFactor | Verdict::Broken => verdict.fg(Color::Red),
-            },
-        ]);
-    }
-    if !is_wide {
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 1));
-        }
-    }
-    screen.table(table)?;
+    verdicts(tuned, screen)?;
     screen.paragraph(
         "found on, checked on: hits by today's thresholds and by those proposed, in the first part and \
          in the last",
@@ -332,6 +349,43 @@ fn show_budget(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
     screen.paragraph(&tuned.judgement(), style(tuned.verdict))?;
     proposals(tuned, screen)?;
     left_alone(tuned, screen)
+}
+
+/// How each policy did.
+fn verdicts(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
+    let is_list = screen.width() < NARROW;
+    let mut table = show::table(&["policy", "thresholds", "found on", "checked on", "verdict"]);
+    for proposal in &tuned.proposals {
+        let policy = show::text(&proposal.policy);
+        let factor = proposal.factor_words();
+        let found = hits(proposal.present.training, training(proposal));
+        let checked = hits(proposal.present.held_out, held_out(proposal));
+        let verdict = proposal.verdict_words();
+        if is_list {
+            let style = style(proposal.verdict);
+            let line = format!(
+                "  {policy}: {factor}; found on {found}; checked on {checked}: {style}{verdict}{style:#}"
+            );
+            entry(&line, screen)?;
+            continue;
+        }
+        let verdict = Cell::new(verdict);
+        let verdict = match proposal.verdict {
+            Verdict::Shown | Verdict::Kept => verdict,
+            Verdict::Chance(_) => verdict.fg(Color::Yellow),
+            Verdict::NoFactor | Verdict::Broken => verdict.fg(Color::Red),
+        };
+        let mut cells = [policy, factor, found, checked].map(Cell::new).to_vec();
+        cells.push(verdict);
+        table.add_row(cells);
+    }
+    if is_list { Ok(()) } else { screen.table(table) }
+}
+
+/// A line of a list, which goes on below, indented.
+fn entry(line: &str, screen: &mut Screen) -> io::Result<()> {
+    let lines = wrap(line, screen.width(), 4);
+    lines.iter().try_for_each(|line| screen.line(line))
 }
 
 const fn style(verdict: Verdict) -> Style {
@@ -375,7 +429,8 @@ fn proposals(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
     if changed.is_empty() {
         return screen.line("No threshold is to be changed.");
     }
-    screen.line("Proposed, each in place of the policy's `when`:")?;
+    let proposed = "Proposed, each in place of the policy's `when`:";
+    screen.paragraph(proposed, Style::new())?;
     for proposal in changed {
         screen.line("")?;
         screen.line(format!(
@@ -396,9 +451,7 @@ fn left_alone(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
     screen.line("Left alone:")?;
     for left in &tuned.left_alone {
         let line = format!("  {}: {}", show::text(&left.policy), left.why);
-        for line in wrap(&line, screen.width(), 4) {
-            screen.line(line)?;
-        }
+        entry(&line, screen)?;
     }
     Ok(())
 }

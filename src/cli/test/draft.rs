@@ -3,18 +3,19 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Args;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::progress::Progress;
-use crate::cli::screen::{Screen, warn};
+use crate::cli::judging::Judging;
+use crate::cli::playing::{Heard, Playing};
+use crate::cli::screen::Screen;
 use crate::cli::setup;
 use crate::cli::show::{counted, time};
 use crate::decision::{Decision, Outcome};
 use crate::policy::PolicySet;
-use crate::recording::{Item, Start, Tick};
+use crate::recording::{Recording, Start, Tick};
 use crate::replay::Replay;
 use crate::time::Timestamp;
 use crate::trial::{self, Moment, POLLS_MAX};
@@ -27,7 +28,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<Exit, Failure> {
     let set = setup::policies(PolicySet::load(&args.paths))?;
-    let seen = Seen::until(at + SECOND, &args.recording, &set)?;
+    let recording = setup::recording(&args.recording)?;
+    let (config, key) = (args.config.as_deref(), args.key.as_deref());
+    let has_pseudonyms = recording.pseudonyms().is_some();
+    let judging = Judging::new(&recording, config, key)?;
+    let replay = judging.replay(&recording, set.clone());
+    let back = set.looks_back().max(BEFORE_MIN);
+    let until = at + SECOND;
+    let seen = Seen::of(recording.from(until, back).before(until), replay)?;
     let Some(last) = seen.ticks.back().map(|tick| tick.at) else {
         let message = format!("the recording has nothing before {}", time(at));
         return Err(Failure::new(Exit::Failed, message));
@@ -41,10 +49,11 @@ pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<E
         return Err(Failure::new(Exit::Failed, message));
     }
     let folder = args.out.as_deref().and_then(Path::parent);
+    let folder = folder.unwrap_or(Path::new(""));
     let policies: Vec<String> = args
         .paths
         .iter()
-        .map(|path| relative(path, folder.unwrap_or(Path::new(""))))
+        .map(|path| relative(path, folder))
         .collect();
     let ticks: Vec<Box<Tick>> = seen.ticks.into();
     let moment = Moment {
@@ -53,6 +62,8 @@ pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<E
         set: &set,
         policies: &policies,
         decided: &seen.decided,
+        config: config.map(|path| (relative(path, folder), path)),
+        has_pseudonyms,
     };
     let text = trial::draft(&moment).map_err(|error| {
         let message = format!("no test can be drafted of {}: {error}", time(at));
@@ -81,31 +92,21 @@ struct Seen {
 }
 
 impl Seen {
-    /// Before `until`.
-    fn until(until: Timestamp, paths: &[PathBuf], set: &PolicySet) -> Result<Self, Failure> {
-        let policies = set.policies.iter();
-        let back = policies.map(|policy| policy.window + policy.hold + policy.cooldown);
-        let back = back.max().unwrap_or_default().max(BEFORE_MIN);
-        let recording = setup::recording(paths)?.from(until, back);
-        let mut replay = Replay::new(set.clone(), None);
+    fn of(recording: Recording, mut replay: Replay) -> Result<Self, Failure> {
         let mut seen = Self {
             start: Start::default(),
             ticks: VecDeque::new(),
             decided: Vec::new(),
         };
-        let mut player = recording.play();
-        let mut progress = Progress::start();
-        while let Some(item) = player.next() {
-            match item.map_err(setup::unreadable)? {
-                Item::Start(start) => {
+        let mut playing = Playing::begin(recording);
+        while let Some(heard) = playing.hear()? {
+            match heard {
+                Heard::Start(start) => {
                     replay.start(&start);
                     seen.start = *start;
                     seen.ticks.clear();
                 }
-                Item::Notice(notice) => warn(&notice.to_string()),
-                Item::Tick(tick) if tick.at >= until => break,
-                Item::Tick(tick) => {
-                    progress.tick(&player, tick.at, tick.snapshot.sessions.len());
+                Heard::Tick(tick) => {
                     let carried = replay.turn(&tick).carried.into_iter();
                     let is_permitted =
                         |outcome: &Outcome| !matches!(outcome, Outcome::Suppressed(_));
@@ -115,12 +116,11 @@ impl Seen {
                     if seen.ticks.len() > POLLS_MAX
                         && let Some(old) = seen.ticks.pop_front()
                     {
-                        player.give_back(old);
+                        playing.give_back(old);
                     }
                 }
             }
         }
-        progress.finish();
         Ok(seen)
     }
 }

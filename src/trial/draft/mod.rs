@@ -18,7 +18,7 @@ use super::release::{self, Release};
 use super::script::{Count, DaemonState};
 use super::series::{Sample, write};
 use super::{Happened, Trial, Wanted, play};
-use crate::config;
+use crate::config::{self, Config};
 use crate::daemon::Failure;
 use crate::decision::Decision;
 use crate::history::transport_name;
@@ -60,6 +60,11 @@ pub struct Moment<'a> {
     pub policies: &'a [String],
     /// What the replay decided at the moment.
     pub decided: &'a [Decision],
+    /// The configuration that the draft is to be played by: how the draft is to name it, and where it
+    /// is.
+    pub config: Option<(String, &'a Path)>,
+    /// Whether addresses are pseudonyms.
+    pub has_pseudonyms: bool,
 }
 
 /// Why there is no draft.
@@ -111,7 +116,10 @@ impl Draft<'_> {
             name: "draft.test.toml".to_owned(),
             text: self.text(None),
         };
-        let mut given = Given(self.moment.set);
+        let mut given = Given {
+            set: self.moment.set,
+            config: self.moment.config.as_ref().map(|(_, path)| *path),
+        };
         let checked = check(source, &mut given);
         let mistake = checked.diagnostics.first().map(ToString::to_string);
         let trial = checked.trials.into_iter().next();
@@ -160,11 +168,19 @@ impl Draft<'_> {
             "# Drafted from a recording: {moment} is {polls_until} after the first poll. Addresses and\n\
              # names are the recording's."
         );
+        if self.moment.has_pseudonyms && self.moment.set.names_addresses() {
+            *text +=
+                "# Addresses are pseudonyms: policies that name addresses do not find them here.\n";
+        }
         for missing in self.not_reproduced(came) {
             _ = writeln!(text, "# {missing}");
         }
         let policies: Vec<String> = self.moment.policies.iter().map(|it| quoted(it)).collect();
-        _ = writeln!(text, "policies = [{}]\n", policies.join(", "));
+        _ = writeln!(text, "policies = [{}]", policies.join(", "));
+        if let Some((config, _)) = &self.moment.config {
+            _ = writeln!(text, "config = {}", quoted(config));
+        }
+        text.push('\n');
         let mut keys = Keys::of("test");
         keys.put("name", quoted(&format!("as it was at {moment}")));
         keys.put("interval", quoted(&format_duration(*interval)));
@@ -352,25 +368,24 @@ impl Draft<'_> {
     }
 }
 
-/// The policies that a draft is played by.
-struct Given<'a>(&'a PolicySet);
+/// What a draft is played by.
+struct Given<'a> {
+    set: &'a PolicySet,
+    config: Option<&'a Path>,
+}
 
 impl Beside for Given<'_> {
     fn policies(&mut self, _: &[PathBuf], _: usize) -> CheckedPolicies {
         CheckedPolicies {
-            set: Some(self.0.clone()),
+            set: Some(self.set.clone()),
             diagnostics: Vec::new(),
             files: 1,
         }
     }
 
-    /// A draft names none.
-    fn config(&mut self, _: &Path) -> config::Checked {
-        config::Checked {
-            config: None,
-            policies: None,
-            diagnostics: Vec::new(),
-        }
+    /// The draft may be written elsewhere, and names it from there.
+    fn config(&mut self, named: &Path) -> config::Checked {
+        Config::load(self.config.unwrap_or(named))
     }
 }
 

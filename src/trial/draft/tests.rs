@@ -119,6 +119,8 @@ fn whatever_happened_is_in_the_draft() {
         set: &set,
         policies: &["p.toml".to_owned()],
         decided: &decided,
+        config: None,
+        has_pseudonyms: false,
     };
     let text = draft(&moment).unwrap();
     insta::assert_snapshot!(text);
@@ -126,7 +128,11 @@ fn whatever_happened_is_in_the_draft() {
         name: "p.test.toml".into(),
         text,
     };
-    let checked = check(source, &mut Given(&set));
+    let mut given = Given {
+        set: &set,
+        config: None,
+    };
+    let checked = check(source, &mut given);
     assert!(checked.trials[0].run().is_ok(), "{checked:#?}");
 }
 
@@ -141,6 +147,8 @@ fn without_a_poll_there_is_no_draft() {
         set: &set,
         policies: &[],
         decided: &[],
+        config: None,
+        has_pseudonyms: false,
     };
     assert_eq!(draft(&moment(&[])), Err(DraftError::Unseen));
     let failed = [tick(&server, None)];

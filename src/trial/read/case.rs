@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use toml::de::DeValue;
 
-use super::server::{daemon, server};
+use super::server::{acts, daemon, server};
 use super::session::{number_ports, sessions};
 use super::value::{polls, release, tables, too_many};
 use super::{Common, INTERVAL, SYNONYMS};
@@ -110,7 +110,8 @@ impl Case<'_, '_> {
         Named(Some((text, place)))
     }
 
-    /// The policies that are played: all, or those named.
+    /// The policies that are played: all, or those named. If one of these is not there, nothing can be
+    /// said of what is expected.
     fn under_test(&mut self, only: Option<Node<'_>>) -> Option<PolicySet> {
         let mut set = self.common.policies.clone()?;
         let Some(node) = only else {
@@ -123,11 +124,11 @@ impl Case<'_, '_> {
         let mut names = Vec::new();
         for node in nodes {
             let written = node.string("only", "name policies in quotes: `[\"error-flood\"]`");
-            if let Some(written) = self.findings.accept(written) {
-                let known = self.policy_named(&set, &written);
-                names.extend(known.map(|policy| policy.name.clone()));
-            }
+            let written = self.findings.accept(written);
+            let known = written.and_then(|written| self.policy_named(&set, &written));
+            names.push(known.map(|policy| policy.name.clone()));
         }
+        let names: Vec<_> = names.into_iter().collect::<Option<_>>()?;
         set.policies.retain(|policy| names.contains(&policy.name));
         Some(set)
     }
@@ -172,6 +173,7 @@ impl Case<'_, '_> {
             Some(entry) => server(entry.node, section.findings),
             None => Server::new(),
         };
+        let acts = section.value("acts", None, acts);
         let daemons = section.each("daemon", daemon);
         let sessions = section.each("session", |node, findings| {
             sessions(node, release, findings).map(|sessions| (sessions, node.place()))
@@ -186,6 +188,7 @@ impl Case<'_, '_> {
         let lengths = of_sessions
             .chain(of_daemons)
             .chain(server.lengths())
+            .chain(acts.iter().map(Series::len))
             .chain(marked);
         let longest = lengths.max().unwrap_or(1);
         let polls = length.map_or(longest, |length| {
@@ -217,6 +220,7 @@ impl Case<'_, '_> {
             server,
             sessions,
             daemons,
+            acts,
         };
         Parts { script, places }
     }

@@ -71,6 +71,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("latency", "rpc_latency"),
     ("heights", "height"),
     ("status", "state"),
+    ("act", "acts"),
+    ("outcome", "acts"),
+    ("outcomes", "acts"),
 ];
 
 /// What stands beside a test file.

@@ -8,7 +8,7 @@ use crate::config::reading::{Read, Section, time};
 use crate::daemon::Address;
 use crate::field::Dimension;
 use crate::policy::reading::{Findings, Node, Table, closest, listed};
-use crate::trial::script::{Daemon, DaemonState, Server};
+use crate::trial::script::{Act, Daemon, DaemonState, Server};
 use crate::trial::series::{Series, words};
 
 const UPTIME_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
@@ -116,4 +116,21 @@ fn states(node: Node<'_>, key: &'static str) -> Read<Series<DaemonState>> {
         })
     };
     words(written.text, example, state).map_err(|mistake| blame(mistake, &written))
+}
+
+pub(super) fn acts(node: Node<'_>, key: &'static str) -> Read<Option<Series<Act>>> {
+    let written = node.string(key, "write what comes of acts at each poll")?;
+    let names = Act::WORDS.map(|(name, _)| name);
+    let act = |text: &str| {
+        let found = Act::WORDS.iter().find(|(name, _)| *name == text);
+        found.map(|&(_, act)| act).ok_or_else(|| {
+            let help = match closest(text, names) {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => format!("an act comes out as {}", listed(&names)),
+            };
+            (format!("unknown outcome `{text}`"), help)
+        })
+    };
+    let read = words(written.text, "fail x30 done", act);
+    read.map(Some).map_err(|mistake| blame(mistake, &written))
 }

@@ -1,0 +1,138 @@
+//! What is said of a decision that a test expects, and of one that came.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::cli::show::{self, counted};
+use crate::decision::Decision;
+use crate::engine::{Apart, Looked, Missing};
+use crate::trial::{Course, Expected, Happened, Why};
+use crate::units::format_duration;
+
+/// `50s error-flood 203.0.113.7:50001`
+pub(super) fn expectation(expected: &Expected) -> String {
+    line(
+        &format_duration(expected.at),
+        &expected.policy,
+        &expected.target.to_string(),
+        expected.sessions,
+        expected.held_back,
+    )
+}
+
+/// The number of sessions is told where it is asked.
+pub(super) fn event(happened: &Happened, expected: Option<&Expected>) -> String {
+    let is_asked = expected.is_some_and(|expected| expected.sessions.is_some());
+    let sessions = happened.decision.sessions.len();
+    line(
+        &format_duration(happened.at),
+        &happened.decision.policy,
+        &happened.target.to_string(),
+        is_asked.then_some(sessions),
+        happened.held_back(),
+    )
+}
+
+fn line(
+    at: &str,
+    policy: &str,
+    target: &str,
+    sessions: Option<usize>,
+    held_back: Option<&str>,
+) -> String {
+    let mut line = format!("{at} {} {}", show::text(policy), show::text(target));
+    if let Some(sessions) = sessions {
+        let sessions = counted(sessions, "session", "sessions");
+        _ = write!(line, ", {sessions}");
+    }
+    if let Some(by) = held_back {
+        _ = write!(line, ", held back: {by}");
+    }
+    line
+}
+
+/// The tests that held, and for how long.
+pub(super) fn reasons(decision: &Decision) -> String {
+    let reasons = show::reasons(&decision.evidence);
+    if decision.held.is_zero() {
+        return reasons;
+    }
+    format!("{reasons} for {}", format_duration(decision.held))
+}
+
+/// `its window of 30s was covered at 30s, its tests held from 30s on, and its `for` of 10s was over at 40s`
+pub(super) fn course_words(course: &Course) -> String {
+    let mut words = Vec::new();
+    if let Some((window, full)) = course.window {
+        let (window, full) = (format_duration(window), format_duration(full));
+        words.push(format!("its window of {window} was covered at {full}"));
+    }
+    let from = format_duration(course.held_from);
+    words.push(format!("its tests held from {from} on"));
+    if let Some(hold) = course.hold {
+        let over = format_duration(course.held_from + hold);
+        let hold = format_duration(hold);
+        words.push(format!("its `for` of {hold} was over at {over}"));
+    }
+    words.join(", ")
+}
+
+pub(super) fn why_not(why: &Why) -> String {
+    let told = |tests: &[Looked]| {
+        let tests = tests.iter().map(|test| saw(test, None));
+        tests.collect::<Vec<_>>().join(", ")
+    };
+    match why {
+        Why::Missed => "that poll failed".to_owned(),
+        Why::Off => "the policy's mode is off".to_owned(),
+        Why::Absent => "there is no such target then".to_owned(),
+        Why::Apart(Apart::Private) => {
+            "its peer is private, and the policy has no `include_private`".to_owned()
+        }
+        Why::Apart(Apart::Closing) => "the session is closing".to_owned(),
+        Why::Apart(Apart::Absent) => "the server does not name this group then".to_owned(),
+        Why::HeldBack { by, until: None } => format!("held back: {by}"),
+        Why::HeldBack {
+            by,
+            until: Some(until),
+        } => format!("held back until {}: {by}", format_duration(*until)),
+        Why::Pending { held, hold, tests } => format!(
+            "held for {} of {}: {}",
+            format_duration(*held),
+            format_duration(*hold),
+            told(tests)
+        ),
+        Why::Spared(tests) => format!("spared by its `unless`: {}", told(tests)),
+        Why::Fails { tests, full } => {
+            let tests = tests.iter().map(|test| saw(test, *full));
+            tests.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// `sent_rate is 3 B/s (not > 1 MiB/s)`
+fn saw(looked: &Looked, full: Option<Duration>) -> String {
+    let field = show::text(&looked.field);
+    let asked = show::asked(&looked.test, looked.threshold, looked.dimension);
+    match (&looked.seen, looked.missing) {
+        (Some(seen), _) => {
+            let seen = show::quoted(seen, looked.dimension);
+            let not = if looked.holds { "" } else { "not " };
+            format!("{field} is {seen} ({not}{asked})")
+        }
+        (None, Some(Missing::Window { .. })) => match full.map(format_duration) {
+            Some(full) => {
+                format!("{field} is not known before {full}, when the window is covered")
+            }
+            None => format!("{field} is not known before the window is covered"),
+        },
+        (None, Some(Missing::Population)) => {
+            format!("{field}: too few have a value to say what is normal")
+        }
+        (None, Some(Missing::Release)) => format!("{field} is not told by this release"),
+        (None, Some(Missing::Inspection)) => {
+            format!("{field} is not known: the session has shown no cost of errors")
+        }
+        (None, _) => format!("{field} is not known"),
+    }
+}
