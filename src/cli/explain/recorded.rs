@@ -7,6 +7,7 @@ use super::next::whole_seconds;
 use super::subject::who;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::judging::Judging;
+use crate::cli::playing::{Heard, Playing};
 use crate::cli::show::time;
 use crate::cli::{screen, setup};
 use crate::history::History;
@@ -61,19 +62,18 @@ pub(super) fn explain(
     let recording = recording.from(moment, back);
     let mut around = Around::default();
     let mut last: Option<Box<Tick>> = None;
-    let mut player = recording.play();
-    for item in &mut player {
-        match item.map_err(setup::unreadable)? {
-            Item::Start(start) => {
+    let mut playing = Playing::begin(recording.with_groups(replay.warden().needs_groups()));
+    while let Some(heard) = playing.hear()? {
+        match heard {
+            Heard::Start(start) => {
                 around.interval = start.interval;
                 replay.start(&start);
             }
-            Item::Notice(notice) => screen::warn(&notice.to_string()),
-            Item::Tick(tick) if tick.at > until => {
+            Heard::Tick(tick) if tick.at > until => {
                 around.next = Some(tick.at);
                 break;
             }
-            Item::Tick(tick) => {
+            Heard::Tick(tick) => {
                 around.last = Some(tick.at);
                 replay.turn(&tick);
                 if tick.failure.is_none() {
@@ -82,7 +82,7 @@ pub(super) fn explain(
             }
         }
     }
-    drop(player);
+    drop(playing);
     if let Some((at, tick)) = at.zip(last.as_ref())
         && let Some(why) = around.unknown(at, tick.at)
     {
@@ -140,7 +140,8 @@ impl Around {
 /// Where the subject is, if not there: all of the recording is looked through for it.
 fn nowhere(paths: &[PathBuf], at: Option<Timestamp>, subject: Subject) -> Result<String, Failure> {
     let mut sightings = Sightings::default();
-    let mut player = setup::recording(paths)?.play();
+    // What is wrong with the recording was told before.
+    let mut player = setup::recording(paths)?.with_groups(false).play();
     while let Some(item) = player.next() {
         if let Item::Tick(tick) = item.map_err(setup::unreadable)? {
             if tick.failure.is_none() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::exit::{Exit, Failure};
 use super::judging::Judging;
-use super::progress::Progress;
+use super::playing::{Heard, Playing};
 use super::screen::{Format, Screen, error, warn};
 use super::show::counted;
 use super::value::whole;
@@ -16,7 +16,7 @@ use super::{report, setup};
 use crate::journal::Replayed;
 use crate::page::Destination;
 use crate::policy::{PolicySet, shipped};
-use crate::recording::{Item, Recording, Tick};
+use crate::recording::{Recording, Tick};
 use crate::replay::Replay;
 use crate::report::{Collector, Decided, Report, Side, html};
 use crate::time::Timestamp;
@@ -179,19 +179,20 @@ impl<'a> Audit<'a> {
         })
     }
 
-    fn play(&mut self, recording: Recording, screen: &mut Screen) -> Result<(), Failure> {
-        let recording = match self.from {
-            Some(from) => recording.from(from, self.looks_back),
-            None => recording,
-        };
+    fn play(&mut self, mut recording: Recording, screen: &mut Screen) -> Result<(), Failure> {
+        if let Some(from) = self.from {
+            recording = recording.from(from, self.looks_back);
+        }
+        if let Some(to) = self.to {
+            recording = recording.before(to);
+        }
         let needs_groups = |replay: &Replay| replay.warden().needs_groups();
         let needs_groups =
             needs_groups(&self.decided) || self.against.as_ref().is_some_and(needs_groups);
-        let mut player = recording.with_groups(needs_groups).play();
-        let mut progress = Progress::start();
-        while let Some(item) = player.next() {
-            match item.map_err(setup::unreadable)? {
-                Item::Start(start) => {
+        let mut playing = Playing::begin(recording.with_groups(needs_groups));
+        while let Some(heard) = playing.hear()? {
+            match heard {
+                Heard::Start(start) => {
                     self.collector.start();
                     self.told.start();
                     self.decided.start(&start);
@@ -199,16 +200,12 @@ impl<'a> Audit<'a> {
                         against.start(&start);
                     }
                 }
-                Item::Notice(notice) => warn(&notice.to_string()),
-                Item::Tick(tick) if self.to.is_some_and(|to| tick.at >= to) => break,
-                Item::Tick(tick) => {
-                    progress.tick(&player, tick.at, tick.snapshot.sessions.len());
+                Heard::Tick(tick) => {
                     self.turn(&tick, screen)?;
-                    player.give_back(tick);
+                    playing.give_back(tick);
                 }
             }
         }
-        progress.finish();
         Ok(())
     }
 
