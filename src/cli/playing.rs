@@ -135,6 +135,7 @@ mod tests {
         assert_eq!(heard(&mut playing), [1, 2, 3]);
         (4..=5).for_each(|s| record(&mut recorder, s));
         recorder.finish().unwrap();
+        drop(recorder);
         record(&mut Recorder::open(options()).unwrap(), 6);
         playing.rewind();
         // Whoever stops in the middle has heard it all before.

@@ -740,6 +740,7 @@ fn a_recording_is_played_again_as_it_was() {
     let mut recorder = Recorder::open(options(folder.path())).unwrap();
     record(&mut recorder, [1, 2]);
     recorder.finish().unwrap();
+    drop(recorder);
     let mut recorder = Recorder::open(options(folder.path())).unwrap();
     record(&mut recorder, [11, 12]);
     let recording = Recording::open(&[folder.path().to_owned()]).unwrap();
@@ -755,6 +756,8 @@ fn a_recording_is_played_again_as_it_was() {
     assert_eq!(played(&recording), "start 1 2 start 11 12");
     // The agent goes on, and somebody else begins.
     record(&mut recorder, [13]);
+    recorder.finish().unwrap();
+    drop(recorder);
     recorded(folder.path(), [21]);
     let recording = recording.before(at(13));
     assert_eq!(played(&recording), "start 1 2 start 11 12");
@@ -762,5 +765,4 @@ fn a_recording_is_played_again_as_it_was() {
     assert_eq!(played(&recording), "gone start 11 12");
     let recording = recording.before(at(5));
     assert_eq!(played(&recording), "gone");
-    recorder.finish().unwrap();
 }

@@ -83,6 +83,7 @@ fn every_command_and_option_is_documented() {
         for option in options
             .split_whitespace()
             .filter(|word| word.starts_with("--"))
+            .map(|word| word.trim_end_matches([',', ']']))
         {
             assert!(
                 option == "--help" || section.contains(option),
