@@ -142,7 +142,7 @@ impl From<Span> for snapshot::Span {
     }
 }
 
-/// The last line of a tick: the checksum of all its lines before.
+/// The line behind a heading, and the last of a tick: the checksum of all its lines before.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SumLine {
     pub(super) crc32: u32,

@@ -1,6 +1,6 @@
 //! Recordings: what the server said, as sent, with what is needed to judge it again.
 //!
-//! A recording is a folder of segments. A segment is a zstd stream of lines: a heading, then ticks.
+//! A recording is a folder of segments. A segment is a zstd stream of lines: a heading, then ticks, each with its checksum.
 //! A tick is a line of what the agent knew of the poll, the server's replies as they came, each on a
 //! line, and a checksum. Every tick is flushed, so that a recording can be read to its last whole
 //! tick however its writer ended. docs/recordings.md has the format.

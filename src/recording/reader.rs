@@ -155,7 +155,7 @@ impl SegmentReader {
         let file = BufReader::with_capacity(CHUNK, Counted { file, count });
         let decoder = Decoder::with_buffer(file).map_err(RecordingError::io(path, "read"))?;
         let mut stream = BufReader::with_capacity(CHUNK, decoder);
-        let mut bytes = Vec::new();
+        let (mut bytes, mut sum) = (Vec::new(), Vec::new());
         let heading = match read_line(&mut stream, &mut bytes, HEAD_BYTES_MAX) {
             Ok(Line::Whole) => heading(path, &bytes)?,
             Ok(Line::None | Line::Broken) if bytes.is_empty() || bytes[0] == b'{' => {
@@ -169,15 +169,22 @@ impl SegmentReader {
                 ));
             }
         };
-        Ok(Some(Self {
+        let read = read_line(&mut stream, &mut sum, HEAD_BYTES_MAX);
+        let reader = Self {
             path: path.to_owned(),
             stream,
             heading,
-            head: bytes,
+            head: Vec::new(),
             lines: Vec::new(),
             replies: Vec::new(),
             last: None,
-        }))
+        };
+        match read {
+            Ok(Line::Whole) if is_sum(&sum, crc32fast::hash(&bytes)) => Ok(Some(reader)),
+            Ok(Line::Whole) => Err(reader.damaged(WRONG_SUM)),
+            Ok(Line::None | Line::Broken) => Ok(None),
+            Err(error) => Err(reader.damaged(&error.to_string())),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -242,8 +249,8 @@ impl SegmentReader {
         sum.update(head);
         sum.update(&lines[..end]);
         let sum = sum.finalize();
-        if !serde_json::from_slice(&lines[end..]).is_ok_and(|SumLine { crc32 }| crc32 == sum) {
-            return Err("a checksum is wrong".to_owned());
+        if !is_sum(&lines[end..], sum) {
+            return Err(WRONG_SUM.to_owned());
         }
         let methods = told.replies.iter().map(|method| &**method);
         tick.inspections.clear();
@@ -262,6 +269,12 @@ impl SegmentReader {
             why: escape::log(why).into_owned(),
         }
     }
+}
+
+const WRONG_SUM: &str = "a checksum is wrong";
+
+fn is_sum(line: &[u8], sum: u32) -> bool {
+    serde_json::from_slice(line).is_ok_and(|SumLine { crc32 }| crc32 == sum)
 }
 
 fn take_head(tick: &mut Tick, head: TickHead<'_>) {

@@ -311,6 +311,8 @@ impl Recorder {
         };
         self.lines.clear();
         write_line(&mut self.lines, &heading);
+        let crc32 = crc32fast::hash(&self.lines);
+        write_line(&mut self.lines, &SumLine { crc32 });
         let is_large = self.tick_bytes > LARGE;
         let level = if is_large { LEVEL_OF_LARGE } else { LEVEL };
         let mut segment = Segment::create(path, at, level)?;
@@ -413,7 +415,7 @@ impl Segment {
         // By this readers know that it is being written, and no more than that depends on it.
         _ = file.try_lock();
         let encoder = Encoder::new(file, level).and_then(|mut encoder| {
-            encoder.include_checksum(true)?;
+            // The lines have checksums of their own, and those can be asked before the end.
             if level == LEVEL_OF_LARGE {
                 encoder.long_distance_matching(true)?;
                 encoder.window_log(WINDOW_OF_LARGE)?;

@@ -159,8 +159,8 @@ fn replies_are_kept_to_the_letter_and_those_to_acts_are_not() {
     let text = zstd::decode_all(fs::File::open(&segments(folder.path())[0]).unwrap()).unwrap();
     let text = String::from_utf8(text).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 5, "{text}");
-    assert_eq!(lines[2..4], [GETINFO, SESSIONS]);
+    assert_eq!(lines.len(), 6, "{text}");
+    assert_eq!(lines[3..5], [GETINFO, SESSIONS]);
     assert!(!text.contains(r#""id":9"#), "{text}");
 }
 
@@ -292,6 +292,14 @@ fn damage_is_found_and_told_with_its_place() {
     let path = segments(folder.path()).remove(0);
     let refused = |path: PathBuf| refused(&[path], folder.path());
 
+    let heading = edited(&path, |text| {
+        text.replacen("\"server\":\"one\"", "\"server\":\"onE\"", 1)
+    });
+    assert_eq!(
+        refused(heading),
+        "`DIR/edited.rec.zst` is damaged from its beginning: a checksum is wrong; give the other \
+         segments by name to leave it out"
+    );
     // A counter of the second tick.
     let second = edited(&path, |text| {
         let tick = text.match_indices("500, 4").nth(1).unwrap().0;
@@ -304,7 +312,7 @@ fn damage_is_found_and_told_with_its_place() {
     );
     let lost = edited(&path, |text| {
         let mut lines: Vec<&str> = text.lines().collect();
-        lines.remove(3);
+        lines.remove(4);
         lines.join("\n") + "\n"
     });
     assert_eq!(
@@ -314,7 +322,7 @@ fn damage_is_found_and_told_with_its_place() {
     );
     let swapped = edited(&path, |text| {
         let lines: Vec<&str> = text.lines().collect();
-        let (heading, ticks) = lines.split_at(1);
+        let (heading, ticks) = lines.split_at(2);
         [heading, &ticks[4..8], &ticks[..4], &[""]]
             .concat()
             .join("\n")

@@ -115,17 +115,18 @@ fn counted(segment: &Path) -> (usize, usize) {
     let mut text = Vec::new();
     // It has no end.
     _ = decoder.read_to_end(&mut text);
-    let (mut polls, mut rest) = (0, 0);
+    let (mut sums, mut rest) = (0_usize, 0);
     for line in text.split_inclusive(|&byte| byte == b'\n') {
         rest += line.len();
         let is_whole = line.ends_with(b"\n");
         let is_sum = is_whole && line.starts_with(b"{\"crc32\"");
         if is_sum || is_whole && line.starts_with(b"{\"recording\"") {
-            polls += usize::from(is_sum);
+            sums += usize::from(is_sum);
             rest = 0;
         }
     }
-    (polls, rest)
+    // The heading has the first.
+    (sums.saturating_sub(1), rest)
 }
 
 /// Longer than a heading.
