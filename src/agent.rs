@@ -224,12 +224,18 @@ impl Agent {
             info!("opening another connection, for an RPC connection bears the ID of a client");
             self.client.reconnect().await?;
         }
-        let groups = match (self.warden.needs_groups(), &self.flight) {
-            (true, _) => Groups::Needed,
-            (false, Some(_)) => Groups::Welcome,
-            (false, None) => Groups::Unasked,
-        };
-        poll(&mut self.client, &*self.clock, groups, &mut self.snapshot).await
+        let needs_groups = self.warden.needs_groups();
+        poll(
+            &mut self.client,
+            &*self.clock,
+            Groups::if_needed(needs_groups),
+            &mut self.snapshot,
+        )
+        .await?;
+        if !needs_groups {
+            self.record_groups().await;
+        }
+        Ok(())
     }
 
     async fn judge_and_act(&mut self, failure: Option<RpcError>) -> Tick {

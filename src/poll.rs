@@ -44,8 +44,6 @@ impl Clock for SteadyClock {
 pub enum Groups {
     /// It does not.
     Unasked,
-    /// For the recording alone: without them the poll is as good.
-    Welcome,
     /// A policy looks at them.
     Needed,
 }
@@ -74,21 +72,9 @@ pub async fn poll(
         answered: clock.now(),
     };
     snapshot.groups.clear();
-    if groups != Groups::Unasked {
+    if groups == Groups::Needed {
         let seed = GroupsSeed(&mut snapshot.groups);
-        let asked = client.call_with("groups", &NO_PARAMS, seed).await;
-        match asked.map(drop) {
-            Err(error) if groups == Groups::Needed || error.is_connection_lost() => {
-                return Err(error);
-            }
-            Err(_) => {
-                snapshot.groups.clear();
-                if let Some(tape) = client.tape() {
-                    tape.forget_last();
-                }
-            }
-            Ok(()) => {}
-        }
+        client.call_with("groups", &NO_PARAMS, seed).await?;
     }
     // Last, so that the evidence is as fresh as can be when it is acted on.
     let asked = clock.now();
@@ -101,6 +87,20 @@ pub async fn poll(
     };
     observe_cost(client, snapshot);
     Ok(())
+}
+
+/// Hears what the server says of its groups for the recording alone. The poll is as good without.
+pub async fn hear_groups(client: &mut Client, snapshot: &mut Snapshot) -> Result<(), RpcError> {
+    let seed = GroupsSeed(&mut snapshot.groups);
+    let heard = client.call_with("groups", &NO_PARAMS, seed).await;
+    let heard = heard.map(drop);
+    if heard.is_err() {
+        snapshot.groups.clear();
+        if let Some(tape) = client.tape() {
+            tape.forget("groups");
+        }
+    }
+    heard
 }
 
 /// Tells the client what its own connection costs the server, by the server's own reckoning.

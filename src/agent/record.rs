@@ -1,12 +1,15 @@
 //! The agent's flight recorder. What goes wrong with it is told once, and never holds the agent up:
 //! it works on a thread of its own.
 
+use std::time::Duration;
+
 use tracing::{info, warn};
 
 use super::Agent;
 use crate::act::Carried;
 use crate::decision::Outcome;
 use crate::policy::Mode;
+use crate::poll;
 use crate::recording::{Act, Recorder, RecordingError, Start, Turn, Writer};
 use crate::rpc::RpcError;
 use crate::time::Timestamp;
@@ -23,7 +26,13 @@ pub(super) struct Flight {
     /// What went wrong last.
     trouble: Option<String>,
     polls: u64,
+    /// When groups could not be had last.
+    groupless: Option<Timestamp>,
 }
+
+/// A server that cannot tell its groups is not asked for them again for so long: that may cost a connection,
+/// and only the recording needs them.
+const GROUPLESS: Duration = Duration::from_hours(1);
 
 /// What the agent knows of a poll beside its snapshot.
 #[derive(Clone, Copy)]
@@ -56,6 +65,7 @@ impl Agent {
             is_failing: false,
             trouble: None,
             polls: 0,
+            groupless: None,
         });
     }
 
@@ -89,6 +99,25 @@ impl Agent {
         let flight = self.flight.as_ref();
         let polls = flight.map_or(0, |flight| flight.polls);
         (polls, flight.and_then(|flight| flight.trouble.as_deref()))
+    }
+
+    /// After a poll for which nobody else asked for groups.
+    pub(super) async fn record_groups(&mut self) {
+        let now = self.clock.now();
+        let Some(flight) = &mut self.flight else {
+            return;
+        };
+        if flight
+            .groupless
+            .is_some_and(|failed| now.since(failed) < GROUPLESS)
+        {
+            return;
+        }
+        let heard = poll::hear_groups(&mut self.client, &mut self.snapshot).await;
+        flight.groupless = heard.is_err().then_some(now);
+        if let Err(error) = heard {
+            warn!("groups are not recorded for an hour: {error}");
+        }
     }
 
     pub(super) fn record_inspected(&mut self, id: u64) {

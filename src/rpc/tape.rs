@@ -38,11 +38,12 @@ impl Tape {
         self.bytes.len()
     }
 
-    /// Forgets the last one: it could not be read.
-    pub fn forget_last(&mut self) {
-        self.ends.pop();
-        self.bytes
-            .truncate(self.ends.last().map_or(0, |&(_, end)| end));
+    /// Forgets the last one if it is the reply to `method`: it could not be read.
+    pub fn forget(&mut self, method: &str) {
+        if self.ends.pop_if(|&mut (last, _)| last == method).is_some() {
+            let end = self.ends.last().map_or(0, |&(_, end)| end);
+            self.bytes.truncate(end);
+        }
     }
 
     /// Forgets them, keeps the memory.

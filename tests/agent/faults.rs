@@ -10,6 +10,7 @@ use electrumx_warden::decision::Outcome;
 use electrumx_warden::journal::{Journal, Retention};
 use electrumx_warden::policy::{Mode, Source};
 use electrumx_warden::poll::Clock;
+use electrumx_warden::recording::Recorder;
 use electrumx_warden::rpc::Client;
 use electrumx_warden::sim::{Fault, Release, RowFault, World};
 use electrumx_warden::time::Timestamp;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::log::Log;
 use crate::scene::{INTERVAL, Scene, evil, executed, outcomes, policy, set};
+use crate::tap::Trick;
 
 /// Disconnects who has been called evil for half a minute.
 fn evil_for_long() -> String {
@@ -301,4 +303,38 @@ async fn a_restart_of_the_server_is_lived_through() {
     assert_eq!(executed(&scene.good_poll().await), 1);
     assert!(scene.is_open(good) && !scene.is_open(evil));
     assert!(scene.server.now() >= INTERVAL * 5);
+}
+
+/// Only the recording asks for groups here: whatever becomes of that, the watch goes on.
+#[tokio::test]
+async fn a_server_that_cannot_tell_its_groups_is_watched_all_the_same() {
+    let tricks = [Trick::Refuse, Trick::CutBefore, Trick::CutAfter];
+    for (trick, is_lost) in tricks.into_iter().zip([false, true, true]) {
+        let mut scene = Scene::new(Release::V1_20_0, evil()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rec");
+        scene
+            .agent()
+            .record(Recorder::create(&path).unwrap(), "sim".into());
+        scene.good_poll().await;
+        assert_eq!(scene.tap.asked("groups").len(), 1);
+        let (log, _guard) = Log::listen();
+        scene.tap.play("groups", trick);
+        scene.client("evil/1", 1);
+        let first = executed(&scene.good_poll().await);
+        // What the lost connection was to bear is done by the next.
+        assert_eq!(first, usize::from(!is_lost));
+        assert_eq!(executed(&scene.good_poll().await), 1 - first);
+        for _ in 0..3 {
+            scene.good_poll().await;
+        }
+        assert_eq!(scene.tap.asked("groups").len(), 2, "not again so soon");
+        let told = log.lines();
+        let told: Vec<_> = told.iter().filter(|line| line.contains("groups")).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("WARN groups are not recorded for an hour: "),
+            "{told:?}"
+        );
+    }
 }
