@@ -62,18 +62,22 @@ pub(super) fn explain(
     let recording = recording.from(moment, back);
     let mut around = Around::default();
     let mut last: Option<Box<Tick>> = None;
+    let mut begins = None;
     let mut playing = Playing::begin(recording.with_groups(replay.warden().needs_groups()));
     while let Some(heard) = playing.hear()? {
         match heard {
-            Heard::Start(start) => {
-                around.interval = start.interval;
-                replay.start(&start);
-            }
+            Heard::Start(start) => begins = Some(start),
             Heard::Tick(tick) if tick.at > until => {
                 around.next = Some(tick.at);
                 break;
             }
             Heard::Tick(tick) => {
+                // Not before, for the moment may be the last of the run before.
+                if let Some(start) = begins.take() {
+                    around.interval = start.interval;
+                    replay.start(&start);
+                    last = None;
+                }
                 around.last = Some(tick.at);
                 replay.turn(&tick);
                 if tick.failure.is_none() {
@@ -209,6 +213,11 @@ fn see(seen: &mut Option<Seen>, at: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::Epoch;
+    use crate::policy::shipped;
+    use crate::recording::{Recorder, RecorderOptions, Start, Turn};
+    use crate::rpc::Tape;
+    use crate::snapshot::Span;
 
     fn at(minutes: u64) -> Timestamp {
         Timestamp::from_millis(1_767_225_600_000) + Duration::from_secs(minutes * 60)
@@ -234,5 +243,63 @@ mod tests {
         nobody looked from 2026-01-01 00:10:00 to 2026-01-01 01:39:00: how things stood at 2026-01-01 00:14:00 is not known; give one of these two times by `--at`
         no poll succeeded from 2026-01-01 00:10:00 to 2026-01-01 00:14:00: how things stood then is not known; `--at '2026-01-01 00:10:00'` is the last poll before that
         ");
+    }
+
+    const GETINFO: &str = r#"{"jsonrpc":"2.0","result":{"version":"ElectrumX 1.20.0","daemon height":1,"db height":1,"pid":1,"uptime":"1d 00h 00m","sessions":{"count":1,"errors":0,"logged":0,"pending requests":0,"subs":0}},"id":1}"#;
+    const SESSIONS: &str = r#"{"jsonrpc":"2.0","result":[[7,"T1","8.8.8.8:5","evil","1.4",0.0,0.0,0,0,0,1,2,3,4,600.5]],"id":2}"#;
+
+    /// A run of the agent, with a poll a minute; those that are not good have failed.
+    fn run(folder: &Path, minutes: std::ops::Range<u64>, is_good: impl Fn(u64) -> bool) {
+        let mut recorder = Recorder::open(RecorderOptions::unbounded(folder)).unwrap();
+        let mut tape = Tape::default();
+        tape.hear("getinfo", GETINFO.as_bytes());
+        tape.hear("sessions", SESSIONS.as_bytes());
+        let start = Start {
+            interval: Duration::from_mins(1),
+            ..Start::default()
+        };
+        recorder.begin(at(minutes.start), start).unwrap();
+        for minute in minutes {
+            let span = Span {
+                asked: at(minute),
+                answered: at(minute),
+            };
+            let snapshot = Snapshot {
+                epoch: Epoch(1),
+                server_read: span,
+                sessions_read: span,
+                ..Snapshot::default()
+            };
+            let polled = is_good(minute).then_some(&snapshot).ok_or("no answer");
+            let turn = Turn {
+                at: at(minute),
+                epoch: Epoch(1),
+                mode: Mode::DryRun,
+                polled,
+                inspected: &[],
+                acts: &[],
+                settled: at(minute),
+            };
+            recorder.record(&turn, Some(&tape)).unwrap();
+        }
+        recorder.finish().unwrap();
+    }
+
+    /// What is known of one run says nothing of the next.
+    #[test]
+    fn a_moment_beside_a_restart_of_the_agent_is_explained_or_not_known() {
+        let folder = tempfile::tempdir().unwrap();
+        run(folder.path(), 0..5, |_| true);
+        run(folder.path(), 5..9, |minute| minute > 6);
+        let explained = |at: Option<Timestamp>| {
+            let set = shipped().set.unwrap();
+            let paths = [folder.path().to_owned()];
+            explain(&paths, at, None, set, Subject::Session(7)).map(|it| it.at)
+        };
+        for (minute, is_known) in [(4, true), (5, false), (6, false), (7, true), (8, true)] {
+            let explained = explained(Some(at(minute)));
+            assert_eq!(explained.is_ok(), is_known, "minute {minute}");
+        }
+        assert!(explained(None).is_ok());
     }
 }
