@@ -115,7 +115,14 @@ impl Start {
         let addresses = &mut self.settings.protection.addresses;
         *addresses = addresses.mapped(net);
         for cooldown in &mut self.cooldowns {
-            *cooldown = pseudonyms.cooldown(cooldown);
+            *cooldown = match &cooldown.target {
+                // Whose name is an address may be gone, and then nothing tells it from a version.
+                Target::Client(name) => Cooldown {
+                    target: Target::Client(pseudonyms.words(name).into()),
+                    ..cooldown.clone()
+                },
+                _ => pseudonyms.cooldown(cooldown),
+            };
         }
     }
 }

@@ -18,7 +18,7 @@ use super::line::{Heading, HeadingLine, SumLine, TickHead, TickLine};
 use super::reader::is_being_written;
 use super::{Act, FORMAT, RecordingError, Start, segment};
 use crate::daemon::Round;
-use crate::decision::{Epoch, Outcome};
+use crate::decision::{Epoch, Outcome, Target};
 use crate::policy::Mode;
 use crate::pseudonym::{Key, Pseudonyms, Reply, Unreadable};
 use crate::redact::redact;
@@ -519,6 +519,8 @@ impl Hidden {
         Act {
             target: self.pseudonyms.target(&act.target),
             outcome: match &act.outcome {
+                // It names a daemon, by which the change is confirmed, and no client.
+                done @ Outcome::Executed { .. } if act.target == Target::Server => done.clone(),
                 Outcome::Executed { detail } => Outcome::Executed {
                     detail: words(detail),
                 },

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::{Act, Item, Notice, Recorder, RecorderOptions, Recording, RecordingError, Start, Turn};
 use crate::daemon::Round;
 use crate::decision::{Epoch, Outcome, Target};
+use crate::limits::Cooldown;
 use crate::policy::Mode;
 use crate::pseudonym::Key;
 use crate::rpc::Tape;
@@ -678,6 +679,37 @@ fn words_of_the_server_have_no_address_among_pseudonyms() {
         !text.contains("203.0.113.9") && !text.contains("4.2.2.1"),
         "{text}"
     );
+}
+
+#[test]
+fn names_of_clients_that_are_gone_have_no_address_either_and_daemons_keep_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Recorder::open(options(folder.path())).unwrap();
+    let mut recorder = recorder.hiding(&Key::generate().unwrap());
+    let mut began = start("one");
+    began.cooldowns = vec![Cooldown {
+        policy: "names".into(),
+        target: Target::Client("5.6.7.1".into()),
+        until: at(60),
+    }];
+    recorder.begin(at(0), began).unwrap();
+    let said = "now using daemon at 10.11.12.13:8332/".to_owned();
+    let acts = [Act {
+        policy: "failback".into(),
+        target: Target::Server,
+        outcome: Outcome::Executed {
+            detail: said.clone(),
+        },
+        unsent: 0,
+    }];
+    let snapshot = Snapshot::default();
+    recorder.record(&turn(&snapshot, &acts), None).unwrap();
+    recorder.finish().unwrap();
+    let path = segments(folder.path()).remove(0);
+    let text = zstd::decode_all(fs::File::open(path).unwrap()).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(!text.contains("5.6.7.1"), "{text}");
+    assert!(text.contains(&said), "{text}");
 }
 
 /// The server that cannot be read is one thing, the daemons are another.
