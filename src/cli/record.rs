@@ -131,10 +131,13 @@ async fn record(args: &Args, recorder: Recorder, screen: &mut Screen) -> Result<
     let shutdown = runtime::shutdown()?;
     // The policies say what is worth a closer look of the server's; what they decide nobody hears.
     let set = setup::policies(shipped())?;
-    let settings = Settings {
+    let mut settings = Settings {
         mode: Mode::Off,
         ..Settings::default()
     };
+    // By what is recorded it is judged, and polls so far apart are not to be gaps.
+    let gap_max = &mut settings.bounds.gap_max;
+    *gap_max = (*gap_max).max(args.interval * 3);
     let (journal, _folder) = setup::passing_journal()?;
     let mut agent = Agent::new(
         Warden::new(set, settings),

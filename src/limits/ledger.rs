@@ -144,7 +144,9 @@ impl Ledger {
             failures.last = failures.last.min(at);
         }
         self.breaker.clock_went_back(at, config.breaker);
-        self.taken.clear();
+        // A poll that fails judges no session: who was taken at the last good one stays to be told.
+        self.taken
+            .retain(|&(_, target), _| is_missed && target != SERVER);
         self.started.clear();
         self.cooldowns.retain(|_, rest| rest.until > at);
         self.policies.retain(|_, window| !window.is_over(at));

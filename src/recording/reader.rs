@@ -233,6 +233,10 @@ impl SegmentReader {
         if told.replies.len() > REPLIES_MAX {
             return Err("a poll of too many replies".to_owned());
         }
+        let is_whole = |method: &&str| told.replies.iter().any(|told| told == method);
+        if told.failure.is_none() && !["getinfo", "sessions"].iter().all(is_whole) {
+            return Err("a poll without its replies".to_owned());
+        }
         let room = TICK_BYTES_MAX - head.len();
         for _ in &told.replies {
             let start = lines.len();

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -171,11 +171,7 @@ impl Recorder {
     /// The folder cannot be made or read.
     pub fn open(options: RecorderOptions) -> Result<Self, RecordingError> {
         let folder = &options.path;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(folder)
-            .map_err(RecordingError::io(folder, "made"))?;
+        make(folder)?;
         segment::find(folder).map_err(RecordingError::io(folder, "read"))?;
         Ok(Self {
             options,
@@ -288,6 +284,8 @@ impl Recorder {
     }
 
     fn begin_segment(&mut self, at: Timestamp, mut start: Start) -> Result<(), RecordingError> {
+        // It may have been removed since.
+        make(&self.options.path)?;
         self.claim()?;
         self.prune(at)?;
         let path = self
@@ -396,6 +394,14 @@ impl Recorder {
     }
 }
 
+fn make(folder: &Path) -> Result<(), RecordingError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(folder)
+        .map_err(RecordingError::io(folder, "made"))
+}
+
 /// Whether a folder is not there, or empty.
 fn is_free(folder: &Path) -> bool {
     match fs::read_dir(folder) {
@@ -449,9 +455,12 @@ impl Segment {
         }
         let written = written.map_err(RecordingError::io(&self.path, "written"))?;
         let metadata = self.encoder.get_ref().metadata();
-        self.bytes = metadata
-            .map_err(RecordingError::io(&self.path, "written"))?
-            .len();
+        let metadata = metadata.map_err(RecordingError::io(&self.path, "written"))?;
+        if metadata.nlink() == 0 {
+            let gone = io::Error::new(io::ErrorKind::NotFound, "somebody has removed it");
+            return Err(RecordingError::io(&self.path, "written")(gone));
+        }
+        self.bytes = metadata.len();
         Ok(written)
     }
 

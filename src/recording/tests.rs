@@ -469,9 +469,10 @@ fn a_folder_that_cannot_be_written_stops_the_recorder_for_a_while_only() {
     let path = folder.path().join("recording");
     let mut recorder = Recorder::open(options(&path)).unwrap();
     fs::remove_dir(&path).unwrap();
+    fs::write(&path, "in its place").unwrap();
     assert!(recorder.begin(at(1), start("one")).is_err());
     assert!(!recorder.is_between_segments(at(60)));
-    fs::create_dir(&path).unwrap();
+    fs::remove_file(&path).unwrap();
     assert!(recorder.is_between_segments(at(61)));
     record(&mut recorder, [61]);
     assert_eq!(heard(&[path]).unwrap().0, [61]);
@@ -591,7 +592,9 @@ fn a_recorder_that_could_not_write_begins_anew() {
     recorder.finish().unwrap();
     let away = folder.path().join("away");
     fs::rename(&path, &away).unwrap();
+    fs::write(&path, "in its place").unwrap();
     assert!(recorder.begin(at(3), start("one")).is_err());
+    fs::remove_file(&path).unwrap();
     fs::rename(&away, &path).unwrap();
     record(&mut recorder, [64, 65]);
     recorder.finish().unwrap();
@@ -678,6 +681,40 @@ fn words_of_the_server_have_no_address_among_pseudonyms() {
     assert!(
         !text.contains("203.0.113.9") && !text.contains("4.2.2.1"),
         "{text}"
+    );
+}
+
+#[test]
+fn a_folder_that_somebody_removed_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rec");
+    let mut recorder = Recorder::open(options(&path)).unwrap();
+    record(&mut recorder, [1, 2]);
+    fs::remove_dir_all(&path).unwrap();
+    let snapshot = Snapshot::default();
+    let error = recorder.record(&turn(&snapshot, &[]), None).unwrap_err();
+    assert!(
+        error.to_string().contains("somebody has removed it"),
+        "{error}"
+    );
+    // After the pause.
+    record(&mut recorder, [71, 72]);
+    recorder.finish().unwrap();
+    assert_eq!(heard(&[path]).unwrap().0, [71, 72]);
+}
+
+#[test]
+fn a_poll_without_its_replies_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::open(options(folder.path())).unwrap();
+    recorder.begin(at(0), start("one")).unwrap();
+    let snapshot = Snapshot::default();
+    recorder.record(&turn(&snapshot, &[]), None).unwrap();
+    recorder.finish().unwrap();
+    let error = heard(&[folder.path().to_owned()]).unwrap_err();
+    assert!(
+        error.to_string().contains("a poll without its replies"),
+        "{error}"
     );
 }
 

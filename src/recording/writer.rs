@@ -435,6 +435,7 @@ mod tests {
         let path = folder.path().join("recording");
         let mut desk = Desk::new(&path);
         std::fs::remove_dir_all(&path).unwrap();
+        std::fs::write(&path, "in its place").unwrap();
         desk.poll(0).unwrap();
         desk.poll(1).unwrap();
         desk.work();
@@ -443,7 +444,7 @@ mod tests {
         assert!(!desk.writer.is_between_segments(at(59)));
         assert!(desk.writer.is_between_segments(at(60)));
 
-        std::fs::create_dir(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
         desk.poll(60).unwrap();
         desk.writer.end();
         let Desk {
