@@ -569,6 +569,8 @@ fn what_cannot_be_explained() {
             &["explain", "1"],
             &["explain", "1", "--session", "2", "--journal", "j"],
             &["explain", "1", "--rpc", "127.0.0.1:1"],
+            &["explain", "8770", "--recording", "demo.rec"],
+            &["explain", "8770", "--recording", "demo.rec", "--at", "2h"],
             &["explain", "--session", "1"],
             &["explain", "--session", "1", "--journal", "j"],
             &[
