@@ -20,7 +20,7 @@ const STYLE: &str = include_str!("style.css");
 /// What the browser is told to let through: the page's own style alone, by its SHA-256. A test has the
 /// right value.
 const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; \
-                      style-src 'sha256-D9QyuyP09KTWy6TQxJDkwQ57rTlBvs7CAayAHz2JxNU='";
+                      style-src 'sha256-mtkaLT37V55eMqLUopS5631byyd46w+tMJlque+JnWI='";
 
 /// A page so far.
 #[derive(Default)]
