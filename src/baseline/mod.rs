@@ -24,4 +24,4 @@ pub use survey::{
     Baseline, FieldSpread, Mark, Peak, Place, Seen, Subject, Survey, Surveyor, Watched,
 };
 pub use tuning::{Change, LeftAlone, Proposal, Tuned, Tuning, Verdict};
-pub use words::{counted, number, samples_words};
+pub use words::{AFTERWARDS, counted, number, samples_words};

@@ -35,7 +35,8 @@ pub struct Survey {
 impl Survey {
     fn wants(&self, scope: Scope, field: Field) -> bool {
         let is_named = |name: &String| Field::of(scope, name) == Some(field);
-        self.scopes.contains(&scope) && (self.fields.is_empty() || self.fields.iter().any(is_named))
+        self.scopes.contains(&scope)
+            && (self.fields.iter().any(is_named) || self.fields.is_empty() && !is_height(field))
     }
 
     /// The methods of a field, those that are named, if it has any; once nothing if it has none.
@@ -407,6 +408,11 @@ impl Surveyor {
 
 /// More servers are not named.
 const SERVERS_MAX: usize = 100;
+
+/// Heights only ever rise: where the chain stands says nothing of what is normal.
+const fn is_height(field: Field) -> bool {
+    matches!(field, Field::DaemonHeight | Field::DbHeight)
+}
 
 const fn is_by_address(scope: Scope) -> bool {
     matches!(scope, Scope::Address | Scope::Subnet)

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use super::budget::{CONFIDENCE, Per, upper_bound};
-use super::survey::{Baseline, Place, Seen};
+use super::survey::{Baseline, FieldSpread, Place, Seen};
 use super::tuning::{Proposal, Tuned, Verdict};
-use crate::field::Dimension;
+use crate::field::{Dimension, Source};
 use crate::policy::ActionKind;
 use crate::units::{self, format_duration};
 
@@ -61,6 +61,25 @@ impl Place {
             format!("p{}", percent.trim_end_matches('0').trim_end_matches('.'))
         } else {
             format!("p{percent}")
+        }
+    }
+}
+
+/// What to do when thresholds are changed.
+pub const AFTERWARDS: &str = "After a change run `electrumx-warden test` on the policies: tests of a policy may be made for \
+     the thresholds that it had.";
+
+impl FieldSpread {
+    /// Why it may be unknown throughout: what only some servers tell, or only when they are asked.
+    pub fn why_unknown(&self) -> Option<String> {
+        let name = crate::escape::terminal(&self.subject.name(), 80).into_owned();
+        match self.subject.field.info().source {
+            Source::Always | Source::Agent => None,
+            Source::Inspection => Some(format!(
+                "`{name}` is told from 2.0 on, of sessions that were inspected, and of none if no policy of \
+                 the agent asked for it"
+            )),
+            source => Some(format!("`{name}` is told {}", source.doc())),
         }
     }
 }

@@ -28,8 +28,9 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     format: FileFormat,
 
-    /// Policy files, and folders of them: what they would have decided becomes a table too
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    /// Policy files, and folders of them, one each time it is given: what they would have decided
+    /// becomes a table too
+    #[arg(long, value_name = "PATH")]
     policies: Vec<PathBuf>,
 
     /// The key of the recordings' pseudonyms, for policies that name addresses
@@ -135,8 +136,8 @@ mod written {
         for written in written {
             table.add_row([
                 Cell::new(format!("{HEAD}{}{HEAD:#}", written.table)),
-                Cell::new(written.rows),
-                Cell::new(written.files),
+                Cell::new(format(written.rows as f64, Dimension::Count)),
+                Cell::new(format(written.files as f64, Dimension::Count)),
                 Cell::new(format(written.bytes as f64, Dimension::Size)),
             ]);
         }

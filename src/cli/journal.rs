@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::json::{DecisionJson, decision_json};
-use super::screen::{Format, Screen};
+use super::screen::{Format, Screen, warn};
 use super::setup;
 use super::show::{self, DIM, HEAD, counted};
 use super::value::whole;
@@ -18,8 +18,9 @@ use super::when::{When, now};
 use crate::decision::Outcome;
 use crate::escape;
 use crate::field::Dimension;
-use crate::journal::{DecisionId, Filter, Journal, OutcomeKind, Reader, Row};
+use crate::journal::{DecisionId, Filter, OutcomeKind, Reader, Row};
 use crate::policy::ActionKind;
+use crate::policy::reading::{by_nearness, word};
 use crate::time::Timestamp;
 use crate::units::{format, format_duration};
 
@@ -131,10 +132,10 @@ fn named<T: Copy + Send + Sync + 'static>(
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let filter = args.filter(now())?;
     let reader = match (&args.path, &args.config) {
-        (Some(path), _) => Journal::open_read_only(path)?,
+        (Some(path), _) => setup::reader(path)?,
         (None, Some(config)) => {
             let path = setup::config(config)?.journal.path;
-            Journal::open_read_only(&path)?.of_agent()?
+            setup::reader(&path)?.of_agent()?
         }
         (None, None) => return Err(Failure::new(Exit::Usage, "name the journal: `--path FILE`")),
     };
@@ -207,9 +208,10 @@ fn list(
         filter.limit = left.min(PAGE);
         let page = reader.query(&filter)?;
         for row in &page {
-            match args.format {
-                Format::Text => drop(table.add_row(layout.cells(row))),
-                Format::Json => write(row, screen)?,
+            match (args.format, layout) {
+                (Format::Json, _) => write(row, screen)?,
+                (Format::Text, Layout::List) => screen.prose(entry(row), 4)?,
+                (Format::Text, _) => drop(table.add_row(layout.cells(row))),
             }
         }
         filter.beyond = page.last().map(|row| row.id).or(filter.beyond);
@@ -218,47 +220,116 @@ fn list(
             break;
         }
     }
-    if args.format == Format::Text {
+    let count = args.limit - left;
+    if count == 0 {
+        nothing(reader, args, &filter, screen)?;
+    } else if args.format == Format::Text {
         filter.limit = 1;
         let has_more = left == 0 && !reader.query(&filter)?.is_empty();
-        finish(table, has_more, args, screen)?;
+        if table.row_count() > 0 {
+            screen.table(aligned(table))?;
+        }
+        screen.paragraph(&total(count as usize, has_more, args.order), DIM)?;
     }
     Ok(Exit::Ok)
 }
 
-fn finish(mut table: Table, has_more: bool, args: &Args, screen: &mut Screen) -> io::Result<()> {
-    let count = table.row_count();
-    if count == 0 {
-        return screen.line("no decisions");
+/// Nothing passes the filter: a slip in it is not to pass for quiet.
+fn nothing(
+    reader: &Reader,
+    args: &Args,
+    filter: &Filter,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    if args.format == Format::Text {
+        let last = reader.query(&Filter {
+            limit: 1,
+            ..Filter::default()
+        })?;
+        let last = last.first().map(|row| row.decision.at);
+        match last.filter(|&last| filter.since.is_some_and(|since| last < since)) {
+            None => screen.line("no decisions")?,
+            Some(last) => {
+                let last = show::time(last);
+                screen.prose(
+                    format!("no decisions: the journal's last is of {last} UTC"),
+                    0,
+                )?;
+            }
+        }
     }
+    let Some(policy) = &args.policy else {
+        return Ok(());
+    };
+    let known = reader.policies()?;
+    if !known.is_empty() && !known.contains(policy) {
+        let known = by_nearness(policy, known.iter().map(String::as_str));
+        let known: Vec<String> = known
+            .iter()
+            .map(|name| format!("`{}`", word(name)))
+            .collect();
+        warn(&format!(
+            "the journal has no decision of a policy `{}`; it has those of {}",
+            word(policy),
+            known.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+fn aligned(mut table: Table) -> Table {
     for (index, column) in table.column_iter_mut().take(2).enumerate() {
         column.set_constraint(ColumnConstraint::ContentWidth);
         if index == 0 {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    screen.table(table)?;
-    let count = counted(count, "decision", "decisions");
-    let rest = match (has_more, args.order) {
-        (false, _) => String::new(),
-        (true, Order::Newest) => "; there are older ones: raise --limit".to_owned(),
-        (true, Order::Oldest) => "; there are newer ones: raise --limit".to_owned(),
-    };
-    screen.paragraph(&format!("{count}{rest}"), DIM)
+    table
 }
 
-/// Where six columns would break every word, two of them share a cell, one above the other.
+/// How many are shown, and whether there are more.
+fn total(count: usize, has_more: bool, order: Order) -> String {
+    let count = counted(count, "decision", "decisions");
+    let rest = match (has_more, order) {
+        (false, _) => "",
+        (true, Order::Newest) => "; there are older ones: raise --limit",
+        (true, Order::Oldest) => "; there are newer ones: raise --limit",
+    };
+    format!("{count}{rest}")
+}
+
+/// A decision as an entry of a list.
+fn entry(row: &Row) -> String {
+    let decision = &row.decision;
+    let style = show::outcome_style(&row.outcome);
+    format!(
+        "{HEAD}{}{HEAD:#}  {}  {}: {} {}: {style}{}{style:#}",
+        row.id,
+        show::time(decision.at),
+        show::text(&decision.policy),
+        show::action(decision),
+        show::target(&decision.target),
+        show::short_outcome(&row.outcome),
+    )
+}
+
+/// Where six columns would break every word, two of them share a cell, one above the other; where four
+/// would, it is a list.
 #[derive(Clone, Copy)]
 enum Layout {
     Wide,
     Narrow,
+    List,
 }
 
 impl Layout {
     const WIDE: usize = 110;
+    const NARROW: usize = 60;
 
     const fn of(width: usize) -> Self {
-        if width < Self::WIDE {
+        if width < Self::NARROW {
+            Self::List
+        } else if width < Self::WIDE {
             Self::Narrow
         } else {
             Self::Wide
@@ -268,7 +339,7 @@ impl Layout {
     const fn header(self) -> &'static [&'static str] {
         match self {
             Self::Wide => &["id", "time (UTC)", "policy", "target", "action", "outcome"],
-            Self::Narrow => &["id", "time (UTC)", "policy, target", "action, outcome"],
+            Self::Narrow | Self::List => &["id", "time (UTC)", "policy, target", "action, outcome"],
         }
     }
 
@@ -284,7 +355,7 @@ impl Layout {
                 cells.extend([policy, target, action].map(Cell::new));
                 cells.push(show::outcome_cell(outcome, &row.outcome));
             }
-            Self::Narrow => {
+            Self::Narrow | Self::List => {
                 cells.push(Cell::new(format!("{policy}\n{target}")));
                 let text = format!("{action}\n{outcome}");
                 cells.push(show::outcome_cell(text, &row.outcome));

@@ -101,7 +101,14 @@ impl Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            screen::usage(&error);
+            return Exit::Usage.into();
+        }
+        Err(help) => help.exit(),
+    };
     let ended = cli.command.run(&mut Screen::stdout());
     ended.unwrap_or_else(Failure::tell).into()
 }

@@ -14,12 +14,12 @@ use crate::agent::{Agent, Tick};
 use crate::decision::{Evidence, Outcome};
 use crate::engine::Pending;
 use crate::escape;
-use crate::field::Source;
+use crate::field::{Dimension, Source};
 use crate::journal::Journal;
 use crate::policy::{Action, Mode, PolicySet};
 use crate::rpc::ClientOptions;
 use crate::snapshot::Snapshot;
-use crate::units::format_duration;
+use crate::units::{format, format_duration};
 use crate::warden::Settings;
 
 /// Poll a server, print what the policies decide, and end.
@@ -279,8 +279,11 @@ fn portrait(rpc: &str, snapshot: &Snapshot) -> [String; 2] {
     let text = |text: &Option<String>, otherwise: &str| {
         escape::terminal(text.as_deref().unwrap_or(otherwise), 80).into_owned()
     };
-    let height =
-        |height: Option<u64>| height.map_or("none".to_owned(), |height| height.to_string());
+    let height = |height: Option<u64>| {
+        height.map_or("none".to_owned(), |height| {
+            format(height as f64, Dimension::Count)
+        })
+    };
     let uptime = server.uptime.map_or(String::new(), |uptime| {
         format!(", up {}", format_duration(uptime.at_least))
     });

@@ -51,7 +51,7 @@ impl Screen {
     pub(super) fn stdout() -> Self {
         Self {
             out: AutoStream::auto(io::stdout()),
-            width: width(&Table::new()),
+            width: page_width(),
             terminal: terminal_width(&Table::new()),
             unread: None,
         }
@@ -227,6 +227,29 @@ fn report(diagnostics: &[Diagnostic], width: usize) -> String {
         text.push('\n');
     }
     text
+}
+
+/// How wide what goes to standard output is: through a pipe it may end on the terminal that standard
+/// error is.
+fn page_width() -> usize {
+    let terminal = terminal_width(&Table::new());
+    terminal.unwrap_or_else(|| width(Table::new().use_stderr()))
+}
+
+/// What is wrong with the command line, wrapped if a terminal shows it.
+pub(super) fn usage(error: &clap::Error) {
+    let text = error.render().ansi().to_string();
+    let lines = match terminal_width(Table::new().use_stderr()) {
+        None => vec![text.trim_end().to_owned()],
+        Some(width) => text
+            .trim_end()
+            .lines()
+            .flat_map(|line| wrap(line, width, 2))
+            .collect(),
+    };
+    for line in lines {
+        let _ = writeln!(anstream::stderr(), "{line}");
+    }
 }
 
 /// How wide tables are, on the stream of this one.

@@ -10,7 +10,7 @@ use super::screen::complain;
 use super::show::counted;
 use crate::config::{self, Config, ReadDaemons, SourceError};
 use crate::daemon::Daemons;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Reader};
 use crate::page::SaveError;
 use crate::policy::{Checked, PolicySet};
 use crate::poll::SteadyClock;
@@ -75,6 +75,33 @@ pub(super) fn journal(path: &Path) -> Result<Journal, Failure> {
     Journal::open(path).map_err(unusable)
 }
 
+/// The journal at `path`, to be read.
+pub(super) fn reader(path: &Path) -> Result<Reader, Failure> {
+    let name = path.display();
+    let message = match Journal::open_read_only(path) {
+        Ok(reader) => return Ok(reader),
+        Err(JournalError::NotAFile(_) | JournalError::NotSqlite(_))
+            if Recording::open(&[path.to_owned()]).is_ok() =>
+        {
+            format!(
+                "`{name}` is a recording, and no journal: `electrumx-warden replay {name} --journal \
+                 FILE` makes a journal of it"
+            )
+        }
+        Err(JournalError::NotAFile(_)) => format!("`{name}` is no journal, for it is no file"),
+        Err(JournalError::NotSqlite(_)) => {
+            format!("`{name}` is no journal, not even an SQLite file: check the path")
+        }
+        Err(JournalError::NotOurs(_)) => {
+            format!(
+                "`{name}` is an SQLite database of another program, and no journal: check the path"
+            )
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Err(Failure::new(Exit::Failed, message))
+}
+
 /// A recorder; with the key at `key`, made if need be, if addresses are to be hidden.
 pub(super) fn recorder(options: RecorderOptions, key: Option<&Path>) -> Result<Recorder, Failure> {
     let recorder = Recorder::open(options).map_err(unreadable)?;
@@ -107,7 +134,7 @@ pub(super) fn recording(paths: &[PathBuf]) -> Result<Recording, Failure> {
 
 /// Recordings of any servers, in which an address means the same throughout.
 pub(super) fn recordings(paths: &[PathBuf]) -> Result<Recording, Failure> {
-    let recording = Recording::open(paths).map_err(unreadable)?;
+    let recording = Recording::open(paths).map_err(mistaken)?;
     if let Some((one, other)) = recording.mixed() {
         let message = format!(
             "`{}` and `{}` differ in whether addresses are pseudonyms, or by which key: give \
@@ -118,6 +145,29 @@ pub(super) fn recordings(paths: &[PathBuf]) -> Result<Recording, Failure> {
         return Err(Failure::new(Exit::Setup, message));
     }
     Ok(recording)
+}
+
+/// What is no recording; a journal is told from other files, for its recording lies beside it.
+fn mistaken(error: RecordingError) -> Failure {
+    match &error {
+        RecordingError::Foreign { path, .. } if Journal::open_read_only(path).is_ok() => {
+            let mut own = path.clone().into_os_string();
+            own.push("-recording");
+            let own = Path::new(&own);
+            let where_it_is = if own.is_dir() {
+                "its recording is"
+            } else {
+                "its agent's recording, a folder, is by default"
+            };
+            let message = format!(
+                "`{}` is a journal, and no recording: {where_it_is} `{}`",
+                path.display(),
+                own.display()
+            );
+            Failure::new(Exit::Setup, message)
+        }
+        _ => unreadable(error),
+    }
 }
 
 /// A recording that cannot be read.

@@ -17,6 +17,12 @@ pub enum ExportError {
         /// The folder.
         path: PathBuf,
     },
+    /// A file is there, and no folder.
+    #[error("`{}` is a file, and the tables are many files: give a folder, empty or not there yet", path.display())]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file or folder cannot be made or written.
     #[error("`{}` cannot be {what}: {source}; nothing is exported", path.display())]
     Io {

@@ -47,6 +47,10 @@ impl Folder {
                 make(path).map_err(ExportError::io(path, "made"))?;
                 true
             }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory && path.exists() => {
+                let path = path.to_owned();
+                return Err(ExportError::NotAFolder { path });
+            }
             Err(error) => return Err(ExportError::io(path, "read")(error)),
         };
         let mut folder = Self {
@@ -123,5 +127,9 @@ mod tests {
 
         let error = Folder::begin(&out).unwrap_err().to_string();
         assert!(error.ends_with("is not empty, and nothing is overwritten: give another folder"));
+        let file = place.path().join("report.html");
+        fs::write(&file, "").unwrap();
+        let error = Folder::begin(&file).unwrap_err().to_string();
+        assert!(error.ends_with("report.html` is a file, and the tables are many files: give a folder, empty or not there yet"));
     }
 }

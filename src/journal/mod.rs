@@ -301,6 +301,12 @@ impl Reader {
             .map_err(|error| JournalError::from_sqlite(&self.path, error))
     }
 
+    /// The policies that decided something, by name; 1,000 at the most.
+    pub fn policies(&self) -> Result<Vec<String>, JournalError> {
+        query::policies(&self.connection)
+            .map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
     /// The state as committed.
     pub fn load_state(&self) -> Result<SavedState, JournalError> {
         state::load(&self.connection).map_err(|error| JournalError::from_sqlite(&self.path, error))

@@ -138,6 +138,14 @@ pub(super) fn query(connection: &Connection, filter: &Filter) -> rusqlite::Resul
         .collect()
 }
 
+/// Whose decisions there are.
+pub(super) fn policies(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare("SELECT DISTINCT policy FROM decision ORDER BY policy LIMIT 1000")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
 /// Those whose outcome was never learned.
 pub(super) fn intended(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
     connection

@@ -637,6 +637,20 @@ pub(crate) fn closest<'c>(
         .map(|(_, candidate)| candidate)
 }
 
+/// The candidates, those first that `word` is most likely meant to be.
+pub(crate) fn by_nearness<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Vec<&'c str> {
+    let mut candidates: Vec<&str> = candidates.into_iter().collect();
+    // As with `closest`, long junk is not compared.
+    let word = word.get(..64).unwrap_or(word);
+    if word.len() <= 64 {
+        candidates.sort_by_cached_key(|candidate| strsim::damerau_levenshtein(word, candidate));
+    }
+    candidates
+}
+
 /// `did you mean ...?`, if there is a likely candidate.
 pub(crate) fn did_you_mean<'c>(
     word: &str,

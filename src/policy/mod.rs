@@ -34,7 +34,7 @@ use crate::field::{Dimension, Field, Kind, Scope};
 /// What the agent's configuration is read with too.
 pub(crate) mod reading {
     pub(crate) use super::bounds::{bad_quantity, duration, out_of_bounds, quota, strict_quota};
-    pub(crate) use super::diagnostic::{Findings, closest};
+    pub(crate) use super::diagnostic::{Findings, by_nearness, closest};
     pub(crate) use super::list::{canonical, parse_net};
     pub(crate) use super::load::read_bounded;
     pub(crate) use super::registry::{bad_entry, host_bits, unreadable};

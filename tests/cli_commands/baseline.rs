@@ -282,6 +282,23 @@ fn bad_input() {
     ));
 }
 
+/// A method may be misspelt, and a release may not tell.
+#[test]
+fn what_is_unknown_says_why() {
+    let folder = with_demo();
+    let ran = at_width(
+        &folder,
+        100,
+        &["baseline", "demo.rec", "--field", "requests.nonsense"],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.out.contains("`requests.nonsense` is told from 2.0 on"),
+        "{}",
+        ran.out
+    );
+}
+
 #[test]
 fn a_recording_that_breaks_off_serves_as_far_as_it_goes() {
     let folder = with_demo();

@@ -540,13 +540,23 @@ fn examples(document: &str) -> Vec<(Vec<String>, String)> {
         .collect()
 }
 
-#[tokio::test]
-async fn the_document_shows_what_is_printed() {
+#[test]
+fn the_document_shows_what_is_printed() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/explain.md");
     let document = std::fs::read_to_string(&path).unwrap();
-    let folder = story(Release::V1_20_0, Mode::Enforce, 60).await;
-    folder.write("electrumx-warden.toml", CONFIG.as_bytes());
-    std::fs::rename(folder.path().join("rec"), folder.path().join("demo.rec")).unwrap();
+    let folder = Folder::new();
+    // As it says itself.
+    for command in [
+        "demo --for 5s --dry-run --record demo.rec",
+        "replay demo.rec --journal demo.sqlite",
+    ] {
+        assert!(
+            document.contains(&format!("`electrumx-warden {command}`")),
+            "{command}"
+        );
+        let args: Vec<&str> = command.split(' ').collect();
+        assert_eq!(folder.run(&args).code, 0, "{command}");
+    }
     let mut count = 0;
     for (args, shown) in examples(&document) {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -569,6 +579,8 @@ fn what_cannot_be_explained() {
             &["explain", "1"],
             &["explain", "1", "--session", "2", "--journal", "j"],
             &["explain", "1", "--rpc", "127.0.0.1:1"],
+            &["explain", "8770", "--recording", "demo.rec"],
+            &["explain", "8770", "--recording", "demo.rec", "--at", "2h"],
             &["explain", "--session", "1"],
             &["explain", "--session", "1", "--journal", "j"],
             &[

@@ -52,6 +52,21 @@ fn what_makes_no_sense() {
     ));
 }
 
+/// Clap's own messages are lines of any length.
+#[test]
+fn what_clap_says_is_wrapped() {
+    let folder = Folder::new();
+    let ran = folder.ran(folder.command(&["explain"]).env("COLUMNS", "80"));
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    let widest = ran.err.lines().map(str::len).max();
+    assert!(widest <= Some(80), "{}", ran.err);
+    assert!(
+        ran.err.contains("Usage: electrumx-warden explain <"),
+        "{}",
+        ran.err
+    );
+}
+
 #[test]
 fn the_exit_codes_are_documented() {
     let document = include_str!("../../docs/command-line.md");

@@ -217,6 +217,18 @@ fn every_filter() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "no decisions\n"));
 }
 
+/// A slip of the keyboard is not to pass for a quiet night.
+#[test]
+fn nothing_is_found_and_why() {
+    let folder = folder();
+    let journal = ["journal", "--path", "j.sqlite"];
+    let slip = [&journal[..], &["--policy", "daemon-staled"]].concat();
+    let as_json = [&slip[..], &["--format", "json"]].concat();
+    let late = [&journal[..], &["--since", "2026-01-02"]].concat();
+    let early = [&journal[..], &["--until", "2025-01-02"]].concat();
+    insta::assert_snapshot!(told(&folder, &[&slip, &as_json, &late, &early]));
+}
+
 #[test]
 fn one_in_full() {
     let folder = folder();
@@ -304,6 +316,7 @@ fn what_is_no_journal() {
             &["journal", "--path", "escape\u{1b}[31m.sqlite"],
             &["journal", "--path", "."],
             &["journal", "--path", "text.sqlite"],
+            &["explain", "6", "--journal", "text.sqlite"],
             &["journal", "--path", "other.sqlite"],
             &["journal", "--path", "torn.sqlite"],
             &["journal", "--config", "w.toml"],
@@ -338,7 +351,7 @@ fn an_agent_at_work_does_not_mind() {
 #[test]
 fn it_fits() {
     let folder = folder();
-    for columns in [60, 80, 120] {
+    for columns in [45, 60, 80, 120] {
         let commands: [&[&str]; 2] = [
             &["journal", "--path", "j.sqlite"],
             &["journal", "--path", "j.sqlite", "--id", "1"],

@@ -111,6 +111,88 @@ async fn no_live_command_takes_its_journal_for_an_agents() {
 }
 
 #[tokio::test]
+async fn one_kind_of_file_is_told_from_the_other() {
+    let folder = story(Release::V1_20_0, Mode::DryRun, 15).await;
+    assert_eq!(folder.run(&REPLAY).code, 0);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["replay", "r.sqlite"],
+            &["journal", "--path", "rec"],
+            &["explain", "6", "--journal", "rec"],
+        ],
+    ));
+    std::fs::rename(
+        folder.path().join("rec"),
+        folder.path().join("r.sqlite-recording"),
+    )
+    .unwrap();
+    let ran = folder.run(&["replay", "r.sqlite"]);
+    assert!(
+        ran.err.ends_with("its recording is `r.sqlite-recording`\n"),
+        "{}",
+        ran.err
+    );
+}
+
+/// As `explain` does.
+#[tokio::test]
+async fn a_configuration_names_its_recording() {
+    let folder = story(Release::V1_20_0, Mode::DryRun, 15).await;
+    let [own, named] = [
+        &["replay", "--config", "w.toml"][..],
+        &["replay", "rec", "--config", "w.toml"],
+    ]
+    .map(|args| folder.run(args));
+    assert_eq!((own.code, own.err.as_str()), (0, ""));
+    assert_eq!(own.out, named.out);
+    folder.write(
+        "off.toml",
+        b"[server]\nrpc = '127.0.0.1:1'\n[record]\non = false\n",
+    );
+    let off = folder.run(&["replay", "--config", "off.toml"]);
+    let why =
+        "error: the agent of this configuration records nothing (`[record]`): name a recording\n";
+    assert_eq!((off.code, off.err.as_str()), (3, why));
+}
+
+/// Options take one value each, so none of them swallows the recording.
+#[tokio::test]
+async fn options_may_come_first() {
+    let folder = story(Release::V1_20_0, Mode::DryRun, 15).await;
+    let after = [
+        "replay",
+        "rec",
+        "--policies",
+        "policies",
+        "--against",
+        "policies",
+    ];
+    let before = [
+        "replay",
+        "--policies",
+        "policies",
+        "--against",
+        "policies",
+        "rec",
+    ];
+    let [after, before] = [after, before].map(|args| folder.run(&args));
+    assert_eq!((before.code, before.err.as_str()), (0, ""));
+    assert_eq!(before.out, after.out);
+    let abusive = [
+        "baseline",
+        "--budget",
+        "0",
+        "--assume-abusive",
+        "all",
+        "--policies",
+        "policies",
+        "rec",
+    ];
+    assert_eq!(folder.run(&abusive).code, 0);
+}
+
+#[tokio::test]
 async fn what_fails_leaves_nothing_behind() {
     let folder = story(Release::V1_20_0, Mode::DryRun, 15).await;
     let fails = |args: &[&str], code: i32, why: &str| {

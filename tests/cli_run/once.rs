@@ -81,7 +81,7 @@ async fn it_is_read_by_people() {
     insta::assert_snapshot!(out, @r#"
     executed    disconnect session 1 (198.51.100.2:5)  evil: client "evil\u{1b}[2J" (=~ ^evil)
 
-    ElectrumX 1.20.0 at RPC: Bitcoin, up 1d2h; daemon 127.0.0.1:8332, heights 905000 (daemon) 905000 (index)
+    ElectrumX 1.20.0 at RPC: Bitcoin, up 1d2h; daemon 127.0.0.1:8332, heights 905_000 (daemon) 905_000 (index)
     2 client sessions and 1 RPC connection, 0 groups, 0 errors
     1 decision: 1 executed, 0 suppressed, 0 failed; 0 pending; 0 policies not judged
     "#);

@@ -20,28 +20,35 @@ const STYLE: &str = include_str!("style.css");
 /// What the browser is told to let through: the page's own style alone, by its SHA-256. A test has the
 /// right value.
 const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; \
-                      style-src 'sha256-zIrpXvvJ9ChySXU7J1aol+h+4zPnztTA+ZUpXL2yOvI='";
+                      style-src 'sha256-mtkaLT37V55eMqLUopS5631byyd46w+tMJlque+JnWI='";
 
 /// A page so far.
 #[derive(Default)]
-struct Markup(String);
+struct Markup {
+    text: String,
+    /// What the columns of the table under way are called; where they stand one below the other, each
+    /// cell says so itself.
+    header: Vec<&'static str>,
+    /// The next cell's column.
+    place: usize,
+}
 
 impl Markup {
     /// Markup of our own.
     fn raw(&mut self, markup: &'static str) -> &mut Self {
-        self.0.push_str(markup);
+        self.text.push_str(markup);
         self
     }
 
     /// Text of any origin, between tags or in a quoted attribute.
     fn text(&mut self, text: impl AsRef<str>) -> &mut Self {
-        self.0.push_str(&escape::html(text.as_ref()));
+        self.text.push_str(&escape::html(text.as_ref()));
         self
     }
 
     fn number(&mut self, number: f64) -> &mut Self {
         // Writing to a string cannot fail.
-        let _ = write!(self.0, "{number:.1}");
+        let _ = write!(self.text, "{number:.1}");
         self
     }
 
@@ -51,21 +58,29 @@ impl Markup {
 
     /// A cell of a number, or of a short text.
     fn cell(&mut self, text: &str, is_number: bool) -> &mut Self {
-        self.raw(if is_number {
-            "<td class=\"n\">"
-        } else {
-            "<td>"
-        });
+        self.open(if is_number { "n" } else { "" });
         self.text(text).raw("</td>")
     }
 
     /// A cell that may break.
     fn wide_cell(&mut self, text: &str) -> &mut Self {
-        self.raw("<td class=\"wrap\">").text(text).raw("</td>")
+        self.open("wrap").text(text).raw("</td>")
+    }
+
+    /// The beginning of a cell.
+    fn open(&mut self, class: &'static str) -> &mut Self {
+        let name = self.header.get(self.place).copied().unwrap_or_default();
+        self.place += 1;
+        self.raw("<td data-of=\"").raw(name);
+        if !class.is_empty() {
+            self.raw("\" class=\"").raw(class);
+        }
+        self.raw("\">")
     }
 
     /// The beginning of a table; those of `numbers` columns from the second on are numbers.
     fn table(&mut self, header: &[&'static str], numbers: usize) -> &mut Self {
+        self.header = header.to_vec();
         self.raw("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\"><table>\n<thead><tr>");
         for (place, name) in header.iter().enumerate() {
             let is_number = (1..=numbers).contains(&place);
@@ -84,6 +99,7 @@ impl Markup {
     }
 
     fn row(&mut self, name: &str) -> &mut Self {
+        self.place = 1;
         self.raw("<tr><th scope=\"row\">").text(name).raw("</th>")
     }
 }
@@ -109,7 +125,7 @@ pub fn page(baseline: &Baseline, tuned: Option<&Tuned>) -> String {
     page.raw("</main>\n<footer><p>Written by electrumx-warden ")
         .text(env!("CARGO_PKG_VERSION"))
         .raw(". This page is complete in itself: it loads nothing and sends nothing. It holds addresses and names of clients: think before you pass it on.</p></footer>\n</body>\n</html>\n");
-    page.0
+    page.text
 }
 
 fn head(page: &mut Markup, baseline: &Baseline) {
@@ -217,9 +233,7 @@ fn proposals(page: &mut Markup, tuned: &Tuned) {
             .cell(&count(present.held_out), true)
             .cell(&of_proposed(proposed.held_out), true)
             .cell(&proposal.factor_words(), false);
-        page.raw("<td class=\"")
-            .raw(proposal.verdict.name())
-            .raw("\">")
+        page.open(proposal.verdict.name())
             .text(proposal.verdict_words())
             .raw("</td></tr>\n");
     }
@@ -238,7 +252,9 @@ fn proposals(page: &mut Markup, tuned: &Tuned) {
             .text(&proposal.when)
             .raw("</pre>\n");
     }
-    if !is_any {
+    if is_any {
+        page.paragraph(super::AFTERWARDS);
+    } else {
         page.paragraph("No threshold is to be changed.");
     }
     if tuned
@@ -294,7 +310,7 @@ const SPREADS: [&str; 10] = [
     "p99.9",
     "max",
     "spread",
-    "whose the max was",
+    "the max: whose and when",
 ];
 
 fn spreads(page: &mut Markup, baseline: &Baseline, fields: &[&FieldSpread]) {
@@ -310,13 +326,11 @@ fn spreads(page: &mut Markup, baseline: &Baseline, fields: &[&FieldSpread]) {
         for quantile in [0.5, 0.9, 0.99, 0.999] {
             page.cell(&shown(spread.quantile(quantile)), true);
         }
-        page.cell(&shown(spread.greatest()), true).raw("<td>");
+        page.cell(&shown(spread.greatest()), true).open("");
         chart(page, baseline, field);
         page.raw("</td>");
         let whose = field.peak.as_ref().map(whose).unwrap_or_default();
-        page.raw("<td class=\"wrap whose\">")
-            .text(whose)
-            .raw("</td></tr>\n");
+        page.open("wrap whose").text(whose).raw("</td></tr>\n");
     }
     page.end_table();
 }

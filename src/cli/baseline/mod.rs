@@ -36,8 +36,9 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "RECORDING")]
     recordings: Vec<PathBuf>,
 
-    /// Policy files, and folders of them; without any, those that ship with the program
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    /// Policy files, and folders of them, one each time it is given; without any, those that ship with
+    /// the program
+    #[arg(long, value_name = "PATH")]
     policies: Vec<PathBuf>,
 
     /// Only the fields of this scope; may be given several times
@@ -60,8 +61,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT", value_parser = Budget::parse)]
     budget: Option<Budget>,
 
-    /// What this policy hits is abuse, and no false alarm; `all` for every policy
-    #[arg(long, value_name = "POLICY", requires = "budget", num_args = 1..)]
+    /// What this policy hits is abuse, and no false alarm; `all` for every policy; may be given several times
+    #[arg(long, value_name = "POLICY", requires = "budget")]
     assume_abusive: Vec<String>,
 
     /// Write it all as a page

@@ -99,7 +99,11 @@ fn show_scope(
     let (told, untold): (Vec<&FieldSpread>, Vec<&FieldSpread>) =
         fields.iter().partition(|field| field.spread.count() > 0);
     if told.is_empty() {
-        return screen.paragraph("nothing of it is known in this recording", DIM);
+        screen.paragraph("nothing of it is known in this recording", DIM)?;
+        return untold
+            .iter()
+            .filter_map(|field| field.why_unknown())
+            .try_for_each(|why| screen.paragraph(&why, DIM));
     }
     screen.line("")?;
     table(&told, screen)?;
@@ -440,7 +444,8 @@ fn proposals(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
         ))?;
         screen.line(format!("when = {}", proposal.when))?;
     }
-    Ok(())
+    screen.line("")?;
+    screen.paragraph(crate::baseline::AFTERWARDS, Style::new())
 }
 
 fn left_alone(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {

@@ -18,7 +18,6 @@ use super::value::whole;
 use super::when::{When, now};
 use super::{runtime, screen, setup};
 use crate::config::Config;
-use crate::journal::Journal;
 use crate::policy::{Mode, PolicySet};
 use crate::rpc::ClientOptions;
 use crate::time::Timestamp;
@@ -63,20 +62,20 @@ pub(super) struct Args {
     config: Option<PathBuf>,
 
     /// A recording: a folder that `run` or `record` wrote, or segments of one
-    #[arg(long, value_name = "RECORDING", conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
+    #[arg(long, value_name = "RECORDING", conflicts_with_all = ["rpc", "samples", "interval"])]
     recording: Vec<PathBuf>,
 
     /// The moment of the recording: 2026-01-31T12:00:00Z, 2026-01-31, or 2h for two hours ago; its
     /// last poll if not given
-    #[arg(long, value_name = "TIME", value_parser = When::parse, conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
+    #[arg(long, value_name = "TIME", value_parser = When::parse, conflicts_with_all = ["rpc", "samples", "interval"])]
     at: Option<When>,
 
     /// The key of the recording's pseudonyms: addresses are asked for by their real names then
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["decision", "rpc", "samples", "interval"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc", "samples", "interval"])]
     key: Option<PathBuf>,
 
     /// Poll the server, whose RPC listens at HOST:PORT
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "decision")]
+    #[arg(long, value_name = "HOST:PORT")]
     rpc: Option<String>,
 
     #[command(flatten)]
@@ -117,11 +116,10 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let config = args.config.as_deref().map(setup::config).transpose()?;
     match (args.decision, args.subject()) {
         (Some(id), _) => {
+            args.check_decision(id)?;
             let reader = match (&args.journal, &config) {
-                (Some(path), _) => Journal::open_read_only(path)?,
-                (None, Some(config)) => {
-                    Journal::open_read_only(&config.journal.path)?.of_agent()?
-                }
+                (Some(path), _) => setup::reader(path)?,
+                (None, Some(config)) => setup::reader(&config.journal.path)?.of_agent()?,
                 (None, None) => return Err(usage("name the journal: `--journal FILE`")),
             };
             // A decision can be explained without them.
@@ -144,6 +142,23 @@ impl Args {
             (None, Some(address)) => Some(Subject::Address(address)),
             (None, None) => None,
         }
+    }
+
+    /// A decision is in a journal: with anything else its number is another's.
+    fn check_decision(&self, id: i64) -> Result<(), Failure> {
+        let misplaced = [
+            ("--recording", !self.recording.is_empty()),
+            ("--rpc", self.rpc.is_some()),
+            ("--at", self.at.is_some()),
+            ("--key", self.key.is_some()),
+        ];
+        let Some((option, _)) = misplaced.into_iter().find(|(_, is_given)| *is_given) else {
+            return Ok(());
+        };
+        Err(usage(&format!(
+            "`{id}` is taken for the number of a decision in a journal, which `{option}` says nothing \
+             of: for a session write `--session {id}`"
+        )))
     }
 
     fn set(&self, config: Option<&Config>) -> Result<PolicySet, Failure> {

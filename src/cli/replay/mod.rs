@@ -34,19 +34,22 @@ use told::Told;
   electrumx-warden replay demo.rec --policies mine --against policies --fail-if-more 0
   electrumx-warden replay demo.rec --decisions --format json | jq 'select(.type == \"decision\")'")]
 pub(super) struct Args {
-    /// Recordings: folders that `run`, `record` or `demo --record` wrote, or segments of them
-    #[arg(required = true, value_name = "RECORDING")]
+    /// Recordings: folders that `run`, `record` or `demo --record` wrote, or segments of them; without
+    /// any, that of the configuration's agent
+    #[arg(required_unless_present = "config", value_name = "RECORDING")]
     recordings: Vec<PathBuf>,
 
-    /// Policy files, and folders of them; without any, those of the configuration, or those that ship
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    /// Policy files, and folders of them, one each time it is given; without any, those of the
+    /// configuration, or those that ship
+    #[arg(long, value_name = "PATH")]
     policies: Vec<PathBuf>,
 
-    /// Other policies, to be compared with
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    /// Other policies, to be compared with; may be given several times
+    #[arg(long, value_name = "PATH")]
     against: Vec<PathBuf>,
 
-    /// Take policies, mode, limits and protection from this configuration
+    /// Take policies, mode, limits and protection from this configuration, and its recording if none
+    /// is named
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -90,8 +93,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     screen.outlive_readers();
-    let recording = setup::recording(&args.recordings)?;
-    let judging = Judging::new(&recording, args.config.as_deref(), args.key.as_deref())?;
+    let Source { recordings, key } = source(args)?;
+    let recording = setup::recording(&recordings)?;
+    let judging = Judging::new(&recording, args.config.as_deref(), key.as_deref())?;
     let set = policies(args, &recording)?;
     let against = match args.against.as_slice() {
         [] => None,
@@ -103,8 +107,36 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         .map(|path| Destination::new(path, args.force));
     let page = page.transpose().map_err(setup::unwritable)?;
     let mut audit = Audit::new(args, set, against, &judging, &recording)?;
+    audit.recordings = names(&recordings);
     audit.play(recording, screen)?;
     audit.end(page.as_ref(), screen)
+}
+
+/// What is judged.
+struct Source {
+    recordings: Vec<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+/// The recordings that are named, or else that of the configuration's agent, with the key where the
+/// agent put it.
+fn source(args: &Args) -> Result<Source, Failure> {
+    let (recordings, key) = (args.recordings.clone(), args.key.clone());
+    let config = match &args.config {
+        Some(path) if recordings.is_empty() => setup::config(path)?,
+        _ => return Ok(Source { recordings, key }),
+    };
+    if !config.record.is_on {
+        let message =
+            "the agent of this configuration records nothing (`[record]`): name a recording";
+        return Err(Failure::new(Exit::Setup, message));
+    }
+    let recorder = &config.record.recorder;
+    let own_key = config.record.pseudonymise.then(|| recorder.key_path());
+    Ok(Source {
+        recordings: vec![recorder.path.clone()],
+        key: key.or(own_key.filter(|path| path.exists())),
+    })
 }
 
 /// The policies that are named, or else those of the configuration, or else those that ship.
@@ -131,6 +163,8 @@ fn policies(args: &Args, recording: &Recording) -> Result<PolicySet, Failure> {
 /// A replay of one set of policies, or of two side by side.
 struct Audit<'a> {
     args: &'a Args,
+    /// As they were named.
+    recordings: Vec<String>,
     decided: Replay,
     against: Option<Replay>,
     collector: Collector,
@@ -162,6 +196,7 @@ impl<'a> Audit<'a> {
         let now = now();
         Ok(Self {
             args,
+            recordings: Vec::new(),
             decided: match &against {
                 None => judging.replay(recording, set),
                 Some(_) => judging.replay(recording, set).without_acts(),
@@ -249,7 +284,7 @@ impl<'a> Audit<'a> {
         let seen = self.seen.unwrap_or_default();
         let args = self.args;
         let replayed = |modes| Replayed {
-            recordings: names(&args.recordings),
+            recordings: self.recordings,
             policies: label(args),
             from: seen.0,
             to: seen.1,

@@ -86,7 +86,7 @@ impl Told {
             None => {}
             Some(Format::Text) => {
                 let line = decision_line(&decision, &outcome);
-                screen.entry(&format!("{}  {line}", decision.at), 12)?;
+                screen.entry(&format!("{}  {line}", show::time(decision.at)), 12)?;
             }
             Some(Format::Json) => {
                 screen.json("decision", &decision_json(Some(id), &decision, &outcome))?;
