@@ -28,10 +28,10 @@ use crate::policy::{Mode, Policy, PolicySet};
 use crate::warden::Settings;
 
 pub use compare::{Comparison, Course, Row, Unjudged, Why};
-pub use draft::{DraftError, Moment, POLLS_MAX, draft};
+pub use draft::{DraftError, Drafted, Moment, POLLS_MAX, draft};
 pub use load::{Loaded, load, policies};
 pub use play::{Happened, play};
-pub use read::{Beside, Checked, Disk, check};
+pub use read::{Beside, Checked, Disk, ENDING, check};
 use script::Script;
 
 /// A test, checked.

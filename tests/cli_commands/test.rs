@@ -356,6 +356,7 @@ fn a_draft_of_a_real_moment_passes() {
             "{policy}: {} lines",
             text.lines().count()
         );
+        assert!(drafted.err.is_empty(), "{policy}: {}", drafted.err);
         agreed += usize::from(text.contains(&format!("policy = \"{policy}\"")));
     }
     assert_eq!(agreed, policies.len(), "each is decided on in its draft");
@@ -436,6 +437,15 @@ fn what_cannot_be_drafted() {
                 at,
                 "--out",
                 "no/such.test.toml"
+            ],
+            &[
+                "test",
+                "--recording",
+                "demo.rec",
+                "--at",
+                at,
+                "--out",
+                "t2.toml"
             ],
             &["test", "--recording", "demo.rec", "--at", at, "none"],
             &[

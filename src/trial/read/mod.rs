@@ -30,7 +30,7 @@ use case::Case;
 use value::{release, tables, too_many};
 
 /// What test files end in.
-pub(super) const ENDING: &str = ".test.toml";
+pub const ENDING: &str = ".test.toml";
 
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 const INTERVAL: RangeInclusive<Duration> = seconds(1, 600);
