@@ -67,6 +67,9 @@ pub enum Row {
 pub struct Course {
     /// The policy's window, and when it was covered, if it had to be waited for.
     pub window: Option<(Duration, Duration)>,
+    /// When the server was started again, if the tests held only after that: whatever was before it
+    /// counts for nothing.
+    pub restarted: Option<Duration>,
     /// Since when its tests held.
     pub held_from: Duration,
     /// The policy's `for`, if it has one and the decision did not come `at_once`.
@@ -324,8 +327,17 @@ impl Judged {
         // What held only later did not wait for that.
         let covered = since.filter(|&since| !since.is_zero() && held_from <= since);
         let hold = policy.map(|policy| policy.hold);
+        let window = policy.filter(is_windowed).map(|it| it.window);
+        let restarts = trial.script.restarts.iter().filter(|&&poll| poll > 0);
+        let restarts = restarts
+            .map(|&poll| trial.script.interval * u32::try_from(poll).unwrap_or(u32::MAX))
+            .filter(|&at| at <= held_from);
+        // As long as its window had to be covered anew.
+        let back = window.unwrap_or_default() + trial.script.interval;
+        let restarted = restarts.max().filter(|&at| held_from - at <= back);
         Course {
-            window: policy.filter(is_windowed).map(|it| it.window).zip(covered),
+            window: window.zip(covered),
+            restarted,
             held_from,
             hold: hold.filter(|hold| !hold.is_zero() && !decision.at_once),
             not_then,

@@ -67,6 +67,12 @@ pub(super) fn course_words(course: &Course) -> String {
         let (window, full) = (format_duration(window), format_duration(full));
         words.push(format!("its window of {window} was covered at {full}"));
     }
+    if let Some(at) = course.restarted {
+        let at = format_duration(at);
+        words.push(format!(
+            "the server was started again at {at}, from where on its window began anew"
+        ));
+    }
     let from = format_duration(course.held_from);
     words.push(format!("its tests held from {from} on"));
     if let Some(hold) = course.hold {
