@@ -59,8 +59,11 @@ impl Case<'_, '_> {
         self.check_interval(&script, &place);
         self.check_falls(&script, &parts.nodes);
         let named = only.is_some() || policies.as_ref().is_some_and(|set| set.policies.len() == 1);
-        let expected = match (&policies, expect) {
-            (Some(policies), Some(expect)) => self.expected(expect.node, policies, &script),
+        // Mistakes in what is expected are told along with those before it, but none that only follow.
+        let known = policies.as_ref().or(self.common.policies.as_ref());
+        let sound = (self.findings.len() == before).then_some(&script);
+        let expected = match (known, expect) {
+            (Some(known), Some(expect)) => self.expected(expect.node, known, sound),
             _ => Vec::new(),
         };
         let policies = policies?;
