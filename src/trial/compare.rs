@@ -334,7 +334,9 @@ impl Judged {
             .filter(|&at| at <= held_from);
         // As long as its window had to be covered anew.
         let back = window.unwrap_or_default() + trial.script.interval;
-        let restarted = restarts.max().filter(|&at| held_from - at <= back);
+        let restarted = restarts
+            .max()
+            .filter(|&at| held_from.saturating_sub(at) <= back);
         Course {
             window: window.zip(covered),
             restarted,
