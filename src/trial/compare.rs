@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::play::{Audience, Happened, play_before};
+use super::script::ROWS_MAX;
 use super::{Expected, Trial, Wanted};
 use crate::engine::{Apart, Looked, Missing};
 use crate::policy::{Mode, Policy};
@@ -29,10 +30,23 @@ pub struct Comparison {
 pub enum Unjudged {
     /// This field of it could not be told at any poll.
     Unknown(Arc<str>),
-    /// The test is over before the policy's `for` is.
-    Short(Duration),
+    /// The test is over before the policy can act.
+    Short(Short),
     /// It wanted to act, and something else held it back.
     HeldBack(&'static str),
+}
+
+/// When a policy could act first, and when the test is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
+    /// The last poll of the test.
+    pub ends: Duration,
+    /// When the policy's window is covered, if it has to be waited for.
+    pub covered: Option<Duration>,
+    /// When its `for` is over, if it has one.
+    pub held: Option<Duration>,
+    /// So many polls are needed for the policy to act.
+    pub polls: usize,
 }
 
 /// A decision, expected or made.
@@ -53,6 +67,9 @@ pub enum Row {
 pub struct Course {
     /// The policy's window, and when it was covered, if it had to be waited for.
     pub window: Option<(Duration, Duration)>,
+    /// When the server was started again, if the tests held only after that: whatever was before it
+    /// counts for nothing.
+    pub restarted: Option<Duration>,
     /// Since when its tests held.
     pub held_from: Duration,
     /// The policy's `for`, if it has one and the decision did not come `at_once`.
@@ -310,8 +327,19 @@ impl Judged {
         // What held only later did not wait for that.
         let covered = since.filter(|&since| !since.is_zero() && held_from <= since);
         let hold = policy.map(|policy| policy.hold);
+        let window = policy.filter(is_windowed).map(|it| it.window);
+        let restarts = trial.script.restarts.iter().filter(|&&poll| poll > 0);
+        let restarts = restarts
+            .map(|&poll| trial.script.interval * u32::try_from(poll).unwrap_or(u32::MAX))
+            .filter(|&at| at <= held_from);
+        // As long as its window had to be covered anew.
+        let back = window.unwrap_or_default() + trial.script.interval;
+        let restarted = restarts
+            .max()
+            .filter(|&at| held_from.saturating_sub(at) <= back);
         Course {
-            window: policy.filter(is_windowed).map(|it| it.window).zip(covered),
+            window: window.zip(covered),
+            restarted,
             held_from,
             hold: hold.filter(|hold| !hold.is_zero() && !decision.at_once),
             not_then,
@@ -319,19 +347,71 @@ impl Judged {
     }
 
     fn unjudged(self, trial: &Trial) -> Vec<(Arc<str>, Unjudged)> {
-        let script = &trial.script;
-        let polls = u32::try_from(script.polls - 1).unwrap_or(u32::MAX);
-        let policies = trial.policies.policies.iter();
-        let short = policies.filter(|policy| {
-            let waits = policy.hold > script.interval * polls && policy.at_once.is_none();
-            waits && trial.about.contains(&policy.name)
+        let is_about = |policy: &&Policy| trial.about.contains(&policy.name);
+        let policies = trial.policies.policies.iter().filter(is_about);
+        let mut longer = None;
+        let unjudged = policies.filter_map(|policy| {
+            let name = &policy.name;
+            let since = self.since(name).or_else(|| {
+                let longer = longer.get_or_insert_with(|| Self::of_longer(trial));
+                longer.as_ref()?.since(name)
+            });
+            let unjudged = match since {
+                Some(since) => Unjudged::Short(Short::of(trial, policy, since)?),
+                None => Unjudged::Unknown(self.unknown(name)?),
+            };
+            Some((name.clone(), unjudged))
         });
-        let short = short.map(|policy| (policy.name.clone(), Unjudged::Short(policy.hold)));
-        let open = self.open.into_iter();
-        let unknown = open.filter(|(policy, _)| trial.about.contains(policy));
-        let unknown =
-            unknown.filter_map(|(policy, field)| Some((policy, Unjudged::Unknown(field?))));
-        short.chain(unknown).collect()
+        unjudged.collect()
+    }
+
+    /// When a policy could be judged first.
+    fn since(&self, policy: &str) -> Option<Duration> {
+        let mut since = self.since.iter();
+        Some(since.find(|(it, _)| **it == *policy)?.1)
+    }
+
+    /// The field for which it could not.
+    fn unknown(&self, policy: &str) -> Option<Arc<str>> {
+        let mut open = self.open.iter();
+        open.find(|(it, _)| **it == *policy)?.1.clone()
+    }
+
+    /// As if the test went on until all windows are covered; `None` if that is too much to play.
+    fn of_longer(trial: &Trial) -> Option<Self> {
+        let windows = trial.policies.policies.iter().map(|policy| policy.window);
+        let window = windows.max().unwrap_or_default().as_millis();
+        let more = window.div_ceil(trial.script.interval.as_millis());
+        let polls = trial.script.polls + usize::try_from(more).ok()? + 1;
+        let sessions = trial.script.sessions.iter().map(|it| it.peers.len());
+        let rows = sessions.sum::<usize>().max(1).checked_mul(polls)?;
+        if rows > ROWS_MAX {
+            return None;
+        }
+        let mut longer = trial.clone();
+        longer.script.polls = polls;
+        let mut judged = Self::new(&longer);
+        play_before(&longer, &mut judged);
+        Some(judged)
+    }
+}
+
+impl Short {
+    /// If the test is too short for a policy that could be judged from `since` on.
+    fn of(trial: &Trial, policy: &Policy, since: Duration) -> Option<Self> {
+        let interval = trial.script.interval;
+        let last = u32::try_from(trial.script.polls - 1).unwrap_or(u32::MAX);
+        let ends = interval * last;
+        let waits = !policy.hold.is_zero() && policy.at_once.is_none();
+        let held = waits.then(|| since + policy.hold);
+        let from = held.unwrap_or(since);
+        let polls = from.as_millis().div_ceil(interval.as_millis()) + 1;
+        (from > ends).then(|| Self {
+            ends,
+            covered: Some(since).filter(|since| !since.is_zero()),
+            held,
+            polls: usize::try_from(polls).unwrap_or(usize::MAX),
+        })
     }
 }
 

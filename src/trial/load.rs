@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Trial;
-use super::read::{Disk, ENDING, check, policy_file};
+use super::read::{Disk, ENDING, check};
 use crate::policy::bounds::{POLICY_FILE_SIZE_MAX, POLICY_FILES_MAX};
 use crate::policy::reading::{read_bounded, unreadable, word};
-use crate::policy::{self, Diagnostic, PolicySet, Source};
+use crate::policy::{self, Diagnostic, Policy, PolicySet, Source};
 
 /// Folders within folders that are looked into.
 const DEPTH_MAX: usize = 16;
@@ -19,6 +19,8 @@ const DEPTH_MAX: usize = 16;
 pub struct Loaded {
     /// The tests of the files without errors, in the order of the files.
     pub trials: Vec<Trial>,
+    /// The policies that the test files are about that were given as such.
+    pub policies: Vec<Policy>,
     /// Errors, file by file.
     pub diagnostics: Vec<Diagnostic>,
     /// How many test files were read.
@@ -40,19 +42,25 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
         let checked = check(Source { name, text }, &mut Disk);
         loaded.files += 1;
         loaded.trials.extend(checked.trials);
+        if paths.contains(&path) {
+            loaded.policies.extend(checked.policies);
+        }
         loaded.diagnostics.extend(checked.diagnostics);
     }
     loaded
 }
 
-/// The policies of these paths: those of folders and policy files, and those that test files are
-/// about.
+/// The policies of folders and policy files among these paths; what test files are about, [`load`] says.
 pub fn policies(paths: &[PathBuf]) -> policy::Checked {
-    let of = |path: &PathBuf| match policy_file(&path.to_string_lossy()) {
-        Some(own) => own.is_file().then_some(own),
-        None => Some(path.clone()),
-    };
-    let paths: Vec<PathBuf> = paths.iter().filter_map(of).collect();
+    let is_test = |path: &&PathBuf| path.to_string_lossy().ends_with(ENDING) && !path.is_dir();
+    let paths: Vec<PathBuf> = paths.iter().filter(|it| !is_test(it)).cloned().collect();
+    if paths.is_empty() {
+        return policy::Checked {
+            set: None,
+            diagnostics: Vec::new(),
+            files: 0,
+        };
+    }
     PolicySet::load(&paths)
 }
 

@@ -27,11 +27,11 @@ use crate::decision::{Peer, Target};
 use crate::policy::{Mode, Policy, PolicySet};
 use crate::warden::Settings;
 
-pub use compare::{Comparison, Course, Row, Unjudged, Why};
-pub use draft::{DraftError, Moment, POLLS_MAX, draft};
+pub use compare::{Comparison, Course, Row, Short, Unjudged, Why};
+pub use draft::{DraftError, Drafted, Moment, POLLS_MAX, draft};
 pub use load::{Loaded, load, policies};
 pub use play::{Happened, play};
-pub use read::{Beside, Checked, Disk, check};
+pub use read::{Beside, Checked, Disk, ENDING, check};
 use script::Script;
 
 /// A test, checked.

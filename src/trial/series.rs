@@ -252,6 +252,14 @@ fn terms(
     dimension: Dimension,
     with_fractions: bool,
 ) -> Result<(f64, f64), Mistake> {
+    if let Some((before, times)) = token.text.split_once(['*', '×']) {
+        let times = times.trim_start_matches(['+', '-']);
+        return Err(Mistake {
+            complaint: format!("`{}` repeats with another sign than `x`", token.text),
+            at: token.span(),
+            help: format!("write `{before}x{times}`"),
+        });
+    }
     let mut sign = token.value.char_indices().skip(1);
     let sign = sign.find(|(_, c)| matches!(c, '+' | '-'));
     let number = |part: &str, offset: usize| {
@@ -418,8 +426,9 @@ mod tests {
     fn every_mistake_says_what_to_do() {
         let told = |text: &str| counts(text).unwrap_err();
         let all = [
-            "", "x3", "_ x3", "5x0", "5x99999", "5+1", "5+1x", "5-1x6", "1.5", "0+0.5x3", "five",
-            "5 MiB", "/ 5", "5 /", "5 / / 5", "_ / 5", "5 / _", "5x9999 5", "-5", "5x-3",
+            "0+10*12", "", "x3", "_ x3", "5x0", "5x99999", "5+1", "5+1x", "5-1x6", "1.5",
+            "0+0.5x3", "five", "5 MiB", "/ 5", "5 /", "5 / / 5", "_ / 5", "5 / _", "5x9999 5",
+            "-5", "5x-3",
         ]
         .map(told);
         insta::assert_snapshot!(all.join("\n"));

@@ -551,8 +551,14 @@ fn what_cannot_be_judged_is_told() {
         let trials = checked(text, &[("p.toml", policy)]).trials;
         trials[0].run().unjudged
     };
-    let unknown = Unjudged::Unknown("sent_rate".into());
-    assert_eq!(judged(text), [("p".into(), unknown)]);
+    let secs = Duration::from_secs;
+    let short = Unjudged::Short(Short {
+        ends: secs(0),
+        covered: Some(secs(60)),
+        held: None,
+        polls: 7,
+    });
+    assert_eq!(judged(text), [("p".into(), short)]);
     assert_eq!(judged(&format!("{text}polls = 20\n")), []);
     let short = "[[test]]\nname = 'x'\nexpect = []\nonly = 'hoarder'\n";
     let unjudged = |polls| {
@@ -564,7 +570,12 @@ fn what_cannot_be_judged_is_told() {
                  session = [{ peer = '203.0.113.{1..60}', client = 'bad' }]\n";
     let held_back = trials(crowd)[0].run().unjudged;
     assert_eq!(held_back, [("named".into(), Unjudged::HeldBack("breaker"))]);
-    let short = Unjudged::Short(Duration::from_secs(10));
+    let short = Unjudged::Short(Short {
+        ends: secs(0),
+        covered: None,
+        held: Some(secs(10)),
+        polls: 2,
+    });
     assert_eq!(unjudged(1), [("hoarder".into(), short)]);
     assert_eq!(unjudged(2), []);
 }

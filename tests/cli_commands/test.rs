@@ -253,13 +253,100 @@ fn what_comes_at_another_time_says_how_it_came_about() {
     ));
 }
 
+const LATE: &str = r#"
+[[test]]
+name = "the server is started again"
+only = "flood"
+restarts = [4]
+
+[[test.session]]
+peer = "203.0.113.7"
+cost = "0+100x2 0+6000x12"
+
+[[test.expect]]
+policy = "flood"
+target = "203.0.113.7"
+at     = "50s"
+
+[[test]]
+name = "over before `for` is"
+only = "flood"
+expect = []
+
+[[test.session]]
+peer = "203.0.113.7"
+cost = "0+6000x5"
+
+[[test]]
+name = "over before the window is covered"
+only = "flood"
+expect = []
+
+[[test.session]]
+peer = "203.0.113.7"
+cost = "0+6000x2"
+"#;
+
+const MISTAKEN: &str = r#"
+[[test]]
+name = "a count falls"
+only = "flood"
+expect = []
+
+[[test.session]]
+peer = "203.0.113.7"
+requests = "5 4"
+
+[[test]]
+name = "all at once"
+only = "flod"
+
+[[test.session]]
+peer = "203.0.113.7"
+requests = "0+10*12"
+
+[[test.expect]]
+policy = "floood"
+target = "203.0.113.7"
+at = "0s"
+
+[[test.expect]]
+policy = "flood"
+target = "203.0.113.7"
+at = "0s"
+held_back = "cool-down"
+
+[[test.expect]]
+policy = "flood"
+at = "0s"
+"#;
+
+#[test]
+fn what_is_too_short_or_late_says_when_it_would_come() {
+    let folder = Folder::with(&[("p.toml", FLOOD), ("p.test.toml", LATE)]);
+    insta::assert_snapshot!(folder.run(&["test", "p.toml"]).told());
+}
+
+#[test]
+fn all_mistakes_of_a_test_are_told_at_once() {
+    let folder = Folder::with(&[("p.toml", FLOOD), ("p.test.toml", MISTAKEN)]);
+    insta::assert_snapshot!(folder.run(&["test", "p.toml"]).told());
+}
+
 #[test]
 fn policies_without_tests_fail_if_that_is_asked() {
-    let folder = Folder::with(&[("p.toml", POLICIES), ("p.test.toml", GOOD)]);
+    let elsewhere = format!("policies = ['p.toml']\n{GOOD}");
+    let folder = Folder::with(&[
+        ("p.toml", POLICIES),
+        ("p.test.toml", GOOD),
+        ("elsewhere.test.toml", &elsewhere),
+    ]);
     insta::assert_snapshot!(told(
         &folder,
         &[
             &["test", "p.toml", "--complete"],
+            &["test", "p.test.toml", "--complete"],
+            &["test", "elsewhere.test.toml", "--complete"],
             &["test", "p.toml", "--complete", "--format", "json"],
             &["test", "p.toml", "--complete", "--filter", "a"],
         ],
@@ -356,6 +443,7 @@ fn a_draft_of_a_real_moment_passes() {
             "{policy}: {} lines",
             text.lines().count()
         );
+        assert!(drafted.err.is_empty(), "{policy}: {}", drafted.err);
         agreed += usize::from(text.contains(&format!("policy = \"{policy}\"")));
     }
     assert_eq!(agreed, policies.len(), "each is decided on in its draft");
@@ -436,6 +524,15 @@ fn what_cannot_be_drafted() {
                 at,
                 "--out",
                 "no/such.test.toml"
+            ],
+            &[
+                "test",
+                "--recording",
+                "demo.rec",
+                "--at",
+                at,
+                "--out",
+                "t2.toml"
             ],
             &["test", "--recording", "demo.rec", "--at", at, "none"],
             &[

@@ -10,7 +10,7 @@ use super::Args;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::judging::Judging;
 use crate::cli::playing::{Heard, Playing};
-use crate::cli::screen::Screen;
+use crate::cli::screen::{Screen, warn};
 use crate::cli::setup;
 use crate::cli::show::{counted, time};
 use crate::decision::{Decision, Outcome};
@@ -18,7 +18,7 @@ use crate::policy::PolicySet;
 use crate::recording::{Recording, Start, Tick};
 use crate::replay::Replay;
 use crate::time::Timestamp;
-use crate::trial::{self, Moment, POLLS_MAX};
+use crate::trial::{self, Drafted, ENDING, Moment, POLLS_MAX};
 
 /// So much before the moment is judged too, and more if a policy looks back further.
 const BEFORE_MIN: Duration = Duration::from_hours(6);
@@ -27,6 +27,9 @@ const BEFORE_MIN: Duration = Duration::from_hours(6);
 const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<Exit, Failure> {
+    if let Some(file) = &args.out {
+        ready(file)?;
+    }
     let set = setup::policies(PolicySet::load(&args.paths))?;
     let recording = setup::recording(&args.recording)?;
     let (config, key) = (args.config.as_deref(), args.key.as_deref());
@@ -65,22 +68,53 @@ pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<E
         config: config.map(|path| (relative(path, folder), path)),
         has_pseudonyms,
     };
-    let text = trial::draft(&moment).map_err(|error| {
+    let Drafted { text, reproduced } = trial::draft(&moment).map_err(|error| {
         let message = format!("no test can be drafted of {}: {error}", time(at));
         Failure::new(Exit::Failed, message)
     })?;
-    let Some(file) = &args.out else {
-        screen.text(text)?;
-        return Ok(Exit::Ok);
-    };
-    write(file, &text)?;
-    let decided = counted(seen.decided.len(), "decision", "decisions");
-    let path = file.display();
-    screen.line(format!(
-        "wrote `{path}`: what was so at {}, with {decided}",
-        time(last)
-    ))?;
+    let decided = seen.decided.len();
+    match &args.out {
+        None => screen.text(text)?,
+        Some(file) => {
+            write(file, &text)?;
+            let path = file.display();
+            let decisions = counted(decided, "decision", "decisions");
+            screen.line(format!(
+                "wrote `{path}`: what was so at {}, with {decisions}",
+                time(last)
+            ))?;
+        }
+    }
+    if reproduced < decided {
+        let lost = format!(
+            "{}, {reproduced} of them come out in the test: the rest is marked there",
+            counted(decided, "decision", "decisions")
+        );
+        warn(&lost);
+    }
     Ok(Exit::Ok)
+}
+
+/// Whether the test can be written there, and played from there.
+fn ready(file: &Path) -> Result<(), Failure> {
+    let name = file.to_string_lossy();
+    if !name.ends_with(ENDING) {
+        let stem = name.strip_suffix(".toml").unwrap_or(&name);
+        let stem = stem.strip_suffix(".test").unwrap_or(stem);
+        let message =
+            format!("tests are found by how they are called: write `--out {stem}{ENDING}`");
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    match file.symlink_metadata() {
+        Ok(_) => Err(there_already(file)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn there_already(file: &Path) -> Failure {
+    let name = file.display();
+    let message = format!("`{name}` is there already and is not overwritten: give another path");
+    Failure::new(Exit::Setup, message)
 }
 
 /// What a recording shows up to a moment.
@@ -147,13 +181,10 @@ fn relative(path: &Path, folder: &Path) -> String {
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let written = File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| {
-        let name = path.display();
-        let message = match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                format!("`{name}` is there already and is not overwritten: give another path")
-            }
-            _ => format!("`{name}` cannot be written: {error}"),
-        };
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return there_already(path);
+        }
+        let message = format!("`{}` cannot be written: {error}", path.display());
         Failure::new(Exit::Failed, message)
     })
 }

@@ -75,6 +75,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     }
     let Loaded {
         mut trials,
+        policies: named,
         mut diagnostics,
         files,
     } = trial::load(&args.paths);
@@ -84,6 +85,11 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         let errors = checked.diagnostics.into_iter().filter(Diagnostic::is_error);
         diagnostics.extend(errors);
         policies = checked.set.unwrap_or_default().policies;
+        for policy in named {
+            if policies.iter().all(|known| known.name != policy.name) {
+                policies.push(policy);
+            }
+        }
     }
     if let Some(part) = &args.filter {
         trials.retain(|trial| trial.name.contains(&**part));

@@ -4,7 +4,7 @@ use std::io;
 
 use comfy_table::Cell;
 
-use super::words::{course_words, event, expectation, reasons, why_not};
+use super::words::{course_words, event, expectation, reasons, short_words, why_not};
 use crate::cli::exit::Exit;
 use crate::cli::screen::Screen;
 use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
@@ -124,10 +124,7 @@ impl Played<'_> {
                     )
                 }
                 Unjudged::HeldBack(by) => format!("would act, and is held back: {by}"),
-                Unjudged::Short(hold) => format!(
-                    "cannot act: the test is over before its `for` of {}",
-                    format_duration(*hold)
-                ),
+                Unjudged::Short(short) => short_words(short),
             };
             let note = format!("          {WARN}note{WARN:#} {policy} {why}");
             screen.entry(&note, 15)?;

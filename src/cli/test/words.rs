@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cli::show::{self, counted};
 use crate::decision::Decision;
 use crate::engine::{Apart, Looked, Missing};
-use crate::trial::{Course, Expected, Happened, Why};
+use crate::trial::{Course, Expected, Happened, Short, Why};
 use crate::units::format_duration;
 
 /// `50s error-flood 203.0.113.7:50001`
@@ -67,6 +67,12 @@ pub(super) fn course_words(course: &Course) -> String {
         let (window, full) = (format_duration(window), format_duration(full));
         words.push(format!("its window of {window} was covered at {full}"));
     }
+    if let Some(at) = course.restarted {
+        let at = format_duration(at);
+        words.push(format!(
+            "the server was started again at {at}, from where on its window began anew"
+        ));
+    }
     let from = format_duration(course.held_from);
     words.push(format!("its tests held from {from} on"));
     if let Some(hold) = course.hold {
@@ -75,6 +81,23 @@ pub(super) fn course_words(course: &Course) -> String {
         words.push(format!("its `for` of {hold} was over at {over}"));
     }
     words.join(", ")
+}
+
+/// `cannot act: the test ends at 20s; its window is covered at 30s and its `for` over at 40s: make it 5 polls
+/// or more`
+pub(super) fn short_words(short: &Short) -> String {
+    let covered = short.covered.map(format_duration);
+    let held = short.held.map(format_duration);
+    let when = match (covered, held) {
+        (Some(covered), Some(held)) => {
+            format!("its window is covered at {covered} and its `for` over at {held}")
+        }
+        (Some(covered), None) => format!("its window is covered at {covered}"),
+        (None, held) => format!("its `for` is over at {}", held.unwrap_or_default()),
+    };
+    let ends = format_duration(short.ends);
+    let polls = short.polls;
+    format!("cannot act: the test ends at {ends}; {when}: make it {polls} polls or more")
 }
 
 pub(super) fn why_not(why: &Why) -> String {

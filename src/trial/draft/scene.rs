@@ -1,17 +1,27 @@
 //! The polls of a moment as a test can say them: on an even grid, session by session.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{CHOSEN_MAX, COUNT_MAX, CROWD_MAX, DraftError, Moment, POLLS_MAX, POLLS_MIN};
+use super::{COUNT_MAX, CROWD_MAX, DraftError, Moment, POLLS_MAX, POLLS_MIN};
 use crate::daemon::Round;
 use crate::decision::{Decision, Peer, Target};
 use crate::recording::Tick;
 use crate::snapshot::{Generation, Server, Sessions, Transport};
 use crate::time::Timestamp;
 use crate::trial::script::Count;
+
+/// Where the crowd is cut by rank, in hundredths: finer in the middle, where the median is, and at the
+/// top, where those few are that do the most.
+const CUTS: [usize; 12] = [0, 15, 30, 42, 50, 58, 70, 85, 95, 98, 99, 100];
+
+/// The parts, by where they begin, that show what is usual there. The others show the average, so
+/// that sums are kept.
+const MIDDLE: Range<usize> = 25..70;
 
 /// The polls of a moment, on the test's own grid.
 pub(super) struct Scene {
@@ -27,7 +37,8 @@ pub(super) struct Scene {
     pub(super) lives: Vec<Life>,
 }
 
-/// One connection of a client.
+/// One connection of a client, or several, one after the other.
+#[derive(Clone)]
 pub(super) struct Life {
     id: u64,
     pub(super) peer: Peer,
@@ -38,6 +49,30 @@ pub(super) struct Life {
     pub(super) age_s: f64,
     /// By poll.
     rows: Vec<Option<[f64; Count::ALL.len()]>>,
+    /// Where it came again, and was there at the poll before.
+    anew: BTreeSet<usize>,
+}
+
+/// Who is written one by one.
+pub(super) struct Chosen {
+    pub(super) lives: Vec<Life>,
+    /// Which of the scene's lives these are.
+    taken: BTreeSet<usize>,
+}
+
+/// All others.
+pub(super) struct Crowd {
+    /// How many there are at a poll.
+    pub(super) others: usize,
+    pub(super) bands: Vec<Band>,
+}
+
+/// A part of the crowd, all of which do the same.
+pub(super) struct Band {
+    /// Ranks in the crowd, by whatever is counted.
+    pub(super) ranks: Range<usize>,
+    /// By poll.
+    pub(super) rows: Vec<[f64; Count::ALL.len()]>,
 }
 
 impl Life {
@@ -58,6 +93,54 @@ impl Life {
             .windows(2)
             .map(|pair| (pair[1] - pair[0]).max(0.0))
             .sum()
+    }
+
+    pub(super) fn is_anew(&self, poll: usize) -> bool {
+        self.anew.contains(&poll)
+    }
+
+    /// The first poll at which it is there.
+    fn began(&self) -> usize {
+        let mut rows = self.rows.iter();
+        rows.position(Option::is_some).unwrap_or(0)
+    }
+
+    /// By how much a count grew since the poll before.
+    fn grew_at(&self, poll: usize, count: Count) -> f64 {
+        let before = poll.checked_sub(1).and_then(|it| self.at(it, count));
+        let now = self.at(poll, count).unwrap_or(0.0);
+        (now - before.unwrap_or(0.0)).max(0.0)
+    }
+
+    /// By how much a count grew at a poll on average, the first of the scene aside.
+    fn rate(&self, count: Count) -> f64 {
+        let polls = (1..self.rows.len()).filter(|&poll| self.is_there(poll));
+        let grew: f64 = polls.clone().map(|poll| self.grew_at(poll, count)).sum();
+        grew / polls.count().max(1) as f64
+    }
+
+    /// Whether this is the same client, come again after the other left.
+    fn follows(&self, other: &Self, interval: Duration) -> bool {
+        let who = |it: &Self| {
+            let address = it.peer.0.map(|peer| peer.ip());
+            (address, it.transport, it.is_logged)
+        };
+        other.rows.len() <= self.began()
+            && self.age_s < interval.as_secs_f64()
+            && self.peer.0.is_some()
+            && who(self) == who(other)
+            && (&self.client, &self.protocol) == (&other.client, &other.protocol)
+    }
+
+    /// Goes on as the next.
+    fn come_again(&mut self, next: &Self) {
+        let began = next.began();
+        if self.rows.len() == began {
+            self.anew.insert(began);
+        }
+        self.rows.resize(began, None);
+        self.rows.extend_from_slice(&next.rows[began..]);
+        self.peer = next.peer;
     }
 
     fn belongs_to(&self, target: &Target) -> bool {
@@ -188,14 +271,33 @@ impl Scene {
         *connected = still;
     }
 
-    /// The lives that are written one by one: those decided on, and a few that are left alone.
-    pub(super) fn choose(&self, decided: &[Decision]) -> Vec<usize> {
+    /// Who is written one by one: those decided on, up to `most`, and a few that are left alone.
+    pub(super) fn choose(&self, decided: &[Decision], most: usize) -> Chosen {
         let moment = self.polls - 1;
+        let mut chosen = Chosen {
+            lives: Vec::new(),
+            taken: BTreeSet::new(),
+        };
+        // Each target in its turn, so that none goes without for another's sake.
+        let mut queues: Vec<_> = decided
+            .iter()
+            .map(|it| self.visitors(&it.target).into_iter())
+            .collect();
+        while chosen.lives.len() < most {
+            let nexts: Vec<_> = queues.iter_mut().filter_map(Iterator::next).collect();
+            if nexts.is_empty() {
+                break;
+            }
+            for (life, of) in nexts {
+                let is_new = of.iter().all(|life| !chosen.taken.contains(life));
+                if is_new && chosen.lives.len() < most {
+                    chosen.lives.push(life);
+                    chosen.taken.extend(of);
+                }
+            }
+        }
+        chosen.lives.sort_by_key(Life::began);
         let is_meant = |life: &Life| decided.iter().any(|it| life.belongs_to(&it.target));
-        let meant = (0..self.lives.len()).filter(|&life| is_meant(&self.lives[life]));
-        let (there, gone): (Vec<usize>, Vec<usize>) =
-            meant.partition(|&life| self.lives[life].is_there(moment));
-        let mut chosen: Vec<usize> = there.into_iter().chain(gone).take(CHOSEN_MAX).collect();
         let measures: [fn(&Life, usize) -> f64; 5] = [
             |life, _| life.grew(Count::SentSize),
             |life, _| life.grew(Count::Cost),
@@ -206,48 +308,121 @@ impl Scene {
         for measure in measures {
             let others = (0..self.lives.len()).filter(|&life| {
                 let other = &self.lives[life];
-                other.is_there(moment) && !is_meant(other) && !chosen.contains(&life)
+                other.is_there(moment) && !is_meant(other) && !chosen.taken.contains(&life)
             });
             let measured = others.map(|life| (life, measure(&self.lives[life], moment)));
             let most = measured.reduce(|most, it| if it.1 > most.1 { it } else { most });
-            chosen.extend(most.filter(|&(_, value)| value > 0.0).map(|(life, _)| life));
+            if let Some((life, _)) = most.filter(|&(_, value)| value > 0.0) {
+                chosen.lives.push(self.lives[life].clone());
+                chosen.taken.insert(life);
+            }
         }
-        chosen.sort_unstable();
         chosen
     }
 
-    /// All others as so many who do the same: what they do together is what the others did.
-    pub(super) fn crowd(
-        &self,
-        chosen: &[usize],
-    ) -> Option<(usize, usize, Vec<[f64; Count::ALL.len()]>)> {
-        let is_other = |life: &usize| chosen.binary_search(life).is_err();
-        let others: Vec<&Life> = (0..self.lives.len())
-            .filter(is_other)
-            .map(|life| &self.lives[life])
-            .collect();
+    /// The sessions of a target, those of one client that come and go as one: first who is there at
+    /// the moment, then who came most often.
+    fn visitors(&self, target: &Target) -> Vec<(Life, Vec<usize>)> {
+        let moment = self.polls - 1;
+        let mut visitors: Vec<(Life, Vec<usize>)> = Vec::new();
+        let lives = self.lives.iter().enumerate();
+        for (index, life) in lives.filter(|(_, life)| life.belongs_to(target)) {
+            let mut known = visitors.iter_mut();
+            match known.find(|(known, _)| life.follows(known, self.interval)) {
+                Some((known, of)) => {
+                    known.come_again(life);
+                    of.push(index);
+                }
+                None => visitors.push((life.clone(), vec![index])),
+            }
+        }
+        visitors.sort_by_key(|(life, of)| (!life.is_there(moment), Reverse(of.len())));
+        visitors
+    }
+
+    /// All others as a crowd of parts. Each count has about the quantiles that it had, and in all
+    /// about the sum.
+    pub(super) fn crowd(&self, chosen: &Chosen) -> Option<Crowd> {
+        let others = (0..self.lives.len()).filter(|life| !chosen.taken.contains(life));
+        let others: Vec<&Life> = others.map(|life| &self.lives[life]).collect();
         let there = |poll| others.iter().filter(|life| life.is_there(poll)).count();
         let present: usize = (0..self.polls).map(there).sum();
-        let size = present.div_ceil(self.polls).min(CROWD_MAX);
-        if size == 0 {
-            return None;
+        let present = present.div_ceil(self.polls);
+        let size = present.min(CROWD_MAX);
+        let ranks = CUTS
+            .windows(2)
+            .map(|cut| (size * cut[0] / 100)..(size * cut[1] / 100));
+        let ranks: Vec<_> = ranks.filter(|ranks| !ranks.is_empty()).collect();
+        let mut columns = Vec::new();
+        for count in Count::ALL {
+            columns.push(self.column(&others, count, &ranks, present));
         }
-        let mut rows: Vec<[f64; Count::ALL.len()]> = Vec::new();
+        let bands = ranks.into_iter().enumerate().map(|(band, ranks)| {
+            let row = |poll| Count::ALL.map(|count| columns[count as usize][band][poll]);
+            let rows = (0..self.polls).map(row).collect();
+            Band { ranks, rows }
+        });
+        let mut merged: Vec<Band> = Vec::new();
+        for band in bands {
+            match merged.last_mut().filter(|last| last.rows == band.rows) {
+                Some(last) => last.ranks.end = band.ranks.end,
+                None => merged.push(band),
+            }
+        }
+        (size > 0).then_some(Crowd {
+            others: present,
+            bands: merged,
+        })
+    }
+
+    /// What a count is in each part of the crowd, by poll.
+    fn column(
+        &self,
+        others: &[&Life],
+        count: Count,
+        bands: &[Range<usize>],
+        present: usize,
+    ) -> Vec<Vec<f64>> {
+        let size = bands.last().map_or(1, |band| band.end);
+        // Of a crowd that is cut short each does more.
+        let more = if count.begins_anew() {
+            present as f64 / size as f64
+        } else {
+            1.0
+        };
+        let rates: Vec<f64> = others.iter().map(|life| life.rate(count)).collect();
+        let mut column: Vec<Vec<f64>> = vec![Vec::new(); bands.len()];
         for poll in 0..self.polls {
-            let row = Count::ALL.map(|count| {
-                let sum = |poll| others.iter().filter_map(move |life| life.at(poll, count));
-                let Some(before) = rows.last().filter(|_| count.begins_anew()) else {
-                    return (sum(poll).sum::<f64>() / there(poll).max(1) as f64).floor();
-                };
-                let grew = others.iter().filter_map(|life| {
-                    let now = life.at(poll, count)?;
-                    Some((now - life.at(poll - 1, count).unwrap_or(0.0)).max(0.0))
-                });
-                before[count as usize] + (grew.sum::<f64>() / size as f64).floor()
+            let grows = poll > 0 && count.begins_anew();
+            // By what it is ranked, and what it is or grew by.
+            let there = others.iter().zip(&rates).filter_map(|(life, &rate)| {
+                let value = life.at(poll, count)?;
+                Some(if grows {
+                    (rate, life.grew_at(poll, count))
+                } else {
+                    (value, value)
+                })
             });
-            rows.push(row);
+            let mut there: Vec<(f64, f64)> = there.collect();
+            there.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for (band, samples) in bands.iter().zip(&mut column) {
+                let from = there.len() * band.start / size;
+                let to = (there.len() * band.end / size)
+                    .max(from + 1)
+                    .min(there.len());
+                let part = there.get(from..to).unwrap_or_default();
+                let is_middle = MIDDLE.contains(&(band.start * 100 / size));
+                let value = if is_middle && !grows {
+                    part.get(part.len() / 2).map_or(0.0, |it| it.1)
+                } else {
+                    part.iter().map(|it| it.1).sum::<f64>() / part.len().max(1) as f64
+                };
+                let before = samples.last().copied().filter(|_| grows).unwrap_or(0.0);
+                let more = if grows { more } else { 1.0 };
+                samples.push(before + (value * more).floor());
+            }
         }
-        Some((size, present.div_ceil(self.polls), rows))
+        column
     }
 }
 
@@ -263,6 +438,7 @@ impl Life {
             is_logged: sessions.flags[row].logged,
             age_s: sessions.age_s[row],
             rows: vec![None; poll],
+            anew: BTreeSet::new(),
         }
     }
 

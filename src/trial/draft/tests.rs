@@ -8,6 +8,7 @@ use crate::decision::{Peer, Target};
 use crate::policy::{Action, Mode};
 use crate::scene::{Scene as Server, policies};
 use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
 use crate::trial::node::{Node, Probes};
 use crate::warden::Settings;
 use crate::watch;
@@ -122,7 +123,7 @@ fn whatever_happened_is_in_the_draft() {
         config: None,
         has_pseudonyms: false,
     };
-    let text = draft(&moment).unwrap();
+    let Drafted { text, .. } = draft(&moment).unwrap();
     insta::assert_snapshot!(text);
     let source = Source {
         name: "p.test.toml".into(),
@@ -134,6 +135,114 @@ fn whatever_happened_is_in_the_draft() {
     };
     let checked = check(source, &mut given);
     assert!(checked.trials[0].run().is_ok(), "{checked:#?}");
+}
+
+/// Sessions have from 1 to 99 subscriptions, but a few have very many. One at an address comes back at
+/// every poll.
+fn churn(policies_text: &str, target: Target, policy: &str) -> (Drafted, PolicySet) {
+    let mut server = Server::new();
+    for host in 1..100 {
+        server.connect(&format!("198.51.{host}.7:50001"), "electrum/4.5.5");
+    }
+    for (host, row) in (1..).zip(&mut server.rows) {
+        row.subs = if host > 90 { 10_000 } else { host };
+    }
+    let whale = server.connect("203.0.113.9:50001", "whale");
+    let mut ticks = Vec::new();
+    let mut visitor = None;
+    for poll in 0..21_u64 {
+        server.wait(10.0);
+        if let Some(visitor) = visitor {
+            server.leave(visitor);
+        }
+        server.of(whale).subs = if poll > 17 { 3_000 } else { 1 };
+        let peer = format!("203.0.113.7:{}", 40_000 + poll);
+        visitor = Some(server.connect(&peer, "again"));
+        let snapshot = server.poll();
+        ticks.push(tick(&server, Some(snapshot)));
+    }
+    let target = match target {
+        Target::Session(_) => Target::Session(SessionRef {
+            id: whale,
+            peer: Peer("203.0.113.9:50001".parse().ok()),
+            since: server.at(),
+        }),
+        other => other,
+    };
+    let set = policies(policies_text);
+    let start = Start {
+        interval: Duration::from_secs(10),
+        ..Start::default()
+    };
+    let decided = [Decision {
+        policy: policy.into(),
+        ..decision(&server, target)
+    }];
+    let moment = Moment {
+        ticks: &ticks,
+        start: &start,
+        set: &set,
+        policies: &["p.toml".to_owned()],
+        decided: &decided,
+        config: None,
+        has_pseudonyms: false,
+    };
+    (draft(&moment).unwrap(), set)
+}
+
+fn run(drafted: &Drafted, set: &PolicySet) -> crate::trial::Comparison {
+    let source = Source {
+        name: "p.test.toml".into(),
+        text: drafted.text.clone(),
+    };
+    let mut given = Given { set, config: None };
+    check(source, &mut given).trials[0].run()
+}
+
+#[test]
+fn who_comes_back_again_and_again_is_one() {
+    let policies = "[[policy]]\nname = 'again'\nscope = 'address'\n\
+                    when = { brief_sessions = '> 10' }\nwindow = '3m'\naction = 'disconnect'\n\
+                    cooldown = '0s'\n";
+    let target = Target::Address("203.0.113.7/32".parse().unwrap());
+    let (drafted, set) = churn(policies, target, "again");
+    assert_eq!(drafted.reproduced, 1, "{}", drafted.text);
+    let written = drafted.text.matches("203.0.113.7:").count();
+    assert_eq!(written, 1, "{}", drafted.text);
+    assert!(drafted.text.contains(" / "), "{}", drafted.text);
+    assert!(run(&drafted, &set).is_ok(), "{}", drafted.text);
+}
+
+#[test]
+fn the_crowd_keeps_the_median() {
+    // The median is 51, and the average 950.
+    let policies = "[[policy]]\nname = 'hoarder'\nscope = 'session'\n\
+                    when = { subs = ['> 50x median', '< 5_000'] }\nfor = '10s'\n\
+                    action = 'disconnect'\ncooldown = '1m'\n";
+    let session = Target::Session(SessionRef {
+        id: 0,
+        peer: Peer(None),
+        since: Timestamp::default(),
+    });
+    let (drafted, set) = churn(policies, session, "hoarder");
+    assert_eq!(drafted.reproduced, 1, "{}", drafted.text);
+    assert!(run(&drafted, &set).is_ok(), "{}", drafted.text);
+}
+
+#[test]
+fn what_does_not_come_out_fails_the_draft() {
+    let policies = "[[policy]]\nname = 'again'\nscope = 'address'\n\
+                    when = { brief_sessions = '> 100' }\nwindow = '3m'\naction = 'disconnect'\n\
+                    cooldown = '0s'\n";
+    let target = Target::Address("203.0.113.7/32".parse().unwrap());
+    let (drafted, set) = churn(policies, target, "again");
+    assert_eq!(drafted.reproduced, 0, "{}", drafted.text);
+    assert!(!drafted.text.contains("expect "), "{}", drafted.text);
+    assert!(drafted.text.ends_with(
+        "# Decided in the recording; it does not come out here.\n[[test.expect]]\npolicy = \"again\"\n\
+         target = \"203.0.113.7\"\nat     = \"3m20s\"\n"
+    ), "{}", drafted.text);
+    assert!(!run(&drafted, &set).is_ok());
 }
 
 #[test]

@@ -28,10 +28,10 @@ pub(super) struct Case<'c, 'f> {
 }
 
 /// What is still to be read when it is known how long the test is.
-struct Parts {
+struct Parts<'t> {
     script: Script,
     /// Where each of the sessions stands.
-    places: Vec<Place>,
+    nodes: Vec<Node<'t>>,
 }
 
 impl Case<'_, '_> {
@@ -57,10 +57,13 @@ impl Case<'_, '_> {
         let policies = self.under_test(only);
         let script = parts.script;
         self.check_interval(&script, &place);
-        self.check_falls(&script, &parts.places);
+        self.check_falls(&script, &parts.nodes);
         let named = only.is_some() || policies.as_ref().is_some_and(|set| set.policies.len() == 1);
-        let expected = match (&policies, expect) {
-            (Some(policies), Some(expect)) => self.expected(expect.node, policies, &script),
+        // Mistakes in what is expected are told along with those before it, but none that only follow.
+        let known = policies.as_ref().or(self.common.policies.as_ref());
+        let sound = (self.findings.len() == before).then_some(&script);
+        let expected = match (known, expect) {
+            (Some(known), Some(expect)) => self.expected(expect.node, known, sound),
             _ => Vec::new(),
         };
         let policies = policies?;
@@ -157,7 +160,7 @@ impl Case<'_, '_> {
         known
     }
 
-    fn script(&mut self, table: &mut Table<'_>) -> Parts {
+    fn script<'t>(&mut self, table: &mut Table<'t>) -> Parts<'t> {
         let mut section = Taking {
             table,
             findings: self.findings,
@@ -176,9 +179,9 @@ impl Case<'_, '_> {
         let acts = section.value("acts", None, acts);
         let daemons = section.each("daemon", daemon);
         let sessions = section.each("session", |node, findings| {
-            sessions(node, release, findings).map(|sessions| (sessions, node.place()))
+            sessions(node, release, findings).map(|sessions| (sessions, node))
         });
-        let (mut sessions, places): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
+        let (mut sessions, nodes): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
         number_ports(&mut sessions);
         let of_sessions = sessions.iter().flat_map(Sessions::series).map(Series::len);
         let of_daemons = daemons
@@ -222,7 +225,7 @@ impl Case<'_, '_> {
             daemons,
             acts,
         };
-        Parts { script, places }
+        Parts { script, nodes }
     }
 
     fn check_interval(&mut self, script: &Script, place: &Place) {
@@ -239,8 +242,8 @@ impl Case<'_, '_> {
     }
 
     /// A count that falls is another session's, which a test has to say.
-    fn check_falls(&mut self, script: &Script, places: &[Place]) {
-        for (sessions, place) in script.sessions.iter().zip(places) {
+    fn check_falls(&mut self, script: &Script, nodes: &[Node<'_>]) {
+        for (sessions, node) in script.sessions.iter().zip(nodes) {
             for count in Count::ALL.into_iter().filter(|count| count.only_grows()) {
                 let Some(series) = &sessions.counts[count as usize] else {
                     continue;
@@ -256,7 +259,7 @@ impl Case<'_, '_> {
                                 comes again, or `_` where it is gone for a poll";
                     self.findings.push(
                         Diagnostic::complaint(complaint)
-                            .at(place.clone())
+                            .at(series_place(*node, count))
                             .help(help),
                     );
                 }
@@ -283,6 +286,15 @@ impl Case<'_, '_> {
             ..self.common.settings.clone()
         }
     }
+}
+
+/// Where a session's series stands.
+fn series_place(node: Node<'_>, count: Count) -> Place {
+    let table = Table::of(node, "session", "a session").ok();
+    let entries = table.map(|table| table.entries()).unwrap_or_default();
+    let mut entries = entries.into_iter();
+    let own = entries.find(|entry| entry.name == count.key());
+    own.map_or_else(|| node.place(), |entry| entry.node.place())
 }
 
 /// The name, if it is one, and where it stands.

@@ -23,14 +23,16 @@ use crate::config::{self, Config};
 use crate::engine::Protection;
 use crate::policy::bounds::LIST_ENTRIES_DEFAULT;
 use crate::policy::reading::{Document, Findings, Node, Place, Table, Text, word};
-use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Problem, Source};
+use crate::policy::{
+    Checked as CheckedPolicies, Diagnostic, Mode, Policy, PolicySet, Problem, Source,
+};
 use crate::warden::Settings;
 
 use case::Case;
 use value::{release, tables, too_many};
 
 /// What test files end in.
-pub(super) const ENDING: &str = ".test.toml";
+pub const ENDING: &str = ".test.toml";
 
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 const INTERVAL: RangeInclusive<Duration> = seconds(1, 600);
@@ -103,6 +105,8 @@ impl Beside for Disk {
 pub struct Checked {
     /// The tests, if there is no error.
     pub trials: Vec<Trial>,
+    /// The policies that the file is about, whichever its tests play.
+    pub policies: Vec<Policy>,
     /// What is wrong with the file, its policies or its configuration. Warnings about these are left
     /// out: `check` tells them.
     pub diagnostics: Vec<Diagnostic>,
@@ -114,13 +118,14 @@ pub fn check(source: Source, beside: &mut dyn Beside) -> Checked {
     let mut findings = Findings::default();
     let mut others = Vec::new();
     let mut trials = Vec::new();
+    let mut policies = Vec::new();
     if let Some(document) = Document::parse(&text, &mut findings) {
         let mut file = File {
             document: &document,
             findings: &mut findings,
             others: &mut others,
         };
-        trials = file.read(beside);
+        (trials, policies) = file.read(beside);
     }
     let own = findings.into_sorted(&[&text.name]);
     let own = own.into_iter().map(Diagnostic::of_test);
@@ -131,6 +136,7 @@ pub fn check(source: Source, beside: &mut dyn Beside) -> Checked {
     }
     Checked {
         trials,
+        policies,
         diagnostics,
     }
 }
@@ -160,7 +166,7 @@ struct Common {
 }
 
 impl File<'_> {
-    fn read(&mut self, beside: &mut dyn Beside) -> Vec<Trial> {
+    fn read(&mut self, beside: &mut dyn Beside) -> (Vec<Trial>, Vec<Policy>) {
         let text = self.document.text;
         let start = Place {
             text: Arc::clone(text),
@@ -178,7 +184,7 @@ impl File<'_> {
             let help = "move it to a policy file, and name that in `policies`";
             root.findings
                 .push(Diagnostic::complaint(complaint).at(policy.key).help(help));
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let config = root.take("config");
         let config = config.and_then(|node| root.accept(path(node, "config")));
@@ -246,7 +252,7 @@ impl File<'_> {
             self.findings
                 .push(too_many("tests", TESTS_MAX, node.place()));
         }
-        trials
+        (trials, common.policies.unwrap_or_default().policies)
     }
 }
 

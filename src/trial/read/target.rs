@@ -28,7 +28,7 @@ pub(super) fn target_form(scope: Scope) -> String {
 pub(super) fn target(
     text: &str,
     scope: Scope,
-    script: &Script,
+    script: Option<&Script>,
     widths: SubnetWidths,
 ) -> Result<Wanted, (String, String)> {
     let not = |what: &str| Err((format!("`{}` is no {what}", word(text)), target_form(scope)));
@@ -37,7 +37,7 @@ pub(super) fn target(
         Scope::Server => not("target of a policy for the server"),
         Scope::Group | Scope::Client => Ok(Wanted::Text(text.into())),
         Scope::Session => match peer(text) {
-            Some(peer) => session(peer, script),
+            Some(peer) => script.map_or(Ok(Wanted::Session(peer)), |it| session(peer, it)),
             None => not("peer"),
         },
         Scope::Address => match parse_net(text) {
