@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::FORMAT;
+use super::{FORMAT, Notice};
 use crate::time::Timestamp;
 
 /// Why a recording cannot be written or read.
@@ -33,10 +33,12 @@ pub enum RecordingError {
         path: PathBuf,
     },
     /// All segments are without a whole tick.
-    #[error("`{}` holds not one whole poll", path.display())]
+    #[error("`{}` holds not one whole poll{}", path.display(), because(why.as_ref()))]
     Empty {
         /// The first path.
         path: PathBuf,
+        /// What is wrong with its first segment.
+        why: Option<Notice>,
     },
     /// Another kind of file.
     #[error("`{}` is no segment of a recording: {why}", path.display())]
@@ -140,4 +142,8 @@ impl RecordingError {
         let path = path.to_owned();
         move |source| Self::Io { path, what, source }
     }
+}
+
+fn because(why: Option<&Notice>) -> String {
+    why.map_or(String::new(), |why| format!(": {why}"))
 }

@@ -76,7 +76,8 @@ impl Recording {
         }
         if segments.is_empty() {
             let path = paths.first().cloned().unwrap_or_default();
-            return Err(RecordingError::Empty { path });
+            let why = recording.notices.first().cloned();
+            return Err(RecordingError::Empty { path, why });
         }
         Ok(recording)
     }

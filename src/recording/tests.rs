@@ -263,7 +263,14 @@ fn what_is_no_recording_is_refused() {
         "`DIR/empty` holds no segments of a recording (`*.rec.zst`)"
     );
     fs::write(path("zero"), "").unwrap();
-    assert_eq!(refused(path("zero")), "`DIR/zero` holds not one whole poll");
+    assert_eq!(
+        refused(path("zero")),
+        "`DIR/zero` holds not one whole poll: `DIR/zero` breaks off before its first whole poll"
+    );
+    // What is wrong with the files of a folder is not lost.
+    fs::write(path("empty/rubbish.rec.zst"), "rubbish").unwrap();
+    let told = refused(path("empty"));
+    assert!(told.contains("it is not compressed by zstd"), "{told}");
     fs::write(path("text"), "hello\n").unwrap();
     assert_eq!(
         refused(path("text")),
@@ -701,6 +708,16 @@ fn a_folder_that_somebody_removed_is_made_again() {
     record(&mut recorder, [71, 72]);
     recorder.finish().unwrap();
     assert_eq!(heard(&[path]).unwrap().0, [71, 72]);
+}
+
+#[test]
+fn a_link_is_as_good_as_the_segment_that_it_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (there, here) = (folder.path().join("there"), folder.path().join("here"));
+    recorded(&there, [1, 2]);
+    fs::create_dir(&here).unwrap();
+    std::os::unix::fs::symlink(segments(&there).remove(0), here.join("link.rec.zst")).unwrap();
+    assert_eq!(heard(&[here]).unwrap().0, [1, 2]);
 }
 
 #[test]
