@@ -528,6 +528,23 @@ pub fn format(value: f64, dimension: Dimension) -> String {
     }
 }
 
+/// The same in the unit of time that `like` ends in, if it is a rate: 0.034 a second is `2.04/min`, but
+/// beside `> 500/s` it is `0.03/s`.
+pub fn format_like(value: f64, dimension: Dimension, like: &str) -> String {
+    let per = like.rsplit_once('/').map(|(_, per)| per.trim());
+    let per = per.and_then(|per| Some((per, lookup(PER, per)?)));
+    let Some((per, span)) = per.filter(|_| value >= 0.0) else {
+        return format(value, dimension);
+    };
+    let value = value.min(MAX) * span;
+    match dimension {
+        Dimension::Rate if value > 0.0 && value < 0.005 => format!("<0.01/{per}"),
+        Dimension::Rate => format!("{}/{per}", short(value)),
+        Dimension::ByteRate => format!("{}/{per}", size(value)),
+        _ => format(value, dimension),
+    }
+}
+
 /// Shows a duration, to about three digits: `1m30s`, `250ms`, `2h5m`.
 pub fn format_duration(duration: Duration) -> String {
     format(duration.as_secs_f64(), Dimension::Duration)
@@ -627,6 +644,23 @@ mod tests {
         }
         assert_eq!(parse_per("min").unwrap().as_secs(), 60);
         assert_eq!(parse_per("10m").unwrap().as_secs(), 600);
+    }
+
+    #[test]
+    fn rates_are_shown_in_the_unit_of_their_threshold() {
+        for (value, dimension, like, shown) in [
+            (0.034, Rate, "> 500/s", "0.03/s"),
+            (0.000_1, Rate, "> 500/s", "<0.01/s"),
+            (0.0, Rate, "> 500/s", "0/s"),
+            (0.034, Rate, "> 20x median = 3/h", "122/h"),
+            (0.034, Rate, "> 20x median", "2.04/min"),
+            (2_048.0, ByteRate, "> 1 MiB / min", "120 KiB/min"),
+            (2_048.0, ByteRate, "> 1 MiB/s", "2 KiB/s"),
+            (f64::NAN, Rate, "> 500/s", "unknown"),
+            (5.0, Count, "=~ a/s", "5"),
+        ] {
+            assert_eq!(format_like(value, dimension, like), shown, "{like}");
+        }
     }
 
     #[test]

@@ -113,30 +113,25 @@ impl Actor {
         };
         Done {
             carried,
-            untold,
+            untold: untold.len(),
             journalled,
         }
     }
 
-    /// Leaves out, and counts, decisions that are held back beyond [`HELD_BACK`].
-    fn told(&mut self, mut carried: Vec<Carried>) -> (Vec<Carried>, usize) {
-        let all = carried.len();
-        let held_back = &mut self.held_back;
-        carried.retain(
-            |Carried {
-                 decision, outcome, ..
-             }| {
-                if !matches!(outcome, Outcome::Suppressed(_)) {
-                    return true;
-                }
-                let bucket = held_back.get_or_insert_with(|| Bucket::full(HELD_BACK, decision.at));
-                let is_told = bucket.available(HELD_BACK, decision.at) > 0;
-                bucket.take(usize::from(is_told));
-                is_told
-            },
-        );
-        let untold = all - carried.len();
-        (carried, untold)
+    /// Sets apart what is held back beyond [`HELD_BACK`].
+    fn told(&mut self, carried: Vec<Carried>) -> (Vec<Carried>, Vec<Carried>) {
+        carried.into_iter().partition(|carried| {
+            if !matches!(carried.outcome, Outcome::Suppressed(_)) {
+                return true;
+            }
+            let at = carried.decision.at;
+            let bucket = self
+                .held_back
+                .get_or_insert_with(|| Bucket::full(HELD_BACK, at));
+            let is_told = bucket.available(HELD_BACK, at) > 0;
+            bucket.take(usize::from(is_told));
+            is_told
+        })
     }
 
     async fn perform(

@@ -225,6 +225,14 @@ pub fn quoted(seen: &Seen, dimension: Option<Dimension>) -> String {
     }
 }
 
+/// The same beside a test, as it is shown: in its unit.
+pub fn quoted_like(seen: &Seen, dimension: Option<Dimension>, asked: &str) -> String {
+    match (seen, dimension) {
+        (Seen::Number(number), Some(dimension)) => units::format_like(*number, dimension, asked),
+        _ => quoted(seen, dimension),
+    }
+}
+
 /// What a number was compared with; empty where that is not a number.
 pub fn threshold(evidence: &Evidence) -> String {
     evidence.threshold.map_or_else(String::new, |threshold| {
@@ -251,7 +259,7 @@ fn reason(of_one_field: &[Evidence]) -> Option<String> {
     Some(format!(
         "{} {} ({})",
         text(&first.field),
-        quoted(&first.seen, first.dimension),
+        quoted_like(&first.seen, first.dimension, tests.first()?),
         tests.join(", ")
     ))
 }

@@ -34,8 +34,8 @@ pub struct Turn {
     pub continuity: Option<Continuity>,
     /// Worst offenders first. What was held back as at the poll before is left out.
     pub carried: Vec<Carried>,
-    /// Held back too, but not told one by one: too many were.
-    pub untold: usize,
+    /// Held back too, but not told one by one by a live agent: too many were.
+    pub untold: Vec<Carried>,
     /// Targets that were due but beyond what one poll decides on.
     pub crowded: u64,
     /// News of the last change of daemon.

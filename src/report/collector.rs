@@ -93,6 +93,13 @@ impl Collector {
         self.take(Which::Against, against, None);
     }
 
+    /// Takes in what the last poll, good or not, held back beyond what an agent tells one by one: clients
+    /// could wash out a journal with it, but here it only counts.
+    pub fn untold(&mut self, decided: &[Carried], against: &[Carried]) {
+        self.take(Which::Decided, decided, None);
+        self.take(Which::Against, against, None);
+    }
+
     /// Takes in that the breaker of the first set was open at `at`. Decisions that it holds back say so themselves;
     /// this is for openings that held nothing back.
     pub fn breaker_open(&mut self, at: Timestamp, until: Timestamp) {

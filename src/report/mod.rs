@@ -38,8 +38,10 @@ pub const DISTINCT_MAX: usize = 1 << 20;
 pub const TOUCHED_MAX: usize = 200_000;
 /// The timeline has no more bins than this: when it is full, neighbours become one.
 pub const BINS_MAX: usize = 600;
-/// So many examples of a policy, and of a part of the comparison.
+/// So many examples of a policy.
 pub const EXAMPLES_MAX: usize = 5;
+/// Of each part of the comparison so many are listed.
+pub const MEMBERS_MAX: usize = 1_000;
 /// Of gaps, restarts and openings of the breaker so many are listed; all are counted.
 pub const LISTED_MAX: usize = 100;
 
@@ -342,13 +344,15 @@ pub struct Part {
     pub traffic_bytes: u64,
     /// Of all that was seen to be moved, from 0 to 1.
     pub traffic_share: f64,
-    /// Those who moved most.
-    pub examples: Vec<PartExample>,
+    /// Who they are, those who moved most first.
+    pub members: Vec<Member>,
+    /// How many more there are.
+    pub members_left_out: u64,
 }
 
 /// One that was touched.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PartExample {
+pub struct Member {
     /// Who: `42 (203.0.113.9:50001)`, `203.0.113.0/24`.
     pub target: String,
     /// Of a session, the name that the client gave.

@@ -248,11 +248,11 @@ fn a_comparison_parts_sessions_addresses_and_subnets() {
     // The neighbour in the subnet moved bytes too.
     assert_eq!(figures(&comparison.subnets), [(1, 2_100), (1, 40), (1, 6)]);
     let part = &comparison.subnets.only_decided;
-    assert_eq!(part.examples[0].target, "8.8.8.0/24");
+    assert_eq!(part.members[0].target, "8.8.8.0/24");
     let bytes = report.replayed.bytes();
     let apart = part.traffic_share - 2_100.0 / bytes as f64;
     assert!(apart.abs() < 1e-12, "{apart}");
-    let example = &comparison.sessions.both.examples[0];
+    let example = &comparison.sessions.both.members[0];
     assert_eq!(
         (&*example.policy, example.client.as_deref()),
         ("same", Some("x"))
@@ -375,4 +375,80 @@ fn figures_read_as_json() {
     assert_eq!(example["at"], "1970-01-12T13:46:40.000Z");
     assert_eq!(json["decided"]["policies"][0]["would_act"], 1);
     assert_eq!(json["timeline"]["from_ms"][0], 1_000_000_000);
+}
+
+#[test]
+fn what_is_not_told_one_by_one_counts_all_the_same() {
+    let mut scene = Scene::new();
+    let ids: Vec<_> = (0..3)
+        .map(|i| scene.connect(&format!("8.8.8.{i}:1"), "x"))
+        .collect();
+    let sides = || side("a", &[("hog", KICK)]);
+    let mut collector = Collector::new(sides(), Some(sides()));
+    collector.poll(&scene.poll(), &[], &[]);
+    let held = |id: u64| {
+        let carried = decided(&scene, "hog", KICK, &[id], 2.0);
+        held_back(carried, Suppression::Protection)
+    };
+    let held: Vec<_> = ids.iter().map(|&id| held(id)).collect();
+    collector.untold(&held, &held[..1]);
+    let report = collector.finish();
+    let outcomes = &report.decided.policies[0].outcomes;
+    assert_eq!((outcomes.decisions, outcomes.suppressed), (3, 3));
+    let by = [Suppressed {
+        by: "protection",
+        decisions: 3,
+    }];
+    assert_eq!(outcomes.suppressed_by, by);
+    assert_eq!(report.timeline.suppressed, [3]);
+    assert_eq!(report.timeline.against_suppressed, [1]);
+    assert_eq!(report.comparison.unwrap().sessions.both.count, 0);
+}
+
+#[test]
+fn whom_one_set_alone_touches_stands_out() {
+    let mut scene = Scene::new();
+    let ids: Vec<_> = (0..4)
+        .map(|i| scene.connect(&format!("8.8.{i}.8:1"), "x"))
+        .collect();
+    let kick = |ids: &[u64]| [decided(&scene, "hog", KICK, ids, 2.0)];
+    let played = |decided: &[u64], against: &[u64]| {
+        let sides = || side("a", &[("hog", KICK)]);
+        let mut collector = Collector::new(sides(), Some(sides()));
+        collector.poll(&scene.poll(), &kick(decided), &kick(against));
+        let attention = collector.finish().attention();
+        let stands_out = attention
+            .into_iter()
+            .filter(|point| point.contains("alone"));
+        stands_out.collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(played(&ids[..3], &ids[2..]), @r"
+    A touches 2 sessions that B leaves alone: 50% of all sessions, with 0 B after the first decision about each, 0% of all traffic.
+    B touches 1 session that A leaves alone: 25% of all sessions, with 0 B after the first decision about each, 0% of all traffic.
+    ");
+    assert_eq!(played(&ids[..2], &ids[..2]), "");
+}
+
+#[test]
+fn of_many_touched_the_first_thousand_are_named() {
+    let mut scene = Scene::new();
+    let ids: Vec<_> = (0..MEMBERS_MAX + 7)
+        .map(|i| scene.connect(&format!("8.{}.{}.8:1", i / 250, i % 250), "x"))
+        .collect();
+    let sides = || side("a", &[("hog", KICK)]);
+    let mut collector = Collector::new(sides(), Some(sides()));
+    let carried = decided(&scene, "hog", KICK, &ids, 2.0);
+    collector.poll(&scene.poll(), &[carried], &[]);
+    scene.wait(10.0);
+    scene.of(ids[MEMBERS_MAX + 3]).sent += 5;
+    collector.poll(&scene.poll(), &[], &[]);
+    let comparison = collector.finish().comparison.unwrap();
+    for parts in [&comparison.sessions, &comparison.addresses] {
+        let part = &parts.only_decided;
+        assert_eq!(
+            (part.members.len(), part.members_left_out),
+            (MEMBERS_MAX, 7)
+        );
+        assert_eq!(part.members[0].traffic_bytes, 5);
+    }
 }

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use super::net::Net;
 use super::side::{PolicyId, Sides};
-use super::{EXAMPLES_MAX, Part, PartExample, Parts, TOUCHED_MAX, Totals, share};
+use super::{MEMBERS_MAX, Member, Part, Parts, TOUCHED_MAX, Totals, share};
 use crate::decision::{SessionRef, Target};
 use crate::policy::ActionKind;
 use crate::time::Timestamp;
@@ -373,7 +373,7 @@ struct PartsTally {
 struct PartTally {
     count: u64,
     bytes: u64,
-    examples: Vec<PartExample>,
+    members: Vec<Member>,
 }
 
 impl PartsTally {
@@ -393,14 +393,14 @@ impl PartsTally {
         part.count += 1;
         part.bytes = part.bytes.saturating_add(bytes);
         let place = part
-            .examples
-            .partition_point(|example| (example.traffic_bytes, first.at) >= (bytes, example.at));
-        if place < EXAMPLES_MAX {
+            .members
+            .partition_point(|member| (member.traffic_bytes, first.at) >= (bytes, member.at));
+        if place < MEMBERS_MAX {
             let (target, client) = who();
-            part.examples.truncate(EXAMPLES_MAX - 1);
-            part.examples.insert(
+            part.members.truncate(MEMBERS_MAX - 1);
+            part.members.insert(
                 place,
-                PartExample {
+                Member {
                     target: target.to_string(),
                     client,
                     at: first.at,
@@ -424,7 +424,8 @@ impl PartsTally {
             count: part.count,
             traffic_bytes: part.bytes,
             traffic_share: share(part.bytes, bytes),
-            examples: part.examples,
+            members_left_out: part.count.saturating_sub(part.members.len() as u64),
+            members: part.members,
         };
         Parts {
             only_decided: part(self.only_decided),

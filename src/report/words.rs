@@ -2,6 +2,8 @@
 //!
 //! Nothing that a client chose is in these words, so they need no escaping but that of their place.
 
+use std::time::Duration;
+
 use super::{Comparison, Decided, Evidence, Outcomes, Parts, Replayed, Report, Totals};
 use crate::decision::Seen;
 use crate::field::{Dimension, Field};
@@ -10,6 +12,8 @@ use crate::units;
 
 /// From this share of all sessions on a person should look at what is done to them.
 const SHARE_WORTH_A_LOOK: f64 = 0.1;
+/// In a shorter time the hours of the day tell nothing.
+const HOURS_MIN: Duration = Duration::from_hours(6);
 /// From this share of all polls on it matters that they failed.
 const MISSED_WORTH_A_LOOK: f64 = 0.01;
 
@@ -52,7 +56,10 @@ pub fn severity(severity: f64) -> Option<String> {
 pub fn seen(evidence: &Evidence) -> String {
     match &evidence.seen {
         Seen::Flag(flag) => flag.to_string(),
-        Seen::Number(number) => quantity(*number, evidence),
+        Seen::Number(number) => match evidence.dimension {
+            Some(dimension) => units::format_like(*number, dimension, &evidence.test),
+            None => quantity(*number, evidence),
+        },
         Seen::Text(text) => text.to_string(),
     }
 }
@@ -81,7 +88,7 @@ pub(super) fn field(evidence: &Evidence) -> Option<&'static str> {
 pub fn held_back_by(by: &'static str) -> &'static str {
     match by {
         "protection" => "everybody concerned is protected, or leaving already",
-        "cooldown" => "the policy had acted on this target not long ago",
+        "cooldown" => "the policy had decided on this target not long ago",
         "backoff" => "after a failure the policy waits for longer",
         "policy-limit" => "the policy's own limit was used up",
         "action-limit" => "the limit for this kind of action was used up",
@@ -92,6 +99,14 @@ pub fn held_back_by(by: &'static str) -> &'static str {
         "nothing-to-do" => "there was nothing left to change",
         "unfit-daemon" => "that daemon was not fit to go to",
         other => other,
+    }
+}
+
+impl Replayed {
+    /// Whether it is long enough for the hours of the day to be worth a look.
+    pub fn has_hours(&self) -> bool {
+        let span = self.from.zip(self.to).map(|(from, to)| to.since(from));
+        span.is_some_and(|span| span >= HOURS_MIN)
     }
 }
 
@@ -133,6 +148,9 @@ impl Report {
     pub fn attention(&self) -> Vec<String> {
         let mut points = Vec::new();
         let replayed = &self.replayed;
+        if let Some(comparison) = &self.comparison {
+            comparison.attention(&mut points, replayed);
+        }
         self.decided.attention(&mut points, replayed);
         let polls = replayed.polls + replayed.missed;
         if replayed.polls == 0 {
@@ -287,6 +305,27 @@ impl Decided {
 }
 
 impl Comparison {
+    /// Whether those whom one set alone touches are honest nobody knows: so how many they are, and what they moved.
+    fn attention(&self, points: &mut Vec<String>, replayed: &Replayed) {
+        let sides = [
+            ("A", "B", &self.sessions.only_decided),
+            ("B", "A", &self.sessions.only_against),
+        ];
+        for (side, other, part) in sides {
+            if part.count == 0 {
+                continue;
+            }
+            points.push(format!(
+                "{side} touches {} that {other} leaves alone: {} of all sessions, with {} after the first decision \
+                 about each, {} of all traffic.",
+                counted(part.count, "session", "sessions"),
+                share(super::share(part.count, replayed.sessions)),
+                bytes(part.traffic_bytes),
+                share(part.traffic_share),
+            ));
+        }
+    }
+
     fn summary(&self) -> String {
         let Parts {
             only_decided,

@@ -370,7 +370,16 @@ async fn with_the_key_real_addresses_are_found_among_pseudonyms() {
         "{}",
         ran.out
     );
-    assert!(!ran.out.contains(&address), "{}", ran.out);
+    let asked_for = format!("asked for: {address}, here ");
+    assert_eq!(ran.out.matches(&asked_for).count(), 1, "{}", ran.out);
+    assert_eq!(ran.out.matches(&address).count(), 1, "{}", ran.out);
+    let ran = ask(&["--key", "k.key", "--format", "json"]);
+    let line: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(line["asked_for"], address);
+    assert_ne!(line["subject"]["address"], address);
+    let ran = ask(&["--key", "k.key", "--at", "2020-01-01"]);
+    let nowhere = format!("{address}, here ");
+    assert!(ran.err.contains(&nowhere), "{}", ran.err);
     folder.write("no.key", b"no key at all");
     let ran = ask(&["--key", "no.key"]);
     let why = "error: `no.key` holds no key of pseudonyms: such a file has one line of 32 hexadecimal \

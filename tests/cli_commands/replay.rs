@@ -202,7 +202,22 @@ async fn what_fails_leaves_nothing_behind() {
         assert!(ran.err.contains(why), "{}", ran.err);
         assert_eq!(names(&folder), before);
     };
-    fails(&["--from", "2030-01-01"], 1, "no poll of the recording");
+    fails(
+        &["--from", "2030-01-01"],
+        1,
+        "which is after the recording: it goes from 2026-01-01",
+    );
+    fails(
+        &["--to", "2020-01-01"],
+        1,
+        "`--to` means 2020-01-01 00:00:00 UTC, which is before the recording",
+    );
+    let turned = ["--from", "2026-01-02", "--to", "2026-01-01"];
+    fails(
+        &turned,
+        2,
+        "nothing is between them: give `--from` a time before `--to`",
+    );
     fails(&["--policies", "missing"], 3, "missing");
     fails(&["--html", "none/page.html"], 3, "no folder");
     // Damage in the middle is met when much is written already.

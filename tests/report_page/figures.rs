@@ -153,3 +153,21 @@ fn charts_draw_every_act() {
         }
     }
 }
+
+#[test]
+fn what_two_sets_did_has_one_scale() {
+    let Some(browser) = browser() else { return };
+    let page = compared();
+    browser.open(&page.path);
+    browser.middle("#chart-acts svg");
+    let top = |id: &str| {
+        browser.run(&format!(
+            "const texts = [...document.querySelectorAll('#chart-{id} svg text')]; return texts.at(-1).textContent;"
+        ))
+    };
+    assert_eq!(top("acts"), top("against-acts"));
+    // Ten minutes that begin at midnight would have a date there.
+    let first = browser.run("return document.querySelector('#chart-acts svg text').textContent;");
+    assert!(first.as_str().unwrap().contains(':'), "{first}");
+    assert_quiet(&browser, page);
+}

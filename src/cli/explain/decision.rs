@@ -149,7 +149,7 @@ impl Known<'_> {
             ),
             Suppression::Cooldown { until } => (
                 format!(
-                    "the policy acted on this target before, and left it alone {}",
+                    "the policy decided on this target before, and left it alone {}",
                     self.until(*until)
                 ),
                 "A shorter `cooldown` in the policy would let it act sooner.".to_owned(),
@@ -221,32 +221,30 @@ impl Known<'_> {
     /// Why nothing was done.
     fn not_done(&self) -> Vec<String> {
         let decision = &self.row.decision;
-        if decision.mode == Mode::DryRun {
-            return vec![
-                "Nothing was done: the policy's own mode is `dry-run`.".to_owned(),
-                "To have such things done, write `mode = \"enforce\"` in the policy.".to_owned(),
-            ];
+        // A replay never does anything, whatever the mode.
+        if let Some(replayed) = &self.replayed {
+            let would = match (decision.mode, replayed.mode(decision.at)) {
+                (Mode::Enforce, Some(Mode::Enforce)) => {
+                    "an agent in mode `enforce` would have done it"
+                }
+                (Mode::Enforce, _) => {
+                    "the agent's mode was `dry-run`, though the policy's is `enforce`"
+                }
+                (Mode::DryRun | Mode::Off, _) => "the policy's own mode is `dry-run`",
+            };
+            return vec![format!("Nothing was done, as this is a replay: {would}.")];
         }
-        let mode = self.replayed.as_ref().map(|it| it.mode(decision.at));
-        let why = match mode {
-            Some(Some(Mode::Enforce)) => {
-                return vec![
-                    "Nothing was done, as this is a replay: an agent in mode `enforce` would have \
-                     done it."
-                        .to_owned(),
-                ];
-            }
-            Some(_) => {
-                "Nothing was done, as this is a replay, and of an agent in mode `dry-run`, though the \
-                 policy's is `enforce`."
-            }
-            None => {
-                "Nothing was done: the agent's mode was `dry-run`, though the policy's is `enforce`."
-            }
+        let (why, place) = if decision.mode == Mode::DryRun {
+            ("the policy's own mode is `dry-run`", "policy")
+        } else {
+            (
+                "the agent's mode was `dry-run`, though the policy's is `enforce`",
+                "configuration",
+            )
         };
         vec![
-            why.to_owned(),
-            "To have such things done, write `mode = \"enforce\"` in the configuration.".to_owned(),
+            format!("Nothing was done: {why}."),
+            format!("To have such things done, write `mode = \"enforce\"` in the {place}."),
         ]
     }
 
@@ -381,11 +379,12 @@ fn show_tests(row: &Row, recheck: &Recheck, screen: &mut Screen) -> io::Result<(
         let margin = reread
             .margin
             .map(|margin| show::margin(margin, evidence.dimension));
+        let asked = show::asked(&evidence.test, evidence.threshold, evidence.dimension);
         table.add_row([
             mark,
             show::text(&evidence.field).into(),
-            show::quoted(&evidence.seen, evidence.dimension).into(),
-            show::asked(&evidence.test, evidence.threshold, evidence.dimension).into(),
+            show::quoted_like(&evidence.seen, evidence.dimension, &asked).into(),
+            asked.into(),
             margin.unwrap_or_default().into(),
         ]);
     }

@@ -230,10 +230,30 @@ fn explain(
         runtime::block_on(poll(args, subject, client, set, settings))?
     };
     match args.format {
-        Format::Text => subject::show(&explanation, &source, now(), screen)?,
-        Format::Json => screen.json("explanation", &explanation)?,
+        Format::Text => subject::show(&explanation, args.address, &source, now(), screen)?,
+        Format::Json => screen.json("explanation", &Line::of(&explanation, args.address))?,
     }
     Ok(Exit::Ok)
+}
+
+/// An explanation for programs.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    /// The address as it was asked for, where the recording has a pseudonym in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_for: Option<IpAddr>,
+}
+
+impl<'a> Line<'a> {
+    fn of(explanation: &'a Explanation, asked: Option<IpAddr>) -> Self {
+        let here = |asked: &IpAddr| explanation.subject == Subject::Address(*asked);
+        Self {
+            explanation,
+            asked_for: asked.filter(|asked| !here(asked)),
+        }
+    }
 }
 
 /// Why the server is polled, when the agent's own recording would be asked.
@@ -277,7 +297,7 @@ async fn poll(
                 format_duration(sampling.interval * (samples - 1))
             ),
         };
-        let who = subject::who(subject);
+        let who = subject::who(subject, None);
         let message = format!("{who} is not connected {watched}: `electrumx-warden once` or the server's own `sessions` says who is");
         Failure::new(Exit::Failed, message)
     })?;

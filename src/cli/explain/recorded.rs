@@ -45,9 +45,9 @@ pub(super) fn explain(
 ) -> Result<Explanation, Failure> {
     let recording = setup::recording(paths)?;
     let judging = Judging::new(&recording, None, key)?;
-    let subject = match subject {
-        Subject::Address(address) => Subject::Address(judging.name(address)),
-        session @ Subject::Session(_) => session,
+    let (subject, asked) = match subject {
+        Subject::Address(address) => (Subject::Address(judging.name(address)), Some(address)),
+        session @ Subject::Session(_) => (session, None),
     };
     let is_nameless = recording.pseudonyms().is_some() && key.is_none();
     if is_nameless && matches!(subject, Subject::Address(_)) {
@@ -101,7 +101,10 @@ pub(super) fn explain(
             }
             Ok(explanation)
         }
-        None => Err(Failure::new(Exit::Failed, nowhere(paths, at, subject)?)),
+        None => Err(Failure::new(
+            Exit::Failed,
+            nowhere(paths, at, subject, &who(subject, asked))?,
+        )),
     }
 }
 
@@ -142,7 +145,12 @@ impl Around {
 }
 
 /// Where the subject is, if not there: all of the recording is looked through for it.
-fn nowhere(paths: &[PathBuf], at: Option<Timestamp>, subject: Subject) -> Result<String, Failure> {
+fn nowhere(
+    paths: &[PathBuf],
+    at: Option<Timestamp>,
+    subject: Subject,
+    who: &str,
+) -> Result<String, Failure> {
     let mut sightings = Sightings::default();
     // What is wrong with the recording was told before.
     let mut player = setup::recording(paths)?.with_groups(false).play();
@@ -154,7 +162,6 @@ fn nowhere(paths: &[PathBuf], at: Option<Timestamp>, subject: Subject) -> Result
             player.give_back(tick);
         }
     }
-    let who = who(subject);
     let moment = at.map_or("at its last poll".to_owned(), |at| {
         format!("at {}", time(at))
     });

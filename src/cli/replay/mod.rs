@@ -9,14 +9,14 @@ use super::exit::{Exit, Failure};
 use super::judging::Judging;
 use super::playing::{Heard, Playing};
 use super::screen::{Format, Screen, error, warn};
-use super::show::counted;
+use super::show::{counted, time};
 use super::value::whole;
 use super::when::{When, now};
 use super::{report, setup};
 use crate::journal::Replayed;
 use crate::page::Destination;
 use crate::policy::{PolicySet, shipped};
-use crate::recording::{Recording, Tick};
+use crate::recording::{Item, Recording, Tick};
 use crate::replay::Replay;
 use crate::report::{Collector, Decided, Report, Side, html};
 use crate::time::Timestamp;
@@ -93,6 +93,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     screen.outlive_readers();
+    let asked = Asked::of(args, now())?;
     let Source { recordings, key } = source(args)?;
     let recording = setup::recording(&recordings)?;
     let judging = Judging::new(&recording, args.config.as_deref(), key.as_deref())?;
@@ -106,7 +107,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         .as_ref()
         .map(|path| Destination::new(path, args.force));
     let page = page.transpose().map_err(setup::unwritable)?;
-    let mut audit = Audit::new(args, set, against, &judging, &recording)?;
+    let mut audit = Audit::new(args, asked, set, against, &judging, &recording)?;
     audit.recordings = names(&recordings);
     audit.play(recording, screen)?;
     audit.end(page.as_ref(), screen)
@@ -160,19 +161,67 @@ fn policies(args: &Args, recording: &Recording) -> Result<PolicySet, Failure> {
     }
 }
 
+/// What the report is to be about.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl Asked {
+    fn of(args: &Args, now: Timestamp) -> Result<Self, Failure> {
+        let resolved = |when: Option<When>| when.map(|when| when.resolve(now));
+        let asked = Self {
+            from: resolved(args.from),
+            to: resolved(args.to),
+        };
+        match asked.from.zip(asked.to) {
+            Some((from, to)) if from >= to => Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "`--from` means {} UTC and `--to` {} UTC, and nothing is between them: give `--from` a \
+                     time before `--to`",
+                    time(from),
+                    time(to)
+                ),
+            )),
+            _ => Ok(asked),
+        }
+    }
+
+    /// Why there is nothing to report of a recording with polls from `first` to `last`.
+    fn nothing(self, polls: Option<(Timestamp, Timestamp)>) -> String {
+        let Some((first, last)) = polls else {
+            return "the recording holds no poll".to_owned();
+        };
+        let goes = format!("it goes from {} to {} UTC", time(first), time(last));
+        let beyond = |option: &str, at: Timestamp, place: &str| {
+            let at = time(at);
+            format!("`{option}` means {at} UTC, which is {place} the recording: {goes}")
+        };
+        match (self.from, self.to) {
+            (Some(from), _) if from > last => beyond("--from", from, "after"),
+            (_, Some(to)) if to <= first => beyond("--to", to, "before"),
+            (from, to) => {
+                let from = from.map_or_else(String::new, |at| format!(" from {}", time(at)));
+                let to = to.map_or_else(String::new, |at| format!(" to {}", time(at)));
+                format!("the recording has no poll{from}{to} UTC: {goes}, with a gap there")
+            }
+        }
+    }
+}
+
 /// A replay of one set of policies, or of two side by side.
 struct Audit<'a> {
     args: &'a Args,
     /// As they were named.
     recordings: Vec<String>,
+    asked: Asked,
     decided: Replay,
     against: Option<Replay>,
     collector: Collector,
     told: Told,
-    /// What the report is about.
-    from: Option<Timestamp>,
     looks_back: Duration,
-    to: Option<Timestamp>,
     /// The first and the last poll that were judged.
     seen: Option<(Timestamp, Timestamp)>,
 }
@@ -180,6 +229,7 @@ struct Audit<'a> {
 impl<'a> Audit<'a> {
     fn new(
         args: &'a Args,
+        asked: Asked,
         set: PolicySet,
         against: Option<PolicySet>,
         judging: &Judging,
@@ -193,10 +243,10 @@ impl<'a> Audit<'a> {
         let looks_back = [Some(&set), against.as_ref()].into_iter().flatten();
         let looks_back = looks_back.map(PolicySet::looks_back).max();
         let looks_back = looks_back.unwrap_or_default();
-        let now = now();
         Ok(Self {
             args,
             recordings: Vec::new(),
+            asked,
             decided: match &against {
                 None => judging.replay(recording, set),
                 Some(_) => judging.replay(recording, set).without_acts(),
@@ -208,17 +258,15 @@ impl<'a> Audit<'a> {
                 args.decisions.then_some(args.format),
             )?,
             looks_back,
-            from: args.from.map(|when| when.resolve(now)),
-            to: args.to.map(|when| when.resolve(now)),
             seen: None,
         })
     }
 
     fn play(&mut self, mut recording: Recording, screen: &mut Screen) -> Result<(), Failure> {
-        if let Some(from) = self.from {
+        if let Some(from) = self.asked.from {
             recording = recording.from(from, self.looks_back);
         }
-        if let Some(to) = self.to {
+        if let Some(to) = self.asked.to {
             recording = recording.before(to);
         }
         let needs_groups = |replay: &Replay| replay.warden().needs_groups();
@@ -249,10 +297,12 @@ impl<'a> Audit<'a> {
         let against = self.against.as_mut().map(|replay| replay.turn(tick));
         let first = self.seen.map_or(tick.at, |(first, _)| first);
         self.seen = Some((first, tick.at));
-        if self.from.is_some_and(|from| tick.at < from) {
+        if self.asked.from.is_some_and(|from| tick.at < from) {
             return Ok(());
         }
-        let against = against.as_ref().map_or(&[][..], |turn| &turn.carried);
+        let (against, against_untold) = against.as_ref().map_or((&[][..], &[][..]), |turn| {
+            (&turn.carried[..], &turn.untold[..])
+        });
         match &tick.failure {
             None => self
                 .collector
@@ -261,6 +311,7 @@ impl<'a> Audit<'a> {
                 .collector
                 .missed(tick.at, why, &decided.carried, against),
         }
+        self.collector.untold(&decided.untold, against_untold);
         if let Some(until) = self.decided.warden().breaker_open_until(tick.at) {
             self.collector.breaker_open(tick.at, until);
         }
@@ -271,7 +322,10 @@ impl<'a> Audit<'a> {
     fn end(self, page: Option<&Destination>, screen: &mut Screen) -> Result<Exit, Failure> {
         let report = self.collector.finish();
         if report.replayed.polls + report.replayed.missed == 0 {
-            return Err(Failure::new(Exit::Failed, nothing(self.seen)));
+            return Err(Failure::new(
+                Exit::Failed,
+                self.asked.nothing(polls(&self.recordings)?),
+            ));
         }
         report::write(&report, self.args.format, screen)?;
         if let Some(page) = page {
@@ -295,14 +349,20 @@ impl<'a> Audit<'a> {
     }
 }
 
-/// Why there is nothing to report.
-fn nothing(seen: Option<(Timestamp, Timestamp)>) -> String {
-    match seen {
-        Some((first, last)) => format!(
-            "no poll of the recording is within --from and --to: it has those from {first} to {last}"
-        ),
-        None => "no poll of the recording is before --to, or there is none in it".to_owned(),
+/// The first and the last poll of all, be they good or not.
+fn polls(recordings: &[String]) -> Result<Option<(Timestamp, Timestamp)>, Failure> {
+    let mut polls = None;
+    let paths: Vec<PathBuf> = recordings.iter().map(PathBuf::from).collect();
+    // What is wrong with the recording was told before.
+    let mut player = setup::recording(&paths)?.with_groups(false).play();
+    while let Some(item) = player.next() {
+        if let Item::Tick(tick) = item.map_err(setup::unreadable)? {
+            let (first, _) = polls.unwrap_or((tick.at, tick.at));
+            polls = Some((first, tick.at));
+            player.give_back(tick);
+        }
     }
+    Ok(polls)
 }
 
 /// What the first policies are called.
@@ -353,4 +413,36 @@ fn verdict(args: &Args, report: &Report) -> Exit {
     };
     error(&told);
     Exit::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: u64) -> Timestamp {
+        Timestamp::from_millis(1_767_225_600_000) + Duration::from_secs(minute * 60)
+    }
+
+    #[test]
+    fn why_there_is_nothing_names_what_there_is() {
+        let polls = Some((at(10), at(20)));
+        let asked = |from: Option<u64>, to: Option<u64>| Asked {
+            from: from.map(at),
+            to: to.map(at),
+        };
+        let told = [
+            asked(Some(30), None).nothing(polls),
+            asked(Some(30), Some(40)).nothing(polls),
+            asked(None, Some(10)).nothing(polls),
+            asked(Some(12), Some(14)).nothing(polls),
+            asked(None, None).nothing(None),
+        ];
+        insta::assert_snapshot!(told.join("\n"), @r"
+        `--from` means 2026-01-01 00:30:00 UTC, which is after the recording: it goes from 2026-01-01 00:10:00 to 2026-01-01 00:20:00 UTC
+        `--from` means 2026-01-01 00:30:00 UTC, which is after the recording: it goes from 2026-01-01 00:10:00 to 2026-01-01 00:20:00 UTC
+        `--to` means 2026-01-01 00:10:00 UTC, which is before the recording: it goes from 2026-01-01 00:10:00 to 2026-01-01 00:20:00 UTC
+        the recording has no poll from 2026-01-01 00:12:00 to 2026-01-01 00:14:00 UTC: it goes from 2026-01-01 00:10:00 to 2026-01-01 00:20:00 UTC, with a gap there
+        the recording holds no poll
+        ");
+    }
 }

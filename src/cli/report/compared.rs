@@ -10,7 +10,7 @@ use comfy_table::Cell;
 use super::decided::align;
 use super::{Text, line, number};
 use crate::cli::show::{self, DIM, HEAD, counted, time};
-use crate::report::{Comparison, PairFigures, Part, Parts, PolicyFigures, words};
+use crate::report::{Comparison, EXAMPLES_MAX, PairFigures, Part, Parts, PolicyFigures, words};
 
 /// The policies that act alike in both sets, of which nobody needs to read twice.
 #[derive(Debug, Default)]
@@ -67,13 +67,13 @@ impl Text {
             .into_iter()
             .zip(parts_of(&comparison.sessions))
         {
-            if part.examples.is_empty() {
+            if part.members.is_empty() {
                 continue;
             }
             let only = if name == "both" { "" } else { " only" };
             self.line("");
             self.line(format!("{HEAD}Sessions touched by {name}{only}{HEAD:#}"));
-            for example in &part.examples {
+            for example in part.members.iter().take(EXAMPLES_MAX) {
                 let mut line = format!("  {}", line(&example.target));
                 if let Some(client) = &example.client {
                     let _ = write!(line, " \"{}\"", show::text(client));
@@ -86,6 +86,16 @@ impl Text {
                     time(example.at)
                 );
                 self.paragraph(&line, 4, Style::new());
+            }
+            let more = part.count.saturating_sub(EXAMPLES_MAX as u64);
+            if more > 0 {
+                let more = words::number(more);
+                let all = match part.members_left_out {
+                    0 => "all".to_owned(),
+                    _ => format!("the first {}", words::number(part.members.len() as u64)),
+                };
+                let rest = format!("  and {more} more: `--format json` has {all}");
+                self.paragraph(&rest, 4, DIM);
             }
         }
     }

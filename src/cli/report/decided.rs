@@ -15,7 +15,13 @@ const OPENINGS_SHOWN: usize = 5;
 
 impl Text {
     /// One set of policies, but for those that act alike in the other.
-    pub(super) fn decided(&mut self, decided: &Decided, what: &str, alike: &Alike) {
+    pub(super) fn decided(
+        &mut self,
+        decided: &Decided,
+        what: &str,
+        alike: &Alike,
+        has_hours: bool,
+    ) {
         self.heading(&format!("{what}: {}", line(&decided.label)));
         if decided.policies.is_empty() {
             return self.line("no policies");
@@ -29,7 +35,9 @@ impl Text {
             self.paragraph(&left_out, 0, DIM);
         }
         self.held_back(decided);
-        self.hours(&decided.totals.hours);
+        if has_hours {
+            self.hours(&decided.totals.hours);
+        }
     }
 
     /// Where no table has room.

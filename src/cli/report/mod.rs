@@ -47,11 +47,12 @@ impl Text {
         text.replayed(&report.replayed);
         let alike = report.comparison.as_ref().map(Alike::of);
         let alike = alike.unwrap_or_default();
+        let has_hours = report.replayed.has_hours();
         match report.against.as_ref().zip(report.comparison.as_ref()) {
-            None => text.decided(&report.decided, "Policies", &alike),
+            None => text.decided(&report.decided, "Policies", &alike, has_hours),
             Some((against, comparison)) => {
-                text.decided(&report.decided, "A", &alike);
-                text.decided(against, "B", &alike);
+                text.decided(&report.decided, "A", &alike, has_hours);
+                text.decided(against, "B", &alike, has_hours);
                 text.comparison(comparison, &alike);
             }
         }
@@ -203,6 +204,22 @@ mod tests {
     #[test]
     fn a_comparison_reads_well() {
         insta::assert_snapshot!(shown(&sample::comparison()));
+    }
+
+    /// Of half an hour there is one bar.
+    #[test]
+    fn hours_are_told_of_long_recordings() {
+        let mut report = sample::replay();
+        assert!(!shown(&report).contains("by the hour"));
+        let from = report.replayed.from.unwrap();
+        report.replayed.to = Some(from + std::time::Duration::from_hours(6));
+        let text = shown(&report);
+        let at = text.find("Acts by the hour").unwrap();
+        let hours = text[at..].lines().take(2).map(str::trim_end);
+        insta::assert_snapshot!(hours.collect::<Vec<_>>().join("\n"), @"
+        Acts by the hour (UTC)  ·············██·········  at most 2
+                                0     6     12    18
+        ");
     }
 
     #[test]

@@ -4,6 +4,9 @@ use super::markup::Markup;
 use super::{time, words};
 use crate::report::{Comparison, Decided, Part, Parts};
 
+/// Of each part so many are listed; the JSON has more.
+const LISTED_MAX: usize = 30;
+
 pub(super) fn section(page: &mut Markup, comparison: &Comparison, a: &Decided, b: &Decided) {
     page.raw("<section id=\"compared\" aria-labelledby=\"compared-title\">\n<h2 id=\"compared-title\">Whom each set touches</h2>\n");
     page.raw("<p><i class=\"dot a\"></i>A is <b>")
@@ -91,38 +94,45 @@ fn bar(page: &mut Markup, parts: &Parts) {
 fn examples(page: &mut Markup, what: &'static str, parts: &Parts) {
     if named(parts)
         .iter()
-        .all(|(_, _, part)| part.examples.is_empty())
+        .all(|(_, _, part)| part.members.is_empty())
     {
         return;
     }
     page.raw("<details><summary><b>")
         .raw(what)
-        .raw("</b> <span>who moved most</span></summary>\n<div class=\"inside three\">\n");
+        .raw("</b> <span>who they are, those with most traffic first</span></summary>\n<div class=\"inside three\">\n");
     for (name, class, part) in named(parts) {
         page.raw("<div><h4><i class=\"dot ")
             .raw(class)
             .raw("\"></i>")
             .raw(name)
             .raw("</h4>\n");
-        if part.examples.is_empty() {
+        if part.members.is_empty() {
             page.raw("<p class=\"note\">None.</p></div>\n");
             continue;
         }
         page.raw("<ul class=\"who\">\n");
-        for example in &part.examples {
+        for example in part.members.iter().take(LISTED_MAX) {
             page.raw("<li><b>").text(&example.target).raw("</b>");
             if let Some(client) = &example.client {
                 page.raw(" <q>").text(client).raw("</q>");
             }
             page.raw("<small>")
                 .text(words::bytes(example.traffic_bytes))
-                .raw(" after <em>");
+                .raw(" of traffic after <em>");
             page.text(&example.policy)
                 .raw("</em> at ")
                 .text(time(example.at))
                 .raw("</small></li>\n");
         }
-        page.raw("</ul></div>\n");
+        page.raw("</ul>");
+        let more = part.count.saturating_sub(LISTED_MAX as u64);
+        if more > 0 {
+            page.raw("<p class=\"note\">and ")
+                .text(words::number(more))
+                .raw(" more</p>");
+        }
+        page.raw("</div>\n");
     }
     page.raw("</div></details>\n");
 }
@@ -131,11 +141,12 @@ fn pairs(page: &mut Markup, comparison: &Comparison) {
     let differ: Vec<_> = comparison
         .policies
         .iter()
-        .filter(|pair| pair.decided != pair.against)
+        .filter(|pair| !pair.acts_alike())
         .collect();
+    let alike = comparison.policies.len() - differ.len();
     page.raw("<h3>Policies that came out differently</h3>\n");
     if differ.is_empty() {
-        page.raw("<p>None: every policy decided the same in both.</p>\n");
+        page.raw("<p>None: every policy acts the same in both.</p>\n");
         return;
     }
     page.raw("<table class=\"pairs\">\n<thead><tr><th scope=\"col\">Policy</th>");
@@ -161,6 +172,12 @@ fn pairs(page: &mut Markup, comparison: &Comparison) {
         page.raw("</tr>\n");
     }
     page.raw("</tbody></table>\n");
+    if alike > 0 {
+        let policies = words::counted(alike as u64, "policy acts", "policies act");
+        page.raw("<p class=\"note\">")
+            .text(policies)
+            .raw(" the same in A and B.</p>\n");
+    }
 }
 
 fn cell(page: &mut Markup, heading: &'static str, number: Option<u64>) {

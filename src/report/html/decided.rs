@@ -50,32 +50,33 @@ impl Palette {
 
 pub(super) fn section(page: &mut Markup, report: &Report, palette: &Palette) {
     page.raw("<section id=\"policies\" aria-labelledby=\"policies-title\">\n<h2 id=\"policies-title\">Policies</h2>\n");
+    let has_hours = report.replayed.has_hours();
     let Some(against) = &report.against else {
         page.raw("<h3 class=\"vh\">All policies</h3>\n");
-        set(page, "policy", &report.decided, palette);
+        set(page, "policy", &report.decided, palette, has_hours);
         page.raw("</section>\n");
         return;
     };
     page.raw("<h3>A: ")
         .text(&report.decided.label)
         .raw("</h3>\n");
-    set(page, "policy", &report.decided, palette);
+    set(page, "policy", &report.decided, palette, has_hours);
     page.raw("<h3>B: ").text(&against.label).raw("</h3>\n");
-    set(page, "against", against, palette);
+    set(page, "against", against, palette, has_hours);
     page.raw("</section>\n");
 }
 
 /// A set, with this before the numbers of its policies in IDs.
-fn set(page: &mut Markup, id: &'static str, decided: &Decided, palette: &Palette) {
+fn set(page: &mut Markup, id: &'static str, decided: &Decided, palette: &Palette, has_hours: bool) {
     if decided.policies.is_empty() {
         page.raw("<p>There is no policy.</p>\n");
         return;
     }
     table(page, id, decided, palette);
-    beneath(page, decided);
+    beneath(page, decided, has_hours);
     for (index, policy) in decided.policies.iter().enumerate() {
         if policy.outcomes.decisions > 0 {
-            details(page, id, index, policy, palette);
+            details(page, (id, index), policy, palette, has_hours);
         }
     }
 }
@@ -172,7 +173,7 @@ fn cells(page: &mut Markup, outcomes: &Outcomes, [targets, sessions]: [u64; 2], 
 }
 
 /// What held back the decisions of a whole set, and when it acted.
-fn beneath(page: &mut Markup, decided: &Decided) {
+fn beneath(page: &mut Markup, decided: &Decided, has_hours: bool) {
     let outcomes = &decided.totals.outcomes;
     if outcomes.decisions == 0 {
         return;
@@ -195,8 +196,9 @@ fn beneath(page: &mut Markup, decided: &Decided) {
         }
         page.raw(" UTC.</p>\n");
     }
-    page.raw("</div><div>\n<h4>Acts by the hour of the day, UTC</h4>\n");
-    hours(page, &decided.totals.hours, COLOUR_OF_OTHERS);
+    if has_hours {
+        hours(page, &decided.totals.hours, COLOUR_OF_OTHERS);
+    }
     page.raw("</div></div>\n");
 }
 
@@ -218,10 +220,10 @@ fn reasons(page: &mut Markup, outcomes: &Outcomes) {
 
 fn details(
     page: &mut Markup,
-    id: &'static str,
-    index: usize,
+    (id, index): (&'static str, usize),
     policy: &PolicyFigures,
     palette: &Palette,
+    has_hours: bool,
 ) {
     page.raw("<details class=\"policy\" id=\"")
         .raw(id)
@@ -257,8 +259,10 @@ fn details(
             &words::counted(policy.outcomes.failed, "act", "acts"),
         );
     }
-    page.raw("</dl>\n</div><div>\n<h4>Acts by the hour of the day, UTC</h4>\n");
-    hours(page, &policy.hours, palette.colour(policy));
+    page.raw("</dl>\n");
+    if has_hours {
+        hours(page, &policy.hours, palette.colour(policy));
+    }
     page.raw("</div></div>\n");
     if policy.outcomes.suppressed > 0 {
         page.raw("<h4>Held back, because</h4>\n");
@@ -285,8 +289,9 @@ fn brief(policy: &PolicyFigures) -> String {
     brief
 }
 
-/// 24 bars; a picture of no height where there is nothing to show.
+/// 24 bars, in the next column.
 fn hours(page: &mut Markup, hours: &[u64; 24], colour: &'static str) {
+    page.raw("</div><div>\n<h4>Acts by the hour of the day, UTC</h4>\n");
     let most = hours.iter().copied().max().unwrap_or(0);
     if most == 0 {
         page.raw("<p class=\"note\">None.</p>\n");

@@ -224,11 +224,15 @@ const TIMES = [1, 2, 5, 10, 15, 30].map((n) => n * SECOND)
   .concat([1, 2, 5, 10, 15, 30].map((n) => n * MINUTE), [1, 2, 3, 6, 12].map((n) => n * HOUR),
     [1, 2, 7, 14, 28, 56, 112, 364].map((n) => n * DAY));
 const timeTicks = ([from, to]) => {
-  const room = Math.max(2, Math.floor(plot() / 84));
-  const step = TIMES.find((time) => (to - from) / time <= room) || TIMES[TIMES.length - 1];
+  // `00:05` and `01-31` need less room than `00:05:30` and `2026-01-01`.
+  const isLong = (time) => time < MINUTE || time >= 364 * DAY;
+  const room = (time) => Math.max(2, Math.floor(plot() / (isLong(time) ? 84 : 48)));
+  const step = TIMES.find((time) => (to - from) / time <= room(time)) || TIMES[TIMES.length - 1];
+  // A recording that begins at midnight has no new day there.
+  const isNewDay = (tick) => tick % DAY === 0 && tick > line.from_ms[0];
   const ticks = [];
   for (let tick = Math.ceil(from / step) * step; tick <= to; tick += step) {
-    const text = step >= DAY || tick % DAY === 0 ? day(tick).slice(step >= 364 * DAY ? 0 : 5) : clock(tick).slice(0, step < MINUTE ? 8 : 5);
+    const text = step >= DAY || isNewDay(tick) ? day(tick).slice(step >= 364 * DAY ? 0 : 5) : clock(tick).slice(0, step < MINUTE ? 8 : 5);
     ticks.push({ tick, text });
   }
   return ticks;
@@ -377,10 +381,9 @@ const drawCurves = (panel) => {
 const drawBars = (panel) => {
   const grouped = binned(panel.layers, view);
   const sums = [...grouped.slots.values()].map(total);
-  // Acts of two sets are to be compared.
-  const peers = bars.filter((other) => stacks.some((stack) => stack.id === other.id));
-  const tops = peers.includes(panel) && peers.length > 1
-    ? peers.flatMap((other) => [...binned(other.layers, view).slots.values()].map(total)) : sums;
+  // What two sets did is to be compared, and what was held back of them.
+  const peers = bars.filter((other) => other.id.replace("against-", "") === panel.id.replace("against-", ""));
+  const tops = peers.flatMap((other) => [...binned(other.layers, view).slots.values()].map(total));
   const y = withPlace(scale(most(tops), panel.height > 100 ? 4 : 2, { isWhole: true }), panel.height);
   put(panel.svg, panel.height + 18, `${panel.title}: ${short(total(sums))} in the time shown`, [
     ...frame(panel.height, y, short),

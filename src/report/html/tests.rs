@@ -93,3 +93,25 @@ fn a_page_of_nothing_is_a_page() {
     assert!(page.contains("There is nothing to draw."));
     assert!(page.contains("There is no policy."));
 }
+
+#[test]
+fn policies_that_act_alike_are_only_counted() {
+    let mut report = sample::comparison();
+    let pairs = &mut report.comparison.as_mut().unwrap().policies;
+    // They differ in what was held back alone.
+    let ours = pairs[0].decided.unwrap();
+    pairs[0].against = Some(crate::report::PairFigures {
+        suppressed: ours.suppressed + 1,
+        ..ours
+    });
+    let page = page(&report).unwrap();
+    let (_, rest) = page.split_once("<table class=\"pairs\">").unwrap();
+    let (table, after) = rest.split_once("</table>").unwrap();
+    assert_eq!(table.matches("<tr>").count(), 1 + 3, "{table}");
+    assert!(!table.contains("bandwidth-hog"));
+    assert!(
+        after
+            .trim_start()
+            .starts_with("<p class=\"note\">1 policy acts the same in A and B.</p>")
+    );
+}

@@ -62,7 +62,7 @@ pub(super) fn show_in_full(
     if let Some(until) = account.cooldown_until.filter(|_| !is_known) {
         let until = View::Now(explanation.at).until(until);
         screen.prose(
-            format!("  {DIM}leaves this target alone {until}, for it acted on it{DIM:#}"),
+            format!("  {DIM}leaves this target alone {until}, having decided on it{DIM:#}"),
             4,
         )?;
     }
@@ -79,7 +79,8 @@ pub(super) fn show_in_full(
 fn show_tests(tests: &[Looked], screen: &mut Screen) -> io::Result<()> {
     let rows = tests.iter().map(|looked| {
         let seen = looked.seen.as_ref();
-        let seen = seen.map(|seen| show::quoted(seen, looked.dimension));
+        let asked = asked(looked);
+        let seen = seen.map(|seen| show::quoted_like(seen, looked.dimension, &asked));
         let margin = looked
             .margin()
             .map(|margin| show::margin(margin, looked.dimension));
@@ -89,7 +90,7 @@ fn show_tests(tests: &[Looked], screen: &mut Screen) -> io::Result<()> {
             [
                 show::text(&looked.field),
                 seen.unwrap_or_else(|| "not known".to_owned()),
-                asked(looked),
+                asked,
             ],
             missing.or(margin).unwrap_or_default(),
         )

@@ -6,6 +6,7 @@ mod standing;
 mod summary;
 
 use std::io;
+use std::net::IpAddr;
 
 use comfy_table::{Cell, Color, ColumnConstraint, Table};
 
@@ -33,22 +34,31 @@ const TABLE_WIDTH: usize = 72;
 /// A policy that is not so near to holding is not worth more than a line.
 const NEAR_IN_FULL: f64 = 0.25;
 
-/// `session 42`, `203.0.113.7`
-pub(super) fn who(subject: Subject) -> String {
-    match subject {
-        Subject::Session(id) => format!("session {id}"),
-        Subject::Address(address) => address.to_string(),
+/// `session 42`, `203.0.113.7`; of an address that was asked for by another name than it has there
+/// `203.0.113.7, here 42.225.130.22`.
+pub(super) fn who(subject: Subject, asked: Option<IpAddr>) -> String {
+    match (subject, asked) {
+        (Subject::Session(id), _) => format!("session {id}"),
+        (Subject::Address(here), Some(asked)) if asked != here => format!("{asked}, here {here}"),
+        (Subject::Address(address), _) => address.to_string(),
     }
 }
 
 pub(super) fn show(
     explanation: &Explanation,
+    asked: Option<IpAddr>,
     source: &Source,
     now: Timestamp,
     screen: &mut Screen,
 ) -> io::Result<()> {
-    let (style, summary) = summary(explanation);
+    let who = who(explanation.subject, asked);
+    let (style, summary) = summary(explanation, &who);
     screen.prose(format!("{style}{summary}{style:#}"), 4)?;
+    let is_here = |asked| explanation.subject == Subject::Address(asked);
+    let elsewhere = asked.filter(|&asked| !is_here(asked));
+    if elsewhere.is_some_and(|asked| !summary.contains(&asked.to_string())) {
+        screen.prose(format!("asked for: {who}"), 4)?;
+    }
     for line in who_they_are(explanation) {
         screen.prose(&line, 4)?;
     }
@@ -171,5 +181,19 @@ fn where_from(explanation: &Explanation, source: &Source, now: Timestamp) -> Str
             let asked = asked.unwrap_or_default();
             format!("{DIM}at the poll of {at}{asked}, {ago} ago, mode {mode}{DIM:#}")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_the_name_that_was_asked_for_too() {
+        let [asked, here] = ["203.0.113.7", "42.225.130.22"].map(|text| text.parse().unwrap());
+        let subject = Subject::Address(here);
+        assert_eq!(who(subject, Some(asked)), "203.0.113.7, here 42.225.130.22");
+        assert_eq!(who(subject, Some(here)), "42.225.130.22");
+        assert_eq!(who(Subject::Session(42), None), "session 42");
     }
 }

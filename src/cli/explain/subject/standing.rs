@@ -109,13 +109,10 @@ fn deed(account: &Account) -> String {
 /// `sent_rate is 3 B/s (> 1 MiB/s)`
 fn saw(looked: &Looked) -> String {
     let seen = looked.seen.as_ref();
-    let seen = seen.map(|seen| show::quoted(seen, looked.dimension));
+    let asked = asked(looked);
+    let seen = seen.map(|seen| show::quoted_like(seen, looked.dimension, &asked));
     let seen = seen.unwrap_or_else(|| "not known".to_owned());
-    format!(
-        "{} is {seen} ({})",
-        show::text(&looked.field),
-        asked(looked)
-    )
+    format!("{} is {seen} ({asked})", show::text(&looked.field))
 }
 
 pub(super) fn asked(looked: &Looked) -> String {

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use anstyle::Style;
 
 use super::standing::{asked, missing_words, unknown, verdict};
-use super::who;
 use crate::cli::show::{self, HEAD};
 use crate::decision::Target;
 use crate::engine::Missing;
@@ -17,8 +16,7 @@ use crate::warden::{Account, Explanation, Subject};
 /// A policy that is not so near to holding is not worth a word.
 const NEAR: f64 = 0.001;
 
-pub(super) fn summary(explanation: &Explanation) -> (Style, String) {
-    let who = who(explanation.subject);
+pub(super) fn summary(explanation: &Explanation, who: &str) -> (Style, String) {
     let sessions = &explanation.sessions;
     if let [only] = &sessions[..]
         && only.is_rpc
@@ -30,10 +28,10 @@ pub(super) fn summary(explanation: &Explanation) -> (Style, String) {
     }
     let first = explanation.accounts.first();
     let Some(account) = first.filter(|account| account.standing.holds) else {
-        return (HEAD, nothing_holds(explanation, &who));
+        return (HEAD, nothing_holds(explanation, who));
     };
     let policy = format!("`{}`", show::text(&account.standing.policy));
-    let of = of(account, explanation.subject, &who);
+    let of = of(account, explanation.subject, who);
     let (style, verdict) = verdict(account, explanation);
     let separator = match (&account.due, &account.held_back) {
         (Some(_), None) if account.mode == Mode::Enforce => ", and ",
