@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use crate::act::{Actor, Carried};
 use crate::history::Continuity;
@@ -14,6 +15,8 @@ use crate::pseudonym::{Key, Pseudonyms};
 use crate::recording::{Start, Tick};
 use crate::warden::{Settings, Warden};
 use crate::watch::{Change, Confirmation};
+
+pub use wanted::Wanted;
 
 /// Policies at work on a recording.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::journal::Replayed;
 use crate::page::Destination;
 use crate::policy::{PolicySet, shipped};
 use crate::recording::{Item, Recording, Tick};
-use crate::replay::Replay;
+use crate::replay::{Replay, Wanted};
 use crate::report::{Collector, Decided, Report, Side, html};
 use crate::time::Timestamp;
 use told::Told;
@@ -220,6 +220,9 @@ struct Audit<'a> {
     decided: Replay,
     against: Option<Replay>,
     collector: Collector,
+    wanted: Wanted,
+    /// Targets that were due but beyond what one poll decides on, of each set.
+    crowded: [u64; 2],
     told: Told,
     looks_back: Duration,
     /// The first and the last poll that were judged.
@@ -253,6 +256,8 @@ impl<'a> Audit<'a> {
             },
             against: against.map(|set| judging.replay(recording, set).without_acts()),
             collector: Collector::new(sides.0, sides.1),
+            wanted: Wanted::default(),
+            crowded: [0; 2],
             told: Told::new(
                 args.journal.as_deref(),
                 args.decisions.then_some(args.format),
@@ -300,6 +305,7 @@ impl<'a> Audit<'a> {
         if self.asked.from.is_some_and(|from| tick.at < from) {
             return Ok(());
         }
+        let against_crowded = against.as_ref().map_or(0, |turn| turn.crowded);
         let (against, against_untold) = against.as_ref().map_or((&[][..], &[][..]), |turn| {
             (&turn.carried[..], &turn.untold[..])
         });
@@ -312,6 +318,13 @@ impl<'a> Audit<'a> {
                 .missed(tick.at, why, &decided.carried, against),
         }
         self.collector.untold(&decided.untold, against_untold);
+        if self.against.is_some() {
+            let wanted = &mut self.wanted;
+            wanted.by_first(decided.carried.iter().chain(&decided.untold));
+            wanted.by_second(against.iter().chain(against_untold));
+            self.crowded[0] += decided.crowded;
+            self.crowded[1] += against_crowded;
+        }
         if let Some(until) = self.decided.warden().breaker_open_until(tick.at) {
             self.collector.breaker_open(tick.at, until);
         }
@@ -345,7 +358,7 @@ impl<'a> Audit<'a> {
             modes,
         };
         self.told.keep(replayed, self.decided.warden())?;
-        Ok(verdict(args, &report))
+        Ok(verdict(args, &self.wanted, self.crowded, &report))
     }
 }
 
@@ -384,29 +397,33 @@ fn names(paths: &[PathBuf]) -> Vec<String> {
 }
 
 /// Whether more is touched than may be. What breaker and limits held back was wanted all the same.
-fn verdict(args: &Args, report: &Report) -> Exit {
+fn verdict(args: &Args, wanted: &Wanted, crowded: [u64; 2], report: &Report) -> Exit {
     let Some((most, comparison)) = args.fail_if_more.zip(report.comparison.as_ref()) else {
         return Exit::Ok;
     };
-    let more = comparison.sessions.only_decided.count;
     let (label, other) = (label(args), joined(&args.against));
-    let kept_from = |decided: &Decided| {
-        let outcomes = &decided.totals.outcomes;
-        let by = outcomes.suppressed_by.iter();
-        let by = by.filter(|it| matches!(it.by, "breaker" | "policy-limit" | "action-limit"));
-        by.map(|it| it.decisions).sum::<u64>() + outcomes.withheld_sessions
+    let sessions = |count: u64| {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        counted(count, "session", "sessions")
     };
-    let against = report.against.as_ref().map(kept_from).unwrap_or_default();
+    let withheld = |decided: &Decided| decided.totals.outcomes.withheld_sessions;
+    let against = report.against.as_ref().map(withheld).unwrap_or_default();
+    let more = comparison.sessions.only_decided.count;
     let told = if more > most {
-        let sessions = usize::try_from(more).unwrap_or(usize::MAX);
         format!(
             "A ({label}) touches {} that B ({other}) leaves alone, and --fail-if-more allows {most}",
-            counted(sessions, "session", "sessions")
+            sessions(more)
         )
-    } else if kept_from(&report.decided) > against {
+    } else if wanted.more() > most {
         format!(
-            "the breaker and the limits hold back more of A ({label}) than of B ({other}): it wants \
-             more sessions than it gets, and --fail-if-more counts those too"
+            "A ({label}) would do more than B ({other}) to {}, if limits and the breaker did not hold it \
+             back, and --fail-if-more allows {most}",
+            sessions(wanted.more())
+        )
+    } else if withheld(&report.decided) > against || crowded[0] > crowded[1] {
+        format!(
+            "the limits hold back more of A ({label}) than of B ({other}), and not all of that can be \
+             told apart: it wants more than it gets, and --fail-if-more counts that too"
         )
     } else {
         return Exit::Ok;
