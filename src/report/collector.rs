@@ -1,6 +1,7 @@
 //! Takes in a replay poll by poll, and sums it up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::crowd::{Crowd, Moved};
 use super::side::{Came, Side, SideTally, Sides};
@@ -32,6 +33,7 @@ pub struct Collector {
     touched: Touched,
     bins: Bins,
     /// The last poll, good or not, and the last good one.
+    gap_max: Duration,
     last_at: Option<Timestamp>,
     last: Option<Last>,
 }
@@ -60,11 +62,14 @@ impl Collector {
             bins: Bins::new(),
             last_at: None,
             last: None,
+            gap_max: Bounds::default().gap_max,
         }
     }
 
     /// Takes in that another run of the agent begins: what it calls a connection says nothing of those before.
-    pub fn start(&mut self) {
+    /// Longer times than `gap_max` without a good poll are gaps to it.
+    pub fn start(&mut self, gap_max: Duration) {
+        self.gap_max = gap_max;
         self.crowd.forget_connection();
     }
 
@@ -176,7 +181,7 @@ impl Collector {
         replayed.to = Some(replayed.to.map_or(at, |to| to.max(at)));
         if let Some(from) = self.last_at.replace(at) {
             let elapsed = at.since(from);
-            if elapsed > Bounds::default().gap_max {
+            if elapsed > self.gap_max {
                 replayed.gaps += 1;
                 replayed.gaps_s += elapsed.as_secs_f64();
                 list(&mut replayed.gaps_listed, Gap { from, to: at });

@@ -2,7 +2,9 @@
 
 mod told;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
@@ -13,9 +15,10 @@ use super::show::{counted, time};
 use super::value::whole;
 use super::when::{When, now};
 use super::{report, setup};
+use crate::field;
 use crate::journal::Replayed;
 use crate::page::Destination;
-use crate::policy::{PolicySet, shipped};
+use crate::policy::{Policy, PolicySet, Test, shipped};
 use crate::recording::{Item, Recording, Tick};
 use crate::replay::{Replay, Wanted};
 use crate::report::{Collector, Decided, Report, Side, html};
@@ -220,6 +223,8 @@ struct Audit<'a> {
     decided: Replay,
     against: Option<Replay>,
     collector: Collector,
+    /// Policies that could not be judged at any poll so far, each with the field that is not known.
+    unjudged: Option<BTreeMap<Arc<str>, String>>,
     wanted: Wanted,
     /// Targets that were due but beyond what one poll decides on, of each set.
     crowded: [u64; 2],
@@ -256,6 +261,7 @@ impl<'a> Audit<'a> {
             },
             against: against.map(|set| judging.replay(recording, set).without_acts()),
             collector: Collector::new(sides.0, sides.1),
+            unjudged: None,
             wanted: Wanted::default(),
             crowded: [0; 2],
             told: Told::new(
@@ -281,9 +287,10 @@ impl<'a> Audit<'a> {
         while let Some(heard) = playing.hear()? {
             match heard {
                 Heard::Start(start) => {
-                    self.collector.start();
                     self.told.start();
                     self.decided.start(&start);
+                    let gap_max = self.decided.warden().settings().bounds.gap_max;
+                    self.collector.start(gap_max);
                     if let Some(against) = &mut self.against {
                         against.start(&start);
                     }
@@ -300,6 +307,9 @@ impl<'a> Audit<'a> {
     fn turn(&mut self, tick: &Tick, screen: &mut Screen) -> Result<(), Failure> {
         let decided = self.decided.turn(tick);
         let against = self.against.as_mut().map(|replay| replay.turn(tick));
+        if tick.failure.is_none() {
+            self.note_unjudged();
+        }
         let first = self.seen.map_or(tick.at, |(first, _)| first);
         self.seen = Some((first, tick.at));
         if self.asked.from.is_some_and(|from| tick.at < from) {
@@ -332,6 +342,27 @@ impl<'a> Audit<'a> {
         self.told.turn(tick.at, mode, decided, screen)
     }
 
+    /// Keeps of the policies those that could not be judged at any poll.
+    fn note_unjudged(&mut self) {
+        // Of those that ship, some are for later releases only.
+        let are_ones_own = !self.args.policies.is_empty() || self.args.config.is_some();
+        if !are_ones_own || self.unjudged.as_ref().is_some_and(BTreeMap::is_empty) {
+            return;
+        }
+        // Whoever records no probes knows that nothing is said of daemons.
+        let is_of_server =
+            |(_, test): &(&Policy, &Test)| test.field.info().source != field::Source::Probes;
+        let now = self.decided.warden().unjudged().into_iter();
+        let now = now
+            .filter(is_of_server)
+            .map(|(policy, test)| (policy.name.clone(), test.field_written.to_string()));
+        let now: BTreeMap<Arc<str>, String> = now.collect();
+        match &mut self.unjudged {
+            None => self.unjudged = Some(now),
+            Some(never) => never.retain(|name, _| now.contains_key(name)),
+        }
+    }
+
     fn end(self, page: Option<&Destination>, screen: &mut Screen) -> Result<Exit, Failure> {
         let report = self.collector.finish();
         if report.replayed.polls + report.replayed.missed == 0 {
@@ -341,6 +372,12 @@ impl<'a> Audit<'a> {
             ));
         }
         report::write(&report, self.args.format, screen)?;
+        for (policy, field) in self.unjudged.iter().flatten() {
+            warn(&format!(
+                "`{policy}` could not be judged at any poll: this recording does not tell `{field}`, or not \
+                 for long enough, so nothing is known of what it would do"
+            ));
+        }
         if let Some(page) = page {
             let html = html::page(&report).map_err(std::io::Error::from)?;
             page.write(&html).map_err(setup::unwritable)?;
