@@ -23,5 +23,5 @@ pub use spread::{RELATIVE_ERROR, Spread};
 pub use survey::{
     Baseline, FieldSpread, Mark, Peak, Place, Seen, Subject, Survey, Surveyor, Watched,
 };
-pub use tuning::{Change, LeftAlone, Proposal, Tuned, Tuning, Verdict};
+pub use tuning::{Change, LeftAlone, Proposal, Shrunk, Tuned, Tuning, Verdict};
 pub use words::{AFTERWARDS, counted, number, samples_words};

@@ -103,6 +103,8 @@ pub struct Pass {
     training: Timestamp,
     /// Whether only the training matters.
     is_training: bool,
+    training_polls: u64,
+    held_out_polls: u64,
     hits: HashMap<Arc<str>, ByPart>,
 }
 
@@ -116,6 +118,8 @@ impl Pass {
             set,
             training,
             is_training,
+            training_polls: 0,
+            held_out_polls: 0,
             hits: HashMap::new(),
         }
     }
@@ -132,6 +136,11 @@ impl Pass {
         let is_held_out = tick.at > self.training;
         if is_held_out && self.is_training {
             return false;
+        }
+        if is_held_out {
+            self.held_out_polls += 1;
+        } else {
+            self.training_polls += 1;
         }
         let evaluation = if tick.failure.is_some() {
             self.engine.missed(tick.at, tick.epoch)
@@ -165,6 +174,16 @@ impl Pass {
             };
             hit.add(decision, cooldown);
         }
+    }
+
+    /// Polls that it heard, missed ones too.
+    pub(super) const fn polls(&self) -> u64 {
+        self.training_polls + self.held_out_polls
+    }
+
+    /// Those in the part by which thresholds are found.
+    pub(super) const fn training_polls(&self) -> u64 {
+        self.training_polls
     }
 
     /// What a policy hit.

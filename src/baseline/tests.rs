@@ -51,18 +51,29 @@ impl Recorded {
 
     /// With how many passes it took.
     fn tune(&self, set: PolicySet, budget: &str, abusers: Option<&[&str]>) -> (Tuned, usize) {
-        let watched = self.survey(&everything(), &set).seen.watched;
+        self.tune_while(set, budget, abusers, |_| self).unwrap()
+    }
+
+    /// The same, where each pass hears what `heard` gives.
+    fn tune_while<'h>(
+        &self,
+        set: PolicySet,
+        budget: &str,
+        abusers: Option<&[&str]>,
+        heard: impl Fn(usize) -> &'h Self,
+    ) -> Result<(Tuned, usize), Shrunk> {
+        let seen = self.survey(&everything(), &set).seen;
         let abusers = abusers.map(|names| names.iter().map(|&name| name.to_owned()).collect());
         let budget = Budget::parse(budget).unwrap();
-        let mut tuning = Tuning::new(set, budget, abusers, &watched);
+        let mut tuning = Tuning::new(set, budget, abusers, &seen);
         let mut passes = 0;
         while let Some(mut pass) = tuning.next_pass() {
             pass.start(&start());
-            _ = self.0.iter().all(|tick| pass.turn(tick));
-            tuning.take(&pass);
+            _ = heard(passes).0.iter().all(|tick| pass.turn(tick));
+            tuning.take(&pass)?;
             passes += 1;
         }
-        (tuning.finish(), passes)
+        Ok((tuning.finish(), passes))
     }
 }
 
@@ -465,7 +476,132 @@ fn a_policy_that_no_factor_helps_is_said_to_be_so() {
     let (tuned, _) = recorded.tune(policies(HOARDER), "0", Some(&[]));
     let it = only(&tuned);
     assert_eq!((it.factor, it.verdict), (None, Verdict::NoFactor));
-    assert_eq!((it.present.training, it.proposed.training), (20, 0));
+    // It stays, so it hits as before, and the others' luck is no verdict.
+    assert_eq!((it.present, it.proposed), (tuned.present, tuned.proposed));
+    assert_eq!((it.proposed.training, it.proposed.held_out), (20, 10));
+    assert_eq!(tuned.verdict, Verdict::Broken);
+}
+
+const QUIET: &str = r#"
+[[policy]]
+name = "quiet"
+scope = "session"
+when = { pending_requests = "> 500" }
+action = "disconnect"
+"#;
+const NAMED: &str = r#"
+[[policy]]
+name = "named"
+scope = "session"
+when = { client = "=~ w" }
+action = "disconnect"
+"#;
+
+/// Who is hit whatever the factor is hit, and counts: alone, and beside policies that keep theirs.
+#[test]
+fn policies_that_no_factor_helps_count() {
+    let recorded = visitors(120, |_| 1_000_000);
+    for (stuck, why) in [
+        (HOARDER, "by thresholds up to 100 times today's"),
+        (NAMED, "as left alone"),
+    ] {
+        for beside in ["", QUIET] {
+            let set = policies(&format!("{stuck}{beside}"));
+            let name = set.policies[0].name.clone();
+            let (tuned, _) = recorded.tune(set, "20 an hour", Some(&[]));
+            let told = tuned.judgement();
+            assert_eq!(
+                (tuned.verdict, tuned.proposed.held_out),
+                (Verdict::Broken, 40)
+            );
+            assert_eq!(tuned.present, tuned.proposed);
+            assert!(
+                told.contains(&format!("by chance: `{name}` hit 40.")),
+                "{told}"
+            );
+            let stays = format!("`{name}` hits more than a policy's part of the budget {why}");
+            assert!(told.contains(&stays), "{told}");
+            // What it uses up is not there for others.
+            assert!(tuned.proposals.iter().all(|it| !it.is_change()));
+        }
+    }
+    let (tuned, _) = recorded.tune(policies(NAMED), "20 an hour", Some(&[]));
+    let hits = Hits {
+        training: 80,
+        held_out: 40,
+    };
+    assert_eq!(tuned.left_alone[0].hits, Some(hits));
+    let words = tuned.left_alone[0].words();
+    assert!(words.ends_with("; it hit 80 in the first part and 40 in the last, which count"));
+    // Without him there is room.
+    let (tuned, _) = recorded.tune(policies(QUIET), "20 an hour", Some(&[]));
+    assert!(tuned.proposals[0].is_change());
+    // What another action does, or an off policy does not, is nothing to it.
+    for (from, to) in [
+        ("action = \"disconnect\"", "action = \"alert\""),
+        ("action", "mode = \"off\"\naction"),
+    ] {
+        let set = policies(&format!("{}{QUIET}", NAMED.replace(from, to)));
+        let (tuned, _) = recorded.tune(set, "20 an hour", Some(&[]));
+        assert_eq!((tuned.left_alone[0].hits, tuned.share), (None, 1.0));
+        assert!(tuned.proposals[0].is_change() && tuned.proposed.held_out == 0);
+    }
+}
+
+/// That the last part was quiet is no factor that keeps the budget.
+#[test]
+fn what_no_factor_keeps_is_not_called_kept() {
+    let recorded = visitors(180, |minute| if minute < 120 { 1_000_000 } else { 20 });
+    let set = policies(&format!("{HOARDER}{QUIET}"));
+    let (tuned, _) = recorded.tune(set, "20 an hour", Some(&[]));
+    assert_eq!(
+        (tuned.verdict, tuned.proposed.held_out),
+        (Verdict::NoFactor, 0)
+    );
+    insta::assert_snapshot!(tuned.judgement(), @"On the last 59m57s all policies together, by the proposed thresholds, hit 0 sessions, where 20 were allowed (0 sessions by today's thresholds). The budget cannot be said to be kept: `hoarder` hits more than a policy's part of the budget by thresholds up to 100 times today's.");
+}
+
+fn without(recorded: Recorded, gone: &HashSet<usize>) -> Recorded {
+    let ticks = recorded.0.into_iter().enumerate();
+    let ticks = ticks.filter(|(place, _)| !gone.contains(place));
+    Recorded(ticks.map(|(_, tick)| tick).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever polls go, and before whichever pass, nothing is proposed by what is left.
+    #[test]
+    fn a_recording_that_shrinks_is_told_of(
+        gone in prop::collection::hash_set(0_usize..180, 1..60), pass in 0_usize..8,
+    ) {
+        let whole = || visitors(30, |minute| if minute % 10 == 0 { 100 } else { 20 });
+        let (recorded, left) = (whole(), without(whole(), &gone));
+        let (_, passes) = recorded.tune(policies(HOARDER), "0", Some(&[]));
+        prop_assert!(passes > 2);
+        let pass = pass % passes;
+        let heard = |now| if now < pass { &recorded } else { &left };
+        let tuned = recorded.tune_while(policies(HOARDER), "0", Some(&[]), heard);
+        prop_assert_eq!(tuned.map(|_| ()), Err(Shrunk));
+    }
+
+    /// The verdict is of all that is in force: each session that any policy of the budget hits.
+    #[test]
+    fn all_that_is_in_force_counts(
+        peaks in prop::collection::vec(prop::sample::select(vec![20, 100, 3_000, 1_000_000]), 30),
+        budget in prop::sample::select(vec!["0", "20 an hour", "200 an hour", "2_000 an hour"]),
+    ) {
+        let recorded = visitors(30, |minute| peaks[minute as usize]);
+        let set = || policies(&format!("{HOARDER}{QUIET}{NAMED}"));
+        let (tuned, _) = recorded.tune(set(), budget, Some(&[]));
+        // Everybody has the name.
+        let all = Hits { training: 20, held_out: 10 };
+        prop_assert_eq!((tuned.present, tuned.proposed), (all, all));
+        let is_kept = matches!(tuned.verdict, Verdict::Kept | Verdict::Shown);
+        prop_assert!(!is_kept || tuned.stuck.is_empty() && 10.0 <= tuned.budget.within(tuned.held_out));
+        let is_stuck = tuned.proposals.iter().any(|it| it.factor.is_none());
+        prop_assert!(!is_kept || !is_stuck);
+    }
 }
 
 #[test]

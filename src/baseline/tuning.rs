@@ -3,7 +3,8 @@
 //! What is hit is taken for a false alarm: the recording is taken for normal life, but for the
 //! sessions that policies named for it catch. Each policy has its part of the budget, and its
 //! thresholds go up and down together by one factor. The factor is found by halving, all policies at
-//! once, each pass over the recording with the production's engine.
+//! once, each pass over the recording with the production's engine. Policies that no factor helps hit
+//! people all the same, so they are counted as they are.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::budget::{Budget, chance_of, upper_bound};
 use super::pass::{Hit, Hits, Pass};
 use super::scale::{scaled, toml, upward, why_not};
-use super::survey::Watched;
+use super::survey::Seen;
 use crate::decision::SessionRef;
 use crate::field::Scope;
 use crate::policy::{ActionKind, Condition, Mode, Policy, PolicySet};
@@ -40,6 +41,8 @@ pub struct LeftAlone {
     pub policy: Arc<str>,
     /// Why, as a clause.
     pub why: String,
+    /// What it hits as it is, if the budget is of what it does; `None` if not, or if it is off.
+    pub hits: Option<Hits>,
 }
 
 /// One number of a policy, as it is and as it is proposed.
@@ -61,7 +64,7 @@ pub struct Proposal {
     /// Its scope.
     pub scope: Scope,
     /// All its numbers times this, before they were rounded; `None` if none up to a hundred keeps the
-    /// budget.
+    /// budget, so that they stay as they are.
     pub factor: Option<f64>,
     /// The numbers that are scaled.
     pub changes: Vec<Change>,
@@ -85,7 +88,8 @@ impl Proposal {
 /// How often was hit what should not, held against what was allowed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
-    /// No factor keeps the budget, so there is nothing to check.
+    /// No factor keeps the budget, so there is nothing to check. Of all together: one of them has
+    /// none.
     NoFactor,
     /// Within what is allowed; and long enough for that to be no chance.
     Shown,
@@ -138,6 +142,8 @@ pub struct Tuned {
     pub proposals: Vec<Proposal>,
     /// The others.
     pub left_alone: Vec<LeftAlone>,
+    /// Those of both that hit more than their part where thresholds were found, whatever the factor.
+    pub stuck: Vec<Arc<str>>,
     /// Sessions that today's policies catch and that are taken for abusive.
     pub abusive: usize,
     /// What all policies together hit by today's thresholds, each session once a part.
@@ -172,7 +178,28 @@ impl Search {
     fn found(&self) -> Option<i32> {
         STEPS.contains(&self.high).then_some(self.high)
     }
+
+    fn is_in_vain(&self) -> bool {
+        self.is_over() && self.found().is_none()
+    }
 }
+
+/// A policy that no factor is looked for.
+#[derive(Debug)]
+struct Left {
+    /// The place in the set.
+    policy: usize,
+    why: String,
+    /// Whether what it hits counts against the budget.
+    is_counted: bool,
+}
+
+/// The recording is not what it was in the pass before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a part of the recording went while the budget was reckoned: run it again, or copy the recording first"
+)]
+pub struct Shrunk;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
@@ -195,8 +222,11 @@ pub struct Tuning {
     training_to: Timestamp,
     held_out: Duration,
     searches: Vec<Search>,
-    left_alone: Vec<LeftAlone>,
+    left: Vec<Left>,
     stage: Stage,
+    /// The polls of the whole, and of the training as the first pass heard it.
+    polls: u64,
+    training_polls: u64,
     abusive: HashSet<SessionRef>,
     present: HashMap<usize, Hits>,
     proposed: HashMap<usize, Hits>,
@@ -205,30 +235,30 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// For policies that judge a recording of this time, as [`super::Seen::watched`] has it. What
-    /// the policies named `abusers` hit is not counted as false, with `None` what any policy hits.
-    pub fn new(
-        set: PolicySet,
-        budget: Budget,
-        abusers: Option<Vec<String>>,
-        watched: &Watched,
-    ) -> Self {
+    /// For policies that judge a recording in which this was seen. What the policies named `abusers`
+    /// hit is not counted as false, with `None` what any policy hits.
+    pub fn new(set: PolicySet, budget: Budget, abusers: Option<Vec<String>>, seen: &Seen) -> Self {
+        let watched = &seen.watched;
         let training = watched.total().mul_f64(TRAINING);
         let mut searches = Vec::new();
-        let mut left_alone = Vec::new();
-        for (place, policy) in set.policies.iter().enumerate() {
-            match why_left(policy, budget) {
+        let mut left = Vec::new();
+        for (policy, it) in set.policies.iter().enumerate() {
+            let not_counted = why_not_counted(it, budget);
+            let is_counted = not_counted.is_none();
+            match not_counted.or_else(|| why_not(it).map(str::to_owned)) {
                 None => searches.push(Search {
-                    policy: place,
+                    policy,
                     low: *STEPS.start(),
                     high: *STEPS.end() + 1,
                 }),
-                Some(why) => left_alone.push(LeftAlone {
-                    policy: policy.name.clone(),
+                Some(why) => left.push(Left {
+                    policy,
                     why,
+                    is_counted,
                 }),
             }
         }
+        let is_none = searches.is_empty() && left.iter().all(|it| !it.is_counted);
         Self {
             set,
             budget,
@@ -236,13 +266,11 @@ impl Tuning {
             training,
             training_to: watched.after(training),
             held_out: watched.total().saturating_sub(training),
-            stage: if searches.is_empty() {
-                Stage::Over
-            } else {
-                Stage::Present
-            },
+            stage: if is_none { Stage::Over } else { Stage::Present },
+            polls: seen.polls + seen.missed,
+            training_polls: 0,
             searches,
-            left_alone,
+            left,
             abusive: HashSet::new(),
             present: HashMap::new(),
             proposed: HashMap::new(),
@@ -263,13 +291,26 @@ impl Tuning {
             }
             Stage::Check => {
                 let found = self.searches.iter();
-                let policies = found.filter_map(|it| Some(self.scaled(it.policy, it.found()?)));
-                (policies.collect(), false)
+                let found = found.map(|it| self.scaled(it.policy, it.found().unwrap_or(0)));
+                let left = self.left_counted();
+                let left = left.map(|place| self.set.policies[place].clone());
+                (found.chain(left).collect(), false)
             }
         };
         let mut set = self.set.clone();
         set.policies = policies;
         Some(Pass::new(set, self.training_to, is_training))
+    }
+
+    fn left_counted(&self) -> impl Iterator<Item = usize> {
+        let counted = self.left.iter().filter(|it| it.is_counted);
+        counted.map(|it| it.policy)
+    }
+
+    /// The policies that the budget is of.
+    fn counted_places(&self) -> impl Iterator<Item = usize> {
+        let searches = self.searches.iter().map(|it| it.policy);
+        searches.chain(self.left_counted())
     }
 
     fn scaled(&self, place: usize, step: i32) -> Policy {
@@ -281,11 +322,16 @@ impl Tuning {
     }
 
     /// Takes back a pass that the recording was played to.
-    pub fn take(&mut self, pass: &Pass) {
+    ///
+    /// # Errors
+    /// It was not all there any more, so that less was counted than before.
+    pub fn take(&mut self, pass: &Pass) -> Result<(), Shrunk> {
+        self.check_whole(pass)?;
         match self.stage {
             Stage::Over => {}
             Stage::Present => {
                 self.find_abusive(pass);
+                self.training_polls = pass.training_polls();
                 (self.present, self.all_present) = self.counted(pass);
                 for place in 0..self.searches.len() {
                     let at = self.searches[place].policy;
@@ -311,7 +357,42 @@ impl Tuning {
         }
         if self.stage == Stage::Searching && self.searches.iter().all(Search::is_over) {
             self.stage = Stage::Check;
+            self.lower_none_if_stuck();
         }
+        Ok(())
+    }
+
+    fn check_whole(&self, pass: &Pass) -> Result<(), Shrunk> {
+        let is_whole = match self.stage {
+            Stage::Over => true,
+            Stage::Searching => pass.training_polls() >= self.training_polls,
+            Stage::Present | Stage::Check => {
+                pass.polls() >= self.polls && pass.training_polls() >= self.training_polls
+            }
+        };
+        if is_whole { Ok(()) } else { Err(Shrunk) }
+    }
+
+    /// Who uses up more than his part leaves the others none to spend.
+    fn lower_none_if_stuck(&mut self) {
+        if self.stuck().is_empty() {
+            return;
+        }
+        for search in self.searches.iter_mut().filter(|it| it.high < 0) {
+            (search.low, search.high) = (0, 0);
+        }
+    }
+
+    /// Policies that hit more than their part, whatever the factor.
+    fn stuck(&self) -> Vec<usize> {
+        let in_vain = self.searches.iter().filter(|it| it.is_in_vain());
+        let in_vain = in_vain.map(|it| it.policy);
+        let hits = |place: &usize| self.present.get(place).copied().unwrap_or_default();
+        let left = self.left_counted();
+        let left = left.filter(|place| !self.keeps(0, hits(place).training));
+        let mut stuck: Vec<usize> = in_vain.chain(left).collect();
+        stuck.sort_unstable();
+        stuck
     }
 
     /// Sessions that are taken for abusive.
@@ -335,10 +416,13 @@ impl Tuning {
 
     /// What each policy hit, and what they all did, each session once a part.
     fn counted(&self, pass: &Pass) -> (HashMap<usize, Hits>, Hits) {
-        let each = self.searches.iter();
-        let each = each.map(|search| (search.policy, self.hits(pass, search.policy)));
-        let policies = self.searches.iter();
-        let policies = policies.map(|search| &*self.set.policies[search.policy].name);
+        let each = self.counted_places();
+        let each = each.map(|place| (place, self.hits(pass, place)));
+        let policies: Vec<&str> = self
+            .counted_places()
+            .map(|place| &*self.set.policies[place].name)
+            .collect();
+        let policies = policies.iter();
         let hits = policies.filter_map(|policy| pass.hit(policy));
         let all = Hits {
             training: self.all(hits.clone().map(|hits| &hits.training)),
@@ -364,7 +448,7 @@ impl Tuning {
     }
 
     fn share(&self) -> f64 {
-        1.0 / self.searches.len().max(1) as f64
+        1.0 / self.counted_places().count().max(1) as f64
     }
 
     /// Whether so many hits are within the budget. A threshold below today's must be shown to be, by
@@ -421,6 +505,15 @@ impl Tuning {
                 },
             }
         });
+        let left_alone = self.left.iter().map(|left| LeftAlone {
+            policy: self.set.policies[left.policy].name.clone(),
+            why: left.why.clone(),
+            hits: left
+                .is_counted
+                .then(|| self.present.get(&left.policy).copied().unwrap_or_default()),
+        });
+        let stuck = self.stuck();
+        let stuck = stuck.iter().map(|&at| self.set.policies[at].name.clone());
         Tuned {
             budget: self.budget,
             training: self.training,
@@ -430,14 +523,25 @@ impl Tuning {
             abusive: self.abusive.len(),
             present: self.all_present,
             proposed: self.all_proposed,
-            verdict: Verdict::of(self.all_proposed.held_out, self.budget.within(held_out)),
-            left_alone: self.left_alone,
+            verdict: self.verdict(),
+            left_alone: left_alone.collect(),
+            stuck: stuck.collect(),
+        }
+    }
+
+    /// Of all policies together. Where one never keeps its part, the others' luck is no verdict.
+    fn verdict(&self) -> Verdict {
+        let allowed = self.budget.within(self.held_out);
+        match Verdict::of(self.all_proposed.held_out, allowed) {
+            Verdict::Broken => Verdict::Broken,
+            _ if !self.stuck().is_empty() => Verdict::NoFactor,
+            verdict => verdict,
         }
     }
 }
 
-/// Why a policy's thresholds are left as they are.
-fn why_left(policy: &Policy, budget: Budget) -> Option<String> {
+/// Why what a policy hits is nothing to the budget.
+fn why_not_counted(policy: &Policy, budget: Budget) -> Option<String> {
     let kind = policy.action.kind();
     if policy.mode == Mode::Off {
         return Some("it is off".to_owned());
@@ -446,7 +550,7 @@ fn why_left(policy: &Policy, budget: Budget) -> Option<String> {
         let of = budget.of.name();
         return Some(format!("it is there to {}, not to {of}", verb(kind)));
     }
-    why_not(policy).map(str::to_owned)
+    None
 }
 
 const fn verb(kind: ActionKind) -> &'static str {

@@ -2,11 +2,13 @@
 //!
 //! Nothing that a client chose is in these words; policies' names are checked to be harmless.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::budget::{CONFIDENCE, Per, upper_bound};
+use super::pass::Hits;
 use super::survey::{Baseline, FieldSpread, Place, Seen};
-use super::tuning::{Proposal, Tuned, Verdict};
+use super::tuning::{LeftAlone, Proposal, Tuned, Verdict};
 use crate::field::{Dimension, Source};
 use crate::policy::ActionKind;
 use crate::units::{self, format_duration};
@@ -132,10 +134,10 @@ impl Tuned {
                 format_duration(self.held_out)
             ),
             format!(
-                "The budget is for all policies together: each of the {} that can be scaled has its \
-                 part, {} {many} in the first part and {} in the last. Hits are counted before \
-                 limits and modes, {}.",
-                self.proposals.len(),
+                "The budget is for all policies together: each of {}{} has its part, {} {many} in the \
+                 first part and {} in the last. Hits are counted before limits and modes, {}.",
+                self.policies(),
+                self.left_words(),
                 number(self.allowed(self.training)),
                 number(self.allowed(self.held_out)),
                 match self.budget.of {
@@ -144,6 +146,29 @@ impl Tuned {
                 }
             ),
         ]
+    }
+
+    /// Those that the budget is of.
+    fn policies(&self) -> usize {
+        self.proposals.len() + self.left_counted().count()
+    }
+
+    fn left_counted(&self) -> impl Iterator<Item = (&str, Hits)> {
+        let left = self.left_alone.iter();
+        left.filter_map(|it| Some((&*it.policy, it.hits?)))
+    }
+
+    /// Whether there is anything that the verdict is of.
+    pub fn is_judged(&self) -> bool {
+        self.policies() > 0
+    }
+
+    /// `, 2 of them left alone,`
+    fn left_words(&self) -> String {
+        match self.left_counted().count() {
+            0 => String::new(),
+            left => format!(", {left} of them left alone,"),
+        }
     }
 
     /// What one policy may hit in a time.
@@ -186,7 +211,9 @@ impl Tuned {
         let takes = self.training.as_secs_f64() * 1.5 * bound / allowed;
         let takes = Duration::try_from_secs_f64(takes);
         match (allowed >= bound, takes) {
-            (true, _) => None,
+            (true, _) => self.stuck_words().map(|stuck| {
+                format!("No threshold is proposed that is lower than today's: {stuck}.")
+            }),
             (_, Ok(takes)) if allowed > 0.0 => Some(format!(
                 "No threshold is proposed that is lower than today's: to bear one, a recording for \
                  this budget and these policies must be of {}.",
@@ -209,18 +236,22 @@ impl Tuned {
         let seen = self.proposed.held_out;
         let allowed = number(self.budget.within(self.held_out));
         let told = format!(
-            "On the last {} the proposed thresholds hit {}, where {allowed} were allowed ({} by \
-             today's thresholds).",
+            "On the last {} all policies together, by the proposed thresholds, hit {}, where {allowed} \
+             were allowed ({} by today's thresholds).",
             format_duration(self.held_out),
             counted(seen, one, many),
-            counted(self.present.held_out, one, many),
+            counted(self.present.held_out, one, many)
         );
         let verdict = match self.verdict {
             Verdict::Shown => format!(
                 "The budget is kept; that it is by luck has been excluded with {} confidence.",
                 confidence()
             ),
-            Verdict::Kept | Verdict::NoFactor => format!(
+            Verdict::NoFactor => format!(
+                "The budget cannot be said to be kept: {}.",
+                self.stuck_words().unwrap_or_default()
+            ),
+            Verdict::Kept => format!(
                 "The budget is kept, as far as so short a time can tell: up to {} cannot be excluded.",
                 self.rate(upper_bound(seen))
             ),
@@ -228,15 +259,71 @@ impl Tuned {
                 "That is more, but not by more than chance: in {} of such times it would be so.",
                 units::format(chance, Dimension::Share)
             ),
-            Verdict::Broken => {
-                "The budget is broken, and not by chance: what was normal at first is not what was \
-                 normal later, or somebody there is abusive. Look at whom these policies hit before \
-                 you take the thresholds over; `--assume-abusive` takes what policies hit today for \
-                 abuse."
-                    .to_owned()
-            }
+            Verdict::Broken => format!(
+                "The budget is broken, and not by chance: {}. {}, or somebody there is abusive. Look at \
+                 whom these policies hit before you take the thresholds over; `--assume-abusive` takes \
+                 what policies hit today for abuse.",
+                self.breakers(),
+                match self.stuck_words() {
+                    Some(stuck) => format!("From the first on, {stuck}: other tests are needed"),
+                    None => "What was normal at first is not what was normal later".to_owned(),
+                }
+            ),
         };
         format!("{told} {verdict}")
+    }
+}
+
+impl Tuned {
+    /// Who hit more than his part where it was checked: "`hoard` hit 81, `named` 80".
+    fn breakers(&self) -> String {
+        let allowed = self.allowed(self.held_out);
+        let proposals = self.proposals.iter();
+        let proposals = proposals.map(|it| (&*it.policy, it.proposed));
+        let all = proposals.chain(self.left_counted());
+        let over = all.filter(|(_, hits)| hits.held_out as f64 > allowed);
+        let over = over.map(|(policy, hits)| {
+            let hits = units::format(hits.held_out as f64, Dimension::Count);
+            format!("`{policy}` hit {hits}")
+        });
+        over.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whom no factor helps, if anybody.
+    fn stuck_words(&self) -> Option<String> {
+        let is_left = |policy: &&Arc<str>| self.left_alone.iter().any(|it| it.policy == **policy);
+        let (left, in_vain): (Vec<_>, Vec<_>) = self.stuck.iter().partition(is_left);
+        let whose = [
+            (in_vain, "by thresholds up to 100 times today's"),
+            (left, "as left alone"),
+        ];
+        let clauses = whose.iter().filter(|(policies, _)| !policies.is_empty());
+        let clauses = clauses.map(|(policies, how)| {
+            let names: Vec<_> = policies.iter().map(|it| format!("`{it}`")).collect();
+            let hit = if names.len() == 1 { "hits" } else { "hit" };
+            let names = names.join(" and ");
+            format!("{names} {hit} more than a policy's part of the budget {how}")
+        });
+        let clauses: Vec<_> = clauses.collect();
+        (!clauses.is_empty()).then(|| clauses.join(", "))
+    }
+}
+
+impl LeftAlone {
+    /// Why, and what it hits for all that.
+    pub fn words(&self) -> String {
+        match self.hits {
+            Some(hits) if hits != Hits::default() => {
+                let shown = |count: u64| units::format(count as f64, Dimension::Count);
+                format!(
+                    "{}; it hit {} in the first part and {} in the last, which count",
+                    self.why,
+                    shown(hits.training),
+                    shown(hits.held_out)
+                )
+            }
+            _ => self.why.clone(),
+        }
     }
 }
 

@@ -182,12 +182,15 @@ fn budget(page: &mut Markup, tuned: &Tuned) {
         .raw("</h2>\n");
     if tuned.proposals.is_empty() {
         page.paragraph("No policy has thresholds that could be scaled for it.");
-    } else {
+    }
+    if tuned.is_judged() {
         page.raw("<p class=\"lead ")
             .raw(tuned.verdict.name())
             .raw("\">")
             .text(tuned.judgement())
             .raw("</p>\n");
+    }
+    if !tuned.proposals.is_empty() {
         for sentence in tuned.opening() {
             page.paragraph(&sentence);
         }
@@ -200,7 +203,7 @@ fn budget(page: &mut Markup, tuned: &Tuned) {
         page.raw("<h3>Left alone</h3>\n<dl>\n");
         for left in &tuned.left_alone {
             page.raw("<dt>").text(&left.policy).raw("</dt><dd>");
-            page.text(&left.why).raw("</dd>\n");
+            page.text(left.words()).raw("</dd>\n");
         }
         page.raw("</dl>\n");
     }
@@ -223,15 +226,11 @@ fn proposals(page: &mut Markup, tuned: &Tuned) {
             present, proposed, ..
         } = proposal;
         let count = |count: u64| units::format(count as f64, crate::field::Dimension::Count);
-        let of_proposed = |hits: u64| match proposal.factor {
-            Some(_) => count(hits),
-            None => "-".to_owned(),
-        };
         page.row(&proposal.policy)
             .cell(&count(present.training), true)
-            .cell(&of_proposed(proposed.training), true)
+            .cell(&count(proposed.training), true)
             .cell(&count(present.held_out), true)
-            .cell(&of_proposed(proposed.held_out), true)
+            .cell(&count(proposed.held_out), true)
             .cell(&proposal.factor_words(), false);
         page.open(proposal.verdict.name())
             .text(proposal.verdict_words())

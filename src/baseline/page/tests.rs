@@ -49,11 +49,11 @@ fn hostile() -> String {
     }
     let baseline = surveyor.finish();
     let budget = Budget::parse("0").unwrap();
-    let mut tuning = Tuning::new(set, budget, Some(vec![]), &baseline.seen.watched);
+    let mut tuning = Tuning::new(set, budget, Some(vec![]), &baseline.seen);
     while let Some(mut pass) = tuning.next_pass() {
         Pass::start(&mut pass, &start);
         _ = ticks.iter().all(|tick| pass.turn(tick));
-        tuning.take(&pass);
+        tuning.take(&pass).unwrap();
     }
     page(&baseline, Some(&tuning.finish()))
 }

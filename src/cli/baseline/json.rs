@@ -26,8 +26,8 @@ pub(super) fn write(
     for proposal in &tuned.proposals {
         screen.json("proposal", &Proposed::of(tuned, proposal))?;
     }
-    for LeftAlone { policy, why } in &tuned.left_alone {
-        screen.json("left-alone", &Left { policy, why })?;
+    for left in &tuned.left_alone {
+        screen.json("left-alone", &Left::of(left))?;
     }
     screen.json("budget", &Budgeted::of(tuned))
 }
@@ -219,6 +219,21 @@ impl<'a> Proposed<'a> {
 struct Left<'a> {
     policy: &'a str,
     why: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    training: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_out: Option<u64>,
+}
+
+impl<'a> Left<'a> {
+    fn of(left: &'a LeftAlone) -> Self {
+        Self {
+            policy: &left.policy,
+            why: &left.why,
+            training: left.hits.map(|hits| hits.training),
+            held_out: left.hits.map(|hits| hits.held_out),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -240,11 +240,100 @@ fn tuned(
         );
         return Err(Failure::new(Exit::Failed, message));
     }
-    let mut tuning = Tuning::new(set, budget, abusers, &baseline.seen.watched);
+    let mut tuning = Tuning::new(set, budget, abusers, &baseline.seen);
     while let Some(mut pass) = tuning.next_pass() {
         playing.rewind();
         play(playing, &mut pass)?;
-        tuning.take(&pass);
+        let whole = tuning.take(&pass);
+        whole.map_err(|shrunk| Failure::new(Exit::Failed, shrunk.to_string()))?;
     }
     Ok(tuning.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Epoch;
+    use crate::policy::Mode;
+    use crate::recording::{Recorder, RecorderOptions, Recording, Turn};
+    use crate::rpc::Tape;
+    use crate::sim::{Release, World};
+    use crate::snapshot::{Snapshot, Span};
+    use crate::time::Timestamp;
+
+    /// A segment of ten polls, 10 s apart.
+    fn record(folder: &std::path::Path, from_s: u64) {
+        let mut recorder = Recorder::open(RecorderOptions::unbounded(folder)).unwrap();
+        let world = World::honest(Release::V1_20_0, 3);
+        for poll in 0..10 {
+            let at =
+                Timestamp::from_millis(1_767_225_600_000) + Duration::from_secs(from_s + poll * 10);
+            if recorder.is_between_segments(at) {
+                recorder.begin(at, Start::default()).unwrap();
+            }
+            let mut tape = Tape::default();
+            for method in ["getinfo", "sessions", "groups"] {
+                let result = String::from_utf8(world.reply(method).unwrap()).unwrap();
+                let reply = format!(r#"{{"jsonrpc": "2.0", "result": {result}, "id": 0}}"#);
+                tape.hear(method, reply.as_bytes());
+            }
+            let span = Span {
+                asked: at,
+                answered: at,
+            };
+            let snapshot = Snapshot {
+                server_read: span,
+                sessions_read: span,
+                ..Snapshot::default()
+            };
+            let turn = Turn {
+                at,
+                epoch: Epoch(1),
+                mode: Mode::DryRun,
+                polled: Ok(&snapshot),
+                inspected: &[],
+                acts: &[],
+                settled: at,
+            };
+            recorder.record(&turn, Some(&tape)).unwrap();
+        }
+        recorder.finish().unwrap();
+    }
+
+    #[test]
+    fn a_segment_that_goes_ends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        record(folder.path(), 0);
+        record(folder.path(), 200);
+        let set = shipped().set.unwrap();
+        let recording = Recording::open(&[folder.path().to_owned()]).unwrap();
+        let mut playing = Playing::begin(recording);
+        let survey = Survey {
+            window: Duration::from_secs(60),
+            include_private: false,
+            scopes: Scope::ALL.to_vec(),
+            fields: Vec::new(),
+        };
+        let mut surveyor = Surveyor::new(&survey, &set);
+        play(&mut playing, &mut surveyor).unwrap();
+        let baseline = surveyor.finish();
+        let mut tune = || {
+            let budget = Budget::parse("1 a week").unwrap();
+            tuned(&mut playing, set.clone(), budget, None, &baseline)
+        };
+        assert!(tune().is_ok());
+        let segments = std::fs::read_dir(folder.path()).unwrap();
+        let mut segments: Vec<_> = segments.map(|entry| entry.unwrap().path()).collect();
+        segments.retain(|path| path.extension().is_some_and(|it| it == "zst"));
+        std::fs::remove_file(segments.iter().min().unwrap()).unwrap();
+        let Err(Failure::Told { exit, message }) = tune() else {
+            panic!("it went on")
+        };
+        assert_eq!(exit, Exit::Failed);
+        assert_eq!(
+            message,
+            "a part of the recording went while the budget was reckoned: run it again, or copy the \
+             recording first"
+        );
+    }
 }

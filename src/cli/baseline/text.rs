@@ -5,9 +5,7 @@ use std::io;
 use anstyle::Style;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint};
 
-use crate::baseline::{
-    Baseline, FieldSpread, Peak, Proposal, Spread, Tuned, Verdict, samples_words,
-};
+use crate::baseline::{Baseline, FieldSpread, Peak, Spread, Tuned, Verdict, samples_words};
 use crate::cli::screen::{Screen, wrap};
 use crate::cli::show::{self, DIM, HEAD, WARN, time};
 use crate::decision::Target;
@@ -331,6 +329,9 @@ fn show_budget(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
     if tuned.proposals.is_empty() {
         let none = "No policy has thresholds that could be scaled for it.";
         screen.paragraph(none, Style::new())?;
+        if tuned.is_judged() {
+            screen.paragraph(&tuned.judgement(), style(tuned.verdict))?;
+        }
         return left_alone(tuned, screen);
     }
     for sentence in tuned.opening() {
@@ -362,8 +363,8 @@ fn verdicts(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
     for proposal in &tuned.proposals {
         let policy = show::text(&proposal.policy);
         let factor = proposal.factor_words();
-        let found = hits(proposal.present.training, training(proposal));
-        let checked = hits(proposal.present.held_out, held_out(proposal));
+        let found = hits(proposal.present.training, proposal.proposed.training);
+        let checked = hits(proposal.present.held_out, proposal.proposed.held_out);
         let verdict = proposal.verdict_words();
         if is_list {
             let style = style(proposal.verdict);
@@ -401,29 +402,13 @@ const fn style(verdict: Verdict) -> Style {
     }
 }
 
-const fn training(proposal: &Proposal) -> Option<u64> {
-    match proposal.factor {
-        Some(_) => Some(proposal.proposed.training),
-        None => None,
-    }
-}
-
-const fn held_out(proposal: &Proposal) -> Option<u64> {
-    match proposal.factor {
-        Some(_) => Some(proposal.proposed.held_out),
-        None => None,
-    }
-}
-
 /// `12, then 0`
-fn hits(present: u64, proposed: Option<u64>) -> String {
+fn hits(present: u64, proposed: u64) -> String {
     let shown = |count: u64| units::format(count as f64, Dimension::Count);
-    match proposed {
-        Some(proposed) if proposed != present => {
-            format!("{}, then {}", shown(present), shown(proposed))
-        }
-        _ => shown(present),
+    if proposed == present {
+        return shown(present);
     }
+    format!("{}, then {}", shown(present), shown(proposed))
 }
 
 /// In TOML, to be pasted; so no line is broken.
@@ -455,7 +440,7 @@ fn left_alone(tuned: &Tuned, screen: &mut Screen) -> io::Result<()> {
     screen.line("")?;
     screen.line("Left alone:")?;
     for left in &tuned.left_alone {
-        let line = format!("  {}: {}", show::text(&left.policy), left.why);
+        let line = format!("  {}: {}", show::text(&left.policy), left.words());
         entry(&line, screen)?;
     }
     Ok(())
