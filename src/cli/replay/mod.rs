@@ -18,7 +18,7 @@ use super::{report, setup};
 use crate::field;
 use crate::journal::Replayed;
 use crate::page::Destination;
-use crate::policy::{Policy, PolicySet, Test, shipped};
+use crate::policy::{PolicySet, Test, shipped};
 use crate::recording::{Item, Recording, Tick};
 use crate::replay::{Replay, Wanted};
 use crate::report::{Collector, Decided, Report, Side, html};
@@ -344,22 +344,16 @@ impl<'a> Audit<'a> {
 
     /// Keeps of the policies those that could not be judged at any poll.
     fn note_unjudged(&mut self) {
-        // Of those that ship, some are for later releases only.
-        let are_ones_own = !self.args.policies.is_empty() || self.args.config.is_some();
-        if !are_ones_own || self.unjudged.as_ref().is_some_and(BTreeMap::is_empty) {
+        if self.unjudged.as_ref().is_some_and(BTreeMap::is_empty) {
             return;
         }
-        // Whoever records no probes knows that nothing is said of daemons.
-        let is_of_server =
-            |(_, test): &(&Policy, &Test)| test.field.info().source != field::Source::Probes;
-        let now = self.decided.warden().unjudged().into_iter();
-        let now = now
-            .filter(is_of_server)
-            .map(|(policy, test)| (policy.name.clone(), test.field_written.to_string()));
-        let now: BTreeMap<Arc<str>, String> = now.collect();
+        let unjudged = self.decided.warden().unjudged().into_iter();
+        let now: BTreeMap<Arc<str>, &Test> = unjudged
+            .map(|(policy, test)| (policy.name.clone(), test))
+            .collect();
         match &mut self.unjudged {
-            None => self.unjudged = Some(now),
             Some(never) => never.retain(|name, _| now.contains_key(name)),
+            None => self.unjudged = Some(worth_telling(&now)),
         }
     }
 
@@ -413,6 +407,20 @@ fn polls(recordings: &[String]) -> Result<Option<(Timestamp, Timestamp)>, Failur
         }
     }
     Ok(polls)
+}
+
+/// Of policies that cannot be judged those of which nobody expects that, each with what is not known.
+fn worth_telling(unjudged: &BTreeMap<Arc<str>, &Test>) -> BTreeMap<Arc<str>, String> {
+    // Of those that ship some are for later releases, and whoever records no probes knows that nothing is
+    // said of daemons.
+    let shipped: Vec<Arc<str>> = shipped().set.iter().flat_map(PolicySet::names).collect();
+    unjudged
+        .iter()
+        .filter(|(name, test)| {
+            !shipped.contains(name) && test.field.info().source != field::Source::Probes
+        })
+        .map(|(name, test)| (name.clone(), test.field_written.to_string()))
+        .collect()
 }
 
 /// What the first policies are called.
