@@ -148,12 +148,12 @@ fn bad_recordings_leave_nothing() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written() {
+fn a_file_in_place_of_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     let [fra, _] = recordings();
-    let said = refused(&[&fra], &folder.path().join("file"), 1);
-    let told = "`FOLDER/file` cannot be read: Not a directory (os error 20); nothing is exported";
+    let said = refused(&[&fra], &folder.path().join("file"), 3);
+    let told = "`FOLDER/file` is a file, and the tables are many files: give a folder, empty or not there yet";
     assert!(said.contains(told), "{said}");
 }
 
