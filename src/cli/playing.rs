@@ -1,6 +1,7 @@
 //! A recording as a command hears it: with a bar for how far it has got, and warnings of what is wrong
 //! with it. What is heard is for the command to judge.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::Failure;
@@ -77,6 +78,18 @@ impl Playing {
         self.player = self.recording.play();
         self.progress = Progress::start();
     }
+}
+
+/// Shows each poll of recordings that were played before: what is wrong with them is told already.
+pub(super) fn look_through(paths: &[PathBuf], mut see: impl FnMut(&Tick)) -> Result<(), Failure> {
+    let mut player = setup::recording(paths)?.with_groups(false).play();
+    while let Some(item) = player.next() {
+        if let Item::Tick(tick) = item.map_err(setup::unreadable)? {
+            see(&tick);
+            player.give_back(tick);
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Playing {

@@ -38,6 +38,12 @@ impl Decimal {
     }
 }
 
+/// A text as Unicode. Control characters are let through only where text is read as bytes.
+pub(super) fn unicode(text: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.bytes().all(|byte| byte >= b' ').then_some(text)
+}
+
 /// The numbers that a row ends with.
 pub(super) struct Decimals<'a> {
     values: [Decimal; 10],

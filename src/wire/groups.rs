@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use super::ROWS_MAX;
-use super::cursor::{self, Cursor, Decimals};
+use super::cursor::{self, Cursor, Decimals, unicode};
 use super::number::{Cell, Numbers, at_most};
 use crate::names::{NameId, Names};
 use crate::snapshot::Groups;
@@ -58,7 +58,7 @@ pub(crate) fn read_usual_groups(json: &[u8], columns: &mut Groups) -> Option<()>
 /// is not a usual one.
 fn read_usual<'a>(mut at: Cursor<'a>, columns: &mut Groups) -> Option<Cursor<'a>> {
     at.take(b'[')?;
-    let name = std::str::from_utf8(at.text()?).ok()?;
+    let name = unicode(at.text()?)?;
     at.comma()?;
     let decimals = Decimals::read(at)?;
     let &[sessions, cost, retained_cost, _, _, _, _, _, _, _] = decimals.as_slice() else {
@@ -70,9 +70,6 @@ fn read_usual<'a>(mut at: Cursor<'a>, columns: &mut Groups) -> Option<Cursor<'a>
         cost: at_most(cost.measure()?),
         retained_cost: at_most(retained_cost.measure()?),
     };
-    if name.bytes().any(|byte| byte < b' ') {
-        return None;
-    }
     row.push(columns.names.intern(name), columns);
     Some(decimals.behind)
 }

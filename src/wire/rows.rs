@@ -11,7 +11,7 @@ use serde::de::DeserializeSeed;
 use serde_json::Error;
 
 use super::ROWS_MAX;
-use super::cursor::{Cursor, Decimal, Decimals};
+use super::cursor::{Cursor, Decimal, Decimals, unicode};
 use super::number::at_most;
 use super::sessions::{Client, Counts, Row, RowSeed, SessionsSeed, flags, protocol, unique_ids};
 use crate::names::{NameId, Names, Texts};
@@ -195,11 +195,7 @@ fn read_whole<'a>(start: Cursor<'a>, columns: &mut Sessions) -> Option<(Known, C
     }
     let decimals = Decimals::read(at)?;
     let (counts, age_s) = counts(decimals.as_slice(), version.is_some())?;
-    let version = std::str::from_utf8(version.unwrap_or_default()).ok()?;
-    // Control characters are let through only where text is read as bytes.
-    if version.bytes().any(|byte| byte < b' ') {
-        return None;
-    }
+    let version = unicode(version.unwrap_or_default())?;
     let name = match columns.names.find(name) {
         Some(known) => known,
         None => columns.names.intern(std::str::from_utf8(name).ok()?),

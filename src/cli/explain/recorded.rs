@@ -7,12 +7,12 @@ use super::next::whole_seconds;
 use super::subject::who;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::judging::Judging;
-use crate::cli::playing::{Heard, Playing};
+use crate::cli::playing::{Heard, Playing, look_through};
 use crate::cli::show::time;
 use crate::cli::{screen, setup};
 use crate::history::History;
 use crate::policy::{Mode, PolicySet};
-use crate::recording::{Item, Tick};
+use crate::recording::Tick;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Subject};
@@ -152,16 +152,11 @@ fn nowhere(
     who: &str,
 ) -> Result<String, Failure> {
     let mut sightings = Sightings::default();
-    // What is wrong with the recording was told before.
-    let mut player = setup::recording(paths)?.with_groups(false).play();
-    while let Some(item) = player.next() {
-        if let Item::Tick(tick) = item.map_err(setup::unreadable)? {
-            if tick.failure.is_none() {
-                sightings.add(tick.at, &tick.snapshot, subject);
-            }
-            player.give_back(tick);
+    look_through(paths, |tick| {
+        if tick.failure.is_none() {
+            sightings.add(tick.at, &tick.snapshot, subject);
         }
-    }
+    })?;
     let moment = at.map_or("at its last poll".to_owned(), |at| {
         format!("at {}", time(at))
     });

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::exit::{Exit, Failure};
 use super::judging::Judging;
-use super::playing::{Heard, Playing};
+use super::playing::{Heard, Playing, look_through};
 use super::screen::{Format, Screen, error, warn};
 use super::show::{counted, time};
 use super::value::whole;
@@ -19,7 +19,7 @@ use crate::field;
 use crate::journal::Replayed;
 use crate::page::Destination;
 use crate::policy::{PolicySet, Test, shipped};
-use crate::recording::{Item, Recording, Tick};
+use crate::recording::{Recording, Tick};
 use crate::replay::{Replay, Wanted};
 use crate::report::{Collector, Decided, Report, Side, html};
 use crate::time::Timestamp;
@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         .map(|path| Destination::new(path, args.force));
     let page = page.transpose().map_err(setup::unwritable)?;
     let mut audit = Audit::new(args, asked, set, against, &judging, &recording)?;
-    audit.recordings = names(&recordings);
+    audit.recordings = recordings;
     audit.play(recording, screen)?;
     audit.end(page.as_ref(), screen)
 }
@@ -218,7 +218,7 @@ impl Asked {
 struct Audit<'a> {
     args: &'a Args,
     /// As they were named.
-    recordings: Vec<String>,
+    recordings: Vec<PathBuf>,
     asked: Asked,
     decided: Replay,
     against: Option<Replay>,
@@ -328,7 +328,7 @@ impl<'a> Audit<'a> {
                 .missed(tick.at, why, &decided.carried, against),
         }
         self.collector.untold(&decided.untold, against_untold);
-        if self.against.is_some() {
+        if self.args.fail_if_more.is_some() {
             let wanted = &mut self.wanted;
             wanted.by_first(decided.carried.iter().chain(&decided.untold));
             wanted.by_second(against.iter().chain(against_untold));
@@ -382,7 +382,7 @@ impl<'a> Audit<'a> {
         let seen = self.seen.unwrap_or_default();
         let args = self.args;
         let replayed = |modes| Replayed {
-            recordings: self.recordings,
+            recordings: names(&self.recordings),
             policies: label(args),
             from: seen.0,
             to: seen.1,
@@ -394,18 +394,12 @@ impl<'a> Audit<'a> {
 }
 
 /// The first and the last poll of all, be they good or not.
-fn polls(recordings: &[String]) -> Result<Option<(Timestamp, Timestamp)>, Failure> {
+fn polls(recordings: &[PathBuf]) -> Result<Option<(Timestamp, Timestamp)>, Failure> {
     let mut polls = None;
-    let paths: Vec<PathBuf> = recordings.iter().map(PathBuf::from).collect();
-    // What is wrong with the recording was told before.
-    let mut player = setup::recording(&paths)?.with_groups(false).play();
-    while let Some(item) = player.next() {
-        if let Item::Tick(tick) = item.map_err(setup::unreadable)? {
-            let (first, _) = polls.unwrap_or((tick.at, tick.at));
-            polls = Some((first, tick.at));
-            player.give_back(tick);
-        }
-    }
+    look_through(recordings, |tick| {
+        let (first, _) = polls.unwrap_or((tick.at, tick.at));
+        polls = Some((first, tick.at));
+    })?;
     Ok(polls)
 }
 
