@@ -17,7 +17,7 @@ use crowd::rules::{PATTERNS, policies};
 use crowd::{Crowd, NAMES};
 use electrumx_warden::engine::{Engine, Protection};
 use electrumx_warden::history::{Bounds, History, SubnetWidths};
-use electrumx_warden::limits::{Limits, LimitsConfig};
+use electrumx_warden::limits::{Clients, Limits, LimitsConfig};
 use electrumx_warden::policy::{Mode, PolicySet};
 use electrumx_warden::snapshot::{Sessions, Snapshot};
 use electrumx_warden::watch;
@@ -158,12 +158,12 @@ impl Core {
         self.history.finish(snapshot);
         let remembered = Instant::now();
         let evaluation = self.engine.evaluate(&self.history, snapshot);
-        let rulings = self.limits.rule(
-            evaluation.proposals,
-            self.engine.set(),
-            snapshot.at(),
-            self.history.parties(),
-        );
+        let clients = Clients {
+            crowd: self.history.crowd(),
+            rank: &|session| self.history.rank(session, snapshot.at()),
+        };
+        let (set, at) = (self.engine.set(), snapshot.at());
+        let rulings = self.limits.rule(evaluation.proposals, set, at, &clients);
         black_box(rulings);
         Times {
             plain: Duration::ZERO,

@@ -7,6 +7,7 @@ mod daemons;
 mod lists;
 mod record;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize as _;
@@ -53,7 +54,8 @@ pub struct Agent {
     /// Whether the last poll failed, so that an outage is told once and its end once.
     is_down: bool,
     is_journal_down: bool,
-    is_breaker_open: bool,
+    /// The policies that the breaker has stopped, as the log has them.
+    stopped: Vec<(Arc<str>, Timestamp)>,
     /// The connection over which `inspect_session` was found to be unknown.
     no_inspection: Option<crate::decision::Epoch>,
     rounds: Option<Box<dyn Rounds>>,
@@ -119,7 +121,7 @@ impl Agent {
             snapshot: Snapshot::default(),
             is_down: false,
             is_journal_down: false,
-            is_breaker_open: false,
+            stopped: Vec::new(),
             no_inspection: None,
             rounds: None,
             confirmed: None,
@@ -261,7 +263,7 @@ impl Agent {
             carried: &carried,
             settled,
         });
-        self.tell_breaker(&carried);
+        self.tell_breaker();
         self.maintain();
         self.tell_daemons();
         self.leave_status();
@@ -433,22 +435,28 @@ impl Agent {
         self.is_down = failure.is_some();
     }
 
-    fn tell_breaker(&mut self, carried: &[Carried]) {
-        let open_until = self.warden.breaker_open_until(self.clock.now());
-        match (open_until, self.is_breaker_open) {
-            (Some(until), false) => {
-                let (decisions, mode) = (carried.len(), self.warden.mode());
+    fn tell_breaker(&mut self) {
+        let stopped = self.warden.stopped(self.clock.now());
+        let is_in = |policies: &[(Arc<str>, Timestamp)], policy: &str| {
+            policies.iter().any(|(other, _)| **other == *policy)
+        };
+        for (policy, until) in &stopped {
+            if !is_in(&self.stopped, policy) {
+                let mode = self.warden.mode();
                 error!(
-                    decisions,
-                    "the breaker is open until {until} (mode {mode}): so large a share of the \
-                     clients was to be disconnected that a person must look at the policies; \
-                     nothing but alerts is carried out"
+                    policy = &**policy,
+                    "the breaker has stopped this policy until {until} (mode {mode}): it was to \
+                     disconnect so many regular clients, or so many of all newcomers, that a \
+                     person must look at it; the other policies go on"
                 );
             }
-            (None, true) => warn!("the breaker is closed again"),
-            _ => {}
         }
-        self.is_breaker_open = open_until.is_some();
+        for (policy, _) in &self.stopped {
+            if !is_in(&stopped, policy) {
+                warn!(policy = &**policy, "the breaker lets this policy go on");
+            }
+        }
+        self.stopped = stopped;
     }
 
     fn maintain(&mut self) {

@@ -153,6 +153,66 @@ pub struct Evidence {
     pub dimension: Option<Dimension>,
 }
 
+/// Of a target that is many sessions: on whom the decision falls, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// How it was told who did it.
+    pub by: ChosenBy,
+    /// The field, as the policy names it.
+    pub field: Arc<str>,
+    /// Members that may be acted on.
+    pub members: u32,
+    /// Those of them that are chosen.
+    pub chosen: u32,
+    /// Of these, whose own part is out of the ordinary.
+    pub outliers: u32,
+    /// Of these, the strangers that are not.
+    pub strangers: u32,
+    /// Regulars that are left alone.
+    pub regulars: u32,
+    /// What those come to who are left.
+    pub rest: f64,
+    /// What the test compares with.
+    pub threshold: f64,
+    /// The dimension of `rest` and `threshold`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dimension: Option<Dimension>,
+}
+
+/// How it was told who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChosenBy {
+    /// By each one's own part.
+    Part,
+    /// By which addresses came and went.
+    Visits,
+    /// By who came last.
+    Newest,
+}
+
+/// In words: `2 of 31: 1 out of the ordinary, 1 stranger; the rest has 13 kB/s`.
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.chosen, self.members)?;
+        let strangers = if self.strangers == 1 {
+            "1 stranger".to_owned()
+        } else {
+            format!("{} strangers", self.strangers)
+        };
+        match (self.by, self.outliers, self.strangers) {
+            (ChosenBy::Newest, ..) if self.chosen > 0 => write!(f, ": the newest")?,
+            (_, 0, 0) => {}
+            (_, outliers, 0) => write!(f, ": {outliers} out of the ordinary")?,
+            (_, 0, _) => write!(f, ": {strangers}")?,
+            (_, outliers, _) => write!(f, ": {outliers} out of the ordinary, {strangers}")?,
+        }
+        let dimension = self.dimension.unwrap_or(Dimension::Count);
+        let rest = units::format(self.rest, dimension);
+        write!(f, "; the rest comes to {rest} of `{}`", self.field)
+    }
+}
+
 /// What a policy wants for one target now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -180,6 +240,9 @@ pub struct Decision {
     pub sessions: Vec<SessionRef>,
     /// Members left alone: RPC, closing, protected.
     pub spared: u32,
+    /// Of a target that is many sessions, on whom it falls.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub choice: Option<Choice>,
     /// Whether the policy's `at_once` holds too, so that it need not wait for `for`.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub at_once: bool,
@@ -233,6 +296,9 @@ pub enum Suppression {
     AmbiguousId,
     /// Nothing to change: every session is logged already.
     NothingToDo,
+    /// Nobody of the target's members did it: those who did are gone or spared, or all are regulars
+    /// and none of them is out of the ordinary.
+    NobodyStandsOut,
     /// The server must not go to that daemon now.
     UnfitDaemon {
         /// Why, with the daemon's address.
@@ -242,7 +308,7 @@ pub enum Suppression {
 
 impl Suppression {
     /// Every name.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 12] = [
         "protection",
         "cooldown",
         "backoff",
@@ -253,6 +319,7 @@ impl Suppression {
         "uncertain-members",
         "ambiguous-id",
         "nothing-to-do",
+        "nobody-stands-out",
         "unfit-daemon",
     ];
 
@@ -269,6 +336,7 @@ impl Suppression {
             uncertain_members,
             ambiguous_id,
             nothing_to_do,
+            nobody_stands_out,
             unfit_daemon,
         ] = Self::NAMES;
         match self {
@@ -282,6 +350,7 @@ impl Suppression {
             Self::UncertainMembers => uncertain_members,
             Self::AmbiguousId => ambiguous_id,
             Self::NothingToDo => nothing_to_do,
+            Self::NobodyStandsOut => nobody_stands_out,
             Self::UnfitDaemon { .. } => unfit_daemon,
         }
     }
@@ -299,6 +368,7 @@ impl Suppression {
             | Self::UncertainMembers
             | Self::AmbiguousId
             | Self::NothingToDo
+            | Self::NobodyStandsOut
             | Self::UnfitDaemon { .. } => None,
         }
     }

@@ -204,6 +204,12 @@ fields! {
         "whether the server logs this session";
     Age "age" [Session] DURATION, false, Always,
         "how long ago the session connected";
+    Seniority "seniority" [Session Address] DURATION, false, Agent,
+        "how long the client has been connected in all, as far as the agent knows it; of a private \
+         peer, the session's age";
+    Regular "regular" [Session Address] Kind::Flag, false, Agent,
+        "whether the client is one of the regulars: the most senior, as many as are usually \
+         connected, without an action against them in the last day";
 
     // How many.
     Sessions "sessions" [Server Address Subnet Group Client] COUNT, false, Always,
@@ -212,6 +218,8 @@ fields! {
         "its part of all client sessions";
     Addresses "addresses" [Subnet] COUNT, false, Always,
         "addresses (IPv6: /64) with a session now";
+    Regulars "regulars" [Server Subnet Group Client] COUNT, false, Agent,
+        "regular clients with a session now";
     NewSessions "new_sessions" [Server Address Subnet Group Client] COUNT, true, Always,
         "sessions that connected within the window, as far as the polls saw them";
     GoneSessions "gone_sessions" [Server Address Subnet Group Client] COUNT, true, Always,
@@ -219,6 +227,11 @@ fields! {
     BriefSessions "brief_sessions" [Server Address Subnet Group Client] COUNT, true, Always,
         "sessions that left within the window and had certainly lasted less than 30 seconds; polls \
          must be closer than that";
+    NewAddresses "new_addresses" [Subnet] COUNT, true, Always,
+        "addresses (IPv6: /64) from which sessions connected within the window, as far as the polls \
+         saw them";
+    BriefAddresses "brief_addresses" [Subnet] COUNT, true, Always,
+        "addresses (IPv6: /64) with brief sessions within the window";
 
     // Sums over the sessions connected now.
     PendingRequests "pending_requests" [Server Session Address Subnet Group Client] COUNT, false, Always,
@@ -345,6 +358,15 @@ impl Field {
             .iter()
             .copied()
             .filter(move |field| field.info().scopes.contains(&scope))
+    }
+
+    /// Of a field that counts addresses, the address's own field that says whether it counts.
+    pub(crate) const fn of_address(self) -> Option<Self> {
+        Some(match self {
+            Self::NewAddresses => Self::NewSessions,
+            Self::BriefAddresses => Self::BriefSessions,
+            _ => return None,
+        })
     }
 
     /// As written in a policy; `requests.` stands before a method.

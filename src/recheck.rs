@@ -298,6 +298,7 @@ pub(crate) mod tests {
                 since: Timestamp::default(),
             }],
             spared: 0,
+            choice: None,
             at_once: false,
             daemons: Vec::new(),
         }

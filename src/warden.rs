@@ -3,6 +3,7 @@
 //! The live agent, the demo and the tests run this very code; time is the snapshots'. There is no
 //! clock, no I/O and no randomness in it or below it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Decision, Epoch, Outcome, Suppression, Target};
 use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
-use crate::history::{Bounds, Continuity, History, SubnetWidths};
-use crate::limits::{Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
+use crate::history::{Bounds, ClientChanges, Continuity, History, SavedClients, SubnetWidths};
+use crate::limits::{Clients, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
 use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
@@ -19,7 +20,7 @@ use crate::time::Timestamp;
 use crate::watch::{self, Change, Confirmation, Confirming, Watch};
 use crate::wire::Inspection;
 
-pub use explain::{Account, Due, Explanation, Found, Subject};
+pub use explain::{Account, Due, Explanation, Found, Stopped, Subject};
 
 /// What the core is configured with, beside the policies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -163,11 +164,13 @@ impl Warden {
         let confirmation = self.confirm(snapshot);
         let mut evaluation = self.engine.evaluate(&self.history, snapshot);
         self.bar_second_change(&mut evaluation.proposals);
-        let parties = self.history.parties();
+        let (history, at) = (&self.history, snapshot.at());
+        let clients = Clients {
+            crowd: history.crowd(),
+            rank: &|session| history.rank(session, at),
+        };
         let set = self.engine.set();
-        let rulings = self
-            .limits
-            .rule(evaluation.proposals, set, snapshot.at(), parties);
+        let rulings = self.limits.rule(evaluation.proposals, set, at, &clients);
         Judgement {
             confirmation,
             ..self.judgement(rulings, evaluation.crowded)
@@ -180,7 +183,13 @@ impl Warden {
     /// and is due again at the next poll. What it was asked for in vain is a failure of the policy: it
     /// waits for longer before the next, if it has a `backoff`. A change of daemon is watched from here
     /// on: whether the server gets on with it.
+    ///
+    /// Sessions that it was asked to disconnect leave by the agent's doing, which is no evidence.
     pub fn settle(&mut self, decision: &Decision, outcome: &Outcome, unsent: usize, at: Timestamp) {
+        let is_disconnect = decision.action.kind() == ActionKind::Disconnect;
+        if is_disconnect && unsent < decision.sessions.len() {
+            self.history.expelled(&decision.sessions, decision.at);
+        }
         match outcome {
             _ if unsent > 0 => self.limits.take_back(decision, unsent),
             Outcome::Failed { .. } => self.failed(&decision.policy, at),
@@ -322,9 +331,29 @@ impl Warden {
         self.history.untracked()
     }
 
-    /// Until when the breaker holds back what would be enforced.
-    pub fn breaker_open_until(&self, at: Timestamp) -> Option<Timestamp> {
-        self.limits.breaker_open_until(at)
+    /// The policies that the breaker has stopped, each with the end of that.
+    pub fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
+        self.limits.stopped(at)
+    }
+
+    /// Lets a policy go on that the breaker has stopped; whether it was.
+    pub fn close_breaker(&mut self, policy: &str) -> bool {
+        self.limits.close_breaker(policy)
+    }
+
+    /// Takes up what an earlier run knew of clients.
+    pub fn restore_clients(&mut self, saved: SavedClients) {
+        self.history.restore_clients(saved);
+    }
+
+    /// What the next run needs to know of clients.
+    pub fn saved_clients(&self) -> SavedClients {
+        self.history.saved_clients()
+    }
+
+    /// What has changed of it since the last time.
+    pub fn take_client_changes(&mut self) -> ClientChanges {
+        self.history.take_client_changes()
     }
 }
 

@@ -35,6 +35,7 @@ fn entry(n: u32) -> Entry {
         severity: 1.0,
         sessions: Vec::<SessionRef>::new(),
         spared: 0,
+        choice: None,
         at_once: false,
         daemons: Vec::new(),
     };

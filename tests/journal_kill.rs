@@ -224,6 +224,7 @@ fn entry(round: &str, batch: u64, n: usize) -> Entry {
         severity: 1.0,
         sessions: vec![session],
         spared: 0,
+        choice: None,
         at_once: false,
         daemons: Vec::new(),
     };

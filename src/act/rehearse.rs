@@ -58,6 +58,7 @@ mod tests {
                 severity: 1.0,
                 sessions: Vec::new(),
                 spared: 0,
+                choice: None,
                 at_once: false,
                 daemons: Vec::new(),
             },

@@ -13,7 +13,8 @@ use crate::decision::Target;
 use crate::field::{Dimension, Field, Kind, Scope};
 use crate::history::{ColumnId, Continuity, History, Plan};
 use crate::policy::{
-    Action, AllOf, Comparison, Condition, Mode, Policy, PolicySet, Predicate, Test, Threshold,
+    Action, AllOf, Comparison, Condition, Members, Mode, Policy, PolicySet, Predicate, Test,
+    Threshold,
 };
 use crate::recording::{Start, Tick};
 use crate::time::Timestamp;
@@ -113,6 +114,7 @@ impl Subject {
             limit: None,
             mode: Mode::DryRun,
             include_private: self.include_private,
+            members: Members::default(),
         }
     }
 }

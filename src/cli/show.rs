@@ -197,11 +197,12 @@ pub fn suppression(by: &Suppression) -> String {
         Suppression::ActionLimit { until } => {
             format!("the limit of this action until {}", time(*until))
         }
-        Suppression::Breaker { until } => format!("breaker open until {}", time(*until)),
+        Suppression::Breaker { until } => format!("stopped by the breaker until {}", time(*until)),
         Suppression::Covered { policy } => format!("covered by {}", text(policy)),
         Suppression::UncertainMembers => "members uncertain".to_owned(),
         Suppression::AmbiguousId => "ambiguous ID".to_owned(),
         Suppression::NothingToDo => "nothing to do".to_owned(),
+        Suppression::NobodyStandsOut => "nobody stands out".to_owned(),
         Suppression::UnfitDaemon { why } => escape::terminal(why, DETAIL_COLUMNS).into_owned(),
     }
 }
@@ -458,6 +459,7 @@ mod tests {
             severity: 3.2,
             sessions: vec![session; 2],
             spared: 1,
+            choice: None,
             at_once: false,
             daemons: Vec::new(),
         }

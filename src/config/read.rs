@@ -12,7 +12,7 @@ use super::value::{
 };
 use super::{Checked, Config, Journal, Log, LogFormat, Policies, Record, Server};
 use crate::engine::Protection;
-use crate::history::{Bounds, SubnetWidths};
+use crate::history::{Bounds, ClientBounds, SubnetWidths};
 use crate::journal::Retention;
 use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
@@ -276,6 +276,13 @@ impl<'t> File<'t> {
         let mut section = self.section(root, "history");
         let sessions_max = section.value("sessions_max", default.sessions_max as u64, tables());
         let targets_max = section.value("targets_max", default.targets_max as u64, tables());
+        let clients_max =
+            section.value("clients_max", default.clients.clients_max as u64, tables());
+        let forget_after = section.value(
+            "forget_after",
+            default.clients.forget_after,
+            time(seconds(DAY, 3_650 * DAY)),
+        );
         let (gap_max, place) = section.placed("gap_max", default.gap_max, time(seconds(2, DAY)));
         if gap_max < interval * 2
             && let Some(place) = place.or(interval_place)
@@ -294,6 +301,10 @@ impl<'t> File<'t> {
             sessions_max: in_memory(sessions_max),
             targets_max: in_memory(targets_max),
             gap_max,
+            clients: ClientBounds {
+                clients_max: in_memory(clients_max),
+                forget_after,
+            },
         }
     }
 
@@ -322,16 +333,22 @@ impl<'t> File<'t> {
                 *limit = budget(node, key, *limit, section.findings);
             }
         }
+        limits.disconnect_regulars =
+            section.value("disconnect_regulars", limits.disconnect_regulars, strict);
         limits.daemon_url = section.value("daemon_url", limits.daemon_url, strict);
         section.finish(SYNONYMS);
 
         let breaker = &mut limits.breaker;
         let mut section = self.section(root, "breaker");
         breaker.share = section.value("share", breaker.share, share);
+        breaker.share_of_all = section.value("share_of_all", breaker.share_of_all, share);
         breaker.window = section.value("window", breaker.window, time(seconds(10, DAY)));
-        let clients_min = count(1..=1_000_000);
-        let clients_min = section.value("clients_min", u64::from(breaker.clients_min), clients_min);
-        breaker.clients_min = u32::try_from(clients_min).unwrap_or(breaker.clients_min);
+        let regulars_min = section.value(
+            "regulars_min",
+            u64::from(breaker.regulars_min),
+            count(1..=1_000_000),
+        );
+        breaker.regulars_min = u32::try_from(regulars_min).unwrap_or(breaker.regulars_min);
         breaker.reset = section.value("reset", breaker.reset, time(seconds(MINUTE, 30 * DAY)));
         section.finish(SYNONYMS);
         limits

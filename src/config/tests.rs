@@ -166,16 +166,20 @@ const KEYS: &[&str] = &[
     "v6",
     "sessions_max",
     "targets_max",
+    "clients_max",
+    "forget_after",
     "gap_max",
     "addresses",
     "clients",
     "disconnect",
+    "disconnect_regulars",
     "log",
     "daemon_url",
     "alert",
     "share",
+    "share_of_all",
     "window",
-    "clients_min",
+    "regulars_min",
     "reset",
     "path",
     "age_max",
@@ -219,19 +223,23 @@ fn every_value_arrives() {
         [history]
         sessions_max = 1_000
         targets_max = 2_000
+        clients_max = 3_000
+        forget_after = "2d"
         gap_max = "2m"
         [protect]
         addresses = ["10.0.0.0/8", "2001:db8::7"]
         clients = ["^my-monitor/"]
         [limits]
         disconnect = { rate = "5/10m" }
+        disconnect_regulars = "4/h"
         log = { burst = 7 }
         daemon_url = "2/h"
         alert = {}
         [breaker]
         share = "12.5%"
+        share_of_all = "25%"
         window = "1h"
-        clients_min = 9
+        regulars_min = 9
         reset = "1d"
         [journal]
         path = "/var/lib/w.sqlite"

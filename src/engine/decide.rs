@@ -3,14 +3,15 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
+use super::choice::{Asked, Candidate};
 use super::compile::{Compiled, How};
 use super::evidence::saw;
-use super::hold::Held;
+use super::hold::{Beat, Held};
 use super::protection::Guard;
 use super::select::Facts;
-use super::{DECISIONS_MAX, Engine, Evaluation, Proposal};
+use super::{Alone, DECISIONS_MAX, Engine, Evaluation, Proposal};
 use crate::daemon::Address;
-use crate::decision::{Decision, Epoch, Evidence, Peer, Seen, SessionRef, Suppression, Target};
+use crate::decision::{Choice, Decision, Epoch, Evidence, Seen, SessionRef, Suppression, Target};
 use crate::field::{Dimension, Field, Scope};
 use crate::history::History;
 use crate::policy::{
@@ -41,12 +42,17 @@ impl Due {
 /// The sessions of one target.
 #[derive(Debug, Default)]
 struct Members {
+    /// Those to act on; of those that did it, the worst first.
     sessions: Vec<SessionRef>,
     /// Closing, protected, or exempt by the policy.
     spared: u32,
     /// With the ID of an RPC connection.
     ambiguous: u32,
     logged: u32,
+    /// On whom it falls, of a target that is many.
+    choice: Option<Choice>,
+    /// Whether there are members that did not do it.
+    has_innocent: bool,
 }
 
 impl Members {
@@ -133,6 +139,7 @@ impl Engine {
                 severity,
                 sessions: members.sessions,
                 spared: members.spared + members.ambiguous,
+                choice: members.choice,
                 at_once: self.compiled[index].at_once(held.slot).is_some(),
                 daemons,
                 evidence: self.evidence(index, &held, history, snapshot),
@@ -169,7 +176,12 @@ impl Engine {
             .as_ref()
             .and_then(held_by)
             .filter(|_| table.is_some());
-        compiled.holds.update(&holding, elapsed, |_| 0);
+        let beat = Beat {
+            at,
+            elapsed,
+            away_max: Duration::ZERO,
+        };
+        compiled.holds.update(&holding, beat, &Alone);
         compiled.at_once_now.clear();
         compiled.at_once_now.extend(sooner.map(|table| (0, table)));
         let held = *compiled
@@ -207,6 +219,7 @@ impl Engine {
                 severity,
                 sessions: Vec::new(),
                 spared: 0,
+                choice: None,
                 at_once: sooner.is_some(),
                 daemons: Vec::new(),
                 evidence,
@@ -291,14 +304,103 @@ impl Engine {
         history: &History,
         snapshot: &Snapshot,
     ) -> Vec<Members> {
-        let mut members: Vec<Members> = due.iter().map(|_| Members::default()).collect();
+        let mut all: Vec<Vec<(u32, Fate)>> = due.iter().map(|_| Vec::new()).collect();
         self.each_member(index, due, history, snapshot, |place, session, fate| {
-            members[place].add(session, fate);
+            all[place].push((session, fate));
         });
-        for members in &mut members {
-            members.sessions.sort_unstable_by_key(|session| session.id);
+        let policy = &self.set.policies[self.compiled[index].policy];
+        let asks_who = policy.asks_who();
+        let pairs = due.iter().zip(all);
+        pairs
+            .map(|(due, mut members)| {
+                members.sort_unstable_by_key(|&(session, _)| history.session(session).id);
+                if asks_who {
+                    self.choose(index, due, &members, history, snapshot)
+                } else {
+                    let mut all = Members::default();
+                    for (session, fate) in members {
+                        all.add(history.session(session), fate);
+                    }
+                    all
+                }
+            })
+            .collect()
+    }
+
+    /// Of a target's members those who did it.
+    fn choose(
+        &mut self,
+        index: usize,
+        due: &Due,
+        members: &[(u32, Fate)],
+        history: &History,
+        snapshot: &Snapshot,
+    ) -> Members {
+        let thresholds = self.thresholds(index, &due.held, history, snapshot);
+        let policy = &self.set.policies[self.compiled[index].policy];
+        let candidates: Vec<Candidate> = members
+            .iter()
+            .map(|&(session, fate)| {
+                let is_private = history.is_private_session(session);
+                let [address, _] = history.targets_of(Scope::Address, session);
+                Candidate {
+                    session,
+                    address: address.filter(|_| !is_private),
+                    is_regular: history.is_regular(session),
+                    age: history.age(session),
+                    is_fresh: !history.is_connected_for(session, policy.window),
+                    is_free: fate != Fate::Spared,
+                }
+            })
+            .collect();
+        let asked = Asked {
+            history,
+            policy,
+            when: &policy.when.any[due.held.table],
+            thresholds,
+        };
+        let chosen = asked.choose(&candidates);
+        let mut fallen = Members {
+            choice: chosen.choice,
+            has_innocent: chosen.places.len() < candidates.len(),
+            ..Members::default()
+        };
+        for place in chosen.places {
+            let (session, fate) = members[place];
+            fallen.add(history.session(session), fate);
         }
-        members
+        let spared = members.iter().filter(|(_, fate)| *fate == Fate::Spared);
+        fallen.spared = u32::try_from(spared.count()).unwrap_or(u32::MAX);
+        fallen
+    }
+
+    /// By test of the table that holds, what a number is compared with.
+    fn thresholds(
+        &mut self,
+        index: usize,
+        held: &Held,
+        history: &History,
+        snapshot: &Snapshot,
+    ) -> Vec<Option<f64>> {
+        let Self {
+            set,
+            compiled,
+            population,
+            ..
+        } = self;
+        let compiled = &compiled[index];
+        let facts = facts(set, compiled, history, snapshot);
+        let policy = &set.policies[compiled.policy];
+        let mut thresholds = vec![None; policy.when.any[held.table].tests.len()];
+        for probe in &compiled.when[held.table].probes {
+            if let How::Compare {
+                column, threshold, ..
+            } = probe.how
+            {
+                thresholds[probe.test] = Some(facts.threshold(column, threshold, population));
+            }
+        }
+        thresholds
     }
 
     /// Marks the targets without a session that can be acted on, if the action needs one.
@@ -323,7 +425,7 @@ impl Engine {
         due: &[Due],
         history: &History,
         snapshot: &Snapshot,
-        mut each: impl FnMut(usize, SessionRef, Fate),
+        mut each: impl FnMut(usize, u32, Fate),
     ) {
         let policy = &self.set.policies[self.compiled[index].policy];
         if policy.scope == Scope::Server {
@@ -349,7 +451,7 @@ impl Engine {
                     let row = history.row(session);
                     fate(&self.set, policy, when, &mut self.guard, snapshot, row)
                 };
-                each(place, reference, fate);
+                each(place, session, fate);
             }
         }
     }
@@ -366,7 +468,7 @@ fn fate(
     let flags = snapshot.sessions.flags[row];
     if flags.closing
         || guard.covers(&snapshot.sessions, row)
-        || is_exempt(set, policy, when, snapshot.sessions.peer[row])
+        || is_exempt(set, policy, when, snapshot, row)
     {
         Fate::Spared
     } else if flags.logged && matches!(policy.action, Action::Log { .. }) {
@@ -376,17 +478,34 @@ fn fate(
     }
 }
 
-/// Whether the policy, asked about this one address in a target and not about the target as a
-/// whole, leaves it alone: by an `unless` that asks for nothing but the address, or by its `when`.
-fn is_exempt(set: &PolicySet, policy: &Policy, when: &AllOf, peer: Peer) -> bool {
-    let Some(address) = peer.0.map(|peer| peer.ip()) else {
-        return false;
-    };
-    if !matches!(policy.scope, Scope::Address | Scope::Subnet) {
+/// Whether the policy, asked about this one session of a target and not about the target as a whole,
+/// leaves it alone: by an `unless` that asks for nothing but address or name, or by an address that
+/// its `when` asks for.
+fn is_exempt(
+    set: &PolicySet,
+    policy: &Policy,
+    when: &AllOf,
+    snapshot: &Snapshot,
+    row: usize,
+) -> bool {
+    if matches!(policy.scope, Scope::Server | Scope::Session) {
         return false;
     }
-    let holds = |test: &Test| match test.predicate {
-        Predicate::In { list, negated } => Some(set.list(list).contains_addr(address) != negated),
+    let address = snapshot.sessions.peer[row].0.map(|peer| peer.ip());
+    let client = snapshot.sessions.names.get(snapshot.sessions.client[row]);
+    let holds = |test: &Test| match (&test.predicate, test.field) {
+        (Predicate::In { list, negated }, Field::Address) => {
+            Some(set.list(*list).contains_addr(address?) != *negated)
+        }
+        (Predicate::In { list, negated }, Field::Client) => {
+            Some(set.list(*list).contains_text(client) != *negated)
+        }
+        (Predicate::Matches { regex, negated }, Field::Client) => {
+            Some(regex.is_match(client) != *negated)
+        }
+        (Predicate::Equals { text, negated }, Field::Client) => {
+            Some((**text == *client) != *negated)
+        }
         _ => None,
     };
     let unless = policy.unless.iter().flat_map(|unless| &unless.any);
@@ -437,6 +556,9 @@ fn bar(
     }
     if members.ambiguous > 0 {
         return Some(Some(Suppression::AmbiguousId));
+    }
+    if members.has_innocent {
+        return Some(Some(Suppression::NobodyStandsOut));
     }
     (members.spared > 0).then_some(Some(Suppression::Protection))
 }

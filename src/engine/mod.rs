@@ -3,6 +3,7 @@
 //! Pure: no clock, no I/O, no randomness. The same snapshots give the same decisions. Whether a
 //! decision is carried out is for the limits and the modes to say, not for the engine.
 
+mod choice;
 mod compile;
 mod decide;
 mod evidence;
@@ -18,10 +19,13 @@ mod verdicts;
 use std::time::Duration;
 
 use crate::decision::{Decision, Epoch, Evidence, Suppression, Target};
+use crate::field::Scope;
 use crate::history::{History, Plan};
 use crate::policy::{AllOf, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+
+use hold::{Beat, Lineages};
 
 pub use explain::{Apart, Case, Looked, Missing, Standing};
 
@@ -166,8 +170,17 @@ impl Engine {
                 holding,
                 ..
             } = &mut self.compiled[index];
-            let scope = self.set.policies[*policy].scope;
-            holds.update(holding, elapsed, |slot| history.generation(scope, slot));
+            let policy = &self.set.policies[*policy];
+            let beat = Beat {
+                at,
+                elapsed,
+                away_max: policy.window,
+            };
+            let targets = Targets {
+                history,
+                scope: policy.scope,
+            };
+            holds.update(holding, beat, &targets);
             self.decide(index, history, snapshot, &mut evaluation);
         }
         sort_worst_first(&mut evaluation.proposals, &self.set);
@@ -310,6 +323,36 @@ impl Engine {
         }
         compiled.at_once_now.append(sooner);
         compiled.holding.append(holding);
+    }
+}
+
+/// The targets of a scope.
+struct Targets<'a> {
+    history: &'a History,
+    scope: Scope,
+}
+
+impl Lineages for Targets<'_> {
+    fn lineage(&self, slot: u32) -> u64 {
+        self.history.lineage(self.scope, slot)
+    }
+
+    fn is_gone(&self, slot: u32, lineage: u64) -> bool {
+        self.scope == Scope::Session
+            && (!self.history.is_connected(slot) || self.lineage(slot) != lineage)
+    }
+}
+
+/// The server, while no poll succeeds.
+struct Alone;
+
+impl Lineages for Alone {
+    fn lineage(&self, _: u32) -> u64 {
+        0
+    }
+
+    fn is_gone(&self, _: u32, _: u64) -> bool {
+        false
     }
 }
 

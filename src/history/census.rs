@@ -1,12 +1,17 @@
 //! Who is there, and what they did since the last poll: a snapshot's rows matched with the sessions
 //! that are known, and added up for their targets.
 
+use std::time::Duration;
+
 use super::History;
 use super::continuity::Continuity;
 use super::keys::{NONE, slot_id};
 use super::private::{SubnetWidths, is_private};
-use super::sessions::{Did, GONE, Seen, Slot};
+use super::returns::Sign;
+use super::seniority::{Lone, Pace, Present};
+use super::sessions::{After, Did, GONE, Heritage, Seen, Slot, millis};
 use super::tally::Counter;
+use crate::decision::SessionRef;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -37,6 +42,9 @@ impl History {
         self.groups.begin();
         self.subnet_addresses.clear();
         self.subnet_addresses.resize(self.subnets.keys.len(), 0);
+        self.oldest_ms.clear();
+        self.oldest_ms.resize(self.addresses.keys.len(), 0);
+        self.fresh.clear();
         self.client_slots.clear();
         // Only names of clients get a slot; protocol versions share the snapshot's names.
         self.client_slots
@@ -53,7 +61,7 @@ impl History {
     pub(super) fn match_sessions(&mut self, snapshot: &Snapshot, continuity: Continuity) {
         let (at, sessions) = (snapshot.at(), &snapshot.sessions);
         let is_continued = continuity == Continuity::Continued;
-        (self.present, self.private) = (0, 0);
+        self.present = 0;
         // Whoever leaves takes errors out of the server's sum.
         let mut has_left = false;
         for row in 0..sessions.len() {
@@ -70,9 +78,12 @@ impl History {
             self.place(slot, at);
             let client = self.client_slots[sessions.client[row].index()];
             self.sessions.set_client(slot, client);
-            self.count_presence(slot, at);
+            self.count_presence(slot, at, sessions.age_s[row]);
             if is_continued {
-                self.credit(slot, &did, is_new);
+                self.credit(slot, &did);
+            }
+            if is_new {
+                self.fresh.push(slot);
             }
         }
         let Self {
@@ -87,17 +98,134 @@ impl History {
         } = self;
         sessions.end(at, snapshot.epoch, |index, slot, client, visit| {
             has_left = true;
-            session_tallies.clear_slot(index);
-            server_deltas.add(Counter::Gone, 0, 1);
-            server_deltas.add(Counter::Brief, 0, u64::from(visit.is_brief));
+            if !visit.is_expelled {
+                server_deltas.add(Counter::Gone, 0, 1);
+                server_deltas.add(Counter::Brief, 0, u64::from(visit.is_brief));
+            }
             addresses.leave(slot.address, visit, at);
             subnets.leave(slot.subnet, visit, at);
             clients.leave(client, visit, at);
             for group in slot.groups {
                 groups.leave(group, visit, at);
             }
+            // A peer that stands for many people has no heirs: another of them would be blamed.
+            if slot.is_private || slot.address == NONE || client == NONE {
+                session_tallies.clear_slot(index);
+                return After::Freed;
+            }
+            let key = |slot: u32, generation| (slot, generation);
+            After::Kept(Heritage {
+                address: key(
+                    slot.address,
+                    addresses.keys.generation(slot.address as usize),
+                ),
+                client: key(client, clients.keys.generation(client as usize)),
+            })
         });
         self.may_have_erred = has_left;
+        self.welcome(at, is_continued);
+    }
+
+    /// Who connected since the last poll: some are back. Those whom the agent disconnected are not
+    /// new; and whoever comes from the address and under the name of one that left takes up what that
+    /// one did.
+    fn welcome(&mut self, at: Timestamp, is_continued: bool) {
+        self.returns.sweep(at);
+        let fresh = std::mem::take(&mut self.fresh);
+        let mut inherited = Vec::new();
+        for &slot in &fresh {
+            let client = self.sessions.client(slot);
+            let session = self.sessions.get(slot);
+            let (is_private, address) = (session.is_private, session.address);
+            if let Some(earlier_s) = self.sign(slot).and_then(|sign| self.returns.accept(sign)) {
+                self.sessions.returned(slot, earlier_s);
+            } else if is_continued {
+                self.count_new(slot);
+            }
+            if !is_private && address != NONE && client != NONE {
+                let heritage = Heritage {
+                    address: (address, self.addresses.keys.generation(address as usize)),
+                    client: (client, self.clients.keys.generation(client as usize)),
+                };
+                let from = self.sessions.inherit(slot, heritage);
+                inherited.extend(from.map(|from| (from, slot)));
+            }
+        }
+        inherited.sort_unstable();
+        self.session_tallies.hand_over(&inherited);
+        self.fresh = fresh;
+    }
+
+    /// By what a session is recognised when it comes back.
+    fn sign(&self, slot: u32) -> Option<Sign> {
+        let session = self.sessions.get(slot);
+        let address = session.session.peer.0.map(|peer| peer.ip());
+        match address.filter(|_| !session.is_private) {
+            Some(address) => Some(Sign::Address(SubnetWidths::ADDRESS.network(address))),
+            None => {
+                let client = self.sessions.client(slot);
+                let generation = self.clients.keys.generation(client as usize);
+                (client != NONE).then_some(Sign::Name(client, generation))
+            }
+        }
+    }
+
+    /// The agent asked the server to disconnect sessions that were connected at the last poll.
+    pub(crate) fn expelled(&mut self, sessions: &[SessionRef], at: Timestamp) {
+        for session in sessions {
+            let Some((slot, age_s)) = self.sessions.expel(session.id, session.since) else {
+                continue;
+            };
+            let Some(sign) = self.sign(slot) else {
+                continue;
+            };
+            self.returns.expect(sign, age_s, at);
+            if let Sign::Address(address) = sign {
+                self.seniority.acted(&address, at);
+            }
+        }
+    }
+
+    /// Takes in for how long the clients of this poll have been known.
+    pub(super) fn recognise(&mut self, snapshot: &Snapshot, continuity: Continuity) {
+        let at = snapshot.at();
+        let before = self.last.as_ref().map_or(at, |last| last.at);
+        let is_watched = continuity == Continuity::Continued;
+        let pace = Pace {
+            at,
+            elapsed: if is_watched {
+                at.since(before)
+            } else {
+                Duration::ZERO
+            },
+            uptime: snapshot.server.uptime.map(|uptime| uptime.at_least),
+        };
+        let Self {
+            addresses,
+            oldest_ms,
+            sessions,
+            seniority,
+            ..
+        } = self;
+        let keys = &addresses.keys;
+        let present = oldest_ms.iter().enumerate().filter_map(|(index, &age_ms)| {
+            let net = keys.key(index).filter(|_| keys.present(index) > 0)?;
+            (!is_private(net.addr())).then(|| Present {
+                address: slot_id(index),
+                generation: keys.generation(index),
+                net,
+                age_ms,
+            })
+        });
+        let lone = sessions.connected().filter_map(|(index, _)| {
+            let slot = sessions.get(slot_id(index));
+            slot.is_private.then(|| Lone {
+                age_ms: slot.age_ms(),
+                is_fresh: slot.is_fresh(),
+                is_expelled: slot.is_expelled,
+            })
+        });
+        seniority.observe(pace, present, lone);
     }
 
     /// Finds the address and the subnet of a session that has none yet: it is new, or the tables
@@ -123,10 +251,16 @@ impl History {
         }
     }
 
-    fn count_presence(&mut self, slot: u32, at: Timestamp) {
+    fn count_presence(&mut self, slot: u32, at: Timestamp, age_s: f64) {
         let session = self.sessions.get(slot);
-        self.private += usize::from(session.is_private);
         let is_first = session.address != NONE && self.addresses.keys.count(session.address, at);
+        if session.address != NONE {
+            let index = session.address as usize;
+            if index >= self.oldest_ms.len() {
+                self.oldest_ms.resize(index + 1, 0);
+            }
+            self.oldest_ms[index] = self.oldest_ms[index].max(millis(age_s));
+        }
         if session.subnet != NONE {
             self.subnets.keys.count(session.subnet, at);
             let index = session.subnet as usize;
@@ -142,22 +276,28 @@ impl History {
     }
 
     /// Adds what a session did to its own sums and to those of its address, subnet and client.
-    fn credit(&mut self, slot: u32, did: &Did, is_new: bool) {
+    fn credit(&mut self, slot: u32, did: &Did) {
+        for &(counter, amount) in did {
+            if amount > 0 {
+                self.add(slot, counter, amount);
+            }
+        }
+    }
+
+    fn count_new(&mut self, slot: u32) {
+        self.add(slot, Counter::New, 1);
+    }
+
+    fn add(&mut self, slot: u32, counter: Counter, amount: u64) {
         let Slot {
             address, subnet, ..
         } = *self.sessions.get(slot);
         let client = self.sessions.client(slot);
-        let new = is_new.then_some((Counter::New, 1));
-        for (counter, amount) in did.iter().copied().chain(new) {
-            if amount == 0 {
-                continue;
-            }
-            self.session_deltas.add(counter, slot, amount);
-            self.server_deltas.add(counter, 0, amount);
-            self.addresses.add(address, counter, amount);
-            self.subnets.add(subnet, counter, amount);
-            self.clients.add(client, counter, amount);
-        }
+        self.session_deltas.add(counter, slot, amount);
+        self.server_deltas.add(counter, 0, amount);
+        self.addresses.add(address, counter, amount);
+        self.subnets.add(subnet, counter, amount);
+        self.clients.add(client, counter, amount);
     }
 
     /// Finds the groups' members and adds what they did to their groups' sums.

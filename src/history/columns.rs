@@ -297,6 +297,12 @@ impl History {
                 self.fill_connected(values, |_, row| flag(sessions.flags[row].logged));
             }
             Field::Age => self.fill_connected(values, |_, row| sessions.age_s[row]),
+            Field::Seniority => self.fill_connected(values, |index, _| {
+                self.seniority(slot_id(index)).as_secs_f64()
+            }),
+            Field::Regular => {
+                self.fill_connected(values, |index, _| flag(self.is_regular(slot_id(index))));
+            }
             Field::Errors => self.fill_connected(values, |index, _| {
                 inspected(index).map_or(f64::NAN, |i| i.errors as f64)
             }),
@@ -338,6 +344,13 @@ impl History {
                     *value = net.map_or(f64::NAN, |net| flag(super::is_private(net.addr())));
                 }
             }
+            (Scope::Address, Field::Seniority | Field::Regular) => {
+                self.fill_address(values, column.field);
+            }
+            (scope, Field::Regulars) => self.fill_regulars(values, scope),
+            (_, Field::NewAddresses | Field::BriefAddresses) => {
+                self.fill_addresses(values, column.field, column.window);
+            }
             (_, Field::Sessions) => self.fill_presence(values, column.scope, 1.0),
             (_, Field::Addresses) => {
                 values.fill(0.0);
@@ -368,6 +381,69 @@ impl History {
         }
     }
 
+    /// Of a private address nothing is known: each of its sessions is a client of its own.
+    fn fill_address(&self, values: &mut [f64], field: Field) {
+        values.fill(f64::NAN);
+        for (slot, value) in values.iter_mut().enumerate() {
+            let net = self.addresses.keys.key(slot);
+            if self.addresses.keys.present(slot) > 0
+                && net.is_some_and(|net| !super::is_private(net.addr()))
+            {
+                let address = slot_id(slot);
+                *value = match field {
+                    Field::Regular => flag(self.seniority.is_regular(address)),
+                    _ => self
+                        .seniority
+                        .of(address)
+                        .map_or(f64::NAN, |known| known.as_secs_f64()),
+                };
+            }
+        }
+    }
+
+    fn fill_regulars(&self, values: &mut [f64], scope: Scope) {
+        let mut pairs = Vec::new();
+        for (index, _) in self.sessions.connected() {
+            let session = slot_id(index);
+            if self.is_regular(session) {
+                let client = self.client_of(session);
+                let targets = self.targets_of(scope, session).into_iter().flatten();
+                pairs.extend(targets.map(|target| (target, client)));
+            }
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        values.fill(0.0);
+        for (target, _) in pairs {
+            values[target as usize] += 1.0;
+        }
+    }
+
+    /// How many addresses of each subnet count.
+    fn fill_addresses(&self, values: &mut [f64], field: Field, window: Option<WindowId>) {
+        values.fill(f64::NAN);
+        let counted = field
+            .of_address()
+            .and_then(|field| Windowed::of(Scope::Address, field))
+            .zip(window);
+        let Some((windowed, window)) = counted else {
+            return;
+        };
+        let sums = self.addresses.tallies.sums(windowed.counter(), window);
+        let (Some(sums), Some(_)) = (sums, self.factor(windowed, window)) else {
+            return;
+        };
+        values.fill(0.0);
+        for (slot, _) in sums.iter().enumerate().filter(|&(_, &sum)| sum > 0) {
+            let net = self.addresses.keys.key(slot);
+            let subnet =
+                net.and_then(|net| self.subnets.keys.find(&self.widths.network(net.addr())));
+            if let Some(subnet) = subnet {
+                values[subnet as usize] += 1.0;
+            }
+        }
+    }
+
     fn fill_presence(&self, values: &mut [f64], scope: Scope, scale: f64) {
         for (slot, value) in values.iter_mut().enumerate() {
             let present = match scope {
@@ -388,6 +464,7 @@ impl History {
             .filter(|&(_, &row)| row != GONE);
         let groups = &snapshot.groups;
         match field {
+            Field::Regulars => self.fill_regulars(values, Scope::Group),
             Field::Sessions | Field::SessionsShare => {
                 let all = snapshot.sessions.len().max(1) as f64;
                 let scale = if field == Field::Sessions {
@@ -428,6 +505,7 @@ impl History {
         let is_up = |daemon: &Watched| daemon.health.up();
         let seconds = |value: Option<Duration>| value.map_or(f64::NAN, |value| value.as_secs_f64());
         match field {
+            Field::Regulars => self.regulars_present() as f64,
             Field::Sessions => server.sessions as f64,
             Field::PendingRequests => server.pending_requests as f64,
             Field::Subs => server.subs as f64,

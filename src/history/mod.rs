@@ -16,6 +16,8 @@ mod members;
 mod numbers;
 mod plan;
 mod private;
+mod returns;
+mod seniority;
 mod sessions;
 mod table;
 mod tally;
@@ -48,6 +50,11 @@ pub(crate) use plan::ColumnId;
 pub use plan::Plan;
 pub(crate) use private::{PRIVATE_V4, PRIVATE_V6, is_private};
 pub use private::{Party, SubnetWidths};
+use returns::Returns;
+use seniority::Seniority;
+pub use seniority::{
+    ClientBounds, ClientChanges, Crowd, Hour, KnownClient, Rank, SavedClients, Usual,
+};
 use sessions::SessionTable;
 use table::Table;
 use tally::{Counter, Deltas, Tallies};
@@ -64,6 +71,8 @@ pub struct Bounds {
     pub targets_max: usize,
     /// A longer time without a good poll drops everything.
     pub gap_max: Duration,
+    /// Clients, and for how long they are known.
+    pub clients: ClientBounds,
 }
 
 impl Default for Bounds {
@@ -72,6 +81,7 @@ impl Default for Bounds {
             sessions_max: 200_000,
             targets_max: 200_000,
             gap_max: Duration::from_secs(300),
+            clients: ClientBounds::default(),
         }
     }
 }
@@ -112,9 +122,14 @@ pub struct History {
     daemon_height: Stall,
     db_height: Stall,
     last: Option<Last>,
-    /// Client sessions in the present snapshot, and those of them from private or unknown peers.
+    /// Client sessions in the present snapshot.
     present: usize,
-    private: usize,
+    seniority: Seniority,
+    returns: Returns,
+    /// The sessions that connected since the last poll.
+    fresh: Vec<u32>,
+    /// By address slot: the age of the oldest session in the present snapshot.
+    oldest_ms: Vec<u64>,
     /// Whether the server's sum of errors rose, or may have fallen by as much as it rose.
     may_have_erred: bool,
     columns: Vec<numbers::Column>,
@@ -154,7 +169,10 @@ impl History {
             db_height: Stall::default(),
             last: None,
             present: 0,
-            private: 0,
+            seniority: Seniority::new(bounds.clients),
+            returns: Returns::default(),
+            fresh: Vec::new(),
+            oldest_ms: Vec::new(),
             may_have_erred: false,
             columns: plan
                 .columns
@@ -194,6 +212,7 @@ impl History {
         }
         self.begin_tables(snapshot, at);
         self.match_sessions(snapshot, continuity);
+        self.recognise(snapshot, continuity);
         if self.plan.needs_groups() {
             self.match_groups(snapshot);
         }
@@ -250,6 +269,11 @@ impl History {
         self.fill_columns(snapshot);
     }
 
+    /// How many client sessions are connected.
+    pub(crate) const fn present(&self) -> usize {
+        self.present
+    }
+
     /// What is known of the server's daemons.
     pub fn daemons(&self) -> &Watch {
         &self.daemons
@@ -266,11 +290,24 @@ impl History {
         BlockStall::of(&self.daemons, &snapshot.server, stalled)
     }
 
-    /// How many clients are connected, by [`Party`].
-    pub fn parties(&self) -> usize {
-        let public = &self.live[Scope::Address as usize].public;
-        let is_here = |&&slot: &&u32| self.addresses.keys.present(slot as usize) > 0;
-        public.iter().filter(is_here).count() + self.private
+    /// Takes up what an earlier run knew of clients.
+    pub fn restore_clients(&mut self, saved: SavedClients) {
+        self.seniority.restore(saved);
+    }
+
+    /// What the next run needs to know of clients.
+    pub fn saved_clients(&self) -> SavedClients {
+        self.seniority.save()
+    }
+
+    /// What has changed of it since the last time.
+    pub fn take_client_changes(&mut self) -> ClientChanges {
+        self.seniority.take_changes()
+    }
+
+    /// The crowd.
+    pub fn crowd(&self) -> Crowd {
+        self.seniority.crowd()
     }
 
     /// How often something was not tracked because a table was full.
@@ -280,6 +317,7 @@ impl History {
             + self.subnets.keys.overflow()
             + self.clients.keys.overflow()
             + self.groups.keys.overflow()
+            + self.seniority.overflow()
     }
 
     fn reset(&mut self, at: Timestamp) {
@@ -317,6 +355,8 @@ impl History {
     fn sweep(&mut self, at: Timestamp) {
         let starts = self.timelines.iter().map(Timeline::start);
         let start = starts.min().unwrap_or(at);
+        let tallies = &mut self.session_tallies;
+        self.sessions.sweep(start, |slot| tallies.clear_slot(slot));
         self.addresses.sweep(start);
         self.subnets.sweep(start);
         self.clients.sweep(start);

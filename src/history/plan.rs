@@ -42,22 +42,41 @@ impl Plan {
                 .flat_map(|condition| &condition.any)
                 .flat_map(|all| &all.tests);
             for test in tests {
-                plan.add(policy, test);
+                plan.add(policy, policy.scope, test.field, test.method.as_ref());
+                if let Some(by_address) = test.field.of_address() {
+                    plan.add(policy, Scope::Address, by_address, None);
+                }
+            }
+            if policy.asks_who() {
+                for test in policy.when.any.iter().flat_map(|all| &all.tests) {
+                    plan.add_parts(policy, test);
+                }
             }
         }
         plan
     }
 
-    fn add(&mut self, policy: &Policy, test: &Test) {
-        let info = test.field.info();
+    /// What is needed to tell who of a whole did it: the parts of its sessions, and of its addresses,
+    /// for what sessions did that have left.
+    fn add_parts(&mut self, policy: &Policy, test: &Test) {
+        let field = test.field;
+        for scope in [Scope::Session, Scope::Address] {
+            if test.is_upward() && field.info().scopes.contains(&scope) {
+                self.add(policy, scope, field, test.method.as_ref());
+            }
+        }
+    }
+
+    fn add(&mut self, policy: &Policy, scope: Scope, field: Field, method: Option<&Arc<str>>) {
+        let info = field.info();
         if !matches!(info.kind, Kind::Number(_) | Kind::Flag) {
             return;
         }
         let window = info.windowed.then(|| self.window(policy.window));
         let column = Column {
-            scope: policy.scope,
-            field: test.field,
-            method: test.method.clone(),
+            scope,
+            field,
+            method: method.cloned(),
             window,
         };
         if !self.columns.contains(&column) {
@@ -76,17 +95,36 @@ impl Plan {
     /// The column that the numeric or flag test `test` of `policy` reads. The plan must have been
     /// made from that policy: a test that reads nothing would make its policy wider.
     pub(crate) fn column(&self, policy: &Policy, test: &Test) -> ColumnId {
-        let window = test.field.info().windowed.then_some(policy.window);
-        self.columns
-            .iter()
-            .position(|column| {
-                column.scope == policy.scope
-                    && column.field == test.field
-                    && column.method == test.method
-                    && column.window.map(|id| self.windows[id.0]) == window
-            })
-            .map(ColumnId)
-            .expect("the plan was made from these policies")
+        self.find(
+            policy.scope,
+            test.field,
+            test.method.as_ref(),
+            policy.window,
+        )
+        .expect("the plan was made from these policies")
+    }
+
+    /// The column of another scope that says which part of a test's number somebody has, if there is
+    /// one.
+    pub(crate) fn part(&self, policy: &Policy, scope: Scope, field: Field) -> Option<ColumnId> {
+        self.find(scope, field, None, policy.window)
+    }
+
+    fn find(
+        &self,
+        scope: Scope,
+        field: Field,
+        method: Option<&Arc<str>>,
+        window: Duration,
+    ) -> Option<ColumnId> {
+        let window = field.info().windowed.then_some(window);
+        let position = self.columns.iter().position(|column| {
+            column.scope == scope
+                && column.field == field
+                && column.method.as_ref() == method
+                && column.window.map(|id| self.windows[id.0]) == window
+        });
+        position.map(ColumnId)
     }
 
     /// Whether any policy looks at what only `inspect_session` tells.

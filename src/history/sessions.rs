@@ -1,9 +1,10 @@
 //! The client sessions, each in a slot of its own for as long as it is connected.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::CLOCK_SLACK;
 use super::keys::{NONE, slot_id};
@@ -31,12 +32,52 @@ pub(super) struct Slot {
     pub(super) subnet: u32,
     /// Slots in the table of groups.
     pub(super) groups: [u32; 2],
-    is_used: bool,
+    state: State,
     /// Whether it connected since the last poll.
     is_fresh: bool,
+    /// Whether the agent asked the server to disconnect it.
+    pub(super) is_expelled: bool,
+    /// How old the session was that the agent disconnected and that this one is the return of.
+    earlier_s: f64,
     age_s: f64,
     counters: Counters,
     pub(super) inspected: Option<Box<Inspected>>,
+}
+
+impl Slot {
+    /// Whether it connected since the last poll.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.is_fresh
+    }
+
+    /// How old it is, in milliseconds; 0 where the server does not know.
+    pub(super) fn age_ms(&self) -> u64 {
+        millis(self.age_s)
+    }
+
+    /// How old it is, and the session that it is the return of, in seconds; NaN where the server
+    /// does not know.
+    pub(super) fn age_with_earlier_s(&self) -> f64 {
+        self.age_s + self.earlier_s
+    }
+}
+
+/// What is in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    /// A session that is connected.
+    Used,
+    /// One that left not long ago: whoever comes from its address under its name takes up what it did.
+    Left(Heritage),
+}
+
+/// By what a session is taken for the return of one that left: the slots of address and client name,
+/// and their generations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Heritage {
+    pub(super) address: (u32, u32),
+    pub(super) client: (u32, u32),
 }
 
 /// What `inspect_session` last said of a session.
@@ -100,6 +141,17 @@ const BRIEF_S: f64 = 30.0;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visit {
     pub(super) is_brief: bool,
+    /// The agent ended it, so it is nobody's doing.
+    pub(super) is_expelled: bool,
+}
+
+/// What becomes of the slot of a session that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// It is free.
+    Freed,
+    /// It stays for whoever comes back.
+    Kept(Heritage),
 }
 
 /// What a session did between two polls.
@@ -142,9 +194,15 @@ pub(super) struct SessionTable {
     rows: Vec<u32>,
     generations: Vec<u32>,
     clients: Vec<u32>,
+    /// By slot: tells those who come back from those who come for the first time.
+    lineages: Vec<u64>,
+    next_lineage: u64,
     free: Vec<u32>,
     by_id: HashTable<u32>,
     hasher: DefaultHashBuilder,
+    /// Of those who left, the slots by heritage, and in the order in which they left.
+    left: HashMap<Heritage, VecDeque<u32>>,
+    left_in_order: VecDeque<(Timestamp, u32, u32)>,
     /// The slots of the last poll in its order, and of this one.
     order: Vec<u32>,
     next_order: Vec<u32>,
@@ -162,9 +220,13 @@ impl SessionTable {
             rows: Vec::new(),
             generations: Vec::new(),
             clients: Vec::new(),
+            lineages: Vec::new(),
+            next_lineage: 0,
             free: Vec::new(),
             by_id: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
+            left: HashMap::new(),
+            left_in_order: VecDeque::new(),
             order: Vec::new(),
             next_order: Vec::new(),
             cursor: 0,
@@ -233,8 +295,10 @@ impl SessionTable {
         self.by_id.clear();
         self.order.clear();
         self.free.clear();
+        self.left.clear();
+        self.left_in_order.clear();
         for (index, slot) in (0..).zip(&mut self.slots) {
-            slot.is_used = false;
+            slot.state = State::Free;
             self.free.push(index);
         }
         self.rows.fill(GONE);
@@ -305,8 +369,9 @@ impl SessionTable {
         };
         slot.is_private = peer.0.is_none_or(|peer| is_private(peer.ip()));
         (slot.address, slot.subnet) = (NONE, NONE);
-        slot.is_used = true;
+        slot.state = State::Used;
         slot.is_fresh = is_fresh;
+        (slot.is_expelled, slot.earlier_s) = (false, 0.0);
         slot.age_s = age_s;
         slot.counters = now;
         slot.inspected = None;
@@ -315,6 +380,8 @@ impl SessionTable {
         self.clients[index as usize] = NONE;
         let generation = &mut self.generations[index as usize];
         *generation = generation.wrapping_add(1);
+        self.lineages[index as usize] = self.next_lineage;
+        self.next_lineage += 1;
         let hash = self.hasher.hash_one(sessions.id[row]);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.by_id.insert_unique(hash, index, |&s| {
@@ -333,7 +400,10 @@ impl SessionTable {
         let ahead = self.order.iter().enumerate().skip(self.cursor).take(SCAN);
         for (place, &index) in ahead {
             let slot = &self.slots[index as usize];
-            if slot.session.id == id && slot.is_used && self.rows[index as usize] == GONE {
+            if slot.session.id == id
+                && slot.state == State::Used
+                && self.rows[index as usize] == GONE
+            {
                 self.cursor = place + 1;
                 return Some(index);
             }
@@ -389,8 +459,10 @@ impl SessionTable {
             address: NONE,
             subnet: NONE,
             groups: [NONE; 2],
-            is_used: false,
+            state: State::Free,
             is_fresh: false,
+            is_expelled: false,
+            earlier_s: 0.0,
             age_s: f64::NAN,
             counters: Counters::default(),
             inspected: None,
@@ -398,6 +470,7 @@ impl SessionTable {
         self.rows.push(GONE);
         self.generations.push(0);
         self.clients.push(NONE);
+        self.lineages.push(0);
         Some(index)
     }
 
@@ -407,24 +480,104 @@ impl SessionTable {
         &mut self,
         at: Timestamp,
         epoch: Epoch,
-        mut gone: impl FnMut(u32, &Slot, u32, Visit),
+        mut gone: impl FnMut(u32, &Slot, u32, Visit) -> After,
     ) {
         let elapsed_s = at.since(self.polled).as_secs_f64();
         (self.polled, self.epoch) = (at, epoch);
         for index in 0..self.rows.len() {
-            if self.rows[index] != GONE || !self.slots[index].is_used {
+            if self.rows[index] != GONE || self.slots[index].state != State::Used {
                 continue;
             }
             let slot = &self.slots[index];
             let index32 = slot_id(index);
-            // An unknown age is not below anything.
-            let is_brief = slot.age_s + elapsed_s < BRIEF_S;
-            gone(index32, slot, self.clients[index], Visit { is_brief });
+            let visit = Visit {
+                // An unknown age is not below anything.
+                is_brief: slot.age_s + slot.earlier_s + elapsed_s < BRIEF_S,
+                is_expelled: slot.is_expelled,
+            };
+            let after = gone(index32, slot, self.clients[index], visit);
             self.unindex(index32);
-            self.slots[index].is_used = false;
-            self.free.push(index32);
+            match after {
+                After::Kept(heritage) => self.keep(index32, heritage, at),
+                After::Freed => {
+                    self.slots[index].state = State::Free;
+                    self.free.push(index32);
+                }
+            }
         }
         std::mem::swap(&mut self.order, &mut self.next_order);
+    }
+
+    fn keep(&mut self, slot: u32, heritage: Heritage, at: Timestamp) {
+        self.slots[slot as usize].state = State::Left(heritage);
+        self.left.entry(heritage).or_default().push_back(slot);
+        let generation = self.generations[slot as usize];
+        self.left_in_order.push_back((at, slot, generation));
+    }
+
+    /// The slot of one that left, if a fresh session with this heritage is its return. It is free from
+    /// then on, and the fresh one has its lineage.
+    pub(super) fn inherit(&mut self, heir: u32, heritage: Heritage) -> Option<u32> {
+        let left = self.left.get_mut(&heritage)?;
+        // Who left last is the likeliest to be back.
+        let from = left.pop_back()?;
+        if left.is_empty() {
+            self.left.remove(&heritage);
+        }
+        self.lineages[heir as usize] = self.lineages[from as usize];
+        self.slots[from as usize].state = State::Free;
+        self.free.push(from);
+        Some(from)
+    }
+
+    /// Frees the slots of those who left before `start`; of all who left, if the table is so full that
+    /// nobody else could come.
+    pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(u32)) {
+        let is_full = self.free.is_empty() && self.slots.len() >= self.cap;
+        while let Some(&(left_at, slot, generation)) = self.left_in_order.front() {
+            if left_at > start && !is_full {
+                break;
+            }
+            self.left_in_order.pop_front();
+            // The slot may have been inherited since, and be another's.
+            let is_same = self.generations[slot as usize] == generation;
+            let State::Left(heritage) = self.slots[slot as usize].state else {
+                continue;
+            };
+            if !is_same {
+                continue;
+            }
+            if let Some(left) = self.left.get_mut(&heritage) {
+                // Both are in the order in which they left.
+                left.pop_front_if(|&mut first| first == slot);
+                if left.is_empty() {
+                    self.left.remove(&heritage);
+                }
+            }
+            self.slots[slot as usize].state = State::Free;
+            self.free.push(slot);
+            freed(slot);
+        }
+    }
+
+    /// Tells those who come back from those who come for the first time.
+    pub(super) fn lineage(&self, slot: u32) -> u64 {
+        self.lineages[slot as usize]
+    }
+
+    /// The agent asked the server to disconnect a session that is connected; its age, with that of
+    /// the one that it is the return of.
+    pub(super) fn expel(&mut self, id: u64, since: Timestamp) -> Option<(u32, f64)> {
+        let index = self.find(id)?;
+        let slot = &mut self.slots[index as usize];
+        let is_it = slot.session.since == since;
+        slot.is_expelled |= is_it;
+        is_it.then(|| (index, slot.age_s + slot.earlier_s))
+    }
+
+    /// A fresh session is the return of one that the agent disconnected at this age.
+    pub(super) fn returned(&mut self, slot: u32, earlier_s: f64) {
+        self.slots[slot as usize].earlier_s = earlier_s;
     }
 
     /// Takes in what the server said of one session; gives the errors since the last time.
@@ -459,4 +612,14 @@ fn start(at: Timestamp, age_s: f64) -> Timestamp {
     } else {
         at
     }
+}
+
+/// In milliseconds; an unknown age is none.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0 and up"
+)]
+pub(super) fn millis(age_s: f64) -> u64 {
+    (age_s.max(0.0) * 1_000.0) as u64
 }

@@ -51,8 +51,11 @@ impl<K: Hash + Eq> Table<K> {
 
     /// One of the target's sessions was found gone by the poll at `now`.
     pub(super) fn leave(&mut self, slot: u32, visit: Visit, now: Timestamp) {
-        if slot != NONE {
-            self.keys.touch(slot, now);
+        if slot == NONE {
+            return;
+        }
+        self.keys.touch(slot, now);
+        if !visit.is_expelled {
             self.deltas.add(Counter::Gone, slot, 1);
             self.deltas
                 .add(Counter::Brief, slot, u64::from(visit.is_brief));

@@ -140,11 +140,17 @@ impl Tallies {
 
     /// Adds what happened since the last poll, drops what has left the windows.
     pub(super) fn fold(&mut self, deltas: &Deltas, slots: usize, timelines: &[Timeline]) {
-        self.cleared.sort_unstable();
+        self.unlist_cleared();
         for tally in &mut self.tallies {
             let amounts = &deltas.by_counter[tally.counter as usize];
-            tally.unlist(&self.cleared);
             tally.fold(amounts, slots, &timelines[tally.window.0]);
+        }
+    }
+
+    fn unlist_cleared(&mut self) {
+        self.cleared.sort_unstable();
+        for tally in &mut self.tallies {
+            tally.unlist(&self.cleared);
         }
         self.cleared.clear();
     }
@@ -168,6 +174,39 @@ impl Tallies {
             }
         }
         self.cleared.push(slot);
+    }
+}
+
+impl Tallies {
+    /// Adds what the first slot of each pair has to the second, and leaves the first empty. `pairs` are in
+    /// ascending order, and none of the second slots is a first.
+    pub(super) fn hand_over(&mut self, pairs: &[(u32, u32)]) {
+        // What a heir's slot held before must not be taken for what it is handed.
+        self.unlist_cleared();
+        for tally in &mut self.tallies {
+            let bins = tally.bins.iter_mut();
+            let listed = bins.flat_map(|bin| &mut bin.few).map(|(slot, _)| slot);
+            for slot in listed {
+                if let Ok(found) = pairs.binary_search_by_key(slot, |&(from, _)| from) {
+                    *slot = pairs[found].1;
+                }
+            }
+            let bins = tally.bins.iter_mut().map(|bin| &mut bin.by_slot);
+            for column in std::iter::once(&mut tally.sums).chain(bins) {
+                for &(from, to) in pairs {
+                    hand_over(column, from as usize, to as usize);
+                }
+            }
+        }
+    }
+}
+
+/// An empty column stays so: it lists nothing by slot.
+fn hand_over(column: &mut Vec<u64>, from: usize, to: usize) {
+    let amount = column.get_mut(from).map_or(0, std::mem::take);
+    if amount > 0 {
+        column.resize(column.len().max(to + 1), 0);
+        column[to] = column[to].saturating_add(amount);
     }
 }
 

@@ -2,17 +2,20 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::History;
 use super::keys::{NONE, slot_id};
 use super::private::{SubnetWidths, is_private};
+use super::seniority::{HOUR, Rank};
 use super::sessions::GONE;
 use super::table::Table;
 use crate::decision::{SessionRef, Target};
 use crate::field::Scope;
 use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
 
 /// The targets that a policy may look at now.
 #[derive(Debug, Default)]
@@ -200,11 +203,104 @@ impl History {
         }
     }
 
+    /// The client of a session: its address, or where that stands for many people, the session.
+    pub(super) fn client_of(&self, session: u32) -> Client {
+        let slot = self.sessions.get(session);
+        if slot.is_private || slot.address == NONE {
+            Client::Session(session)
+        } else {
+            Client::Address(slot.address)
+        }
+    }
+
+    /// How old a session is; 0 where the server does not know.
+    pub(crate) fn age(&self, session: u32) -> Duration {
+        Duration::from_millis(self.sessions.get(session).age_ms())
+    }
+
+    /// Whether a session is in the present snapshot.
+    pub(crate) fn is_connected(&self, session: u32) -> bool {
+        self.sessions.row(session) != GONE
+    }
+
+    /// For how long the client of a session has been known.
+    pub(crate) fn seniority(&self, session: u32) -> Duration {
+        let age = self.age(session);
+        match self.client_of(session) {
+            Client::Session(_) => age,
+            // Where the table is full, the session is all that is known.
+            Client::Address(address) => self.seniority.of(address).unwrap_or(age),
+        }
+    }
+
+    /// Whether the client of a session is one of the regulars.
+    pub(crate) fn is_regular(&self, session: u32) -> bool {
+        let slot = self.sessions.get(session);
+        match self.client_of(session) {
+            Client::Session(_) => {
+                !slot.is_expelled && slot.is_private && self.seniority.is_regular_at(slot.age_ms())
+            }
+            Client::Address(address) => self.seniority.is_regular(address),
+        }
+    }
+
+    /// Which of the clients a session of the present snapshot belongs to.
+    pub fn rank(&self, session: &SessionRef, at: Timestamp) -> Rank {
+        match self.find_session(session.id) {
+            Some(slot) if self.is_regular(slot) => Rank::Regular,
+            Some(slot) if at.since(self.met(slot)) < HOUR => Rank::Newcomer,
+            _ => Rank::Stranger,
+        }
+    }
+
+    /// When the client of a session was first seen.
+    fn met(&self, session: u32) -> Timestamp {
+        let met = match self.client_of(session) {
+            Client::Session(_) => None,
+            Client::Address(address) => self.seniority.met(address),
+        };
+        met.unwrap_or(self.sessions.get(session).session.since)
+    }
+
+    /// How many regulars are connected.
+    pub(super) fn regulars_present(&self) -> usize {
+        let regulars = self.connected().filter(|&session| self.is_regular(session));
+        let mut clients: Vec<Client> = regulars.map(|session| self.client_of(session)).collect();
+        clients.sort_unstable();
+        clients.dedup();
+        clients.len()
+    }
+
+    /// Whether a session is a client of its own.
+    pub(crate) fn is_private_session(&self, session: u32) -> bool {
+        self.sessions.get(session).is_private
+    }
+
+    /// When the session connected, or the one that it is the return of.
+    pub(crate) fn is_connected_for(&self, session: u32, time: Duration) -> bool {
+        self.sessions.get(session).age_with_earlier_s() >= time.as_secs_f64()
+    }
+
+    /// Tells the targets that a slot has had; a session that came back is the one that it was.
+    pub(crate) fn lineage(&self, scope: Scope, slot: u32) -> u64 {
+        match scope {
+            Scope::Session => self.sessions.lineage(slot),
+            _ => self.generation(scope, slot).into(),
+        }
+    }
+
     /// Whether it is certain which sessions make up a group.
     pub(crate) fn has_certain_members(&self, group: u32) -> bool {
         let row = self.group_rows[group as usize];
         row != GONE && self.members.is_certain(row as usize)
     }
+}
+
+/// The slot of an address, or of a session that is a client of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Client {
+    Address(u32),
+    Session(u32),
 }
 
 /// A client name's slot.

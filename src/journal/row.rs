@@ -51,7 +51,7 @@ pub struct Row {
 /// The columns that [`read`] wants, in its order.
 pub(super) const COLUMNS: &str = "id, at_ms, epoch, policy, mode, action_json, target_json, \
      evidence_json, evidence_left_out, held_ns, severity, sessions_json, sessions_left_out, \
-     spared, outcome_json, at_once, daemons_json";
+     spared, outcome_json, at_once, daemons_json, choice_json";
 
 pub(super) fn insert(
     connection: &Connection,
@@ -68,8 +68,9 @@ pub(super) fn insert(
         .prepare_cached(
             "INSERT INTO decision (at_ms, epoch, policy, mode, action, action_json, target,
              target_json, evidence_json, evidence_left_out, held_ns, severity, sessions_json,
-             sessions_left_out, spared, outcome, outcome_json, at_once, daemons_json) VALUES
-             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             sessions_left_out, spared, outcome, outcome_json, at_once, daemons_json, choice_json)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+             ?18, ?19, ?20)",
         )?
         .execute(params![
             decision.at.as_millis(),
@@ -91,6 +92,7 @@ pub(super) fn insert(
             Json(bounded_outcome(outcome)),
             decision.at_once,
             Json(daemons),
+            decision.choice.as_ref().map(Json),
         ])?;
     Ok(DecisionId(connection.last_insert_rowid()))
 }
@@ -127,6 +129,7 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
             severity: row.get::<_, Option<f64>>(10)?.unwrap_or(f64::NAN),
             sessions: row.get::<_, Json<Vec<SessionRef>>>(11)?.0,
             spared: row.get(13)?,
+            choice: row.get::<_, Option<Json<_>>>(17)?.map(|choice| choice.0),
             at_once: row.get(15)?,
             daemons: row.get::<_, Json<_>>(16)?.0,
         },

@@ -18,7 +18,7 @@ pub(super) const FILE_MODE: u32 = 0o640;
 pub(super) const APPLICATION_ID: i64 = 0x4558_576a;
 
 /// The step from each format to the next; how many there are is the current format's number.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
 const FORMAT: i64 = MIGRATIONS.len() as i64;
@@ -85,6 +85,22 @@ const V2: &str = "
     UPDATE decision SET outcome_json = json_set(outcome_json, '$.until', at_ms)
         WHERE outcome = 'suppressed'
         AND outcome_json ->> '$.by' IN ('policy-limit', 'action-limit');
+";
+
+/// On whom of many a decision falls; and what is known of clients.
+const V3: &str = "
+    ALTER TABLE decision ADD COLUMN choice_json TEXT;
+    CREATE TABLE client (
+        address TEXT PRIMARY KEY,
+        met_ms INTEGER NOT NULL,
+        connected_ms INTEGER NOT NULL,
+        last_seen_ms INTEGER NOT NULL,
+        acted_ms INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE usual (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        json TEXT NOT NULL
+    ) STRICT;
 ";
 
 /// `synchronous = FULL`: in WAL mode each commit is on the disk when it returns, so that an intent

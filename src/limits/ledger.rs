@@ -8,12 +8,13 @@ use hashbrown::HashMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::breaker::{BreakerState, SavedBreaker};
+use super::breaker::{BreakerState, SavedBreaker, Wanted};
 use super::bucket::Bucket;
 use super::window::Window;
-use super::{Budget, Cooldown, LimitsConfig, Ruling, Verdict};
+use super::{Budget, Clients, Cooldown, LimitsConfig, Ruling, Verdict};
 use crate::decision::{Decision, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
+use crate::history::{Party, Rank};
 use crate::policy::bounds::BACKOFF_RESET;
 use crate::policy::{ActionKind, Mode, Policy, PolicySet, Quota};
 use crate::time::Timestamp;
@@ -48,8 +49,12 @@ struct Failures {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     cooldowns: HashMap<Key, Rest>,
+    /// Of policies on sessions, by address: who connects from it after the act is the one acted on.
+    returns: HashMap<(Arc<str>, IpNet), Rest>,
     actions: HashMap<ActionKind, Bucket>,
     daemon_changes: Window,
+    /// Sessions of regulars that were disconnected.
+    regulars: Window,
     policies: HashMap<Arc<str>, Window>,
     breaker: BreakerState,
     failures: HashMap<Arc<str>, Failures>,
@@ -67,6 +72,8 @@ pub(super) struct SavedLedger {
     actions: Vec<(ActionKind, Bucket)>,
     #[serde(default)]
     daemon_changes: Window,
+    #[serde(default)]
+    regulars: Window,
     #[serde(default)]
     windows: Vec<(Arc<str>, Window)>,
     breaker: SavedBreaker,
@@ -88,13 +95,20 @@ impl Ledger {
     ) {
         self.actions = saved.actions.into_iter().collect();
         self.daemon_changes = saved.daemon_changes;
+        self.regulars = saved.regulars;
         self.policies = saved.windows.into_iter().collect();
         self.breaker = BreakerState::restore(saved.breaker);
         self.failures = saved.failures.into_iter().collect();
         self.cooldowns.clear();
+        self.returns.clear();
         for cooldown in cooldowns {
             let (key, since) = key(&cooldown.policy, &cooldown.target);
             let until = cooldown.until;
+            // When that was is not kept: whoever connected after it may be the one acted on.
+            if let Some(address) = address(&cooldown.target) {
+                let returns = (cooldown.policy.clone(), address);
+                self.returns.insert(returns, Rest { until, since });
+            }
             let rest = self.cooldowns.entry(key).or_insert(Rest { until, since });
             if until > rest.until {
                 *rest = Rest { until, since };
@@ -131,6 +145,7 @@ impl Ledger {
         SavedLedger {
             actions,
             daemon_changes: self.daemon_changes.clone(),
+            regulars: self.regulars.clone(),
             windows,
             breaker: self.breaker.save(),
             failures,
@@ -143,22 +158,19 @@ impl Ledger {
         for failures in self.failures.values_mut() {
             failures.last = failures.last.min(at);
         }
-        self.breaker.clock_went_back(at, config.breaker);
+        self.breaker.begin(at, config.breaker);
         // A poll that fails judges no session: who was taken at the last good one stays to be told.
         self.taken
             .retain(|&(_, target), _| is_missed && target != SERVER);
         self.started.clear();
         self.cooldowns.retain(|_, rest| rest.until > at);
+        self.returns.retain(|_, rest| rest.until > at);
         self.policies.retain(|_, window| !window.is_over(at));
         // No policy remembers them for longer.
         self.failures
             .retain(|_, failures| at.since(failures.last) < *BACKOFF_RESET.end());
-        if self.cooldowns.len() > COOLDOWNS_MAX {
-            let mut ends: Vec<Timestamp> = self.cooldowns.values().map(|rest| rest.until).collect();
-            let excess = ends.len() - COOLDOWNS_MAX;
-            let last = *ends.select_nth_unstable(excess).1;
-            self.cooldowns.retain(|_, rest| rest.until >= last);
-        }
+        bound(&mut self.cooldowns);
+        bound(&mut self.returns);
         if !is_missed {
             std::mem::swap(&mut self.suppressed, &mut self.suppressed_before);
             self.suppressed.clear();
@@ -173,18 +185,25 @@ impl Ledger {
         &self.started
     }
 
-    pub(super) fn breaker_open_until(&self, at: Timestamp) -> Option<Timestamp> {
-        self.breaker.open_until(at)
+    pub(super) fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
+        self.breaker.open(at)
+    }
+
+    pub(super) fn close_breaker(&mut self, policy: &str) -> bool {
+        self.breaker.close(policy)
     }
 
     pub(super) fn cooldown(&self, policy: &Arc<str>, target: &Target) -> Option<Timestamp> {
         let (key, since) = key(policy, target);
-        let rest = self.cooldowns.get(&key)?;
-        let is_same = match (since, rest.since) {
+        let is_same = |rest: &&Rest| match (since, rest.since) {
             (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SINCE_SLACK,
             _ => true,
         };
-        is_same.then_some(rest.until)
+        let own = self.cooldowns.get(&key).filter(is_same);
+        let is_later = |rest: &&Rest| since.zip(rest.since).is_some_and(|(a, b)| a > b);
+        let returned = address(target).and_then(|it| self.returns.get(&(policy.clone(), it)));
+        let until = |rest: &Rest| rest.until;
+        own.map(until).max(returned.filter(is_later).map(until))
     }
 
     pub(super) fn rule(
@@ -194,7 +213,7 @@ impl Ledger {
         config: &LimitsConfig,
         set: &PolicySet,
         at: Timestamp,
-        parties: usize,
+        clients: &Clients<'_>,
     ) -> Ruling {
         let Proposal {
             mut decision,
@@ -202,7 +221,7 @@ impl Ledger {
         } = proposal;
         let verdict = match barred {
             Some(by) => Err(by),
-            None => self.permit(&mut decision, config, set, at, parties),
+            None => self.permit(&mut decision, config, set, at, clients),
         };
         let verdict = match verdict {
             Ok(withheld) => Verdict::Permitted { withheld },
@@ -229,7 +248,7 @@ impl Ledger {
         config: &LimitsConfig,
         set: &PolicySet,
         at: Timestamp,
-        parties: usize,
+        clients: &Clients<'_>,
     ) -> Result<usize, Suppression> {
         let policy = set
             .policies
@@ -247,27 +266,18 @@ impl Ledger {
         {
             return Err(Suppression::Covered { policy });
         }
-        // An alert changes nothing, so no breaker need hold it.
-        if let Some(until) = self
-            .breaker
-            .open_until(at)
-            .filter(|_| kind != ActionKind::Alert)
-        {
+        if let Some(until) = self.breaker.open_until(&decision.policy, at) {
             return Err(Suppression::Breaker { until });
         }
         let own = policy.and_then(|policy| policy.limit);
         let wanted = wanted(decision);
-        let available = self.available(&decision.policy, own, kind, config, at)?;
-        let granted = available.min(wanted);
+        let mut granted = self
+            .available(&decision.policy, own, kind, config, at)?
+            .min(wanted);
         if kind == ActionKind::Disconnect {
-            self.breaker
-                .pass(
-                    config.breaker,
-                    at,
-                    &decision.sessions[..granted.min(decision.sessions.len())],
-                    parties,
-                )
-                .map_err(|until| Suppression::Breaker { until })?;
+            granted = self.grant(decision, granted, config, at, clients)?;
+        } else if kind.is_done_to_sessions() {
+            decision.sessions.truncate(granted);
         }
         match allowance(config, kind) {
             Allowance::Strict(_) => {
@@ -284,7 +294,6 @@ impl Ledger {
         }
         let withheld = wanted - granted;
         if kind.is_done_to_sessions() {
-            decision.sessions.truncate(granted);
             let ids = decision.sessions.iter().map(|session| session.id);
             self.taken
                 .extend(ids.map(|id| ((kind, id), decision.policy.clone())));
@@ -299,8 +308,55 @@ impl Ledger {
             });
             let (key, since) = key(&decision.policy, &decision.target);
             self.cooldowns.insert(key, Rest { until, since });
+            if let Some(address) = address(&decision.target) {
+                let since = Some(at);
+                let returns = (decision.policy.clone(), address);
+                self.returns.insert(returns, Rest { until, since });
+            }
         }
         Ok(withheld)
+    }
+
+    /// Leaves in a decision to disconnect as many sessions as may be: in all, and of regulars. How many
+    /// that are.
+    fn grant(
+        &mut self,
+        decision: &mut Decision,
+        most: usize,
+        config: &LimitsConfig,
+        at: Timestamp,
+        clients: &Clients<'_>,
+    ) -> Result<usize, Suppression> {
+        let limit = config.disconnect_regulars;
+        let used_up = self.regulars.until(limit, at);
+        let mut regulars_left = self.regulars.left(limit);
+        let mut granted: Vec<Wanted> = Vec::new();
+        decision.sessions.retain(|session| {
+            let wanted = Wanted::new(session, (clients.rank)(session));
+            let is_regular = wanted.rank == Rank::Regular;
+            if granted.len() >= most || (is_regular && regulars_left == 0) {
+                return false;
+            }
+            regulars_left -= usize::from(is_regular);
+            granted.push(wanted);
+            true
+        });
+        if let Some(until) = used_up.filter(|_| granted.is_empty() && most > 0) {
+            return Err(Suppression::ActionLimit { until });
+        }
+        self.breaker
+            .pass(
+                &decision.policy,
+                config.breaker,
+                at,
+                &granted,
+                clients.crowd,
+            )
+            .map_err(|until| Suppression::Breaker { until })?;
+        for _ in granted.iter().filter(|it| it.rank == Rank::Regular) {
+            self.regulars.note(at);
+        }
+        Ok(granted.len())
     }
 
     /// Whether the policy has left the target alone for long enough.
@@ -317,9 +373,15 @@ impl Ledger {
         let until = policy.map_or(until, |policy| until.min(at + policy.cooldown));
         let (key, _) = key(&decision.policy, &decision.target);
         if let Some(rest) = self.cooldowns.get_mut(&key) {
-            rest.until = until;
+            rest.until = rest.until.min(until);
         }
-        if until > at {
+        let returned = address(&decision.target);
+        let returned = returned.map(|address| (decision.policy.clone(), address));
+        if let Some(rest) = returned.and_then(|key| self.returns.get_mut(&key)) {
+            rest.until = rest.until.min(until);
+        }
+        let slack = policy.map_or(Duration::ZERO, |policy| cooldown_slack(policy.cooldown));
+        if until > at + slack {
             return Err(Suppression::Cooldown { until });
         }
         Ok(())
@@ -347,8 +409,7 @@ impl Ledger {
         if let Some(until) = cooldown.filter(|&until| until > due) {
             return Some(Suppression::Cooldown { until });
         }
-        let is_alert = policy.action.kind() == ActionKind::Alert;
-        if let Some(until) = self.breaker.open_until(due).filter(|_| !is_alert) {
+        if let Some(until) = self.breaker.open_until(&policy.name, due) {
             return Some(Suppression::Breaker { until });
         }
         let mut then = Self {
@@ -414,6 +475,9 @@ impl Ledger {
     pub(super) fn take_back(&mut self, decision: &Decision, unsent: usize, config: &LimitsConfig) {
         let policy = &decision.policy;
         self.cooldowns.remove(&key(policy, &decision.target).0);
+        if let Some(address) = address(&decision.target) {
+            self.returns.remove(&(policy.clone(), address));
+        }
         let (kind, at) = (decision.action.kind(), decision.at);
         let taken = wanted(decision);
         match allowance(config, kind) {
@@ -427,7 +491,8 @@ impl Ledger {
             return;
         }
         if kind == ActionKind::Disconnect {
-            self.breaker.take_back(at, &decision.sessions);
+            let regulars = self.breaker.take_back(policy, at, &decision.sessions);
+            (0..regulars).for_each(|_| self.regulars.take_back(at));
         }
         if let Some(window) = self.policies.get_mut(policy) {
             window.take_back(at);
@@ -498,6 +563,33 @@ fn key(policy: &Arc<str>, target: &Target) -> (Key, Option<Timestamp>) {
         other => (other.clone(), None),
     };
     ((policy.clone(), target), since)
+}
+
+/// The address by which a session is known when it comes back; none where it stands for many people.
+fn address(target: &Target) -> Option<IpNet> {
+    match target {
+        Target::Session(session) => match Party::of(session) {
+            Party::Address(address) => Some(address),
+            Party::Session(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// Polls are not to the millisecond: a cooldown that all but ends with a poll has ended.
+fn cooldown_slack(cooldown: Duration) -> Duration {
+    const AT_MOST: Duration = Duration::from_millis(500);
+    (cooldown / 20).min(AT_MOST)
+}
+
+/// Beyond [`COOLDOWNS_MAX`] those that end first are forgotten first.
+fn bound<K>(cooldowns: &mut HashMap<K, Rest>) {
+    if cooldowns.len() > COOLDOWNS_MAX {
+        let mut ends: Vec<Timestamp> = cooldowns.values().map(|rest| rest.until).collect();
+        let excess = ends.len() - COOLDOWNS_MAX;
+        let last = *ends.select_nth_unstable(excess).1;
+        cooldowns.retain(|_, rest| rest.until >= last);
+    }
 }
 
 /// What a decision takes of its action's budget, if it gets all: a session is one, and so is what is

@@ -16,8 +16,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::decision::{Decision, Suppression, Target};
+use crate::decision::{Decision, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
+use crate::history::{Crowd, Rank};
 use crate::policy::{ActionKind, Mode, Policy, PolicySet, Quota};
 use crate::time::Timestamp;
 
@@ -33,25 +34,56 @@ pub struct Budget {
     pub burst: u32,
 }
 
-/// When too much has been done for it to be right.
+/// When a policy has done too much for it to be right.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Breaker {
-    /// The share of all clients that may be disconnected within the window, from 0 to 1. Clients
-    /// are counted by address; private and unknown peers by session.
+    /// The share of the regulars that one policy may disconnect within the window, from 0 to 1.
     pub share: f64,
+    /// The share that all policies together may.
+    pub share_of_all: f64,
     /// The window.
     pub window: Duration,
-    /// Fewer disconnected clients than this never open it, whatever their share.
-    pub clients_min: u32,
-    /// For how long it stays open.
+    /// Fewer disconnected regulars than this never stop a policy, whatever their share.
+    pub regulars_min: u32,
+    /// For how long a policy stays stopped.
     pub reset: Duration,
+}
+
+/// The server's clients, as the limits need to know them.
+pub struct Clients<'a> {
+    /// How many regulars and newcomers there are.
+    pub crowd: Crowd,
+    /// Which of them a session's client is.
+    pub rank: &'a dyn Fn(&SessionRef) -> Rank,
+}
+
+impl Clients<'_> {
+    /// Nobody: for decisions about the server.
+    pub const NONE: Self = Self {
+        crowd: Crowd {
+            regulars: 0,
+            newcomers: 0,
+            newcomers_usual: None,
+        },
+        rank: &|_| Rank::Stranger,
+    };
+}
+
+impl std::fmt::Debug for Clients<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clients")
+            .field("crowd", &self.crowd)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The limits of the agent's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitsConfig {
-    /// Sessions disconnected.
+    /// Sessions disconnected. The server bears many: it closes thousands in one go.
     pub disconnect: Budget,
+    /// Sessions of regulars among them: within any such span of time never more.
+    pub disconnect_regulars: Quota,
     /// Sessions whose logging is switched on.
     pub log: Budget,
     /// Changes of the daemon: within any such span of time never more.
@@ -72,7 +104,11 @@ impl Default for LimitsConfig {
             burst,
         };
         Self {
-            disconnect: budget(300, 60, 500),
+            disconnect: budget(3_000, 60, 3_000),
+            disconnect_regulars: Quota {
+                count: 30,
+                per: Duration::from_secs(60),
+            },
             log: budget(60, 60, 100),
             daemon_url: Quota {
                 count: 3,
@@ -80,9 +116,10 @@ impl Default for LimitsConfig {
             },
             alert: budget(60, 3_600, 20),
             breaker: Breaker {
-                share: 0.33,
+                share: 0.10,
+                share_of_all: 0.33,
                 window: Duration::from_secs(300),
-                clients_min: 50,
+                regulars_min: 3,
                 reset: Duration::from_secs(1_800),
             },
         }
@@ -179,16 +216,15 @@ impl Limits {
         }
     }
 
-    /// Rules on the proposals of one poll, in their order. `parties` are the server's clients, by
-    /// address.
+    /// Rules on the proposals of one poll, in their order.
     pub fn rule(
         &mut self,
         proposals: Vec<Proposal>,
         set: &PolicySet,
         at: Timestamp,
-        parties: usize,
+        clients: &Clients<'_>,
     ) -> Vec<Ruling> {
-        self.rule_all(proposals, set, at, parties, false)
+        self.rule_all(proposals, set, at, clients, false)
     }
 
     /// Rules on the proposals of a poll that failed: what was suppressed at the last one that did
@@ -199,7 +235,7 @@ impl Limits {
         set: &PolicySet,
         at: Timestamp,
     ) -> Vec<Ruling> {
-        self.rule_all(proposals, set, at, 0, true)
+        self.rule_all(proposals, set, at, &Clients::NONE, true)
     }
 
     fn rule_all(
@@ -207,7 +243,7 @@ impl Limits {
         proposals: Vec<Proposal>,
         set: &PolicySet,
         at: Timestamp,
-        parties: usize,
+        clients: &Clients<'_>,
         is_missed: bool,
     ) -> Vec<Ruling> {
         self.enforced.begin(at, &self.config, is_missed);
@@ -221,7 +257,7 @@ impl Limits {
                 } else {
                     &mut self.shadow
                 };
-                ledger.rule(proposal, mode, &self.config, set, at, parties)
+                ledger.rule(proposal, mode, &self.config, set, at, clients)
             })
             .collect();
         self.enforced.end();
@@ -287,14 +323,16 @@ impl Limits {
         self.enforced.started()
     }
 
-    /// Until when the breaker of the enforced decisions is open.
-    pub fn breaker_open_until(&self, at: Timestamp) -> Option<Timestamp> {
-        let ledger = if self.mode == Mode::Enforce {
-            &self.enforced
-        } else {
-            &self.shadow
-        };
-        ledger.breaker_open_until(at)
+    /// The policies that the breaker has stopped, each with the end of that: of those that enforce, or
+    /// while nothing is enforced, of those that would.
+    pub fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
+        self.ledger(Mode::Enforce).stopped(at)
+    }
+
+    /// Lets a policy go on that the breaker has stopped; whether it was.
+    pub fn close_breaker(&mut self, policy: &str) -> bool {
+        let (enforced, shadow) = (&mut self.enforced, &mut self.shadow);
+        enforced.close_breaker(policy) | shadow.close_breaker(policy)
     }
 
     /// Until when a policy leaves a target alone, if it does.

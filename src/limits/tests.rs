@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Budget, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
+use super::{Budget, Clients, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
 use crate::decision::{Decision, Epoch, Peer, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
+use crate::history::{Crowd, Rank};
 use crate::policy::{self, Action, DaemonTarget, Mode, PolicySet, Quota};
 use crate::time::Timestamp;
-
-const SESSIONS: usize = 1_000;
 
 fn at(s: i64) -> Timestamp {
     Timestamp::from_millis(s * 1_000)
@@ -70,6 +69,7 @@ fn proposal(name: &str, net: u8, ids: std::ops::Range<u64>) -> Proposal {
             severity: 1.0,
             sessions: ids.map(session).collect(),
             spared: 0,
+            choice: None,
             at_once: false,
             daemons: Vec::new(),
         },
@@ -78,7 +78,26 @@ fn proposal(name: &str, net: u8, ids: std::ops::Range<u64>) -> Proposal {
 }
 
 fn rule(limits: &mut Limits, s: i64, proposals: Vec<Proposal>) -> Vec<Ruling> {
-    limits.rule(proposals, &set(), at(s), SESSIONS)
+    rule_in(limits, s, proposals, crowd(0))
+}
+
+fn crowd(regulars: usize) -> Crowd {
+    Crowd {
+        regulars,
+        newcomers: 0,
+        newcomers_usual: None,
+    }
+}
+
+/// The lowest IDs are regulars, and those from 100,000 on newcomers.
+fn rule_in(limits: &mut Limits, s: i64, proposals: Vec<Proposal>, crowd: Crowd) -> Vec<Ruling> {
+    let rank = |session: &SessionRef| match session.id {
+        id if id < crowd.regulars as u64 => Rank::Regular,
+        100_000.. => Rank::Newcomer,
+        _ => Rank::Stranger,
+    };
+    let clients = Clients { crowd, rank: &rank };
+    limits.rule(proposals, &set(), at(s), &clients)
 }
 
 fn suppression(ruling: &Ruling) -> Option<&Suppression> {
@@ -192,7 +211,7 @@ fn what_was_never_asked_for_is_put_back_once_and_a_log_puts_back_no_disconnect()
             ..LimitsConfig::default().alert
         },
         breaker: super::Breaker {
-            clients_min: 2,
+            regulars_min: 2,
             share: 0.001,
             ..LimitsConfig::default().breaker
         },
@@ -214,7 +233,7 @@ fn what_was_never_asked_for_is_put_back_once_and_a_log_puts_back_no_disconnect()
         proposal("free", 4, 0..1),
         with(log, "free", 5, 0..1),
     ];
-    let rulings = rule(&mut limits, 0, proposals);
+    let rulings = rule_in(&mut limits, 0, proposals, crowd(1_000));
     limits.take_back(&rulings[0].decision, 100);
     limits.take_back(&rulings[4].decision, 1);
     let next = vec![
@@ -222,14 +241,14 @@ fn what_was_never_asked_for_is_put_back_once_and_a_log_puts_back_no_disconnect()
         with(Action::Alert, "free", 7, 0..1),
         proposal("free", 8, 1..2),
     ];
-    let next = rule(&mut limits, 0, next);
+    let next = rule_in(&mut limits, 0, next, crowd(1_000));
     assert_eq!(suppression(&next[0]), None);
     // One a minute, when the bucket is empty.
     assert_eq!(
         suppression(&next[1]),
         Some(&Suppression::ActionLimit { until: at(60) })
     );
-    // Still the second client of a thousand.
+    // Still the second regular of a thousand.
     assert_eq!(
         suppression(&next[2]),
         Some(&Suppression::Breaker { until: at(1_800) })
@@ -411,51 +430,191 @@ fn a_session_is_taken_once_a_poll() {
     assert_eq!(rulings[2].decision.sessions, [session(3)]);
 }
 
+/// Limits that let so many regulars go as the breaker allows.
+fn for_regulars() -> Limits {
+    let config = LimitsConfig {
+        disconnect_regulars: Quota {
+            count: 1_000_000,
+            per: Duration::from_secs(60),
+        },
+        ..LimitsConfig::default()
+    };
+    Limits::new(config, Mode::Enforce)
+}
+
+const STOPPED: Suppression = Suppression::Breaker {
+    until: Timestamp::from_millis(1_800_000),
+};
+
 #[test]
-fn the_breaker_opens_before_the_share_is_passed() {
-    let mut limits = limits();
-    let first = rule(&mut limits, 0, vec![proposal("free", 1, 0..330)]);
-    assert_eq!(suppression(&first[0]), None, "a third of 1,000");
-    let one_more = rule(&mut limits, 0, vec![proposal("free", 2, 330..331)]);
-    let open = Suppression::Breaker { until: at(1_800) };
-    assert_eq!(suppression(&one_more[0]), Some(&open));
-    assert_eq!(limits.breaker_open_until(at(1_799)), Some(at(1_800)));
-    let later = rule(&mut limits, 1_799, vec![proposal("free", 3, 400..401)]);
-    assert_eq!(suppression(&later[0]), Some(&open));
-    let closed = rule(&mut limits, 1_800, vec![proposal("free", 3, 400..401)]);
-    assert_eq!(suppression(&closed[0]), None);
+fn the_breaker_stops_a_policy_before_a_tenth_of_the_regulars_is_passed() {
+    let mut limits = for_regulars();
+    let mut ask = |s, name, net, ids| {
+        let rulings = rule_in(&mut limits, s, vec![proposal(name, net, ids)], crowd(1_000));
+        suppression(&rulings[0]).cloned()
+    };
+    assert_eq!(ask(0, "free", 1, 0..100), None, "a tenth of 1,000");
+    assert_eq!(ask(0, "free", 2, 100..101), Some(STOPPED));
+    assert_eq!(
+        ask(1_799, "free", 3, 5_000..5_001),
+        Some(STOPPED),
+        "strangers neither"
+    );
+    assert_eq!(ask(1_800, "free", 3, 400..401), None);
 }
 
 #[test]
-fn who_comes_back_over_and_over_does_not_open_the_breaker() {
+fn one_policy_is_stopped_and_the_others_go_on() {
+    let mut limits = for_regulars();
+    let crowd = crowd(1_000);
+    rule_in(&mut limits, 0, vec![proposal("free", 1, 0..101)], crowd);
+    assert_eq!(limits.stopped(at(1_799)), [("free".into(), at(1_800))]);
+    let mut change = change_daemon("limited");
+    change.decision.policy = "patient".into();
+    change.decision.held = Duration::from_hours(1);
+    let others = vec![proposal("limited", 2, 200..205), change];
+    for ruling in rule_in(&mut limits, 10, others, crowd) {
+        assert_eq!(suppression(&ruling), None);
+    }
+    assert!(limits.close_breaker("free"));
+    assert!(!limits.close_breaker("free"));
+    let again = rule_in(&mut limits, 20, vec![proposal("free", 3, 300..301)], crowd);
+    assert_eq!(suppression(&again[0]), None);
+}
+
+#[test]
+fn all_policies_together_have_a_third() {
+    let mut limits = for_regulars();
+    let set = {
+        let one = |name: usize| {
+            format!(
+                "[[policy]]\nname = \"p{name}\"\nscope = \"subnet\"\n\
+                 when = {{ sessions = \"> 1\" }}\naction = \"disconnect\"\n"
+            )
+        };
+        let source = policy::Source {
+            name: "p.toml".into(),
+            text: (0..5).map(one).collect(),
+        };
+        policy::check(vec![source], &mut |_| unreachable!())
+            .set
+            .unwrap()
+    };
+    let crowd = crowd(1_000);
+    let clients = Clients {
+        crowd,
+        rank: &|_| Rank::Regular,
+    };
+    let mut ask = |number: u64| {
+        let ids = number * 90..number * 90 + 90;
+        let proposal = proposal(&format!("p{number}"), 1, ids);
+        let rulings = limits.rule(vec![proposal], &set, at(0), &clients);
+        suppression(&rulings[0]).cloned()
+    };
+    let by: Vec<_> = (0..5).map(&mut ask).collect();
+    assert_eq!(by, [None, None, None, Some(STOPPED), Some(STOPPED)]);
+}
+
+#[test]
+fn strangers_never_stop_a_policy_however_many() {
     let mut limits = limits();
+    for s in 0..20 {
+        let ids = 1_000 + s * 100..1_100 + s * 100;
+        let proposal = proposal("free", u8::try_from(s).unwrap(), ids);
+        let rulings = rule_in(&mut limits, s.cast_signed(), vec![proposal], crowd(60));
+        assert_eq!(suppression(&rulings[0]), None, "{s}");
+    }
+}
+
+#[test]
+fn a_policy_that_cuts_most_newcomers_is_stopped_if_no_more_than_usual_come() {
+    let ask = |newcomers, usual, ids| {
+        let crowd = Crowd {
+            newcomers,
+            newcomers_usual: usual,
+            ..crowd(60)
+        };
+        let proposal = proposal("free", 1, ids);
+        let rulings = rule_in(&mut limits(), 0, vec![proposal], crowd);
+        suppression(&rulings[0]).cloned()
+    };
+    let first = 100_000;
+    assert_eq!(ask(20, Some(20), first..first + 11), Some(STOPPED));
+    assert_eq!(
+        ask(20, Some(20), first..first + 10),
+        None,
+        "half is not most"
+    );
+    assert_eq!(ask(12, Some(20), first..first + 9), None, "too few to tell");
+    // Three standard deviations above 20 are 33.4.
+    assert_eq!(ask(33, Some(20), first..first + 30), Some(STOPPED));
+    assert_eq!(ask(34, Some(20), first..first + 30), None, "a flood");
+    assert_eq!(
+        ask(20, None, first..first + 20),
+        None,
+        "not known what is usual"
+    );
+}
+
+#[test]
+fn regulars_have_a_strict_budget_of_their_own() {
+    let mut limits = limits();
+    let ask = |limits: &mut Limits, s, net, ids| {
+        let proposals = vec![proposal("free", net, ids)];
+        let ruling = rule_in(limits, s, proposals, crowd(1_000)).remove(0);
+        let done = match ruling.verdict {
+            Verdict::Permitted { .. } => ruling.decision.sessions.len(),
+            Verdict::Suppressed { .. } => 0,
+        };
+        (done, suppression(&ruling).cloned())
+    };
+    // Twenty regulars and twenty strangers.
+    assert_eq!(ask(&mut limits, 0, 1, 980..1_020), (40, None));
+    assert_eq!(
+        ask(&mut limits, 10, 2, 960..1_010),
+        (20, None),
+        "10 of 40, and 10 strangers"
+    );
+    let until = at(60);
+    let used_up = Some(Suppression::ActionLimit { until });
+    assert_eq!(ask(&mut limits, 20, 3, 900..910), (0, used_up));
+    assert_eq!(ask(&mut limits, 20, 4, 2_000..2_010), (10, None));
+    assert_eq!(ask(&mut limits, 60, 3, 900..910), (10, None));
+}
+
+#[test]
+fn who_comes_back_over_and_over_stops_no_policy() {
+    let mut limits = for_regulars();
     for round in 0..20 {
-        let rulings = rule(&mut limits, round * 60, vec![proposal("free", 1, 0..300)]);
+        let proposals = vec![proposal("free", 1, 0..100)];
+        let rulings = rule_in(&mut limits, round * 60, proposals, crowd(1_000));
         assert_eq!(suppression(&rulings[0]), None, "{round}");
     }
 }
 
 #[test]
-fn few_clients_never_open_the_breaker() {
+fn few_regulars_stop_no_policy() {
     let mut limits = limits();
-    let rulings = limits.rule(vec![proposal("free", 1, 0..49)], &set(), at(0), 50);
-    assert_eq!(suppression(&rulings[0]), None);
+    let mut ask = |ids| {
+        let rulings = rule_in(&mut limits, 0, vec![proposal("free", 1, ids)], crowd(4));
+        suppression(&rulings[0]).cloned()
+    };
+    assert_eq!(ask(0..2), None);
 }
 
 #[test]
-fn a_trial_neither_uses_budgets_nor_opens_the_breaker() {
-    let mut limits = limits();
-    let trial = rule(&mut limits, 0, vec![proposal("trial", 1, 0..400)]);
+fn a_trial_neither_uses_budgets_nor_stops_those_at_work() {
+    let mut limits = for_regulars();
+    let crowd = crowd(1_000);
+    let trial = rule_in(&mut limits, 0, vec![proposal("trial", 1, 0..400)], crowd);
     assert_eq!(trial[0].mode, Mode::DryRun);
     assert!(matches!(
         suppression(&trial[0]),
         Some(Suppression::Breaker { .. })
     ));
-    assert_eq!(limits.breaker_open_until(at(1)), None);
-    assert_eq!(
-        suppression(&rule(&mut limits, 1, vec![proposal("free", 1, 0..200)])[0]),
-        None
-    );
+    assert!(limits.stopped(at(1)).is_empty());
+    let at_work = rule_in(&mut limits, 1, vec![proposal("free", 1, 0..100)], crowd);
+    assert_eq!(suppression(&at_work[0]), None);
 }
 
 #[test]
@@ -545,33 +704,42 @@ fn a_session_stays_in_its_cooldown_over_a_restart() {
 
 proptest! {
     /// Whatever is asked for, no window of time sees more sessions disconnected than the budget's
-    /// burst and rate allow, nor more than the breaker's share.
+    /// burst and rate allow, nor more regulars than their limit and the breaker's share.
     #[test]
     fn nothing_exceeds_the_limits(
         asks in proptest::collection::vec((0_i64..30, 0_u8..8, 1_u64..80), 1..60)
     ) {
+        const REGULARS: usize = 500;
         let config = LimitsConfig::default();
         let mut limits = limits();
         let (mut s, mut id) = (0, 0);
-        let mut done: Vec<(i64, usize)> = Vec::new();
+        let (mut done, mut regulars) = (Vec::<(i64, usize)>::new(), Vec::<(i64, usize)>::new());
         for (wait, net, count) in asks {
             s += wait;
-            let rulings = rule(&mut limits, s, vec![proposal("free", net, id..id + count)]);
+            let proposals = vec![proposal("free", net, id..id + count)];
+            let rulings = rule_in(&mut limits, s, proposals, crowd(REGULARS));
             id += count;
             if let Verdict::Permitted { .. } = rulings[0].verdict {
-                done.push((s, rulings[0].decision.sessions.len()));
+                let sessions = &rulings[0].decision.sessions;
+                done.push((s, sessions.len()));
+                let is_regular = |session: &&SessionRef| session.id < REGULARS as u64;
+                regulars.push((s, sessions.iter().filter(is_regular).count()));
             }
+        }
+        for (i, &(start, _)) in regulars.iter().enumerate() {
+            let within = |span_s| {
+                let within = regulars[i..].iter().filter(move |(end, _)| end - start < span_s);
+                within.map(|(_, count)| count).sum::<usize>()
+            };
+            prop_assert!(within(60) <= config.disconnect_regulars.count as usize);
+            prop_assert!(within(300) <= REGULARS / 10);
         }
         for (i, &(start, _)) in done.iter().enumerate() {
             let mut sum = 0;
             for &(end, count) in &done[i..] {
                 sum += count;
-                let allowed = f64::from(config.disconnect.burst) + (end - start) as f64 * 5.0;
+                let allowed = f64::from(config.disconnect.burst) + (end - start) as f64 * 50.0;
                 prop_assert!(sum as f64 <= allowed + 1.0);
-                if end - start <= 300 {
-                    // At most a third of those connected and of those already gone.
-                    prop_assert!(sum as f64 <= (SESSIONS + sum) as f64 / 3.0 + 1.0, "{sum}");
-                }
             }
         }
     }

@@ -32,6 +32,11 @@ impl Window {
         Some(self.0[beyond] + limit.per)
     }
 
+    /// How many more may be done, as of the last time that was asked.
+    pub(super) fn left(&self, limit: Quota) -> usize {
+        (limit.count as usize).saturating_sub(self.0.len())
+    }
+
     /// One more is done.
     pub(super) fn note(&mut self, at: Timestamp) {
         self.0.push_back(at);

@@ -174,6 +174,14 @@ pub enum Problem {
         scope: &'static str,
     },
 
+    /// `members` where there are none.
+    #[error("`members` has no meaning in scope `{scope}`")]
+    #[diagnostic(code(policy::members))]
+    Members {
+        /// The scope.
+        scope: &'static str,
+    },
+
     // Conditions.
     /// A condition without a test.
     #[error("{what} is empty")]
@@ -293,6 +301,22 @@ pub enum Problem {
     NoFloor {
         /// Which.
         what: String,
+    },
+    /// A policy that acts on those who did nothing, too.
+    #[error("policy `{policy}` acts on all members, those who did nothing included")]
+    #[diagnostic(code(policy::acts_on_all), severity(Warning))]
+    ActsOnAll {
+        /// The policy.
+        policy: String,
+    },
+    /// A test that cannot tell who did it.
+    #[error("policy `{policy}` never finds anybody to act on: nobody's part of `{field}` is known")]
+    #[diagnostic(code(policy::nobody_guilty), severity(Warning))]
+    NobodyGuilty {
+        /// The policy.
+        policy: String,
+        /// The field.
+        field: String,
     },
     /// An earlier policy does the same sooner.
     #[error("policy `{policy}` is shadowed by `{by}`")]

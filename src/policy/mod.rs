@@ -220,6 +220,19 @@ pub struct Policy {
     pub mode: Mode,
     /// Whether `address` and `subnet` take in private, loopback and unknown peers.
     pub include_private: bool,
+    /// Of a target that is many sessions, which it acts on.
+    pub members: Members,
+}
+
+/// Which sessions of a target a policy acts on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Members {
+    /// Those who did it, until the rest no longer meets the test.
+    #[default]
+    Guilty,
+    /// All of them.
+    All,
 }
 
 impl Policy {
@@ -228,6 +241,13 @@ impl Policy {
         std::iter::once(&self.when)
             .chain(&self.at_once)
             .chain(&self.unless)
+    }
+
+    /// Whether its targets are many sessions, of which it acts on those who did it.
+    pub fn asks_who(&self) -> bool {
+        self.members == Members::Guilty
+            && self.action.kind().is_done_to_sessions()
+            && !matches!(self.scope, Scope::Server | Scope::Session)
     }
 }
 
@@ -261,6 +281,11 @@ pub struct Test {
 }
 
 impl Test {
+    /// Whether it demands that a number exceeds something.
+    pub(crate) const fn is_upward(&self) -> bool {
+        matches!(&self.predicate, Predicate::Compare(comparison, _) if comparison.is_upwards())
+    }
+
     /// For how long something must have been so, if the test asks for a time.
     pub(super) fn waits(&self) -> Duration {
         match (&self.predicate, self.field.info().kind) {

@@ -21,7 +21,7 @@ use super::list::{AddressSet, List, ListFile};
 use super::registry::{Lists, bad_name, count, fill_from_file, is_name, size, too_many_entries};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table, listed};
-use super::{Backoff, ListId, Mode, Policy, Test, action, lint};
+use super::{Backoff, ListId, Members, Mode, Policy, Test, action, lint};
 use ipnet::IpNet;
 
 use crate::field::Scope;
@@ -427,6 +427,10 @@ fn policy(
         None => Some(false),
         Some(entry) => include_private(&entry, scope, findings),
     };
+    let members = match table.take("members") {
+        None => Some(Members::Guilty),
+        Some(entry) => members(&entry, scope, findings),
+    };
     let when = table.require("when");
     let at_once = table.take("at_once");
     let unless = table.take("unless");
@@ -469,6 +473,7 @@ fn policy(
         limit: limit?,
         mode: mode?,
         include_private: include_private?,
+        members: members?,
     };
     let origin = Origin {
         name: name_place,
@@ -642,4 +647,27 @@ fn include_private(
         return None;
     }
     Some(*include)
+}
+
+fn members(entry: &Entry<'_>, scope: Option<Scope>, findings: &mut Findings) -> Option<Members> {
+    const HELP: &str = "write `\"all\"`; left out, the sessions that did it";
+    let written = findings.accept(entry.node.string("members", HELP))?;
+    let members = match written.text {
+        "all" => Members::All,
+        "guilty" => Members::Guilty,
+        other => {
+            let finding = unknown_word("choice of members", other, entry.node.place());
+            findings.push(finding.help(HELP));
+            return None;
+        }
+    };
+    if let Some(scope @ (Scope::Server | Scope::Session)) = scope {
+        let problem = Problem::Members {
+            scope: scope.name(),
+        };
+        let finding = Diagnostic::new(problem).at(entry.key.clone());
+        findings.push(finding.help("its targets have no members: remove it"));
+        return None;
+    }
+    Some(members)
 }

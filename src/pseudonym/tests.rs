@@ -621,7 +621,7 @@ fn tight(net: &IpNet) -> Settings {
             alert: budget(6, 1),
             breaker: Breaker {
                 share: 0.5,
-                clients_min: 3,
+                regulars_min: 3,
                 ..LimitsConfig::default().breaker
             },
             ..LimitsConfig::default()

@@ -82,18 +82,26 @@ impl Start {
         let is_sound = [
             (self.interval <= YEAR, "interval"),
             (
-                bounds.sessions_max <= 10_000_000 && bounds.targets_max <= 10_000_000,
+                bounds.sessions_max <= 10_000_000
+                    && bounds.targets_max <= 10_000_000
+                    && bounds.clients.clients_max <= 10_000_000,
                 "bounds",
             ),
-            (bounds.gap_max <= YEAR, "bounds"),
+            (
+                bounds.gap_max <= YEAR && bounds.clients.forget_after <= YEAR * 10,
+                "bounds",
+            ),
             (widths.v4 <= 32 && widths.v6 <= 128, "widths"),
             (
-                budgets.iter().all(is_rate) && is_rate(&limits.daemon_url),
+                budgets.iter().all(is_rate)
+                    && is_rate(&limits.daemon_url)
+                    && is_rate(&limits.disconnect_regulars),
                 "limits",
             ),
             (
-                breaker.share > 0.0
-                    && breaker.share <= 1.0
+                [breaker.share, breaker.share_of_all]
+                    .iter()
+                    .all(|share| (0.0..=1.0).contains(share) && *share > 0.0)
                     && breaker.window <= YEAR
                     && breaker.reset <= YEAR,
                 "breaker",

@@ -564,9 +564,15 @@ fn settings_that_no_agent_has_are_refused() {
     recorded(folder.path(), [1]);
     let path = segments(folder.path()).remove(0);
     for (from, to, what) in [
-        (r#""count":300"#, r#""count":0"#, "limits"),
+        (r#""count":3000"#, r#""count":0"#, "limits"),
         (r#""v4":24"#, r#""v4":99"#, "widths"),
-        (r#""share":0.33"#, r#""share":-1"#, "breaker"),
+        (r#""share":0.1"#, r#""share":-1"#, "breaker"),
+        (r#""share_of_all":0.33"#, r#""share_of_all":7"#, "breaker"),
+        (
+            r#""clients_max":200000"#,
+            r#""clients_max":99000000"#,
+            "bounds",
+        ),
         (r#""interval_s":10.0"#, r#""interval_s":1.8e19"#, ""),
     ] {
         let edited = edited(&path, |text| {

@@ -113,6 +113,7 @@ mod tests {
                 severity: 1.0,
                 sessions: ids.iter().map(session).collect(),
                 spared: 0,
+                choice: None,
                 at_once: false,
                 daemons: Vec::new(),
             },

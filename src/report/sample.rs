@@ -197,6 +197,7 @@ pub(crate) fn decided(
             severity,
             sessions,
             spared: 0,
+            choice: None,
             at_once: false,
             daemons: Vec::new(),
         },

@@ -49,13 +49,22 @@ pub struct Explanation {
     pub sessions: Vec<Found>,
     /// Sessions beyond that.
     pub sessions_left_out: usize,
-    /// Until when the breaker is open, if it is.
-    #[serde(with = "rfc3339")]
-    pub breaker_open_until: Option<Timestamp>,
+    /// The policies that the breaker has stopped, each with the end of that.
+    pub stopped: Vec<Stopped>,
     /// The policies with their targets; those nearest to acting come first, those for the server last.
     pub accounts: Vec<Account>,
     /// The policies whose mode is `off`.
     pub off: Vec<Arc<str>>,
+}
+
+/// A policy that the breaker has stopped.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stopped {
+    /// The policy's name.
+    pub policy: Arc<str>,
+    /// When it goes on.
+    #[serde(with = "rfc3339")]
+    pub until: Timestamp,
 }
 
 /// A session that is asked about. Its client chose its name: escape before showing.
@@ -253,7 +262,11 @@ impl Warden {
             subject,
             sessions: sessions.map(|&row| self.found(snapshot, row)).collect(),
             sessions_left_out: rows.len().saturating_sub(SESSIONS_MAX),
-            breaker_open_until: self.breaker_open_until(at),
+            stopped: self
+                .stopped(at)
+                .into_iter()
+                .map(|(policy, until)| Stopped { policy, until })
+                .collect(),
             accounts,
             off,
         })

@@ -169,7 +169,7 @@ async fn a_budget_leaves_the_rest_for_the_next_poll() {
 #[tokio::test]
 async fn the_breaker_opens_and_stays_open_over_a_restart() {
     let mut scene = Scene::new(Release::V1_20_0, evil()).await;
-    scene.settings.limits.breaker.clients_min = 5;
+    scene.settings.limits.breaker.regulars_min = 5;
     let mut keys: Vec<_> = (0..4).map(|last| scene.client("evil/1", last)).collect();
     for last in 100..108 {
         scene.client("good", last);

@@ -35,7 +35,7 @@ async fn live_through(disk: &Path) {
     );
     let mut scene = Scene::new(Release::V1_20_0, evil() + &odd).await;
     scene.folder = tempfile::tempdir_in(disk).unwrap();
-    scene.settings.limits.breaker.clients_min = 1_000;
+    scene.settings.limits.breaker.regulars_min = 1_000;
     let ballast = disk.join("ballast");
     let logged = scene.client("odd/1", 250);
     assert_eq!(executed(&scene.good_poll().await), 1);
@@ -105,7 +105,7 @@ fn while_the_disk_is_full_nothing_is_recorded_and_all_else_goes_on() {
 
 async fn record_through(disk: &Path) {
     let mut scene = Scene::new(Release::V1_20_0, evil()).await;
-    scene.settings.limits.breaker.clients_min = 1_000;
+    scene.settings.limits.breaker.regulars_min = 1_000;
     let (path, ballast) = (disk.join("recording"), disk.join("ballast"));
     let recorder = Recorder::open(RecorderOptions::unbounded(&path)).unwrap();
     scene.agent().record(recorder, "sim".to_owned());

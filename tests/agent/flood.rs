@@ -24,7 +24,7 @@ async fn flood(mode: Mode) -> Scene {
         .collect();
     let mut scene = Scene::new(Release::V1_20_0, policies).await;
     scene.settings.mode = mode;
-    scene.settings.limits.breaker.clients_min = 1_000_000;
+    scene.settings.limits.breaker.regulars_min = 1_000_000;
     let mut keys: Vec<SessionKey> = Vec::new();
     let (mut told, mut untold) = (0, 0);
     for _ in 0..POLLS {

@@ -57,6 +57,7 @@ fn decision(minute: u64, policy: &str, target: Target, action: Action) -> Decisi
         severity: 1.0,
         sessions: Vec::new(),
         spared: 0,
+        choice: None,
         at_once: false,
         daemons: Vec::new(),
     }

@@ -39,7 +39,7 @@ impl Folder {
         writeln!(config, "mode = \"enforce\"\n[server]\nrpc = \"{rpc}\"").unwrap();
         writeln!(
             config,
-            "interval = \"1s\"\n[breaker]\nclients_min = 1_000_000"
+            "interval = \"1s\"\n[breaker]\nregulars_min = 1_000_000"
         )
         .unwrap();
         writeln!(

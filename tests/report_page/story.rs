@@ -312,6 +312,7 @@ impl Busy {
                 severity,
                 sessions: vec![session],
                 spared: 0,
+                choice: None,
                 at_once: false,
                 daemons: Vec::new(),
             },

@@ -10,7 +10,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::json::{DecisionJson, decision_json};
 use crate::cli::screen::{Format, Screen};
 use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
-use crate::decision::{Outcome, Suppression};
+use crate::decision::{Choice, Outcome, Suppression};
 use crate::escape;
 use crate::journal::{DecisionId, Filter, INTERRUPTED, JournalError, Reader, Replayed, Row};
 use crate::policy::{ActionKind, Mode, PolicySet};
@@ -177,11 +177,11 @@ impl Known<'_> {
             ),
             Suppression::Breaker { until } => (
                 format!(
-                    "the breaker was open {}: so large a share of all clients was to be disconnected \
-                     that the policies are more likely wrong than the clients",
+                    "the breaker had stopped the policy {}: it was to disconnect so many regular \
+                     clients, or so many of all newcomers, that it is more likely wrong than they are",
                     self.until(*until)
                 ),
-                "Look at what was decided at that time before anything else.".to_owned(),
+                "Look at what it decided at that time before anything else.".to_owned(),
             ),
             Suppression::Covered { policy } => (
                 format!(
@@ -207,6 +207,11 @@ impl Known<'_> {
             Suppression::NothingToDo => (
                 "the server logs all its sessions already".to_owned(),
                 String::new(),
+            ),
+            Suppression::NobodyStandsOut => (
+                nobody_stands_out(decision.choice.as_ref()),
+                "`members = \"all\"` in the policy would have it act on everybody all the same."
+                    .to_owned(),
             ),
             Suppression::UnfitDaemon { why } => (
                 escape::terminal(why, DETAIL_COLUMNS).into_owned(),
@@ -467,4 +472,13 @@ fn write(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
         covered_by_id: known.covered_by,
     };
     screen.json("decision", &line)
+}
+
+fn nobody_stands_out(choice: Option<&Choice>) -> String {
+    let is_over = choice.is_some_and(|choice| choice.rest < choice.threshold);
+    if is_over {
+        "those who are left do not meet the test: whoever did it is gone, or is spared".to_owned()
+    } else {
+        "nobody's part is out of the ordinary, and all who are there are regulars".to_owned()
+    }
 }

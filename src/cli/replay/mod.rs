@@ -335,7 +335,8 @@ impl<'a> Audit<'a> {
             self.crowded[0] += decided.crowded;
             self.crowded[1] += against_crowded;
         }
-        if let Some(until) = self.decided.warden().breaker_open_until(tick.at) {
+        let stopped = self.decided.warden().stopped(tick.at);
+        if let Some(until) = stopped.into_iter().map(|(_, until)| until).max() {
             self.collector.breaker_open(tick.at, until);
         }
         let mode = self.decided.warden().mode();

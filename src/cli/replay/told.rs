@@ -208,6 +208,7 @@ mod tests {
                 severity: 1.0,
                 sessions: Vec::new(),
                 spared: 0,
+                choice: None,
                 at_once: false,
                 daemons: vec![to.into()],
             },

@@ -10,6 +10,9 @@ use crate::policy::ListId;
 use crate::scene::{Row, Scene};
 use crate::snapshot::Transport;
 
+/// It falls on all members, whoever did it.
+const ALL: &str = "members = \"all\"";
+
 fn hold_policy() -> String {
     policy("p", "session", "{ subs = \"> 5\" }", "for = \"30s\"")
 }
@@ -34,7 +37,7 @@ fn a_hold_time_runs_from_poll_to_poll() {
 }
 
 fn hasty() -> String {
-    let more = "for = \"30s\"\nat_once = [{ requests = \"> 10\" }, { cost_rate = \"> 1/s\" }]\n\
+    let more = "for = \"30s\"\nat_once = [{ pending_requests = \"> 10\" }, { cost_rate = \"> 1/s\" }]\n\
                 unless = { client = \"good\" }";
     policy("p", "session", "{ subs = \"> 5\" }", more)
 }
@@ -45,7 +48,7 @@ fn at_once_does_not_wait() {
     let slow = scene.connect("8.8.8.8:2", "wallet");
     scene.of(slow).subs = 9;
     assert!(judge.due(&mut scene, 10).is_empty());
-    scene.of(id).requests = 11;
+    scene.of(id).pending = 11;
     scene.wait(10.0);
     let proposals = judge.see(&scene);
     assert_eq!(targets(&proposals), ["0"]);
@@ -53,7 +56,7 @@ fn at_once_does_not_wait() {
     assert!(decision.at_once);
     assert_eq!(decision.held, TEN);
     let fields: Vec<&str> = decision.evidence.iter().map(|e| &*e.field).collect();
-    assert_eq!(fields, ["subs", "requests"]);
+    assert_eq!(fields, ["subs", "pending_requests"]);
     // Of `when` alone, as without it.
     assert!((decision.severity - 1.8).abs() < 1e-9);
     let snapshot = scene.poll();
@@ -61,8 +64,10 @@ fn at_once_does_not_wait() {
     assert_eq!(pending.len(), 1);
     assert_eq!(pending[0].evidence.len(), 1);
 
-    scene.of(id).requests = 0;
+    scene.of(id).pending = 0;
+    scene.of(id).subs = 5;
     assert!(judge.due(&mut scene, 10).is_empty());
+    scene.of(id).subs = 9;
     scene.wait(10.0);
     let waited = judge.see(&scene);
     assert_eq!(targets(&waited), ["1"]);
@@ -73,9 +78,9 @@ fn at_once_does_not_wait() {
 #[test]
 fn at_once_is_nothing_without_when_and_spares_whom_unless_spares() {
     let (mut judge, (mut scene, id)) = (Judge::new(&hasty()), one(5));
-    scene.of(id).requests = 11;
+    scene.of(id).pending = 11;
     let good = scene.connect("8.8.8.8:2", "good");
-    (scene.of(good).subs, scene.of(good).requests) = (9, 11);
+    (scene.of(good).subs, scene.of(good).pending) = (9, 11);
     assert!(judge.due(&mut scene, 10).is_empty());
 }
 
@@ -250,18 +255,18 @@ fn what_cannot_be_told_fails_in_when_and_spares_in_unless() {
 
 #[test]
 fn protected_members_of_a_subnet_are_spared_one_by_one() {
-    let text = policy("p", "subnet", "{ sessions = \"> 2\" }", "")
+    let text = policy("p", "subnet", "{ sessions = \"> 2\" }", ALL)
         + &policy(
             "q",
             "subnet",
             "{ sessions = \"> 2\" }",
-            "unless = { address = \"in 8.8.8.7\" }",
+            "members = \"all\"\nunless = { address = \"in 8.8.8.7\" }",
         )
         + &policy(
             "r",
             "subnet",
             "{ sessions = \"> 2\", address = \"not in 8.8.8.6\" }",
-            "",
+            ALL,
         );
     let mut judge = Judge::protecting(&text, &["8.8.8.8/32"], &["^friend$"]);
     let mut scene = Scene::new();
@@ -625,7 +630,7 @@ fn unjudged_says_which_field_is_not_known() {
 
 #[test]
 fn a_group_whose_members_are_uncertain_yields_no_disconnect() {
-    let mut judge = Judge::new(&policy("p", "group", "{ sessions = \"> 1\" }", ""));
+    let mut judge = Judge::new(&policy("p", "group", "{ sessions = \"> 1\" }", ALL));
     let mut scene = Scene::new();
     for peer in ["8.8.8.8:1", "8.8.8.9:1"] {
         scene.connect(peer, "wallet");

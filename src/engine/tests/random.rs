@@ -138,7 +138,8 @@ fn check(decision: &Decision, snapshot: &Snapshot) -> Result<(), TestCaseError> 
     prop_assert_eq!(decision.epoch, snapshot.epoch);
     prop_assert_eq!(decision.at, snapshot.at());
     prop_assert!(decision.severity >= 1.0 && decision.severity.is_finite());
-    prop_assert!(decision.sessions.is_sorted_by(|a, b| a < b));
+    let distinct: std::collections::BTreeSet<_> = decision.sessions.iter().collect();
+    prop_assert_eq!(distinct.len(), decision.sessions.len());
     for session in &decision.sessions {
         let rows: Vec<usize> = (0..sessions.len())
             .filter(|&row| sessions.id[row] == session.id)

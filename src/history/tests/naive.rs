@@ -1,6 +1,6 @@
 //! The history as it should be, slowly: every poll and everything that happened is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::field::Scope;
 use crate::history::private::SubnetWidths;
@@ -27,6 +27,24 @@ pub(super) struct Naive {
     before: Vec<(usize, Row)>,
     deeds: Vec<Deed>,
     sessions: usize,
+    /// Who left and was not inherited from yet, by address and name.
+    left: Vec<(Heritage, usize)>,
+    /// By session, whose deeds it inherited.
+    ancestors: BTreeMap<usize, Vec<usize>>,
+    /// Where several left at once, either may be inherited from.
+    ambiguous: BTreeSet<Heritage>,
+    /// Who inherited so.
+    uncertain: BTreeSet<usize>,
+}
+
+type Heritage = (String, String);
+
+/// Of a peer that stands for one customer.
+fn heritage(row: &Row) -> Option<Heritage> {
+    let address = row.peer.parse::<std::net::SocketAddr>().ok()?.ip();
+    let is_private = crate::history::is_private(address);
+    let net = SubnetWidths::ADDRESS.network(address).to_string();
+    (!is_private).then(|| (net, row.client.clone()))
 }
 
 /// A field that can be asked for.
@@ -43,7 +61,7 @@ impl Naive {
     pub(super) fn see(&mut self, now_ms: i64, rows: &[Row], is_other_connection: bool) {
         let last_ms = self.polls_ms.last().copied();
         let before = std::mem::take(&mut self.before);
-        let mut here = Vec::new();
+        let (mut here, mut fresh) = (Vec::new(), Vec::new());
         for row in rows {
             let known = before
                 .iter()
@@ -57,14 +75,44 @@ impl Naive {
                 None if is_fresh => [row.sent, row.requests, 1, 0],
                 None => [0; 4],
             };
+            if known.is_none() && is_fresh {
+                fresh.push((session, row.clone()));
+            }
             here.push(session);
             self.before.push((session, row.clone()));
             self.deed(now_ms, session, row, did);
         }
         for (session, old) in before.iter().filter(|(session, _)| !here.contains(session)) {
             self.deed(now_ms, *session, old, [0, 0, 0, 1]);
+            if let Some(heritage) = heritage(old) {
+                if self.left.iter().any(|(other, _)| *other == heritage) {
+                    self.ambiguous.insert(heritage.clone());
+                }
+                self.left.push((heritage, *session));
+            }
+        }
+        for (heir, row) in &fresh {
+            let Some(heritage) = heritage(row) else {
+                continue;
+            };
+            if let Some(from) = self.left.iter().rposition(|(other, _)| *other == heritage) {
+                let (_, ancestor) = self.left.remove(from);
+                if self.ambiguous.contains(&heritage) || self.uncertain.contains(&ancestor) {
+                    self.uncertain.insert(*heir);
+                }
+                let mut ancestors = self.ancestors.get(&ancestor).cloned().unwrap_or_default();
+                ancestors.push(ancestor);
+                self.ancestors.insert(*heir, ancestors);
+            }
         }
         self.polls_ms.push(now_ms);
+    }
+
+    /// Whether it is certain what a session of the last poll inherited.
+    pub(super) fn is_certain(&self, target: &str) -> bool {
+        let mut rows = self.before.iter();
+        let found = rows.find(|(_, row)| format!("{} ({})", row.id, row.peer) == target);
+        found.is_none_or(|(session, _)| !self.uncertain.contains(session))
     }
 
     fn deed(&mut self, at_ms: i64, session: usize, row: &Row, did: [u64; 4]) {
@@ -85,7 +133,8 @@ impl Naive {
         *self = Self::default();
     }
 
-    /// By target, the sum over what happened after `start_ms`. Sessions: only those here now.
+    /// By target, the sum over what happened after `start_ms`. Sessions: only those here now, with
+    /// what those did that they inherited from.
     pub(super) fn sums(&self, scope: Scope, sum: Sum, start_ms: i64) -> BTreeMap<String, u64> {
         let mut sums = BTreeMap::new();
         for deed in self.deeds.iter().filter(|deed| deed.at_ms > start_ms) {
@@ -100,8 +149,12 @@ impl Naive {
                 Scope::Client => Some(deed.client.clone()),
                 Scope::Session => {
                     let mut here = self.before.iter();
-                    here.find(|(session, _)| *session == deed.session)
-                        .map(|(_, row)| format!("{} ({})", row.id, row.peer))
+                    here.find(|(session, _)| {
+                        let ancestors = self.ancestors.get(session);
+                        *session == deed.session
+                            || ancestors.is_some_and(|them| them.contains(&deed.session))
+                    })
+                    .map(|(_, row)| format!("{} ({})", row.id, row.peer))
                 }
                 scope => network(scope, &deed.peer),
             };

@@ -35,7 +35,8 @@ fn agrees(watch: &Watch, naive: &Naive, now_ms: i64, start_ms: i64) -> Result<()
                 continue;
             }
             let expected = naive.sums(scope, sum, start_ms);
-            compare(watch, scope, field, &expected, scale)?;
+            let is_certain = |target: &str| scope != Scope::Session || naive.is_certain(target);
+            compare(watch, scope, field, &expected, scale, is_certain)?;
         }
     }
     Ok(())
@@ -47,9 +48,10 @@ fn compare(
     field: &str,
     expected: &BTreeMap<String, u64>,
     scale: f64,
+    is_certain: impl Fn(&str) -> bool,
 ) -> Result<(), String> {
     let seen: BTreeMap<String, f64> = watch.all(scope, field).into_iter().collect();
-    for (target, &value) in &seen {
+    for (target, &value) in seen.iter().filter(|(target, _)| is_certain(target)) {
         let wanted = expected.get(target).copied().unwrap_or(0) as f64 * scale;
         if (value - wanted).abs() > 1e-9 * wanted.max(1.0) || value < 0.0 {
             return Err(format!("{scope} {target} {field}: {value} is not {wanted}"));

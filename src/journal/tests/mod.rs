@@ -78,6 +78,7 @@ fn decision(policy: &str, target: Target, millis: i64) -> Decision {
         severity: 1.907_349,
         sessions: vec![session(1), session(2)],
         spared: 0,
+        choice: None,
         at_once: false,
         daemons: Vec::new(),
     }

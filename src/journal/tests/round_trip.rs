@@ -3,6 +3,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::decision::{Choice, ChosenBy};
+use crate::field::Dimension;
 use crate::policy::DaemonTarget;
 
 fn any_name() -> impl Strategy<Value = Arc<str>> {
@@ -113,6 +115,23 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 }
 
 prop_compose! {
+    fn any_choice()(
+        by in prop_oneof![Just(ChosenBy::Part), Just(ChosenBy::Visits), Just(ChosenBy::Newest)],
+        field in any_name(),
+        numbers in any::<[u32; 5]>(),
+        rest in any::<u32>(),
+        threshold in any::<u32>(),
+    ) -> Choice {
+        let [members, chosen, outliers, strangers, regulars] = numbers;
+        Choice {
+            by, field: field.into(), members, chosen, outliers, strangers, regulars,
+            rest: rest.into(), threshold: threshold.into(),
+            dimension: Some(Dimension::ByteRate),
+        }
+    }
+}
+
+prop_compose! {
     fn any_decision()(
         at in any_time(),
         epoch in any::<u64>(),
@@ -125,12 +144,13 @@ prop_compose! {
         severity in any_number(),
         sessions in proptest::collection::vec(any_session(), 0..5),
         spared in any::<u32>(),
+        choice in proptest::option::of(any_choice()),
         at_once in any::<bool>(),
         daemons in proptest::collection::vec(any_name(), 0..4),
     ) -> Decision {
         Decision {
             at, epoch: Epoch(epoch), policy, mode, action, target, evidence, held, severity,
-            sessions, spared, at_once, daemons,
+            sessions, spared, choice, at_once, daemons,
         }
     }
 }

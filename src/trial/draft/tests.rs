@@ -44,6 +44,7 @@ fn decision(server: &Server, target: Target) -> Decision {
         severity: 1.0,
         sessions: Vec::new(),
         spared: 0,
+        choice: None,
         at_once: false,
         daemons: Vec::new(),
     }

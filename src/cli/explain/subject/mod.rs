@@ -16,7 +16,7 @@ use crate::cli::screen::Screen;
 use crate::cli::show::{self, BAD, DIM, WARN, counted};
 use crate::decision::Target;
 use crate::time::Timestamp;
-use crate::warden::{Account, Explanation, Subject};
+use crate::warden::{Account, Explanation, Stopped, Subject};
 use full::show_in_full;
 use sessions::who_they_are;
 use standing::verdict;
@@ -63,10 +63,11 @@ pub(super) fn show(
         screen.prose(&line, 4)?;
     }
     screen.prose(where_from(explanation, source, now), 4)?;
-    if let Some(until) = explanation.breaker_open_until {
-        let until = View::Now(explanation.at).until(until);
+    for Stopped { policy, until } in &explanation.stopped {
+        let until = View::Now(explanation.at).until(*until);
+        let policy = show::text(policy);
         screen.prose(
-            format!("{BAD}the breaker is open {until}: nothing but alerts is carried out{BAD:#}"),
+            format!("{BAD}the breaker has stopped policy `{policy}` {until}{BAD:#}"),
             4,
         )?;
     }
