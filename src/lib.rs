@@ -19,6 +19,7 @@
 #![warn(clippy::unwrap_used)]
 
 pub mod act;
+pub mod adversary;
 pub mod agent;
 pub mod baseline;
 pub mod cli;

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::actor::{Actor, ActorId, Identity, hello};
+use super::abuse::Abuse;
+use super::actor::{Actor, ActorId, Identity, Step, hello};
+use super::attack::Attack;
 use super::chain::{Chain, Stall};
 use super::habit::Kind;
 use super::release::Release;
@@ -51,6 +53,9 @@ pub struct World {
     /// For what the server leaves to chance when asked; apart, so that asking changes nothing else.
     chance: Rng,
     pid: u32,
+    attack: Option<Attack>,
+    /// When an adversary last saw that the agent had polled.
+    poll_seen: Option<Duration>,
 }
 
 impl World {
@@ -67,6 +72,8 @@ impl World {
             pid: rng.u32(1_000..60_000),
             chance: rng.fork(),
             rng,
+            attack: None,
+            poll_seen: None,
         }
     }
 
@@ -101,8 +108,14 @@ impl World {
         }
         self.chain.step(now, &mut self.rng);
         self.sessions.sweep(now);
+        let step = Step {
+            now,
+            dt: TICK,
+            beginning: UPTIME,
+            poll_seen: self.poll_seen,
+        };
         for i in 0..self.actors.len() {
-            self.actors[i].step(now, TICK, UPTIME, &mut self.sessions);
+            self.actors[i].step(step, &mut self.sessions);
             self.tell_turns(i);
         }
         let second = now.as_secs();
@@ -251,6 +264,39 @@ impl World {
             .map(|actor| (actor.identity.id, &actor.record))
     }
 
+    /// The harm that all abusers did so far.
+    pub fn abuse(&self) -> Abuse {
+        let mut sum = Abuse::default();
+        for actor in &self.actors {
+            sum += actor.record.abuse;
+        }
+        sum
+    }
+
+    /// When the first abuse began.
+    pub fn abuse_from(&self) -> Option<Duration> {
+        let began = self.actors.iter().map(|actor| actor.record.abuse_from);
+        began.flatten().min()
+    }
+
+    /// Whose session bears an ID, if one of the actors'.
+    pub fn owner(&self, id: u64) -> Option<ActorId> {
+        let mut sessions = self.sessions.as_slice().iter();
+        sessions
+            .find(|session| session.id == id && !session.is_rpc())
+            .and_then(|session| session.arrival.actor)
+    }
+
+    /// What the world remembers of an actor.
+    pub fn record(&self, ActorId(id): ActorId) -> Option<&Record> {
+        self.actors.get(id as usize).map(|actor| &actor.record)
+    }
+
+    /// The heights of the two daemons in the server's own list.
+    pub fn daemon_heights(&self) -> [u64; 2] {
+        self.chain.daemon_heights()
+    }
+
     /// RPC disconnects a session.
     pub(super) fn disconnect(&mut self, key: SessionKey) {
         let (now, at) = (self.clock, self.now());
@@ -262,7 +308,11 @@ impl World {
             .get(key)
             .and_then(|session| session.arrival.actor);
         if let Some(ActorId(i)) = actor {
-            self.actors[i as usize].disconnected(key, now, at);
+            let actor = &mut self.actors[i as usize];
+            actor.disconnected(key, now, at);
+            if actor.identity.tactic.learns() {
+                self.poll_seen = Some(now);
+            }
             self.tell_turns(i as usize);
         }
     }
@@ -302,8 +352,13 @@ impl World {
         members.map(|session| session.key).collect()
     }
 
+    /// In an attack there are too many to tell of each.
     fn tell_turns(&mut self, i: usize) {
-        for turn in self.actors[i].take_turns() {
+        let turns = self.actors[i].take_turns();
+        if self.attack.is_some() {
+            return;
+        }
+        for turn in turns {
             let actor = &self.actors[i];
             if let Some(text) = actor.tell(turn) {
                 let id = actor.identity.id;
@@ -341,6 +396,10 @@ impl World {
 
     pub(super) fn chain_mut(&mut self) -> &mut Chain {
         &mut self.chain
+    }
+
+    pub(super) fn begin(&mut self, attack: Attack) {
+        self.attack = Some(attack);
     }
 
     pub(super) fn rng(&mut self) -> &mut Rng {
