@@ -1,6 +1,7 @@
 //! Who is due for what, poll by poll.
 
 mod examples;
+mod guilt;
 mod random;
 
 use std::time::Duration;
