@@ -2,6 +2,7 @@
 //! judges them: whenever a block was late, a fork was seen, a node was away, or no block
 //! came for 90 minutes. `benches/false_alarms` plays all nine months.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
 #![expect(dead_code, reason = "the chain serves the bench too")]
 
 #[path = "../benches/chain/mod.rs"]

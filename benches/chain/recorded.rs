@@ -41,8 +41,11 @@ pub(crate) const POLL: Duration = Duration::from_secs(10);
 
 /// Polls a world for so long.
 pub(crate) fn play<B: Blocks>(world: &mut World<B>, span: Range<Timestamp>) {
-    let mut now = span.start;
-    while now < span.end {
+    let Range {
+        start: mut now,
+        end,
+    } = span;
+    while now < end {
         world.poll(now);
         now = now + POLL;
     }
