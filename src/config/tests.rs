@@ -122,12 +122,11 @@ fn shows_the_defaults_of_the_daemons(text: &str) {
     let default =
         format!("{LEAST}[server.daemon]\nurls = {{ electrumx = '/etc/electrumx.conf' }}\n");
     let default = config(&default).server.daemon.unwrap();
-    assert_eq!(
-        default.block_time.or(Some(Duration::from_mins(10))),
-        shown.block_time
-    );
+    assert_eq!(shown.block_time, Some(Duration::from_mins(10)));
+    assert_eq!(shown.propagation, Some(Duration::from_mins(12)));
     assert_eq!(shown.indexes, Some(vec!["txindex".into()]));
     let shown = Daemon {
+        propagation: None,
         block_time: None,
         indexes: None,
         ..shown

@@ -21,8 +21,9 @@ pub struct Settings {
     pub counts: Counts,
     /// So many blocks a healthy daemon may be behind the best chain.
     pub behind_max: u64,
-    /// Within this time a block reaches every daemon that does well.
-    pub propagation: Duration,
+    /// Within this time a block reaches every daemon that does well; `None`: see
+    /// [`Watch::propagation`].
+    pub propagation: Option<Duration>,
     /// After a longer time without a round nothing is known of the daemons any more.
     pub fresh_max: Duration,
     /// Whether the primary is to be preferred while another daemon does well.
@@ -39,7 +40,7 @@ impl Default for Settings {
             addresses: Vec::new(),
             counts: Counts { rise: 12, fall: 3 },
             behind_max: 1,
-            propagation: Duration::from_secs(60),
+            propagation: None,
             fresh_max: Duration::from_secs(60),
             preempt: true,
             block_time: None,
@@ -47,6 +48,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// What a block may need in any case, on a coin of seconds too.
+const PROPAGATION_MIN: Duration = Duration::from_secs(60);
 
 /// All daemons.
 #[derive(Debug)]
@@ -223,7 +227,7 @@ impl Watch {
             chain_name,
             indexes: &indexes(&self.settings, &self.server),
             behind_max: self.settings.behind_max,
-            propagation: self.settings.propagation,
+            propagation: self.propagation(),
         };
         let (anchor, spread) = (self.anchor.as_ref(), &mut self.spread);
         let states = states(round, anchor, spread, current, &needs);
@@ -329,6 +333,16 @@ impl Watch {
     pub fn block_time(&self) -> Option<Duration> {
         let coin = self.server.coin.as_deref().unwrap_or_default();
         self.settings.block_time.or_else(|| coin::block_time(coin))
+    }
+
+    /// Within this time a block reaches every daemon that does well.
+    ///
+    /// A daemon whose peer does not deliver a block asks another peer after one block time (Bitcoin
+    /// Core's `BLOCK_DOWNLOAD_TIMEOUT_BASE`). Until then, and a fifth for the download, it does well.
+    pub fn propagation(&self) -> Duration {
+        let by_coin = || self.block_time().map(|mean| mean.mul_f64(1.2));
+        let propagation = self.settings.propagation;
+        propagation.unwrap_or_else(|| by_coin().unwrap_or_default().max(PROPAGATION_MIN))
     }
 
     /// The chance that a healthy chain of this coin stands still for so long: blocks come at random.
