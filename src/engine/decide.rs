@@ -310,6 +310,8 @@ impl Engine {
         });
         let policy = &self.set.policies[self.compiled[index].policy];
         let asks_who = policy.asks_who();
+        let by_net = policy.acts_on_sessions()
+            && matches!(policy.scope, Scope::Address | Scope::Subnet | Scope::Group);
         let pairs = due.iter().zip(all);
         pairs
             .map(|(due, mut members)| {
@@ -319,6 +321,9 @@ impl Engine {
                 } else {
                     let mut all = Members::default();
                     for (session, fate) in members {
+                        // Many people's peer is never acted on as a whole.
+                        let is_many = by_net && history.is_private_session(session);
+                        let fate = if is_many { Fate::Spared } else { fate };
                         all.add(history.session(session), fate);
                     }
                     all

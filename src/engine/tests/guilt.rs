@@ -110,7 +110,7 @@ fn the_hog_goes_and_its_neighbours_stay() {
     assert!((choice.rest - 60_000.0).abs() < 1.0, "{choice:?}");
     assert_eq!(
         choice.to_string(),
-        "1 of 31: 1 out of the ordinary; the rest comes to 60 kB/s of `sent_rate`"
+        "1 of 31: 1 out of the ordinary; the rest comes to 58.6 KiB/s of `sent_rate`"
     );
 }
 
@@ -220,7 +220,9 @@ fn who_reconnects_under_other_names_is_found_by_its_address() {
     }
     let mut found = Vec::new();
     for round in 0..8 {
-        let id = town.scene.connect(&format!("8.8.8.7:{}", round + 1), &format!("n{round}"));
+        let id = town
+            .scene
+            .connect(&format!("8.8.8.7:{}", round + 1), &format!("n{round}"));
         town.takes.push((id, 3_000));
         found = town.pass().iter().map(ids).collect();
         if found.is_empty() {
@@ -257,7 +259,12 @@ fn a_cap_keeps_the_oldest() {
 
 #[test]
 fn of_an_address_that_comes_and_goes_only_what_is_new_goes() {
-    let text = policy("p", "address", "{ brief_sessions = \"> 3\" }", "window = \"1m\"");
+    let text = policy(
+        "p",
+        "address",
+        "{ brief_sessions = \"> 3\" }",
+        "window = \"1m\"",
+    );
     let mut town = Town::new(&text);
     // Younger than the crowd, so a stranger; but it has been there all along.
     let resident = town.stranger("8.8.8.8:1", 0);
@@ -274,7 +281,12 @@ fn of_an_address_that_comes_and_goes_only_what_is_new_goes() {
 
 #[test]
 fn one_brief_address_makes_no_botnet_of_its_neighbours() {
-    let text = policy("p", "subnet", "{ brief_addresses = \"> 3\" }", "window = \"1m\"");
+    let text = policy(
+        "p",
+        "subnet",
+        "{ brief_addresses = \"> 3\" }",
+        "window = \"1m\"",
+    );
     let mut town = Town::new(&text);
     for i in 100..130 {
         town.regular(&format!("8.8.8.{i}:1"), 0);
@@ -315,6 +327,35 @@ fn users_of_tor_in_one_group_are_judged_one_by_one() {
     let hog = town.stranger("127.0.0.1:999", 3_000);
     town.scene.groups = vec![("127.0.0".into(), 41)];
     assert_eq!(ids(&town.after(4)[0]), [hog]);
+}
+
+#[test]
+fn users_of_tor_are_never_acted_on_as_a_whole() {
+    for (scope, when, more) in [
+        ("group", "{ sent_rate = \"> 1 MB/s\" }", "members = \"all\""),
+        ("group", "{ group = \"127.0.0\" }", ""),
+        (
+            "address",
+            "{ address = \"in 127.0.0.1\" }",
+            "include_private = true",
+        ),
+        (
+            "subnet",
+            "{ private = true }",
+            "include_private = true\nmembers = \"all\"",
+        ),
+    ] {
+        let more = format!("window = \"30s\"\n{more}");
+        let mut town = Town::new(&policy("p", scope, when, &more));
+        for port in 1..=5 {
+            town.stranger(&format!("127.0.0.1:{port}"), 1_000);
+        }
+        town.scene.groups = vec![("127.0.0".into(), 5)];
+        let proposals = town.after(4);
+        assert_eq!(proposals.len(), 1, "{scope} {when}");
+        assert!(ids(&proposals[0]).is_empty(), "{scope} {when}");
+        assert!(proposals[0].barred.is_some());
+    }
 }
 
 #[test]
