@@ -13,7 +13,8 @@ pub struct Comparison {
     pub guarded: Run,
     /// Without.
     pub free: Run,
-    attack: Attack,
+    /// The attack.
+    pub attack: Attack,
 }
 
 impl Comparison {

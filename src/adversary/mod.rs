@@ -9,6 +9,7 @@ mod matrix;
 mod rhythm;
 mod row;
 mod run;
+mod setup;
 #[cfg(test)]
 mod tests;
 
@@ -18,3 +19,4 @@ pub use matrix::matrix;
 pub use rhythm::Rhythm;
 pub use row::{Row, table};
 pub use run::{Honest, Run, play};
+pub(crate) use setup::{DAEMONS, EPOCH, Prober, settings};

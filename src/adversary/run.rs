@@ -7,27 +7,18 @@ use std::time::Duration;
 use serde::de::DeserializeSeed;
 use serde_json::{Deserializer, Value, json};
 
-use super::Rhythm;
+use super::{EPOCH, Prober, Rhythm, settings};
 use crate::decision::{Decision, Epoch, Outcome, Suppression};
 use crate::limits::{Ruling, Verdict};
 use crate::policy::{Action, Mode, PolicySet};
 use crate::sim::{Abuse, Attack, Release, Role, SessionKey, World};
 use crate::snapshot::{Snapshot, Span};
-use crate::time::Timestamp;
-use crate::trial::node::{Node, Probes};
-use crate::warden::{Settings, Warden};
-use crate::watch;
+use crate::warden::Warden;
 use crate::wire::{GetinfoSeed, GroupsSeed, Inspection, SessionsDecoder};
 
-const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 const SECOND: Duration = Duration::from_secs(1);
-/// From one round of probes to the next.
-const ROUND_EVERY: Duration = Duration::from_secs(10);
 /// Sessions inspected a poll, at most.
 const INSPECT_MAX: usize = 20;
-/// The daemons of the simulated server.
-const DAEMONS: [&str; 2] = ["127.0.0.1:8332", "127.0.0.1:18332"];
-
 /// What became of the honest of one role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Honest {
@@ -75,7 +66,7 @@ fn unguarded(mut world: World, attack: Attack) -> Run {
     let mut run = Run::default();
     while world.now() < attack.length() {
         world.advance(SECOND);
-        run.abuse.push(world.abuse());
+        run.note_abuse(&world);
     }
     run.end(&world);
     run
@@ -84,16 +75,28 @@ fn unguarded(mut world: World, attack: Attack) -> Run {
 impl Run {
     /// The harm done until then.
     pub fn abuse_until(&self, at: Duration) -> Abuse {
-        let second = usize::try_from(at.as_secs()).unwrap_or(usize::MAX);
-        let done = second
-            .checked_sub(1)
-            .map(|i| i.min(self.abuse.len().saturating_sub(1)));
-        done.and_then(|i| self.abuse.get(i))
-            .copied()
-            .unwrap_or_default()
+        let seconds = whole_seconds(at).min(self.abuse.len());
+        let done = seconds.checked_sub(1).map(|last| self.abuse[last]);
+        done.unwrap_or_default()
     }
 
-    fn end(&mut self, world: &World) {
+    /// Takes in that the server is polled now.
+    pub(crate) fn note_poll(&mut self, world: &World) {
+        self.polls += 1;
+        if self.evident_from.is_none() && world.abuse_from().is_some() {
+            self.evident_from = Some(world.now());
+        }
+    }
+
+    /// Takes in the harm done until now, if a second has passed.
+    pub(crate) fn note_abuse(&mut self, world: &World) {
+        if self.abuse.len() < whole_seconds(world.now()) {
+            self.abuse.resize(whole_seconds(world.now()), world.abuse());
+        }
+    }
+
+    /// Takes in what became of everyone.
+    pub(crate) fn end(&mut self, world: &World) {
         self.abuse_from = world.abuse_from();
         for (_, record) in world.records() {
             if record.met_at.is_none() {
@@ -122,8 +125,7 @@ struct Game {
     rhythm: Rhythm,
     decoder: SessionsDecoder,
     snapshot: Snapshot,
-    probes: Probes,
-    probed: Option<Duration>,
+    prober: Prober,
     run: Run,
 }
 
@@ -132,14 +134,13 @@ impl Game {
         let rpc = world.open_rpc(RPC_PEER.into());
         Self {
             rpc,
-            warden: Warden::new(set.clone(), settings(attack)),
+            warden: Warden::new(set.clone(), settings(attack, Mode::Enforce)),
             world,
             attack,
             rhythm: Rhythm::new(seed),
             decoder: SessionsDecoder::default(),
             snapshot: Snapshot::default(),
-            probes: Probes::default(),
-            probed: None,
+            prober: Prober::default(),
             run: Run::default(),
         }
     }
@@ -162,22 +163,18 @@ impl Game {
             let second = Duration::from_secs(self.run.abuse.len() as u64 + 1);
             let next = second.min(until);
             self.world.advance(next.saturating_sub(self.world.now()));
-            if next == second {
-                self.run.abuse.push(self.world.abuse());
-            }
+            self.run.note_abuse(&self.world);
         }
     }
 
     /// A poll, with all that follows from it, `since` so long after the one before. True if anything is
     /// up.
     fn poll(&mut self, since: Duration) -> bool {
-        self.run.polls += 1;
-        let now = self.world.now();
-        if self.run.evident_from.is_none() && self.world.abuse_from().is_some() {
-            self.run.evident_from = Some(now);
-        }
+        self.run.note_poll(&self.world);
         self.read();
-        self.probe();
+        if self.attack.sticks_daemon() {
+            self.snapshot.rounds.extend(self.prober.round(&self.world));
+        }
         self.warden.observe(&self.snapshot);
         self.inspect();
         let rulings = self.warden.judge(&self.snapshot).rulings;
@@ -209,19 +206,6 @@ impl Game {
         self.decoder
             .decode(&sessions, &mut snapshot.sessions)
             .expect("the simulated server answers as real ones do");
-    }
-
-    /// The prober beside the polls.
-    fn probe(&mut self) {
-        let now = self.world.now();
-        let is_due = self.probed.is_none_or(|then| now >= then + ROUND_EVERY);
-        if !is_due || !self.attack.sticks_daemon() {
-            return;
-        }
-        self.probed = Some(now);
-        let nodes = self.world.daemon_heights().map(Node::at);
-        let round = self.probes.round(EPOCH + now, &nodes);
-        self.snapshot.rounds.push(round);
     }
 
     fn inspect(&mut self) {
@@ -309,6 +293,10 @@ impl Game {
     }
 }
 
+fn whole_seconds(time: Duration) -> usize {
+    usize::try_from(time.as_secs()).unwrap_or(usize::MAX)
+}
+
 const RPC_PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
 
 fn is_stopped(verdict: &Verdict) -> bool {
@@ -316,23 +304,6 @@ fn is_stopped(verdict: &Verdict) -> bool {
         return false;
     };
     matches!(by, Suppression::Breaker { .. })
-}
-
-fn settings(attack: Attack) -> Settings {
-    let mut settings = Settings {
-        mode: Mode::Enforce,
-        ..Settings::default()
-    };
-    if let Some(net) = attack.protected() {
-        settings.protection.addresses = std::iter::once(net).collect();
-    }
-    if attack.sticks_daemon() {
-        settings.daemons = watch::Settings {
-            addresses: DAEMONS.map(Into::into).into(),
-            ..watch::Settings::default()
-        };
-    }
-    settings
 }
 
 fn decode<S>(world: &World, method: &str, seed: S)

@@ -21,6 +21,8 @@ use super::session::{Arrival, SessionKey, Sessions, Traffic, Transport};
 
 /// The length of a step of everybody's life.
 const TICK: Duration = Duration::from_millis(250);
+/// The same in an attack: worlds by the thousand are played, and nobody looks more often.
+const ATTACK_TICK: Duration = Duration::from_millis(500);
 /// How long the server has been up when a world begins: 26 hours and some minutes.
 const UPTIME: Duration = Duration::from_mins(26 * 60 + 5);
 /// Blocks come every 20 seconds or so: a story of minutes has no room for ten-minute blocks.
@@ -43,6 +45,7 @@ pub struct Event {
 #[derive(Clone, Debug)]
 pub struct World {
     clock: Duration,
+    tick: Duration,
     next_tick: Duration,
     sessions: Sessions,
     actors: Vec<Actor>,
@@ -64,6 +67,7 @@ impl World {
         let mut rng = Rng::with_seed(seed);
         Self {
             clock: UPTIME,
+            tick: TICK,
             next_tick: UPTIME + TICK,
             sessions: Sessions::new(release, Duration::ZERO),
             actors: Vec::new(),
@@ -92,7 +96,7 @@ impl World {
         let until = self.clock + dt;
         while self.next_tick <= until {
             self.clock = self.next_tick;
-            self.next_tick += TICK;
+            self.next_tick += self.tick;
             self.tick();
         }
         self.clock = until;
@@ -102,7 +106,7 @@ impl World {
         let now = self.clock;
         for (stall, begins) in self
             .chain
-            .turns(now.checked_sub(TICK).unwrap_or_default(), now)
+            .turns(now.checked_sub(self.tick).unwrap_or_default(), now)
         {
             self.tell(None, stall_text(stall, begins).to_owned());
         }
@@ -110,7 +114,7 @@ impl World {
         self.sessions.sweep(now);
         let step = Step {
             now,
-            dt: TICK,
+            dt: self.tick,
             beginning: UPTIME,
             poll_seen: self.poll_seen,
         };
@@ -400,6 +404,8 @@ impl World {
 
     pub(super) fn begin(&mut self, attack: Attack) {
         self.attack = Some(attack);
+        self.tick = ATTACK_TICK;
+        self.next_tick = UPTIME + ATTACK_TICK;
     }
 
     pub(super) fn rng(&mut self) -> &mut Rng {
