@@ -15,6 +15,8 @@ pub struct Comparison {
     pub free: Run,
     /// The attack.
     pub attack: Attack,
+    /// The release that the server passed for.
+    pub release: Release,
 }
 
 impl Comparison {
@@ -24,6 +26,7 @@ impl Comparison {
             guarded: play(attack, release, seed, Some(set)),
             free: play(attack, release, seed, None),
             attack,
+            release,
         }
     }
 

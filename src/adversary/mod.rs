@@ -18,5 +18,5 @@ pub use comparison::Comparison;
 pub use matrix::matrix;
 pub use rhythm::Rhythm;
 pub use row::{Row, table};
-pub use run::{Honest, Run, play};
+pub use run::{Run, Tally, play};
 pub(crate) use setup::{DAEMONS, EPOCH, Prober, settings};

@@ -19,9 +19,9 @@ use crate::wire::{GetinfoSeed, GroupsSeed, Inspection, SessionsDecoder};
 const SECOND: Duration = Duration::from_secs(1);
 /// Sessions inspected a poll, at most.
 const INSPECT_MAX: usize = 20;
-/// What became of the honest of one role.
+/// What became of everyone of one role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Honest {
+pub struct Tally {
     /// Those who connected.
     pub met: u64,
     /// Those of them whom the agent disconnected.
@@ -33,8 +33,8 @@ pub struct Honest {
 /// What came of an attack, by the world's own record. Times since its beginning.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
-    /// The honest by role.
-    pub honest: BTreeMap<Role, Honest>,
+    /// Everyone by role.
+    pub roles: BTreeMap<Role, Tally>,
     /// The harm done until the end of each second.
     pub abuse: Vec<Abuse>,
     /// When the first abuse began.
@@ -95,6 +95,16 @@ impl Run {
         }
     }
 
+    /// Takes in the honest whom a decision that is carried out falls on.
+    pub(crate) fn note_blame(&mut self, decision: &Decision, world: &World) {
+        let sessions = decision.sessions.iter();
+        let owners = sessions.filter_map(|session| world.record(world.owner(session.id)?));
+        let honest = owners.filter(|record| record.role.is_honest()).count() as u64;
+        if honest > 0 {
+            *self.blamed.entry(decision.policy.clone()).or_default() += honest;
+        }
+    }
+
     /// Takes in what became of everyone.
     pub(crate) fn end(&mut self, world: &World) {
         self.abuse_from = world.abuse_from();
@@ -102,12 +112,11 @@ impl Run {
             if record.met_at.is_none() {
                 continue;
             }
-            if record.role.is_honest() {
-                let honest = self.honest.entry(record.role).or_default();
-                honest.met += 1;
-                honest.hit += u64::from(record.disconnects > 0);
-                honest.disconnects += record.disconnects;
-            } else if record.role == Role::Abuser
+            let tally = self.roles.entry(record.role).or_default();
+            tally.met += 1;
+            tally.hit += u64::from(record.disconnects > 0);
+            tally.disconnects += record.disconnects;
+            if record.role == Role::Abuser
                 && let Some(at) = record.first_disconnect_at
             {
                 self.first_act = Some(self.first_act.map_or(at, |first| first.min(at)));
@@ -250,7 +259,7 @@ impl Game {
     fn carry_out(&mut self, decision: &Decision) {
         let reply = match &decision.action {
             Action::Disconnect => {
-                self.blame(decision);
+                self.run.note_blame(decision, &self.world);
                 let ids = decision
                     .sessions
                     .iter()
@@ -275,21 +284,6 @@ impl Game {
         };
         let at = self.snapshot.at();
         self.warden.settle(decision, &outcome, 0, at);
-    }
-
-    fn blame(&mut self, decision: &Decision) {
-        let world = &self.world;
-        let owners = decision
-            .sessions
-            .iter()
-            .filter_map(|session| world.owner(session.id));
-        let honest = owners
-            .filter_map(|id| world.record(id))
-            .filter(|record| record.role.is_honest());
-        let honest = honest.count() as u64;
-        if honest > 0 {
-            *self.run.blamed.entry(decision.policy.clone()).or_default() += honest;
-        }
     }
 }
 

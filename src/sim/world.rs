@@ -21,7 +21,7 @@ use super::session::{Arrival, SessionKey, Sessions, Traffic, Transport};
 
 /// The length of a step of everybody's life.
 const TICK: Duration = Duration::from_millis(250);
-/// The same in an attack: worlds by the thousand are played, and nobody looks more often.
+/// The same in an attack: coarser, since such worlds are played by the thousand.
 const ATTACK_TICK: Duration = Duration::from_millis(500);
 /// How long the server has been up when a world begins: 26 hours and some minutes.
 const UPTIME: Duration = Duration::from_mins(26 * 60 + 5);
@@ -110,6 +110,7 @@ impl World {
         {
             self.tell(None, stall_text(stall, begins).to_owned());
         }
+        self.tell_attack(now);
         self.chain.step(now, &mut self.rng);
         self.sessions.sweep(now);
         let step = Step {
@@ -317,6 +318,7 @@ impl World {
             if actor.identity.tactic.learns() {
                 self.poll_seen = Some(now);
             }
+            self.tell_mistake(i as usize);
             self.tell_turns(i as usize);
         }
     }
@@ -356,6 +358,17 @@ impl World {
         members.map(|session| session.key).collect()
     }
 
+    /// In an attack, that somebody honest is disconnected for the first time.
+    fn tell_mistake(&mut self, i: usize) {
+        let actor = &self.actors[i];
+        let is_first = actor.record.disconnects == 1;
+        if self.attack.is_some() && is_first && actor.record.role.is_honest() {
+            let id = actor.identity.id;
+            let text = format!("by mistake: {} is disconnected", actor.describe());
+            self.tell(Some(id), text);
+        }
+    }
+
     /// In an attack there are too many to tell of each.
     fn tell_turns(&mut self, i: usize) {
         let turns = self.actors[i].take_turns();
@@ -368,6 +381,14 @@ impl World {
                 let id = actor.identity.id;
                 self.tell(Some(id), text);
             }
+        }
+    }
+
+    fn tell_attack(&mut self, now: Duration) {
+        if let Some(attack) = self.attack
+            && now == UPTIME + attack.begins()
+        {
+            self.tell(None, attack.about().to_owned());
         }
     }
 
