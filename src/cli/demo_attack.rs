@@ -141,7 +141,8 @@ pub(super) fn summarize(
     }
     screen.prose(harm(end), 9)?;
     if let Some(because) = end.attack.aim().because {
-        screen.paragraph(&format!("         no less can be left: {because}"), DIM)?;
+        let why = format!("{DIM}disconnects cannot leave less: {because}{DIM:#}");
+        screen.prose(format!("         {why}"), 9)?;
     }
     let found = Row::from(end).shortfalls();
     if found.is_empty() {

@@ -49,6 +49,11 @@ impl Dodge {
         Self { last: now }
     }
 
+    /// Whether a poll has come that it did not know of, so that it had better leave.
+    pub(super) fn is_surprised(&self, poll_seen: Option<Duration>) -> bool {
+        poll_seen.is_some_and(|seen| seen > self.last)
+    }
+
     /// Until when it stays if it connects now; nothing if it had better not.
     pub(super) fn leaves_at(
         &mut self,
@@ -95,5 +100,7 @@ mod tests {
         );
         let leaves_at = dodge.leaves_at(at(40_000), None);
         assert_eq!(leaves_at, Some(at(40_000) + FOR_GOOD));
+        assert!(!dodge.is_surprised(Some(at(3_000))));
+        assert!(dodge.is_surprised(Some(at(41_000))));
     }
 }

@@ -59,6 +59,8 @@ pub struct World {
     attack: Option<Attack>,
     /// When an adversary last saw that the agent had polled.
     poll_seen: Option<Duration>,
+    /// The honest who were disconnected for the first time, and not told of yet.
+    mistakes: Vec<ActorId>,
 }
 
 impl World {
@@ -78,6 +80,7 @@ impl World {
             rng,
             attack: None,
             poll_seen: None,
+            mistakes: Vec::new(),
         }
     }
 
@@ -110,6 +113,7 @@ impl World {
         {
             self.tell(None, stall_text(stall, begins).to_owned());
         }
+        self.tell_mistakes();
         self.tell_attack(now);
         self.chain.step(now, &mut self.rng);
         self.sessions.sweep(now);
@@ -318,7 +322,11 @@ impl World {
             if actor.identity.tactic.learns() {
                 self.poll_seen = Some(now);
             }
-            self.tell_mistake(i as usize);
+            let record = &self.actors[i as usize].record;
+            let is_first = record.role.is_honest() && record.disconnects == 1;
+            if is_first && self.attack.is_some() {
+                self.mistakes.push(ActorId(i));
+            }
             self.tell_turns(i as usize);
         }
     }
@@ -358,15 +366,21 @@ impl World {
         members.map(|session| session.key).collect()
     }
 
-    /// In an attack, that somebody honest is disconnected for the first time.
-    fn tell_mistake(&mut self, i: usize) {
-        let actor = &self.actors[i];
-        let is_first = actor.record.disconnects == 1;
-        if self.attack.is_some() && is_first && actor.record.role.is_honest() {
-            let id = actor.identity.id;
-            let text = format!("by mistake: {} is disconnected", actor.describe());
-            self.tell(Some(id), text);
-        }
+    /// In an attack, who of the honest was disconnected for the first time.
+    fn tell_mistakes(&mut self) {
+        let mistakes = std::mem::take(&mut self.mistakes);
+        let Some(&first) = mistakes.first() else {
+            return;
+        };
+        let who = self.actors[first.0 as usize].describe();
+        let text = match mistakes.len() {
+            1 => format!("by mistake: {who} is disconnected"),
+            count => format!(
+                "by mistake: {who} is disconnected, and {} more of the honest",
+                count - 1
+            ),
+        };
+        self.tell(Some(first), text);
     }
 
     /// In an attack there are too many to tell of each.
