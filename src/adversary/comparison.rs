@@ -13,7 +13,10 @@ pub struct Comparison {
     pub guarded: Run,
     /// Without.
     pub free: Run,
-    attack: Attack,
+    /// The attack.
+    pub attack: Attack,
+    /// The release that the server passed for.
+    pub release: Release,
 }
 
 impl Comparison {
@@ -23,6 +26,7 @@ impl Comparison {
             guarded: play(attack, release, seed, Some(set)),
             free: play(attack, release, seed, None),
             attack,
+            release,
         }
     }
 

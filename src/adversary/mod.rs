@@ -9,6 +9,7 @@ mod matrix;
 mod rhythm;
 mod row;
 mod run;
+mod setup;
 #[cfg(test)]
 mod tests;
 
@@ -17,4 +18,5 @@ pub use comparison::Comparison;
 pub use matrix::matrix;
 pub use rhythm::Rhythm;
 pub use row::{Row, table};
-pub use run::{Honest, Run, play};
+pub use run::{Run, Tally, play};
+pub(crate) use setup::{DAEMONS, EPOCH, Prober, settings};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Comparison, Honest};
+use super::{Comparison, Tally};
 use crate::sim::{Attack, Release, Role};
 
 /// Of the honest who come anew, fewer than one in so many may be disconnected.
@@ -18,7 +18,7 @@ pub struct Row {
     pub attack: Attack,
     /// The release that the server passed for.
     pub release: Release,
-    honest: BTreeMap<Role, Honest>,
+    honest: BTreeMap<Role, Tally>,
     blamed: BTreeMap<Arc<str>, u64>,
     stopped: BTreeSet<Arc<str>>,
     /// Of each run.
@@ -27,6 +27,15 @@ pub struct Row {
     left: Vec<f64>,
     to_act: Vec<Option<Duration>>,
     failovers: Vec<Option<Duration>>,
+}
+
+impl From<&Comparison> for Row {
+    /// Of one run.
+    fn from(comparison: &Comparison) -> Self {
+        let mut row = Self::new(comparison.attack, comparison.release);
+        row.add(comparison);
+        row
+    }
 }
 
 impl Row {
@@ -49,7 +58,7 @@ impl Row {
     /// Takes in a run.
     pub fn add(&mut self, comparison: &Comparison) {
         let run = &comparison.guarded;
-        for (role, honest) in &run.honest {
+        for (role, honest) in &run.roles {
             let sum = self.honest.entry(*role).or_default();
             sum.met += honest.met;
             sum.hit += honest.hit;
@@ -69,7 +78,7 @@ impl Row {
         self.failovers.push(failover);
     }
 
-    fn of(&self, role: Role) -> Honest {
+    fn of(&self, role: Role) -> Tally {
         self.honest.get(&role).copied().unwrap_or_default()
     }
 
@@ -77,7 +86,7 @@ impl Row {
     pub fn shortfalls(&self) -> Vec<String> {
         let mut found = Vec::new();
         for role in [Role::Regular, Role::Victim] {
-            let Honest {
+            let Tally {
                 met,
                 hit,
                 disconnects,
@@ -89,7 +98,7 @@ impl Row {
                 ));
             }
         }
-        let Honest { met, hit, .. } = self.of(Role::Newcomer);
+        let Tally { met, hit, .. } = self.of(Role::Newcomer);
         if hit * NEWCOMERS_PER_HIT > met {
             found.push(format!("{hit} of {met} newcomers disconnected"));
         }
@@ -154,7 +163,7 @@ pub fn table(rows: &[Row]) -> String {
 
 fn line(row: &Row) -> String {
     let cut = |role| {
-        let Honest {
+        let Tally {
             met,
             hit,
             disconnects,

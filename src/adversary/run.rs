@@ -7,30 +7,21 @@ use std::time::Duration;
 use serde::de::DeserializeSeed;
 use serde_json::{Deserializer, Value, json};
 
-use super::Rhythm;
+use super::{EPOCH, Prober, Rhythm, settings};
 use crate::decision::{Decision, Epoch, Outcome, Suppression};
 use crate::limits::{Ruling, Verdict};
 use crate::policy::{Action, Mode, PolicySet};
 use crate::sim::{Abuse, Attack, Release, Role, SessionKey, World};
 use crate::snapshot::{Snapshot, Span};
-use crate::time::Timestamp;
-use crate::trial::node::{Node, Probes};
-use crate::warden::{Settings, Warden};
-use crate::watch;
+use crate::warden::Warden;
 use crate::wire::{GetinfoSeed, GroupsSeed, Inspection, SessionsDecoder};
 
-const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 const SECOND: Duration = Duration::from_secs(1);
-/// From one round of probes to the next.
-const ROUND_EVERY: Duration = Duration::from_secs(10);
 /// Sessions inspected a poll, at most.
 const INSPECT_MAX: usize = 20;
-/// The daemons of the simulated server.
-const DAEMONS: [&str; 2] = ["127.0.0.1:8332", "127.0.0.1:18332"];
-
-/// What became of the honest of one role.
+/// What became of everyone of one role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Honest {
+pub struct Tally {
     /// Those who connected.
     pub met: u64,
     /// Those of them whom the agent disconnected.
@@ -42,8 +33,8 @@ pub struct Honest {
 /// What came of an attack, by the world's own record. Times since its beginning.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
-    /// The honest by role.
-    pub honest: BTreeMap<Role, Honest>,
+    /// Everyone by role.
+    pub roles: BTreeMap<Role, Tally>,
     /// The harm done until the end of each second.
     pub abuse: Vec<Abuse>,
     /// When the first abuse began.
@@ -75,7 +66,7 @@ fn unguarded(mut world: World, attack: Attack) -> Run {
     let mut run = Run::default();
     while world.now() < attack.length() {
         world.advance(SECOND);
-        run.abuse.push(world.abuse());
+        run.note_abuse(&world);
     }
     run.end(&world);
     run
@@ -84,27 +75,48 @@ fn unguarded(mut world: World, attack: Attack) -> Run {
 impl Run {
     /// The harm done until then.
     pub fn abuse_until(&self, at: Duration) -> Abuse {
-        let second = usize::try_from(at.as_secs()).unwrap_or(usize::MAX);
-        let done = second
-            .checked_sub(1)
-            .map(|i| i.min(self.abuse.len().saturating_sub(1)));
-        done.and_then(|i| self.abuse.get(i))
-            .copied()
-            .unwrap_or_default()
+        let seconds = whole_seconds(at).min(self.abuse.len());
+        let done = seconds.checked_sub(1).map(|last| self.abuse[last]);
+        done.unwrap_or_default()
     }
 
-    fn end(&mut self, world: &World) {
+    /// Takes in that the server is polled now.
+    pub(crate) fn note_poll(&mut self, world: &World) {
+        self.polls += 1;
+        if self.evident_from.is_none() && world.abuse_from().is_some() {
+            self.evident_from = Some(world.now());
+        }
+    }
+
+    /// Takes in the harm done until now, if a second has passed.
+    pub(crate) fn note_abuse(&mut self, world: &World) {
+        if self.abuse.len() < whole_seconds(world.now()) {
+            self.abuse.resize(whole_seconds(world.now()), world.abuse());
+        }
+    }
+
+    /// Takes in the honest whom a decision that is carried out falls on.
+    pub(crate) fn note_blame(&mut self, decision: &Decision, world: &World) {
+        let sessions = decision.sessions.iter();
+        let owners = sessions.filter_map(|session| world.record(world.owner(session.id)?));
+        let honest = owners.filter(|record| record.role.is_honest()).count() as u64;
+        if honest > 0 {
+            *self.blamed.entry(decision.policy.clone()).or_default() += honest;
+        }
+    }
+
+    /// Takes in what became of everyone.
+    pub(crate) fn end(&mut self, world: &World) {
         self.abuse_from = world.abuse_from();
         for (_, record) in world.records() {
             if record.met_at.is_none() {
                 continue;
             }
-            if record.role.is_honest() {
-                let honest = self.honest.entry(record.role).or_default();
-                honest.met += 1;
-                honest.hit += u64::from(record.disconnects > 0);
-                honest.disconnects += record.disconnects;
-            } else if record.role == Role::Abuser
+            let tally = self.roles.entry(record.role).or_default();
+            tally.met += 1;
+            tally.hit += u64::from(record.disconnects > 0);
+            tally.disconnects += record.disconnects;
+            if record.role == Role::Abuser
                 && let Some(at) = record.first_disconnect_at
             {
                 self.first_act = Some(self.first_act.map_or(at, |first| first.min(at)));
@@ -122,8 +134,7 @@ struct Game {
     rhythm: Rhythm,
     decoder: SessionsDecoder,
     snapshot: Snapshot,
-    probes: Probes,
-    probed: Option<Duration>,
+    prober: Prober,
     run: Run,
 }
 
@@ -132,14 +143,13 @@ impl Game {
         let rpc = world.open_rpc(RPC_PEER.into());
         Self {
             rpc,
-            warden: Warden::new(set.clone(), settings(attack)),
+            warden: Warden::new(set.clone(), settings(attack, Mode::Enforce)),
             world,
             attack,
             rhythm: Rhythm::new(seed),
             decoder: SessionsDecoder::default(),
             snapshot: Snapshot::default(),
-            probes: Probes::default(),
-            probed: None,
+            prober: Prober::default(),
             run: Run::default(),
         }
     }
@@ -162,22 +172,18 @@ impl Game {
             let second = Duration::from_secs(self.run.abuse.len() as u64 + 1);
             let next = second.min(until);
             self.world.advance(next.saturating_sub(self.world.now()));
-            if next == second {
-                self.run.abuse.push(self.world.abuse());
-            }
+            self.run.note_abuse(&self.world);
         }
     }
 
     /// A poll, with all that follows from it, `since` so long after the one before. True if anything is
     /// up.
     fn poll(&mut self, since: Duration) -> bool {
-        self.run.polls += 1;
-        let now = self.world.now();
-        if self.run.evident_from.is_none() && self.world.abuse_from().is_some() {
-            self.run.evident_from = Some(now);
-        }
+        self.run.note_poll(&self.world);
         self.read();
-        self.probe();
+        if self.attack.sticks_daemon() {
+            self.snapshot.rounds.extend(self.prober.round(&self.world));
+        }
         self.warden.observe(&self.snapshot);
         self.inspect();
         let rulings = self.warden.judge(&self.snapshot).rulings;
@@ -209,19 +215,6 @@ impl Game {
         self.decoder
             .decode(&sessions, &mut snapshot.sessions)
             .expect("the simulated server answers as real ones do");
-    }
-
-    /// The prober beside the polls.
-    fn probe(&mut self) {
-        let now = self.world.now();
-        let is_due = self.probed.is_none_or(|then| now >= then + ROUND_EVERY);
-        if !is_due || !self.attack.sticks_daemon() {
-            return;
-        }
-        self.probed = Some(now);
-        let nodes = self.world.daemon_heights().map(Node::at);
-        let round = self.probes.round(EPOCH + now, &nodes);
-        self.snapshot.rounds.push(round);
     }
 
     fn inspect(&mut self) {
@@ -266,7 +259,7 @@ impl Game {
     fn carry_out(&mut self, decision: &Decision) {
         let reply = match &decision.action {
             Action::Disconnect => {
-                self.blame(decision);
+                self.run.note_blame(decision, &self.world);
                 let ids = decision
                     .sessions
                     .iter()
@@ -292,21 +285,10 @@ impl Game {
         let at = self.snapshot.at();
         self.warden.settle(decision, &outcome, 0, at);
     }
+}
 
-    fn blame(&mut self, decision: &Decision) {
-        let world = &self.world;
-        let owners = decision
-            .sessions
-            .iter()
-            .filter_map(|session| world.owner(session.id));
-        let honest = owners
-            .filter_map(|id| world.record(id))
-            .filter(|record| record.role.is_honest());
-        let honest = honest.count() as u64;
-        if honest > 0 {
-            *self.run.blamed.entry(decision.policy.clone()).or_default() += honest;
-        }
-    }
+fn whole_seconds(time: Duration) -> usize {
+    usize::try_from(time.as_secs()).unwrap_or(usize::MAX)
 }
 
 const RPC_PEER: ([u8; 4], u16) = ([127, 0, 0, 1], 40_000);
@@ -316,23 +298,6 @@ fn is_stopped(verdict: &Verdict) -> bool {
         return false;
     };
     matches!(by, Suppression::Breaker { .. })
-}
-
-fn settings(attack: Attack) -> Settings {
-    let mut settings = Settings {
-        mode: Mode::Enforce,
-        ..Settings::default()
-    };
-    if let Some(net) = attack.protected() {
-        settings.protection.addresses = std::iter::once(net).collect();
-    }
-    if attack.sticks_daemon() {
-        settings.daemons = watch::Settings {
-            addresses: DAEMONS.map(Into::into).into(),
-            ..watch::Settings::default()
-        };
-    }
-    settings
 }
 
 fn decode<S>(world: &World, method: &str, seed: S)

@@ -169,6 +169,13 @@ impl Actor {
                     let until = now + self.draw(self.habits.away_s);
                     self.slots[i].state = State::Away { until };
                 }
+                State::Here { key, .. }
+                    if self.identity.tactic == Tactic::Dodges
+                        && self.dodge.is_surprised(step.poll_seen) =>
+                {
+                    sessions.leave(key);
+                    self.slots[i].state = State::Away { until: now };
+                }
                 State::Here { key, since, .. } => self.act(key, since, step, sessions),
             }
         }

@@ -16,7 +16,7 @@ use super::release::Release;
 /// The attack begins so long after the world: until then the agent sees what is normal.
 const QUIET: Duration = Duration::from_mins(1);
 /// How long most attacks are watched.
-const LENGTH: Duration = Duration::from_mins(6);
+const LENGTH: Duration = Duration::from_mins(4);
 /// How long sleepers behave.
 pub(super) const SLEEP: Duration = Duration::from_hours(1);
 /// The monitor whose address the configuration protects.
@@ -222,7 +222,7 @@ impl Attack {
     pub fn length(self) -> Duration {
         match self {
             Self::Sleepers => LENGTH + SLEEP,
-            _ if self.sticks_daemon() => Duration::from_mins(10),
+            _ if self.sticks_daemon() => Duration::from_mins(7),
             _ => LENGTH,
         }
     }

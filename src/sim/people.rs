@@ -193,6 +193,13 @@ impl Actor {
         Some(text)
     }
 
+    /// Who it is and where: `a neighbour, light wallet at 45.83.91.7`.
+    pub(super) fn describe(&self) -> String {
+        let who = &self.identity;
+        let (role, kind) = (self.record.role.label(), who.kind.label());
+        format!("a {role}, {kind} at {}", self.origin())
+    }
+
     /// Its address, or the subnet of all its addresses.
     fn origin(&self) -> String {
         match self.identity.peers.as_slice() {

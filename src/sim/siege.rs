@@ -96,15 +96,12 @@ const fn hoarding(subs: u64) -> Habits {
     }
 }
 
-/// Stays for a moment, so often.
-const fn brief(visits: u32) -> Habits {
-    Habits {
-        stay_s: Some((1.0, 2.0)),
-        away_s: (1.0, 2.0),
-        visits,
-        ..ADVERSARY
-    }
-}
+/// Stays just long enough for a poll to see it, once.
+const BRIEF: Habits = Habits {
+    stay_s: Some((13.5, 18.0)),
+    visits: 1,
+    ..ADVERSARY
+};
 
 /// Comes and goes before anything has held for long enough.
 const fn reconnecting(habits: Habits) -> Habits {
@@ -291,7 +288,7 @@ impl Cast<'_> {
         let peers = vec![address; 17];
         let identity = Identity {
             returns: 0,
-            ..self.adversary(Kind::QuickReconnector, peers, brief(1))
+            ..self.adversary(Kind::QuickReconnector, peers, BRIEF)
         };
         self.come(identity);
     }
@@ -302,8 +299,8 @@ impl Cast<'_> {
         self.victim(Kind::LightWallet, address);
         self.victim(Kind::Merchant, address);
         let telephone = Habits {
-            stay_s: Some((2.0, 8.0)),
-            away_s: (5.0, 20.0),
+            stay_s: Some((13.5, 18.0)),
+            away_s: (3.0, 10.0),
             visits: 4,
             ..LIGHT
         };

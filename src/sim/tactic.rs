@@ -33,8 +33,9 @@ impl Tactic {
 const LAG: Duration = Duration::from_millis(400);
 /// So long after a poll it leaves: the next comes 6.7 s after it at the earliest.
 const STAY: Duration = Duration::from_millis(6_300);
-/// If it sees no poll for so long it connects at a guess.
+/// If it sees no poll for so long nobody seems to look, and it stays.
 const PATIENCE: Duration = Duration::from_secs(20);
+const FOR_GOOD: Duration = Duration::from_hours(1);
 
 /// When a dodger connects.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +49,11 @@ impl Dodge {
         Self { last: now }
     }
 
+    /// Whether a poll has come that it did not know of, so that it had better leave.
+    pub(super) fn is_surprised(&self, poll_seen: Option<Duration>) -> bool {
+        poll_seen.is_some_and(|seen| seen > self.last)
+    }
+
     /// Until when it stays if it connects now; nothing if it had better not.
     pub(super) fn leaves_at(
         &mut self,
@@ -55,10 +61,8 @@ impl Dodge {
         poll_seen: Option<Duration>,
     ) -> Option<Duration> {
         let is_news = |seen: &Duration| *seen > self.last;
-        let polled = match poll_seen.filter(is_news) {
-            Some(seen) => seen,
-            None if now >= self.last + PATIENCE => now.saturating_sub(LAG),
-            None => return None,
+        let Some(polled) = poll_seen.filter(is_news) else {
+            return (now >= self.last + PATIENCE).then(|| now + FOR_GOOD);
         };
         if now < polled + LAG {
             return None;
@@ -94,7 +98,9 @@ mod tests {
             None,
             "too late"
         );
-        let guess = at(40_000) - LAG + STAY;
-        assert_eq!(dodge.leaves_at(at(40_000), None), Some(guess));
+        let leaves_at = dodge.leaves_at(at(40_000), None);
+        assert_eq!(leaves_at, Some(at(40_000) + FOR_GOOD));
+        assert!(!dodge.is_surprised(Some(at(3_000))));
+        assert!(dodge.is_surprised(Some(at(41_000))));
     }
 }

@@ -21,6 +21,8 @@ use super::session::{Arrival, SessionKey, Sessions, Traffic, Transport};
 
 /// The length of a step of everybody's life.
 const TICK: Duration = Duration::from_millis(250);
+/// The same in an attack: coarser, since such worlds are played by the thousand.
+const ATTACK_TICK: Duration = Duration::from_millis(500);
 /// How long the server has been up when a world begins: 26 hours and some minutes.
 const UPTIME: Duration = Duration::from_mins(26 * 60 + 5);
 /// Blocks come every 20 seconds or so: a story of minutes has no room for ten-minute blocks.
@@ -43,6 +45,7 @@ pub struct Event {
 #[derive(Clone, Debug)]
 pub struct World {
     clock: Duration,
+    tick: Duration,
     next_tick: Duration,
     sessions: Sessions,
     actors: Vec<Actor>,
@@ -56,6 +59,8 @@ pub struct World {
     attack: Option<Attack>,
     /// When an adversary last saw that the agent had polled.
     poll_seen: Option<Duration>,
+    /// The honest who were disconnected for the first time, and not told of yet.
+    mistakes: Vec<ActorId>,
 }
 
 impl World {
@@ -64,6 +69,7 @@ impl World {
         let mut rng = Rng::with_seed(seed);
         Self {
             clock: UPTIME,
+            tick: TICK,
             next_tick: UPTIME + TICK,
             sessions: Sessions::new(release, Duration::ZERO),
             actors: Vec::new(),
@@ -74,6 +80,7 @@ impl World {
             rng,
             attack: None,
             poll_seen: None,
+            mistakes: Vec::new(),
         }
     }
 
@@ -92,7 +99,7 @@ impl World {
         let until = self.clock + dt;
         while self.next_tick <= until {
             self.clock = self.next_tick;
-            self.next_tick += TICK;
+            self.next_tick += self.tick;
             self.tick();
         }
         self.clock = until;
@@ -102,15 +109,17 @@ impl World {
         let now = self.clock;
         for (stall, begins) in self
             .chain
-            .turns(now.checked_sub(TICK).unwrap_or_default(), now)
+            .turns(now.checked_sub(self.tick).unwrap_or_default(), now)
         {
             self.tell(None, stall_text(stall, begins).to_owned());
         }
+        self.tell_mistakes();
+        self.tell_attack(now);
         self.chain.step(now, &mut self.rng);
         self.sessions.sweep(now);
         let step = Step {
             now,
-            dt: TICK,
+            dt: self.tick,
             beginning: UPTIME,
             poll_seen: self.poll_seen,
         };
@@ -313,6 +322,11 @@ impl World {
             if actor.identity.tactic.learns() {
                 self.poll_seen = Some(now);
             }
+            let record = &self.actors[i as usize].record;
+            let is_first = record.role.is_honest() && record.disconnects == 1;
+            if is_first && self.attack.is_some() {
+                self.mistakes.push(ActorId(i));
+            }
             self.tell_turns(i as usize);
         }
     }
@@ -352,6 +366,23 @@ impl World {
         members.map(|session| session.key).collect()
     }
 
+    /// In an attack, who of the honest was disconnected for the first time.
+    fn tell_mistakes(&mut self) {
+        let mistakes = std::mem::take(&mut self.mistakes);
+        let Some(&first) = mistakes.first() else {
+            return;
+        };
+        let who = self.actors[first.0 as usize].describe();
+        let text = match mistakes.len() {
+            1 => format!("by mistake: {who} is disconnected"),
+            count => format!(
+                "by mistake: {who} is disconnected, and {} more of the honest",
+                count - 1
+            ),
+        };
+        self.tell(Some(first), text);
+    }
+
     /// In an attack there are too many to tell of each.
     fn tell_turns(&mut self, i: usize) {
         let turns = self.actors[i].take_turns();
@@ -364,6 +395,14 @@ impl World {
                 let id = actor.identity.id;
                 self.tell(Some(id), text);
             }
+        }
+    }
+
+    fn tell_attack(&mut self, now: Duration) {
+        if let Some(attack) = self.attack
+            && now == UPTIME + attack.begins()
+        {
+            self.tell(None, attack.about().to_owned());
         }
     }
 
@@ -400,6 +439,8 @@ impl World {
 
     pub(super) fn begin(&mut self, attack: Attack) {
         self.attack = Some(attack);
+        self.tick = ATTACK_TICK;
+        self.next_tick = UPTIME + ATTACK_TICK;
     }
 
     pub(super) fn rng(&mut self) -> &mut Rng {
