@@ -30,6 +30,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +127,8 @@ pub struct History {
     present: usize,
     seniority: Seniority,
     returns: Returns,
+    /// By address slot: sessions of the present snapshot that the agent asked to disconnect.
+    hit: HashMap<u32, u32>,
     /// The sessions that connected since the last poll.
     fresh: Vec<u32>,
     /// By address slot: the age of the oldest session in the present snapshot.
@@ -171,6 +174,7 @@ impl History {
             present: 0,
             seniority: Seniority::new(bounds.clients),
             returns: Returns::default(),
+            hit: HashMap::new(),
             fresh: Vec::new(),
             oldest_ms: Vec::new(),
             may_have_erred: false,
