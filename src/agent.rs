@@ -3,6 +3,7 @@
 //! It owns all that changes. One poll is [`Agent::tick`]; [`Agent::run`] repeats it by the clock.
 //! It decides nothing itself: the core does, and [`crate::act`] carries it out.
 
+mod cadence;
 mod daemons;
 mod lists;
 mod record;
@@ -25,6 +26,8 @@ use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Judgement, Subject, Warden};
+use cadence::Beat;
+pub use cadence::Cadence;
 pub use daemons::Rounds;
 use daemons::{KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
@@ -33,8 +36,8 @@ use record::{Flight, Recorded};
 /// What the loop is configured with.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
-    /// Between the starts of two polls.
-    pub interval: Duration,
+    /// How often the server is polled.
+    pub cadence: Cadence,
     /// Sessions inspected a poll, at most.
     pub inspect_max: usize,
     /// What the journal keeps.
@@ -66,6 +69,10 @@ pub struct Agent {
     lists: WatchedLists,
     untracked: u64,
     flight: Option<Flight>,
+    /// The server's time that the last poll took.
+    took: Duration,
+    /// Whether the last poll found the server as the poll before left it.
+    is_steady: bool,
 }
 
 /// What came of a poll.
@@ -129,6 +136,8 @@ impl Agent {
             lists,
             untracked: 0,
             flight: None,
+            took: Duration::ZERO,
+            is_steady: false,
         })
     }
 
@@ -165,13 +174,13 @@ impl Agent {
         shutdown: impl Future<Output = ()>,
         mut told: impl FnMut(&Self, &Tick),
     ) {
-        let mut ticks = tokio::time::interval(self.options.interval);
+        let mut beat = Beat::new(self.options.cadence);
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                _ = ticks.tick() => {}
+                () = beat.due() => {}
             }
             let began = Instant::now();
             let failure = tokio::select! {
@@ -181,10 +190,7 @@ impl Agent {
             };
             let tick = self.judge_and_act(failure).await;
             told(self, &tick);
-            // A server that takes longer than the interval is given a whole one to serve its clients.
-            if began.elapsed() >= self.options.interval {
-                ticks.reset();
-            }
+            beat.polled(began, self.is_alert(), self.took);
         }
         self.end_recording();
         self.remove_status();
@@ -197,9 +203,17 @@ impl Agent {
         self.judge_and_act(failure).await
     }
 
+    /// Whether the next poll is to come sooner than the interval. Not over a connection that costs too
+    /// much: others can bring that about, and a fresh one is made once an interval at the most.
+    fn is_alert(&self) -> bool {
+        let is_up = self.is_down || !self.is_steady || self.warden.is_alert(&self.snapshot);
+        is_up && !self.client.needs_fresh_connection()
+    }
+
     /// Everything that only reads, so that it can be given up at any moment.
     async fn watch(&mut self) -> Option<RpcError> {
         self.begin_recording();
+        let spent = self.client.spent();
         let failure = self.poll().await.err();
         self.tell_outage(failure.as_ref());
         if failure.is_none() {
@@ -213,6 +227,7 @@ impl Agent {
                 self.inspect().await;
             }
         }
+        self.took = self.client.spent() - spent;
         failure
     }
 
@@ -273,7 +288,9 @@ impl Agent {
     }
 
     fn observe(&mut self) {
-        match self.warden.observe(&self.snapshot) {
+        let continuity = self.warden.observe(&self.snapshot);
+        self.is_steady = continuity == Continuity::Continued;
+        match continuity {
             Continuity::Continued => {}
             Continuity::First => self.warn_of_unknown_fields(),
             Continuity::Restarted => {

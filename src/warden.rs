@@ -16,7 +16,7 @@ use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
 use crate::time::Timestamp;
-use crate::watch::{self, Change, Confirmation, Confirming, Watch};
+use crate::watch::{self, Change, Confirmation, Confirming, Stall, Watch};
 use crate::wire::Inspection;
 
 pub use explain::{Account, Due, Explanation, Found, Subject};
@@ -217,6 +217,18 @@ impl Warden {
                 });
             }
         }
+    }
+
+    /// Whether a closer look at the server is worth its while: a policy holds for something, due or not;
+    /// a change of daemon is not confirmed; the daemon in use is not healthy; or blocks are held up by
+    /// more than chance. `snapshot` is the one that was judged last.
+    pub fn is_alert(&self, snapshot: &Snapshot) -> bool {
+        let daemons = self.history.daemons();
+        let is_held_up = |stall| !matches!(stall, Stall::None | Stall::SlowBlock);
+        self.engine.holds_any()
+            || self.confirming.is_some()
+            || daemons.current_health() == Some(false)
+            || self.history.stall(snapshot).is_some_and(is_held_up)
     }
 
     /// What is known of the server's daemons.

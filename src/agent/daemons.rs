@@ -102,7 +102,8 @@ impl Agent {
     pub(super) fn leave_status(&mut self) {
         let Some(kept) = &mut self.status else { return };
         if !self.is_down {
-            kept.last = Some(self.warden.status(&self.snapshot, self.options.interval));
+            let interval = self.options.cadence.interval;
+            kept.last = Some(self.warden.status(&self.snapshot, interval));
         }
         let Some(status) = &mut kept.last else { return };
         status.at = self.clock.now();

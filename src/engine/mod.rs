@@ -193,6 +193,12 @@ impl Engine {
         }
     }
 
+    /// Whether any policy holds for any target, for however long.
+    pub fn holds_any(&self) -> bool {
+        let mut holds = self.compiled.iter().map(|compiled| &compiled.holds);
+        holds.any(|holds| holds.iter().next().is_some())
+    }
+
     /// The targets whose hold time has not passed, of each policy a few.
     pub fn pending(&mut self, history: &History, snapshot: &Snapshot) -> Vec<Pending> {
         let mut pending = Vec::new();

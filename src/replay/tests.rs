@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::Replay;
 use crate::act::Carried;
-use crate::agent::{Agent, AgentOptions};
+use crate::agent::{Agent, AgentOptions, Cadence};
 use crate::journal::{Journal, Retention};
 use crate::policy::{Mode, shipped};
 use crate::poll::Clock;
@@ -64,7 +64,7 @@ async fn recorded(release: Release, settings: Settings, polls: usize, key: Optio
         Journal::open(&folder.path().join("journal")).unwrap(),
         Box::new(SimulatedClock(Arc::clone(&server))),
         AgentOptions {
-            interval: Duration::from_secs(10),
+            cadence: Cadence::steady(Duration::from_secs(10)),
             inspect_max: 20,
             retention: Retention::default(),
         },
