@@ -3,6 +3,7 @@
 //! A snapshot's vectors are cleared and filled again at each poll, so that a poll in steady state
 //! allocates nothing per session. It judges nothing, and remembers nothing of earlier polls.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::daemon::Round;
@@ -96,6 +97,10 @@ pub struct Server {
     pub subs: u64,
     /// Transactions broadcast since the server started.
     pub txs_sent: u64,
+    /// Requests since it started, of sessions that have gone and over RPC too.
+    pub request_total: Option<u64>,
+    /// The same by method.
+    pub request_counts: Option<BTreeMap<Box<str>, u64>>,
     /// Groups that the server has.
     pub groups: u64,
     /// The server's process.

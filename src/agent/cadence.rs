@@ -68,13 +68,12 @@ impl Beat {
     /// The next one is reckoned from this one, never from one that should have been: after a
     /// pause polls do not come in a burst.
     pub(super) fn polled(&mut self, began: Instant, is_alert: bool, took: Duration) {
-        let delay = jittered(self.cadence.mean(is_alert, took), chance());
+        let mean = self.cadence.mean(is_alert, took);
+        let delay = jittered(mean, chance());
         let now = Instant::now();
-        self.next = began + delay;
-        // A server that takes longer than the delay is given a whole one to serve its clients.
-        if self.next <= now {
-            self.next = now + delay;
-        }
+        // A server that takes longer than that is given a whole pause to serve its clients.
+        let from = if now - began < mean { began } else { now };
+        self.next = from + delay;
     }
 }
 

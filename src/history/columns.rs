@@ -6,6 +6,7 @@ use super::History;
 use super::keys::{NONE, slot_id};
 use super::numbers::{self, Numbers};
 use super::plan::{Column, ColumnId, WindowId};
+use super::requests::Quantity;
 use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
 use crate::field::{Field, Scope, Source};
@@ -72,6 +73,12 @@ impl History {
     /// Sees to it that every counter is summed that some column takes.
     pub(super) fn want_tallies(&mut self) {
         for column in self.plan.columns.clone() {
+            if let Some(window) = column.window
+                && self.quantity(&column).is_some()
+            {
+                self.requests.want(window);
+                self.server_deltas.want(Counter::RecvCount);
+            }
             let Some((windowed, window)) =
                 Windowed::of(column.scope, column.field).zip(column.window)
             else {
@@ -146,6 +153,13 @@ impl History {
                 (Some(windowed), Some(window)) => {
                     self.fill_windowed(values, column, windowed, window, snapshot);
                 }
+                (None, Some(window)) => {
+                    let rate = |quantity| {
+                        let timeline = &self.timelines[window.0];
+                        self.requests.rate(quantity, window, timeline)
+                    };
+                    values.fill(self.quantity(column).map_or(f64::NAN, rate));
+                }
                 _ => match column.scope {
                     Scope::Server => values[0] = self.server_value(column.field, snapshot),
                     Scope::Session => self.fill_session(values, column, snapshot),
@@ -154,6 +168,20 @@ impl History {
             }
         }
         self.columns = columns;
+    }
+
+    /// What a column takes of the server's totals of requests, if it takes anything.
+    fn quantity(&self, column: &Column) -> Option<Quantity> {
+        Some(match column.field {
+            Field::RequestTotalRate => Quantity::All,
+            Field::UnseenRequestRate => Quantity::Unseen,
+            Field::MethodRate => {
+                let method = column.method.as_ref();
+                let mut methods = self.methods.iter();
+                Quantity::Method(methods.position(|known| Some(known) == method)?)
+            }
+            _ => return None,
+        })
     }
 
     /// A column that is nothing but sums over a covered window, for every target.

@@ -16,6 +16,7 @@ mod members;
 mod numbers;
 mod plan;
 mod private;
+mod requests;
 mod sessions;
 mod table;
 mod tally;
@@ -48,6 +49,7 @@ pub(crate) use plan::ColumnId;
 pub use plan::Plan;
 pub(crate) use private::{PRIVATE_V4, PRIVATE_V6, is_private};
 pub use private::{Party, SubnetWidths};
+use requests::RequestTotals;
 use sessions::SessionTable;
 use table::Table;
 use tally::{Counter, Deltas, Tallies};
@@ -99,6 +101,7 @@ pub struct History {
     groups: Table<Box<str>>,
     server_deltas: Deltas,
     server_tallies: Tallies,
+    requests: RequestTotals,
     members: Members,
     /// By group slot: the row in the present snapshot, and the last poll that left its members'
     /// doings uncounted.
@@ -144,6 +147,7 @@ impl History {
             groups: Table::new(bounds.targets_max),
             server_deltas: Deltas::default(),
             server_tallies: Tallies::default(),
+            requests: RequestTotals::default(),
             members: Members::default(),
             group_rows: Vec::new(),
             group_slots: Vec::new(),
@@ -242,6 +246,7 @@ impl History {
             .fold(&self.session_deltas, self.sessions.len(), &self.timelines);
         self.server_tallies
             .fold(&self.server_deltas, 1, &self.timelines);
+        self.requests.fold(self.methods.len(), &self.timelines);
         self.addresses.fold(&self.timelines);
         self.subnets.fold(&self.timelines);
         self.clients.fold(&self.timelines);
@@ -292,6 +297,7 @@ impl History {
         self.sessions.clear();
         self.session_tallies.reset();
         self.server_tallies.reset();
+        self.requests.reset();
         self.addresses.clear();
         self.subnets.clear();
         self.clients.clear();
@@ -311,6 +317,15 @@ impl History {
         let rose_by = server.errors.saturating_sub(before);
         self.may_have_erred |= rose_by > 0;
         self.server_deltas.add(Counter::Errors, 0, rose_by);
+        let seen = self.server_deltas.of(Counter::RecvCount);
+        let servers = (last.map(|last| &last.server), server);
+        self.requests.observe(
+            servers,
+            seen.first().copied().unwrap_or(0),
+            self.sessions.untracked,
+            &self.methods,
+            at,
+        );
     }
 
     /// Frees the slots of targets that have left every window.

@@ -233,6 +233,12 @@ impl<'s> Stage<'s> {
         }
         self.scene.groups = groups.into_iter().collect();
         self.scene.errors = at(script.server.errors.as_ref(), poll).map_or(errors, whole);
+        let methods = script.server.methods.iter();
+        let requests = methods
+            .map(|(method, series)| ((**method).into(), at(Some(series), poll).map_or(0, whole)));
+        let requests: BTreeMap<Box<str>, u64> = requests.collect();
+        self.scene.info.requests =
+            Some(requests).filter(|requests| !requests.is_empty() && script.release.has_totals());
         let latency_s = at(script.server.latency_s.as_ref(), poll).unwrap_or(0.0);
         self.scene.latency = Duration::from_secs_f64(latency_s);
         self.probe(poll);

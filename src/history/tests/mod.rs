@@ -3,6 +3,7 @@
 mod examples;
 mod naive;
 mod random;
+mod requests;
 
 use super::{Bounds, ColumnId, Continuity, History, Plan, SubnetWidths};
 use crate::field::Scope;
