@@ -26,6 +26,7 @@ use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Judgement, Subject, Warden};
+use crate::watch::Outage;
 use cadence::Beat;
 pub use cadence::Cadence;
 pub use daemons::Rounds;
@@ -66,6 +67,10 @@ pub struct Agent {
     told: Vec<Told>,
     /// The daemon in use, if it is none of the configuration's.
     foreign: Option<String>,
+    /// The daemon that the server used when it last told.
+    in_use: Option<String>,
+    /// What was told of this outage.
+    outage: Option<Outage>,
     lists: WatchedLists,
     untracked: u64,
     flight: Option<Flight>,
@@ -133,6 +138,8 @@ impl Agent {
             status: None,
             told: Vec::new(),
             foreign: None,
+            in_use: None,
+            outage: None,
             lists,
             untracked: 0,
             flight: None,
@@ -216,12 +223,10 @@ impl Agent {
         let spent = self.client.spent();
         let failure = self.poll().await.err();
         self.tell_outage(failure.as_ref());
+        let rounds = self.rounds.as_mut();
+        self.snapshot.rounds = rounds.map(|rounds| rounds.take()).unwrap_or_default();
         if failure.is_none() {
-            self.snapshot.rounds = self
-                .rounds
-                .as_mut()
-                .map(|rounds| rounds.take())
-                .unwrap_or_default();
+            self.tell_move();
             self.observe();
             if self.no_inspection != Some(self.snapshot.epoch) {
                 self.inspect().await;
@@ -259,7 +264,10 @@ impl Agent {
         let missed_at = failure.as_ref().map(|_| self.clock.now());
         let judgement = match missed_at {
             None => self.judge(),
-            Some(at) => self.warden.missed(at, self.snapshot.epoch),
+            Some(at) => {
+                let Snapshot { epoch, rounds, .. } = &self.snapshot;
+                self.warden.missed(at, *epoch, rounds)
+            }
         };
         if failure.is_none() {
             self.end_log_runs().await;
@@ -279,6 +287,7 @@ impl Agent {
         self.tell_breaker(&carried);
         self.maintain();
         self.tell_daemons();
+        self.tell_cause_of_outage();
         self.leave_status();
         Tick {
             failure,
@@ -346,9 +355,10 @@ impl Agent {
                 }
                 // The evidence's connection is gone, so nothing will be done by it.
                 Err(error) if error.is_connection_lost() => return,
+                // Of this session alone: what a client chose may be in its reply, and must not hide others.
                 Err(error) => {
+                    self.warden.uninspectable(id);
                     warn!(session = id, "cannot inspect: {error}");
-                    return;
                 }
             }
         }

@@ -335,7 +335,7 @@ fields! {
     RpcLatency "rpc_latency" [Server] DURATION, false, Agent,
         "how long the server took to answer `sessions`";
     RpcDown "rpc_down" [Server] DURATION, false, Agent,
-        "how long no poll has succeeded; the only field that is known then";
+        "how long no poll has succeeded; only this, `preempt` and what is about the primary is known then";
 }
 
 impl Field {
@@ -349,6 +349,20 @@ impl Field {
                 field.name() == name
             }
         })
+    }
+
+    /// Whether it is known while the server does not answer: the agent's own watch and its probes of
+    /// the primary tell it. Which daemon is in use only the server knows.
+    pub const fn is_known_while_down(self) -> bool {
+        matches!(
+            self,
+            Self::RpcDown
+                | Self::PrimaryHealthy
+                | Self::PrimaryHealthyFor
+                | Self::PrimaryState
+                | Self::PrimaryHeightGap
+                | Self::Preempt
+        )
     }
 
     /// Whether it is a family of fields, one a method of the Electrum protocol.

@@ -32,6 +32,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Of a poll that failed at `at`: all that is known is when that was, and of which connection.
+    pub fn missed(at: Timestamp, epoch: Epoch) -> Self {
+        let span = Span {
+            asked: at,
+            answered: at,
+        };
+        Self {
+            epoch,
+            server_read: span,
+            sessions_read: span,
+            ..Self::default()
+        }
+    }
+
     /// The time that the snapshot stands for.
     pub const fn at(&self) -> Timestamp {
         self.sessions_read.answered

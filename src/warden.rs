@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::Round;
 use crate::decision::{Decision, Epoch, Outcome, Suppression, Target};
 use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
@@ -157,6 +158,11 @@ impl Warden {
         self.history.inspected(id, inspection);
     }
 
+    /// Takes in that what the server said of one session cannot be read: others are asked for first.
+    pub fn uninspectable(&mut self, id: u64) {
+        self.history.uninspectable(id);
+    }
+
     /// Judges the snapshot that was observed last.
     pub fn judge(&mut self, snapshot: &Snapshot) -> Judgement {
         self.history.finish(snapshot);
@@ -207,7 +213,7 @@ impl Warden {
 
     /// Until `getinfo` names the daemon that was changed to, nobody changes it again.
     fn bar_second_change(&self, proposals: &mut [Proposal]) {
-        if !self.confirming.as_ref().is_some_and(Confirming::is_open) {
+        if !self.is_changing_daemon() {
             return;
         }
         for proposal in proposals {
@@ -217,6 +223,11 @@ impl Warden {
                 });
             }
         }
+    }
+
+    /// Whether a change of daemon waits for `getinfo` to name where the server was sent.
+    pub fn is_changing_daemon(&self) -> bool {
+        self.confirming.as_ref().is_some_and(Confirming::is_open)
     }
 
     /// Whether a closer look at the server is worth its while: a policy holds for something, due or not;
@@ -237,8 +248,11 @@ impl Warden {
     }
 
     /// Takes in that a poll failed: what is not known is missing, not zero.
-    pub fn missed(&mut self, at: Timestamp, epoch: Epoch) -> Judgement {
-        let evaluation = self.engine.missed(at, epoch);
+    ///
+    /// `rounds` are the probes' since the last poll: what becomes of the daemons is judged all the same.
+    pub fn missed(&mut self, at: Timestamp, epoch: Epoch, rounds: &[Round]) -> Judgement {
+        self.history.missed(at, rounds);
+        let evaluation = self.engine.missed(&self.history, at, epoch);
         let rulings = self
             .limits
             .rule_missed(evaluation.proposals, self.engine.set(), at);

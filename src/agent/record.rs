@@ -145,6 +145,7 @@ impl Agent {
             epoch: self.snapshot.epoch,
             mode,
             polled: failure.as_deref().map_or(Ok(&self.snapshot), Err),
+            rounds: &self.snapshot.rounds,
             inspected: &flight.inspected,
             acts: &acts,
             settled,

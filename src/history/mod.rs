@@ -32,10 +32,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::Round;
 use crate::field::Scope;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
-use crate::watch::{Settings as DaemonSettings, Stall as BlockStall, Watch};
+use crate::watch::{Settings as DaemonSettings, Stall as BlockStall, Watch, Watched};
 use crate::wire::Inspection;
 
 pub(crate) use columns::transport_name;
@@ -115,6 +116,8 @@ pub struct History {
     daemon_height: Stall,
     db_height: Stall,
     last: Option<Last>,
+    /// Since when no poll has succeeded, if the last one failed.
+    down_since: Option<Timestamp>,
     /// Client sessions in the present snapshot, and those of them from private or unknown peers.
     present: usize,
     private: usize,
@@ -157,6 +160,7 @@ impl History {
             daemon_height: Stall::default(),
             db_height: Stall::default(),
             last: None,
+            down_since: None,
             present: 0,
             private: 0,
             may_have_erred: false,
@@ -181,6 +185,7 @@ impl History {
     /// Takes in a snapshot. [`History::finish`] must follow, with the same one.
     pub fn begin(&mut self, snapshot: &Snapshot) -> Continuity {
         let at = snapshot.at();
+        self.down_since = None;
         let continuity = self.last.as_ref().map_or(Continuity::First, |last| {
             last.followed_by(snapshot, self.bounds.gap_max)
         });
@@ -207,6 +212,15 @@ impl History {
         continuity
     }
 
+    /// Takes in that a poll failed at `at`, and what was heard of the daemons since the last one. Of
+    /// the server only the columns are known that do not depend on its answer.
+    pub fn missed(&mut self, at: Timestamp, rounds: &[Round]) {
+        let succeeded = self.last.as_ref().map_or(at, |last| last.at);
+        let down_since = *self.down_since.get_or_insert(succeeded);
+        self.daemons.hear(at, rounds);
+        self.fill_missed(at, at.since(down_since));
+    }
+
     /// The IDs of at most `max` sessions to inspect, if there may be new errors and any policy looks
     /// at a session's errors or requests: those that were not inspected for longest, and of these
     /// those whose cost rose most, so that nobody hides behind others.
@@ -222,9 +236,11 @@ impl History {
             // An error costs 100, and decay takes little of it between two polls.
             .filter(|&(cost, _)| cost >= ERROR_COST_THOUSANDTHS / 2)
             .map(|(cost, slot)| {
-                let inspected = self.sessions.get(slot).inspected.as_ref();
-                let inspected_at = inspected.map(|inspected| inspected.at);
-                (inspected_at, Reverse(cost), self.session(slot).id)
+                (
+                    self.sessions.get(slot).asked_at,
+                    Reverse(cost),
+                    self.session(slot).id,
+                )
             });
         let mut likeliest: Vec<_> = likeliest.collect();
         likeliest.sort_unstable();
@@ -237,6 +253,15 @@ impl History {
             let at = self.last.as_ref().map(|last| last.at).unwrap_or_default();
             let errors = self.sessions.inspected(slot, inspection, &self.methods, at);
             self.session_deltas.add(Counter::Errors, slot, errors);
+        }
+    }
+
+    /// Takes in that the inspection of one session cannot be read. It goes to the back like one that
+    /// was inspected; nothing else is known of it.
+    pub fn uninspectable(&mut self, id: u64) {
+        if let Some(slot) = self.sessions.find(id) {
+            let at = self.last.as_ref().map(|last| last.at).unwrap_or_default();
+            self.sessions.get_mut(slot).asked_at = Some(at);
         }
     }
 
@@ -260,6 +285,11 @@ impl History {
         &self.daemons
     }
 
+    /// The daemon that the server uses, if it answers and a recent round told of that daemon.
+    pub fn daemon_in_use(&self) -> Option<&Watched> {
+        self.daemons.current().filter(|_| self.down_since.is_none())
+    }
+
     /// For how long the daemon's height, as the server has it, has stood still.
     pub fn daemon_stalled(&self, snapshot: &Snapshot) -> Option<Duration> {
         self.daemon_height.duration(snapshot.at())
@@ -267,6 +297,9 @@ impl History {
 
     /// What holds the blocks up, as far as it can be told.
     pub fn stall(&self, snapshot: &Snapshot) -> Option<BlockStall> {
+        if self.down_since.is_some() {
+            return None;
+        }
         let stalled = self.daemon_stalled(snapshot);
         BlockStall::of(&self.daemons, &snapshot.server, stalled)
     }

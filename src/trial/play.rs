@@ -75,7 +75,9 @@ pub(super) fn play_before(trial: &Trial, audience: &mut dyn Audience) -> Vec<Hap
         let at = stage.scene.at().since(stage.begun);
         let rulings = if trial.script.missed.contains(&poll) {
             stage.is_connected = false;
-            warden.missed(stage.scene.at(), stage.scene.epoch).rulings
+            let rounds = std::mem::take(&mut stage.rounds);
+            let (at, epoch) = (stage.scene.at(), stage.scene.epoch);
+            warden.missed(at, epoch, &rounds).rulings
         } else {
             let snapshot = stage.poll();
             warden.observe(&snapshot);

@@ -294,6 +294,7 @@ mod tests {
                 epoch: Epoch(1),
                 mode: Mode::DryRun,
                 polled: Ok(&snapshot),
+                rounds: &[],
                 inspected: &[],
                 acts: &[],
                 settled: at,
