@@ -29,6 +29,8 @@ pub(crate) fn settings(attack: Attack, mode: Mode) -> Settings {
     if attack.sticks_daemon() {
         settings.daemons = watch::Settings {
             addresses: DAEMONS.map(Into::into).into(),
+            // The attack is over before a daemon is late by what is usual on Bitcoin.
+            propagation: Some(Duration::from_secs(60)),
             ..watch::Settings::default()
         };
     }

@@ -17,7 +17,7 @@ use super::value::{duration, whole};
 use super::{runtime, setup};
 use crate::act::Carried;
 use crate::adversary::{self, Comparison, EPOCH};
-use crate::agent::{Agent, AgentOptions};
+use crate::agent::{Agent, AgentOptions, Cadence};
 use crate::decision::Outcome;
 use crate::journal::{Journal, Retention};
 use crate::policy::{Mode, PolicySet, shipped};
@@ -139,7 +139,7 @@ async fn play(
         journal,
         Box::new(SimulatedClock(Arc::clone(&server))),
         AgentOptions {
-            interval: INTERVAL,
+            cadence: Cadence::steady(INTERVAL),
             inspect_max: 20,
             retention: Retention::default(),
         },

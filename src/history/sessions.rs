@@ -42,6 +42,8 @@ pub(super) struct Slot {
     age_s: f64,
     counters: Counters,
     pub(super) inspected: Option<Box<Inspected>>,
+    /// When it was inspected last, readably or not.
+    pub(super) asked_at: Option<Timestamp>,
 }
 
 impl Slot {
@@ -83,7 +85,6 @@ pub(super) struct Heritage {
 /// What `inspect_session` last said of a session.
 #[derive(Debug)]
 pub(super) struct Inspected {
-    pub(super) at: Timestamp,
     pub(super) errors: u64,
     pub(super) requests: u64,
     /// Of the methods that policies name, in the plan's order.
@@ -375,6 +376,7 @@ impl SessionTable {
         slot.age_s = age_s;
         slot.counters = now;
         slot.inspected = None;
+        slot.asked_at = None;
         slot.groups = [NONE; 2];
         self.rows[index as usize] = u32::try_from(row).unwrap_or(GONE);
         self.clients[index as usize] = NONE;
@@ -466,6 +468,7 @@ impl SessionTable {
             age_s: f64::NAN,
             counters: Counters::default(),
             inspected: None,
+            asked_at: None,
         });
         self.rows.push(GONE);
         self.generations.push(0);
@@ -596,8 +599,8 @@ impl SessionTable {
             None => inspection.errors,
         };
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
+        slot.asked_at = Some(at);
         slot.inspected = Some(Box::new(Inspected {
-            at,
             errors: inspection.errors,
             requests: inspection.requests,
             methods: methods.iter().map(count).collect(),

@@ -29,7 +29,8 @@ impl Capabilities {
     pub const fn gives(self, field: Field) -> bool {
         match field.info().source {
             Source::Protocol => self.protocol,
-            Source::Cost => self.cost,
+            // The few releases from 1.10.1 to 1.11 have costs and no totals.
+            Source::Cost | Source::Totals => self.cost,
             Source::Inspection => self.inspection,
             Source::Always | Source::Getinfo | Source::Agent | Source::Probes => true,
         }

@@ -75,7 +75,9 @@ pub(super) fn play_before(trial: &Trial, audience: &mut dyn Audience) -> Vec<Hap
         let at = stage.scene.at().since(stage.begun);
         let rulings = if trial.script.missed.contains(&poll) {
             stage.is_connected = false;
-            warden.missed(stage.scene.at(), stage.scene.epoch).rulings
+            let rounds = std::mem::take(&mut stage.rounds);
+            let (at, epoch) = (stage.scene.at(), stage.scene.epoch);
+            warden.missed(at, epoch, &rounds).rulings
         } else {
             let snapshot = stage.poll();
             warden.observe(&snapshot);
@@ -233,6 +235,12 @@ impl<'s> Stage<'s> {
         }
         self.scene.groups = groups.into_iter().collect();
         self.scene.errors = at(script.server.errors.as_ref(), poll).map_or(errors, whole);
+        let methods = script.server.methods.iter();
+        let requests = methods
+            .map(|(method, series)| ((**method).into(), at(Some(series), poll).map_or(0, whole)));
+        let requests: BTreeMap<Box<str>, u64> = requests.collect();
+        self.scene.info.requests =
+            Some(requests).filter(|requests| !requests.is_empty() && script.release.has_totals());
         let latency_s = at(script.server.latency_s.as_ref(), poll).unwrap_or(0.0);
         self.scene.latency = Duration::from_secs_f64(latency_s);
         self.probe(poll);

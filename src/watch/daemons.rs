@@ -174,6 +174,28 @@ fn indexes<'a>(settings: &'a Settings, server: &Known) -> Vec<&'a str> {
     coin::indexes(version, coin).to_vec()
 }
 
+/// What is wrong when the server does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    /// No daemon answers either. A server that was started then opens no RPC until one has.
+    NoDaemon,
+    /// A daemon answers, so it is the server.
+    Server,
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoDaemon => {
+                "no daemon answers either: start bitcoind first, for ElectrumX opens its RPC only once \
+                 a daemon has answered"
+            }
+            Self::Server => "a daemon answers, so it is ElectrumX itself: look at its log",
+        })
+    }
+}
+
 /// Why the server must not go to a daemon now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit(String);
@@ -205,11 +227,33 @@ impl Watch {
 
     /// Takes in a snapshot's time and server, and the rounds since the last one.
     pub fn observe(&mut self, at: Timestamp, server: &Server, rounds: &[Round]) {
-        self.at = at;
         self.server.keep(server);
+        self.hear(at, rounds);
+    }
+
+    /// Takes in the rounds since the last poll, of a poll that failed at `at`. The server's last words
+    /// of itself stay.
+    pub fn hear(&mut self, at: Timestamp, rounds: &[Round]) {
+        self.at = at;
         for round in rounds {
             self.take_in(round);
         }
+    }
+
+    /// What the daemons tell of a server that does not answer; `None` if that is not known.
+    pub fn outage(&self) -> Option<Outage> {
+        let known = self.daemons.iter().filter(|_| self.is_fresh());
+        let answers = known.map(|daemon| match daemon.state {
+            // They may answer the server.
+            None | Some(State::WrongCredentials) => None,
+            Some(_) => Some(daemon.chain.is_some()),
+        });
+        let answers: Vec<Option<bool>> = answers.collect();
+        if answers.contains(&Some(true)) {
+            return Some(Outage::Server);
+        }
+        let is_none = !answers.is_empty() && !answers.contains(&None);
+        is_none.then_some(Outage::NoDaemon)
     }
 
     fn take_in(&mut self, round: &Round) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use electrumx_warden::agent::{Agent, AgentOptions, Tick};
+use electrumx_warden::agent::{Agent, AgentOptions, Cadence, Tick};
 use electrumx_warden::decision::Outcome;
 use electrumx_warden::journal::{Filter, Journal, Retention, Row};
 use electrumx_warden::policy::{Mode, PolicySet, Source, check};
@@ -116,7 +116,7 @@ impl Scene {
                 Journal::open(&self.journal()).unwrap(),
                 Box::new(SimClock(Arc::clone(&self.server))),
                 AgentOptions {
-                    interval: INTERVAL,
+                    cadence: Cadence::steady(INTERVAL),
                     inspect_max: 20,
                     retention: Retention::default(),
                 },

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use electrumx_warden::agent::{Agent, AgentOptions};
+use electrumx_warden::agent::{Agent, AgentOptions, Cadence};
 use electrumx_warden::decision::{Decision, Outcome, Seen, Target};
 use electrumx_warden::journal::{Entry, Filter, Journal, OutcomeKind, Retention, Row};
 use electrumx_warden::policy::{Mode, shipped};
@@ -65,7 +65,7 @@ pub(crate) async fn play(
         Journal::open(&folder.path().join("j.sqlite")).unwrap(),
         Box::new(SimClock(Arc::clone(&server))),
         AgentOptions {
-            interval: Duration::from_secs(10),
+            cadence: Cadence::steady(Duration::from_secs(10)),
             inspect_max: 20,
             retention: Retention::default(),
         },

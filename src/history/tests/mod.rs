@@ -3,6 +3,7 @@
 mod examples;
 mod naive;
 mod random;
+mod requests;
 mod seniority;
 
 use super::{Bounds, ColumnId, Continuity, History, Plan, SubnetWidths};

@@ -511,7 +511,7 @@ impl World {
         nodes.push(self.main.node(self.tip));
         self.server.step(&nodes);
         if self.trouble == Trouble::RpcDown {
-            self.warden.missed(self.now, Epoch(self.epoch));
+            self.warden.missed(self.now, Epoch(self.epoch), &[]);
             return;
         }
         let snapshot = self.snapshot();
