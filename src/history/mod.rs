@@ -245,29 +245,49 @@ impl History {
     }
 
     /// The IDs of at most `max` sessions to inspect, if there may be new errors and any policy looks
-    /// at a session's errors or requests: those that were not inspected for longest, and of these
-    /// those whose cost rose most, so that nobody hides behind others.
+    /// at a session's errors or requests. A third of the places is kept for those who made the most
+    /// errors before, a third goes to those whose cost rose most, and a third to those who were not
+    /// asked about for longest: so nobody hides behind others, be they many or loud.
     pub fn inspect_next(&self, max: usize) -> Vec<u64> {
         if !self.may_have_erred || !self.plan.needs_inspection() {
             return Vec::new();
         }
         let costs = self.session_deltas.of(Counter::Cost);
-        let likeliest = self
+        let likely = self
             .sessions
             .connected()
             .map(|(slot, _)| (costs.get(slot).copied().unwrap_or(0), slot_id(slot)))
             // An error costs 100, and decay takes little of it between two polls.
-            .filter(|&(cost, _)| cost >= ERROR_COST_THOUSANDTHS / 2)
-            .map(|(cost, slot)| {
-                (
-                    self.sessions.get(slot).asked_at,
-                    Reverse(cost),
-                    self.session(slot).id,
-                )
-            });
-        let mut likeliest: Vec<_> = likeliest.collect();
-        likeliest.sort_unstable();
-        likeliest.into_iter().take(max).map(|(.., id)| id).collect()
+            .filter(|&(cost, _)| cost >= ERROR_COST_THOUSANDTHS / 2);
+        let likely: Vec<(u64, u32)> = likely.collect();
+        let id = |slot: u32| self.session(slot).id;
+        let mut offenders: Vec<_> = likely
+            .iter()
+            .filter_map(|&(_, slot)| {
+                let known = self.sessions.get(slot).inspected.as_ref()?;
+                (known.errors > 0).then(|| (Reverse(known.errors), id(slot)))
+            })
+            .collect();
+        offenders.sort_unstable();
+        let mut dearest: Vec<_> = likely
+            .iter()
+            .map(|&(cost, slot)| (Reverse(cost), id(slot)))
+            .collect();
+        dearest.sort_unstable();
+        let mut longest: Vec<_> = likely
+            .iter()
+            .map(|&(cost, slot)| (self.sessions.get(slot).asked_at, Reverse(cost), id(slot)))
+            .collect();
+        longest.sort_unstable();
+        let mut chosen = Vec::new();
+        let offenders = offenders.into_iter().map(|(_, id)| id);
+        let dearest = dearest.into_iter().map(|(_, id)| id);
+        let longest = longest.into_iter().map(|(.., id)| id);
+        take_new(&mut chosen, offenders, max / 3);
+        take_new(&mut chosen, dearest, max / 3);
+        let left = max - chosen.len();
+        take_new(&mut chosen, longest, left);
+        chosen
     }
 
     /// Takes in what the server said of one session of the present snapshot.
@@ -413,5 +433,18 @@ impl History {
         self.subnets.sweep(start);
         self.clients.sweep(start);
         self.groups.sweep(start);
+    }
+}
+
+/// Adds to `chosen` so many that are not among them yet.
+fn take_new(chosen: &mut Vec<u64>, ids: impl Iterator<Item = u64>, count: usize) {
+    let most = chosen.len() + count;
+    for id in ids {
+        if chosen.len() >= most {
+            return;
+        }
+        if !chosen.contains(&id) {
+            chosen.push(id);
+        }
     }
 }
