@@ -223,7 +223,7 @@ impl Game {
         }
         for id in self.warden.inspect_next(INSPECT_MAX) {
             let params = json!({ "session_id": id });
-            if let Some(result) = self.request("inspect_session", params)
+            if let Some(result) = self.request("inspect_session", &params)
                 && let Ok(inspection) = serde_json::from_value::<Inspection>(result)
             {
                 self.warden.inspected(id, &inspection);
@@ -232,7 +232,7 @@ impl Game {
     }
 
     /// Asks the server over the agent's connection; what it refuses is nothing.
-    fn request(&mut self, method: &str, params: Value) -> Option<Value> {
+    fn request(&mut self, method: &str, params: &Value) -> Option<Value> {
         // Idle connections are cut.
         if !self.world.is_open(self.rpc) {
             self.rpc = self.world.open_rpc(RPC_PEER.into());
@@ -265,13 +265,13 @@ impl Game {
                     .iter()
                     .map(|session| session.id.to_string());
                 let ids: Vec<String> = ids.collect();
-                self.request("disconnect", json!({ "session_ids": ids }))
+                self.request("disconnect", &json!({ "session_ids": ids }))
             }
             Action::DaemonUrl { .. } => {
                 let now = self.world.now();
                 self.run.failover.get_or_insert(now);
                 let urls: Vec<String> = decision.daemons.iter().map(ToString::to_string).collect();
-                self.request("daemon_url", json!({ "daemon_url": urls.join(",") }))
+                self.request("daemon_url", &json!({ "daemon_url": urls.join(",") }))
             }
             Action::Alert => Some(Value::Null),
             // No policy that ships logs.

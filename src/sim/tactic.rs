@@ -31,8 +31,9 @@ impl Tactic {
 
 /// So long after a poll a dodger connects.
 const LAG: Duration = Duration::from_millis(400);
-/// So long after a poll it leaves: the next comes 6.7 s after it at the earliest.
-const STAY: Duration = Duration::from_millis(6_300);
+/// So long after a poll it leaves: the next comes 6.7 s after it at the earliest, and a step of the
+/// world takes half a second.
+const STAY: Duration = Duration::from_secs(6);
 /// If it sees no poll for so long nobody seems to look, and it stays.
 const PATIENCE: Duration = Duration::from_secs(20);
 const FOR_GOOD: Duration = Duration::from_hours(1);
@@ -91,7 +92,7 @@ mod tests {
             None,
             "too soon"
         );
-        assert_eq!(dodge.leaves_at(at(3_500), Some(at(3_000))), Some(at(9_300)));
+        assert_eq!(dodge.leaves_at(at(3_500), Some(at(3_000))), Some(at(9_000)));
         assert_eq!(dodge.leaves_at(at(9_500), Some(at(3_000))), None, "known");
         assert_eq!(
             dodge.leaves_at(at(19_500), Some(at(12_000))),

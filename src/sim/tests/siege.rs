@@ -96,7 +96,9 @@ fn adversaries_come_back_within_seconds_however_often_they_are_cut() {
             .map(|session| session.key)
             .collect();
         assert_eq!(keys.len(), 30);
-        keys.into_iter().for_each(|key| world.disconnect(key));
+        for key in keys {
+            world.disconnect(key);
+        }
         world.advance(Duration::from_secs(3));
     }
 }
@@ -136,7 +138,9 @@ fn who_is_cut_by_mistake_is_told_of_once() {
     world.events();
     for _ in 0..2 {
         let keys: Vec<SessionKey> = world.sessions().as_slice().iter().map(|s| s.key).collect();
-        keys.into_iter().for_each(|key| world.disconnect(key));
+        for key in keys {
+            world.disconnect(key);
+        }
         world.advance(Duration::from_secs(20));
     }
     let texts: Vec<String> = world.events().into_iter().map(|event| event.text).collect();
