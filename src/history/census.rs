@@ -177,7 +177,7 @@ impl History {
     /// behind a carrier's address is not all of them.
     pub(crate) fn expelled(&mut self, sessions: &[SessionRef], at: Timestamp) {
         for session in sessions {
-            let Some((slot, age_s)) = self.sessions.expel(session.id, session.since) else {
+            let Some((slot, age_s)) = self.sessions.expel(session.id, session.since, at) else {
                 continue;
             };
             let Some(sign) = self.sign(slot) else {
@@ -233,7 +233,7 @@ impl History {
             slot.is_private.then(|| Lone {
                 age_ms: slot.age_ms(),
                 is_fresh: slot.is_fresh(),
-                is_expelled: slot.is_expelled,
+                is_expelled: slot.is_expelled(),
             })
         });
         seniority.observe(pace, present, lone);

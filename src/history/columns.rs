@@ -9,6 +9,7 @@ use super::plan::{Column, ColumnId, WindowId};
 use super::requests::Quantity;
 use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
+use super::timeline::Timeline;
 use crate::field::{Field, Scope, Source};
 use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
 use crate::time::Timestamp;
@@ -64,6 +65,9 @@ fn summed(field: Field) -> Option<fn(&Sessions, usize) -> f64> {
         _ => return None,
     })
 }
+
+/// A rate is taken over this part of the window at the least.
+const PRESENCE_MIN: f64 = 0.2;
 
 fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
@@ -153,7 +157,7 @@ impl History {
                 (Some(windowed), Some(window)) => {
                     self.fill_windowed(values, column, windowed, window, snapshot);
                 }
-                (None, Some(window)) => {
+                (None, Some(window)) if column.scope == Scope::Server => {
                     let rate = |quantity| {
                         let timeline = &self.timelines[window.0];
                         self.requests.rate(quantity, window, timeline)
@@ -189,6 +193,7 @@ impl History {
         let (scope, window) = (column.scope, column.window?);
         let windowed = Windowed::of(scope, column.field)?;
         let is_for_all = scope != Scope::Group
+            && !(scope == Scope::Session && self.sessions.has_returned())
             && column.field.info().source != Source::Inspection
             && is_told(column.field, snapshot);
         let factor = self.factor(windowed, window).filter(|_| is_for_all)?;
@@ -261,6 +266,9 @@ impl History {
             for (value, &sum) in values.iter_mut().zip(sums) {
                 *value = sum as f64 * factor;
             }
+            if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
+                self.leave_out_absences(values, timeline);
+            }
         } else {
             values.fill(f64::NAN);
             if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
@@ -280,6 +288,21 @@ impl History {
                 if slot.inspected.is_none() {
                     *value = f64::NAN;
                 }
+            }
+        }
+    }
+
+    /// Whoever comes back from a disconnect by the agent is judged by the time that it was there: being
+    /// cut makes nobody look quiet.
+    fn leave_out_absences(&self, values: &mut [f64], timeline: &Timeline) {
+        let span_s = timeline.span().as_secs_f64();
+        for (slot, _) in self.sessions.connected() {
+            let session = self.sessions.get(slot_id(slot));
+            let away_s = session.away_since(timeline.start()).as_secs_f64();
+            if away_s > 0.0 {
+                // Of a moment nothing can be told.
+                let there_s = (span_s - away_s).max(span_s * PRESENCE_MIN);
+                values[slot] *= span_s / there_s;
             }
         }
     }
