@@ -78,8 +78,8 @@ pub struct Agent {
     flight: Option<Flight>,
     /// The server's time that the last poll took.
     took: Duration,
-    /// Whether the last poll found the server as the poll before left it.
-    is_steady: bool,
+    /// How the last good poll followed the one before.
+    continuity: Continuity,
 }
 
 /// What came of a poll.
@@ -146,7 +146,7 @@ impl Agent {
             untracked: 0,
             flight: None,
             took: Duration::ZERO,
-            is_steady: false,
+            continuity: Continuity::First,
         })
     }
 
@@ -215,7 +215,9 @@ impl Agent {
     /// Whether the next poll is to come sooner than the interval. Not over a connection that costs too
     /// much: others can bring that about, and a fresh one is made once an interval at the most.
     fn is_alert(&self) -> bool {
-        let is_up = self.is_down || !self.is_steady || self.warden.is_alert(&self.snapshot);
+        let is_up = self.is_down
+            || self.continuity != Continuity::Continued
+            || self.warden.is_alert(&self.snapshot);
         is_up && !self.client.needs_fresh_connection()
     }
 
@@ -234,7 +236,7 @@ impl Agent {
                 self.inspect().await;
             }
         }
-        self.took = self.client.spent() - spent;
+        self.took = self.client.spent().saturating_sub(spent);
         failure
     }
 
@@ -299,9 +301,8 @@ impl Agent {
     }
 
     fn observe(&mut self) {
-        let continuity = self.warden.observe(&self.snapshot);
-        self.is_steady = continuity == Continuity::Continued;
-        match continuity {
+        self.continuity = self.warden.observe(&self.snapshot);
+        match self.continuity {
             Continuity::Continued => {}
             Continuity::First => self.warn_of_unknown_fields(),
             Continuity::Restarted => {

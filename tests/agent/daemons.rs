@@ -399,7 +399,7 @@ async fn an_outage_hides_no_daemon() {
     assert!(status.server.polled.is_some());
 }
 
-/// ElectrumX goes on to another daemon when a connection fails, and says so to nobody.
+/// `ElectrumX` goes on to another daemon when a connection fails, and says so to nobody.
 #[tokio::test]
 async fn a_move_that_is_not_the_agents_is_told_and_the_agents_own_is_not() {
     let (log, _guard) = Log::listen();
