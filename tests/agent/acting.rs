@@ -219,7 +219,7 @@ async fn a_crowd_in_which_nobody_stands_out_is_an_alert_once_an_hour() {
     let busy = policy(
         "busy",
         "subnet",
-        "{ requests = \"> 3\" }",
+        "{ requests = \"> 60\" }",
         "\"disconnect\"",
         "",
     );
