@@ -4,6 +4,7 @@
 //! It decides nothing itself: the core does, and [`crate::act`] carries it out.
 
 mod cadence;
+mod crowds;
 mod daemons;
 mod lists;
 mod record;
@@ -30,6 +31,7 @@ use crate::warden::{Explanation, Judgement, Subject, Warden};
 use crate::watch::Outage;
 use cadence::Beat;
 pub use cadence::Cadence;
+use crowds::Crowds;
 pub use daemons::Rounds;
 use daemons::{KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
@@ -60,6 +62,7 @@ pub struct Agent {
     is_journal_down: bool,
     /// The policies that the breaker has stopped, as the log has them.
     stopped: Vec<(Arc<str>, Timestamp)>,
+    crowds: Crowds,
     /// The connection over which `inspect_session` was found to be unknown.
     no_inspection: Option<crate::decision::Epoch>,
     rounds: Option<Box<dyn Rounds>>,
@@ -134,6 +137,7 @@ impl Agent {
             is_down: false,
             is_journal_down: false,
             stopped: Vec::new(),
+            crowds: Crowds::default(),
             no_inspection: None,
             rounds: None,
             confirmed: None,
@@ -381,6 +385,7 @@ impl Agent {
             rulings, cooldowns, ..
         } = judgement;
         rulings.iter().for_each(tell_used_up);
+        self.crowds.tell(&rulings, self.clock.now());
         let (warden, client, journal) = (&self.warden, &mut self.client, &mut self.journal);
         let limits = || saved_limits(warden);
         let Done {

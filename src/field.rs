@@ -406,6 +406,23 @@ impl Field {
         })
     }
 
+    /// Whether a number of many sessions tells whose part of it is how large: it is theirs added up,
+    /// or counts them, or how they come and go.
+    pub(crate) fn is_made_up_of_parts(self) -> bool {
+        let is_counted = matches!(
+            self,
+            Self::Sessions
+                | Self::SessionsShare
+                | Self::Addresses
+                | Self::NewSessions
+                | Self::GoneSessions
+                | Self::BriefSessions
+                | Self::NewAddresses
+                | Self::BriefAddresses
+        );
+        is_counted || self.info().scopes.contains(&Scope::Session)
+    }
+
     /// As written in a policy; `requests.` stands before a method.
     pub const fn name(self) -> &'static str {
         self.info().name

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 use crate::watch::{self, Change, Confirmation, Confirming, Stall, Watch};
 use crate::wire::Inspection;
 
-pub use explain::{Account, Due, Explanation, Found, Stopped, Subject};
+pub use explain::{Account, Due, Explanation, Found, Own, Stopped, Subject};
 
 /// What the core is configured with, beside the policies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -33,7 +33,7 @@ use crate::warden::Settings;
 /// What policy tests are read with too.
 pub(crate) mod reading {
     pub(crate) use super::read::{Section, seconds};
-    pub(crate) use super::value::{Read, addresses, choice, count, flag, patterns, time};
+    pub(crate) use super::value::{Read, addresses, choice, count, each, flag, patterns, time};
 }
 
 pub use daemon::{Daemon, DaemonSource};

@@ -521,6 +521,7 @@ impl<'a> Count<'a> {
             strangers: self.strangers,
             regulars: u32::try_from(regulars.count()).unwrap_or(u32::MAX),
             rest: self.rests[self.place_of(measure)].max(0.0),
+            is_still_met: self.is_met(),
             threshold: measure.threshold,
             dimension,
         }

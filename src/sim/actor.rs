@@ -346,7 +346,9 @@ impl Actor {
             None => State::Retired,
         };
         let leaves_by_itself = self.identity.kind == Kind::QuickReconnector;
-        if leaves_by_itself || self.sessions_here().next().is_none() {
+        // Of a crowd the agent leaves as many as may be: what they still do is no abuse.
+        let are_few_left = self.sessions_here().count() * 2 <= self.slots.len();
+        if leaves_by_itself || are_few_left {
             self.record.caught_at.get_or_insert(at);
         }
         if self.is_retired() {

@@ -57,8 +57,8 @@ pub struct Record {
     pub disconnects: u64,
     /// When RPC first disconnected one of its sessions.
     pub first_disconnect_at: Option<Duration>,
-    /// When RPC had disconnected the last session it had at the time. For one that leaves by
-    /// itself every few seconds, the first disconnect.
+    /// When RPC had disconnected so many of its sessions that at most half were left. For one that
+    /// leaves by itself every few seconds, the first disconnect.
     pub caught_at: Option<Duration>,
     /// The harm it did.
     pub abuse: Abuse,

@@ -393,7 +393,7 @@ async fn with_the_key_real_addresses_are_found_among_pseudonyms() {
 #[tokio::test]
 async fn a_row_that_contradicts_itself_is_told() {
     let folder = story(Release::V1_20_0, Mode::Enforce, 20).await;
-    let good = first(&rows(&folder), "error-flood", OutcomeKind::Executed).clone();
+    let good = first(&rows(&folder), "cost-flood", OutcomeKind::Executed).clone();
     let mut decision: Decision = good.decision;
     decision.evidence[0].seen = Seen::Number(1.0);
     decision.target = Target::Client("evil\u{1b}[2J\u{202e}".into());
