@@ -300,9 +300,14 @@ impl History {
         self.seniority.save()
     }
 
-    /// What has changed of it since the last time.
-    pub fn take_client_changes(&mut self) -> ClientChanges {
-        self.seniority.take_changes()
+    /// What has changed of it since it was saved.
+    pub fn client_changes(&self) -> ClientChanges {
+        self.seniority.changes()
+    }
+
+    /// All that has changed of it is saved.
+    pub fn clients_saved(&mut self) {
+        self.seniority.saved();
     }
 
     /// The crowd.
