@@ -53,7 +53,7 @@ pub use private::{Party, SubnetWidths};
 use returns::Returns;
 use seniority::Seniority;
 pub use seniority::{
-    ClientBounds, ClientChanges, Crowd, Hour, KnownClient, Rank, SavedClients, Usual,
+    CLIENTS_MAX, ClientBounds, ClientChanges, Crowd, Hour, KnownClient, Rank, SavedClients, Usual,
 };
 use sessions::SessionTable;
 use table::Table;

@@ -17,6 +17,10 @@ use serde::{Deserialize, Serialize};
 use super::keys::{NONE, slot_id};
 use crate::time::Timestamp;
 
+/// No agent is configured to know more clients. A recording has all of them at the beginning of each
+/// segment.
+pub const CLIENTS_MAX: usize = 1_000_000;
+
 /// Hours over which the usual number of clients is taken: a week.
 const HOURS_MAX: usize = 168;
 
