@@ -20,7 +20,7 @@ use crate::act::{Actor, Carried, Confirmed, Done};
 use crate::decision::Outcome;
 use crate::escape;
 use crate::history::Continuity;
-use crate::journal::{Journal, JournalError, Retention, SavedState, StateChange};
+use crate::journal::{Journal, JournalError, RestoredClients, Retention, SavedState, StateChange};
 use crate::limits::Cooldown;
 use crate::policy::Mode;
 use crate::poll::{Clock, Groups, Inspected, inspect, poll};
@@ -48,6 +48,9 @@ pub struct AgentOptions {
     pub retention: Retention,
 }
 
+/// What is known of clients is saved so often: after a kill as much of it is lost.
+const SAVE_CLIENTS_EVERY: Duration = Duration::from_secs(600);
+
 /// The agent.
 pub struct Agent {
     warden: Warden,
@@ -63,6 +66,7 @@ pub struct Agent {
     /// The policies that the breaker has stopped, as the log has them.
     stopped: Vec<(Arc<str>, Timestamp)>,
     crowds: Crowds,
+    clients_saved_at: Timestamp,
     /// The connection over which `inspect_session` was found to be unknown.
     no_inspection: Option<crate::decision::Epoch>,
     rounds: Option<Box<dyn Rounds>>,
@@ -123,6 +127,8 @@ impl Agent {
             None
         });
         warden.restore(limits.unwrap_or_default(), cooldowns);
+        restore_clients(&mut warden, &mut journal)?;
+        let clients_saved_at = clock.now();
         let mut actor = Actor::default();
         actor.restore(log_runs);
         let lists = WatchedLists::of(warden.policies());
@@ -138,6 +144,7 @@ impl Agent {
             is_journal_down: false,
             stopped: Vec::new(),
             crowds: Crowds::default(),
+            clients_saved_at,
             no_inspection: None,
             rounds: None,
             confirmed: None,
@@ -205,6 +212,7 @@ impl Agent {
             told(self, &tick);
             beat.polled(began, self.is_alert(), self.took);
         }
+        self.save_clients();
         self.end_recording();
         self.remove_status();
         info!("stopped");
@@ -459,6 +467,15 @@ impl Agent {
         }
     }
 
+    /// What cannot be written now is written with what changes later.
+    fn save_clients(&mut self) {
+        let saved = self.journal.save_clients(&self.warden.client_changes());
+        if saved.is_ok() {
+            self.warden.clients_saved();
+        }
+        self.note_journal(saved);
+    }
+
     fn tell_outage(&mut self, failure: Option<&RpcError>) {
         match (failure, self.is_down) {
             (Some(failure), false) => warn!("poll failed: {failure}"),
@@ -494,13 +511,33 @@ impl Agent {
 
     fn maintain(&mut self) {
         if !self.is_journal_down {
-            let result = self
-                .journal
-                .maintain(self.clock.now(), &self.options.retention);
+            let now = self.clock.now();
+            let result = self.journal.maintain(now, &self.options.retention);
             self.note_journal(result.map(drop));
+            if now.since(self.clients_saved_at) >= SAVE_CLIENTS_EVERY {
+                self.clients_saved_at = now;
+                self.save_clients();
+            }
         }
         self.lists.reload(self.warden.policies_mut());
     }
+}
+
+/// Takes up what an earlier run knew of clients.
+fn restore_clients(warden: &mut Warden, journal: &mut Journal) -> Result<(), JournalError> {
+    let clients_max = warden.settings().bounds.clients.clients_max;
+    let RestoredClients {
+        clients,
+        unreadable,
+    } = journal.take_clients(clients_max)?;
+    if unreadable > 0 {
+        warn!(
+            rows = unreadable,
+            "the journal has rows about clients that cannot be read: these clients count as new"
+        );
+    }
+    warden.restore_clients(clients);
+    Ok(())
 }
 
 fn saved_limits(warden: &Warden) -> serde_json::Value {

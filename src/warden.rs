@@ -377,9 +377,14 @@ impl Warden {
         self.history.saved_clients()
     }
 
-    /// What has changed of it since the last time.
-    pub fn take_client_changes(&mut self) -> ClientChanges {
-        self.history.take_client_changes()
+    /// What has changed of it since it was saved.
+    pub fn client_changes(&self) -> ClientChanges {
+        self.history.client_changes()
+    }
+
+    /// All that has changed of it is saved.
+    pub fn clients_saved(&mut self) {
+        self.history.clients_saved();
     }
 }
 

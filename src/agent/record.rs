@@ -88,6 +88,7 @@ impl Agent {
                 settings: self.warden.settings().clone(),
                 limits: self.warden.saved_limits(),
                 cooldowns: self.warden.saved_cooldowns(),
+                clients: self.warden.saved_clients(),
             };
             flight.writer.begin(at, start);
         }

@@ -129,6 +129,7 @@ impl Pass {
         let protection = start.settings.protection.clone();
         self.engine = Engine::new(self.set.clone(), protection);
         self.history = history(self.engine.plan(), &start.settings);
+        self.history.restore_clients(start.clients.clone());
     }
 
     /// Takes in a poll. Gives whether the next one matters.

@@ -328,6 +328,7 @@ impl Surveyor {
     /// The agent that recorded began.
     pub fn start(&mut self, start: &Start) {
         self.history = history(&self.plan, &start.settings);
+        self.history.restore_clients(start.clients.clone());
         self.baseline.seen.watched.start();
         self.up_at = None;
         let servers = &mut self.baseline.seen.servers;

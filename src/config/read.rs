@@ -12,7 +12,7 @@ use super::value::{
 };
 use super::{Checked, Config, Journal, Log, LogFormat, Policies, Record, Server};
 use crate::engine::Protection;
-use crate::history::{Bounds, ClientBounds, SubnetWidths};
+use crate::history::{Bounds, CLIENTS_MAX, ClientBounds, SubnetWidths};
 use crate::journal::Retention;
 use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
@@ -280,8 +280,11 @@ impl<'t> File<'t> {
         let mut section = self.section(root, "history");
         let sessions_max = section.value("sessions_max", default.sessions_max as u64, tables());
         let targets_max = section.value("targets_max", default.targets_max as u64, tables());
-        let clients_max =
-            section.value("clients_max", default.clients.clients_max as u64, tables());
+        let clients_max = section.value(
+            "clients_max",
+            default.clients.clients_max as u64,
+            count(1_000..=CLIENTS_MAX as u64),
+        );
         let forget_after = section.value(
             "forget_after",
             default.clients.forget_after,

@@ -57,7 +57,7 @@ use requests::RequestTotals;
 use returns::Returns;
 use seniority::Seniority;
 pub use seniority::{
-    ClientBounds, ClientChanges, Crowd, Hour, KnownClient, Rank, SavedClients, Usual,
+    CLIENTS_MAX, ClientBounds, ClientChanges, Crowd, Hour, KnownClient, Rank, SavedClients, Usual,
 };
 use sessions::SessionTable;
 use table::Table;
@@ -362,9 +362,14 @@ impl History {
         self.seniority.save()
     }
 
-    /// What has changed of it since the last time.
-    pub fn take_client_changes(&mut self) -> ClientChanges {
-        self.seniority.take_changes()
+    /// What has changed of it since it was saved.
+    pub fn client_changes(&self) -> ClientChanges {
+        self.seniority.changes()
+    }
+
+    /// All that has changed of it is saved.
+    pub fn clients_saved(&mut self) {
+        self.seniority.saved();
     }
 
     /// The crowd.

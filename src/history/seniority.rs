@@ -17,6 +17,10 @@ use serde::{Deserialize, Serialize};
 use super::keys::{NONE, slot_id};
 use crate::time::Timestamp;
 
+/// No agent is configured to know more clients. A recording has all of them at the beginning of each
+/// segment.
+pub const CLIENTS_MAX: usize = 1_000_000;
+
 /// Hours over which the usual number of clients is taken: a week.
 const HOURS_MAX: usize = 168;
 
@@ -89,6 +93,15 @@ impl Usual {
         Some(*numbers.select_nth_unstable(middle).1)
     }
 
+    /// Whether it is what an agent may have saved; it may come from anywhere.
+    pub(crate) fn is_sound(&self) -> bool {
+        let open = &self.open;
+        let client_ms_max = open.watched_ms.saturating_mul(u64::from(u32::MAX));
+        self.hours.len() <= HOURS_MAX
+            && open.watched_ms < millis(HOUR)
+            && open.client_ms <= client_ms_max
+    }
+
     /// Takes in `clients` connected for `elapsed`; whether an hour is full with that.
     fn watch(&mut self, elapsed: Duration, clients: usize, newcomers: usize) -> bool {
         let open = &mut self.open;
@@ -123,7 +136,24 @@ pub struct SavedClients {
     pub usual: Usual,
 }
 
+impl KnownClient {
+    /// Whether the address is one that clients have.
+    pub(crate) const fn is_sound(&self) -> bool {
+        match self.address {
+            IpNet::V4(net) => net.prefix_len() == 32,
+            IpNet::V6(net) => net.prefix_len() == 64,
+        }
+    }
+}
+
 impl SavedClients {
+    /// Whether it is what an agent may have saved; it may come from anywhere.
+    pub(crate) fn is_sound(&self, clients_max: usize) -> bool {
+        self.clients.len() <= clients_max
+            && self.clients.iter().all(KnownClient::is_sound)
+            && self.usual.is_sound()
+    }
+
     /// Replaces the addresses in it.
     pub fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
         for client in &mut self.clients {
@@ -132,13 +162,13 @@ impl SavedClients {
     }
 }
 
-/// What has changed of it since it was last asked.
+/// What has changed of it since it was saved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientChanges {
+    /// Saved before and no longer known. One that has come back since is among the known too.
+    pub forgotten: Vec<IpNet>,
     /// As they are now.
     pub known: Vec<KnownClient>,
-    /// No longer known.
-    pub forgotten: Vec<IpNet>,
     /// What is usual.
     pub usual: Usual,
 }
@@ -218,7 +248,10 @@ pub(super) struct Pace {
 struct Slot {
     client: Option<KnownClient>,
     hash: u64,
+    /// Whether it has changed since it was saved.
     is_dirty: bool,
+    /// Whether it was ever saved, so that it must be deleted when it is forgotten.
+    is_saved: bool,
 }
 
 /// The memory.
@@ -235,6 +268,7 @@ pub(super) struct Seniority {
     usual: Usual,
     /// By the minute: clients first seen.
     newcomers: VecDeque<(Timestamp, usize)>,
+    /// No more than were saved.
     forgotten: Vec<IpNet>,
     /// Who has been connected for so long is a regular.
     cutoff_ms: u64,
@@ -274,7 +308,7 @@ impl Seniority {
         self.usual.hours.truncate(HOURS_MAX);
         for client in saved.clients.into_iter().take(self.bounds.clients_max) {
             if self.find(&client.address).is_none() {
-                self.insert(client, false);
+                self.insert(client, true);
             }
         }
     }
@@ -287,18 +321,22 @@ impl Seniority {
         }
     }
 
-    /// What has changed since the last time.
-    pub(super) fn take_changes(&mut self) -> ClientChanges {
-        let mut known = Vec::new();
-        for slot in &mut self.slots {
-            if std::mem::take(&mut slot.is_dirty) {
-                known.extend(slot.client);
-            }
-        }
+    /// What has changed since it was saved.
+    pub(super) fn changes(&self) -> ClientChanges {
+        let dirty = self.slots.iter().filter(|slot| slot.is_dirty);
         ClientChanges {
-            known,
-            forgotten: std::mem::take(&mut self.forgotten),
+            forgotten: self.forgotten.clone(),
+            known: dirty.filter_map(|slot| slot.client).collect(),
             usual: self.usual.clone(),
+        }
+    }
+
+    /// All that [`Self::changes`] says is saved.
+    pub(super) fn saved(&mut self) {
+        self.forgotten.clear();
+        for slot in &mut self.slots {
+            slot.is_saved |= slot.client.is_some();
+            slot.is_dirty = false;
         }
     }
 
@@ -365,7 +403,7 @@ impl Seniority {
                     last_seen: self.at,
                     acted_at: None,
                 },
-                true,
+                false,
             )
         });
         self.of_address[index] = (present.generation, slot);
@@ -395,7 +433,7 @@ impl Seniority {
         self.slots.iter().filter_map(|slot| slot.client.as_ref())
     }
 
-    fn insert(&mut self, client: KnownClient, is_dirty: bool) -> u32 {
+    fn insert(&mut self, client: KnownClient, is_saved: bool) -> u32 {
         if self.table.len() >= self.bounds.clients_max {
             self.evict();
         }
@@ -406,7 +444,8 @@ impl Seniority {
         let slot = Slot {
             hash: self.hasher.hash_one(client.address),
             client: Some(client),
-            is_dirty,
+            is_dirty: !is_saved,
+            is_saved,
         };
         let hash = slot.hash;
         let index = match self.free.pop() {
@@ -463,11 +502,14 @@ impl Seniority {
             return;
         };
         slot.is_dirty = false;
+        let is_saved = std::mem::take(&mut slot.is_saved);
         if let Ok(entry) = self.table.find_entry(slot.hash, |&slot| slot == index) {
             entry.remove();
         }
         self.free.push(index);
-        self.forgotten.push(client.address);
+        if is_saved {
+            self.forgotten.push(client.address);
+        }
     }
 
     fn count_newcomers(&mut self, at: Timestamp, newcomers: usize) {

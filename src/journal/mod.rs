@@ -9,6 +9,7 @@
 //! One agent has a journal open; any number of readers may look at the same time. The journal
 //! decides nothing and asks no clock. Calls block, as long as a disk takes to sync.
 
+mod clients;
 mod error;
 mod lock;
 mod query;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
+pub use self::clients::RestoredClients;
 pub use self::error::JournalError;
 pub use self::lock::Holder;
 pub use self::query::{Filter, OutcomeKind};
@@ -37,6 +39,7 @@ pub use self::state::{LogRun, LogStage, SavedState, StateChange};
 
 use self::lock::Lock;
 use crate::decision::{Decision, Outcome, SessionRef};
+use crate::history::ClientChanges;
 use crate::time::Timestamp;
 
 /// The outcome of an intent that a run of the agent left behind.
@@ -97,6 +100,8 @@ pub struct Journal {
     owed: Owed,
     interrupted: Vec<Row>,
     written_since_upkeep: u64,
+    /// How much of the file the clients take.
+    client_bytes: u64,
 }
 
 /// What could not be written when it was learned; the next commit begins with it. Bounded by what
@@ -128,7 +133,9 @@ impl Journal {
             owed: Owed::default(),
             interrupted: Vec::new(),
             written_since_upkeep: 0,
+            client_bytes: 0,
         };
+        journal.client_bytes = journal.measure_clients()?;
         journal.interrupted = journal.write(mark_interrupted)?;
         Ok(journal)
     }
@@ -154,6 +161,28 @@ impl Journal {
     /// The state as committed.
     pub fn load_state(&self) -> Result<SavedState, JournalError> {
         state::load(&self.connection).map_err(|error| self.error(error))
+    }
+
+    /// What an earlier run knew of clients, `clients_max` of them at the most; what is beyond that or
+    /// cannot be read is deleted.
+    pub fn take_clients(&mut self, clients_max: usize) -> Result<RestoredClients, JournalError> {
+        let restored = self.write(|transaction| clients::take(transaction, clients_max))?;
+        self.client_bytes = self.measure_clients()?;
+        Ok(restored)
+    }
+
+    /// Commits what has changed of clients.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub fn save_clients(&mut self, changes: &ClientChanges) -> Result<(), JournalError> {
+        self.write(|transaction| clients::save(transaction, changes))?;
+        self.client_bytes = self.measure_clients()?;
+        Ok(())
+    }
+
+    fn measure_clients(&self) -> Result<u64, JournalError> {
+        clients::bytes(&self.connection).map_err(|error| self.error(error))
     }
 
     /// Commits decisions and the state that follows from them, all or nothing. Once this has
@@ -252,10 +281,14 @@ impl Journal {
         now: Timestamp,
         retention: &Retention,
     ) -> Result<Upkeep, JournalError> {
+        let size_max_bytes = retention.size_max_bytes.saturating_add(self.client_bytes);
         let upkeep = retention::maintain(
             &mut self.connection,
             now,
-            retention,
+            &Retention {
+                size_max_bytes,
+                ..*retention
+            },
             self.written_since_upkeep,
         )
         .map_err(|error| JournalError::from_sqlite(&self.path, error))?;

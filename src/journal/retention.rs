@@ -14,8 +14,9 @@ use crate::time::Timestamp;
 pub struct Retention {
     /// Decisions older than this go.
     pub age_max: Duration,
-    /// While the rows and the state take more bytes than this, the oldest decisions go. The
-    /// write-ahead log comes on top, with a few MiB.
+    /// While the rows and the state take more bytes than this, the oldest decisions go. What is known
+    /// of clients comes on top, so that no crowd pushes decisions out, and so does the write-ahead
+    /// log, with a few MiB.
     pub size_max_bytes: u64,
 }
 

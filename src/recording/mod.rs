@@ -26,6 +26,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Epoch, Outcome, Target};
+use crate::history::{CLIENTS_MAX, SavedClients};
 use crate::limits::{Cooldown, SavedLimits};
 use crate::policy::bounds::DAEMONS_MAX;
 use crate::policy::{Mode, Quota};
@@ -62,6 +63,9 @@ pub struct Start {
     pub limits: SavedLimits,
     /// Cooldowns that ran.
     pub cooldowns: Vec<Cooldown>,
+    /// What was known of clients.
+    #[serde(default)]
+    pub clients: SavedClients,
 }
 
 impl Start {
@@ -84,9 +88,10 @@ impl Start {
             (
                 bounds.sessions_max <= 10_000_000
                     && bounds.targets_max <= 10_000_000
-                    && bounds.clients.clients_max <= 10_000_000,
+                    && bounds.clients.clients_max <= CLIENTS_MAX,
                 "bounds",
             ),
+            (self.clients.is_sound(CLIENTS_MAX), "clients"),
             (
                 bounds.gap_max <= YEAR && bounds.clients.forget_after <= YEAR * 10,
                 "bounds",
@@ -120,6 +125,7 @@ impl Start {
     fn hide(&mut self, pseudonyms: &Pseudonyms) {
         let net = |net| pseudonyms.net(net);
         self.limits.map_addresses(net);
+        self.clients.map_addresses(net);
         let addresses = &mut self.settings.protection.addresses;
         *addresses = addresses.mapped(net);
         for cooldown in &mut self.cooldowns {

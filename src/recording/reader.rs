@@ -17,8 +17,9 @@ use crate::time::Timestamp;
 
 /// A poll's lines are not longer: the agent takes no reply that is.
 const TICK_BYTES_MAX: usize = (1 << 30) + HEAD_BYTES_MAX;
-/// Nor are the lines that a recorder writes itself; a hundred thousand cooldowns are within.
-const HEAD_BYTES_MAX: usize = 64 << 20;
+/// Nor are the lines that a recorder writes itself: a million clients, of 150 bytes each, and a hundred
+/// thousand cooldowns are within.
+const HEAD_BYTES_MAX: usize = 256 << 20;
 /// A tick has no more replies than the agent asks for.
 const REPLIES_MAX: usize = 1_024;
 /// Compressed bytes are read in chunks of this many.

@@ -150,6 +150,8 @@ struct Segment {
     level: i32,
     began: Timestamp,
     bytes: u64,
+    /// Of these, those of the heading, which may be larger than all ticks.
+    heading_bytes: u64,
     /// The next tick is to be another's, if there is one by then.
     is_over: bool,
 }
@@ -313,6 +315,7 @@ impl Recorder {
             _ = fs::remove_file(&segment.path);
             return Err(error);
         }
+        segment.heading_bytes = segment.bytes;
         self.next_part += 1;
         self.segment = Some(segment);
         Ok(())
@@ -352,7 +355,8 @@ impl Recorder {
         let size_max = SEGMENT_BYTES_MAX.min(self.options.size_max / u64::from(SEGMENTS_MIN));
         let length_max = SEGMENT_LENGTH_MAX.min(self.options.age_max / SEGMENTS_MIN);
         let is_unfit = self.tick_bytes > LARGE && segment.level != LEVEL_OF_LARGE;
-        let is_full = segment.bytes >= size_max || at.since(segment.began) >= length_max;
+        let tick_bytes = segment.bytes - segment.heading_bytes;
+        let is_full = tick_bytes >= size_max || at.since(segment.began) >= length_max;
         segment.is_over = is_full || is_unfit;
         self.segment = Some(segment);
         Ok(true)
@@ -431,6 +435,7 @@ impl Segment {
             level,
             began,
             bytes: 0,
+            heading_bytes: 0,
             is_over: false,
         })
     }

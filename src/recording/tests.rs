@@ -546,6 +546,53 @@ fn turn<'a>(snapshot: &'a Snapshot, acts: &'a [Act]) -> Turn<'a> {
     }
 }
 
+/// A recording may come from anywhere.
+#[test]
+fn clients_that_no_agent_knows_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |clients: &str| {
+        let text = format!(
+            r#"{{"recording":{{"format":1,"by":"x","run":"1","part":0,"began":0,"start":{}}}}}"#,
+            serde_json::to_string(&start("one")).unwrap()
+        );
+        let known = format!(r#""clients":{{"clients":[{clients}]"#);
+        let text = text.replace(r#""clients":{"clients":[]"#, &known);
+        let path = folder.path().join("made.rec.zst");
+        let line = format!("{text}\n");
+        let sum = format!("{{\"crc32\":{}}}\n", crc32fast::hash(line.as_bytes()));
+        let bytes = zstd::encode_all([line, sum].concat().as_bytes(), 1).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let client = |address: &str| {
+        format!(r#"{{"address":"{address}","met":0,"connected_ms":1,"last_seen":2}}"#)
+    };
+    assert!(heard(&[made(&client("203.0.113.7/32"))]).is_ok());
+    assert_eq!(
+        refused(&[made(&client("203.0.113.0/24"))], folder.path()),
+        "`DIR/made.rec.zst` is no segment of a recording: its heading has settings that no agent has \
+         (`clients`)"
+    );
+}
+
+#[test]
+fn hours_that_no_agent_has_watched_are_refused() {
+    let usual = |hours: usize, watched_ms: u64, client_ms: u64| {
+        let hours = vec![serde_json::json!({"clients": 1, "newcomers": 1}); hours];
+        let open = serde_json::json!({
+            "watched_ms": watched_ms, "client_ms": client_ms, "newcomers": 0
+        });
+        let usual = serde_json::json!({"hours": hours, "open": open});
+        let mut start = start("one");
+        start.clients.usual = serde_json::from_value(usual).unwrap();
+        start.complaint()
+    };
+    assert_eq!(usual(168, 3_599_999, 1 << 40), None);
+    assert_eq!(usual(169, 0, 0), Some("clients"));
+    assert_eq!(usual(0, 3_600_000, 0), Some("clients"));
+    assert_eq!(usual(0, 1, u64::MAX), Some("clients"));
+}
+
 #[test]
 fn a_stranger_among_the_segments_is_left_out_and_told() {
     let folder = tempfile::tempdir().unwrap();
@@ -867,4 +914,30 @@ fn a_recording_is_played_again_as_it_was() {
     assert_eq!(played(&recording), "gone start 11 12");
     let recording = recording.before(at(5));
     assert_eq!(played(&recording), "gone");
+}
+
+/// What is known of clients may take more room than a segment has.
+#[test]
+fn a_large_heading_does_not_end_its_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RecorderOptions {
+        size_max: 40_000,
+        ..options(folder.path())
+    };
+    let mut recorder = Recorder::open(options).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut start = start("one");
+    start.clients.clients = (0..1_000)
+        .map(|_| crate::history::KnownClient {
+            address: std::net::IpAddr::from(random.u32(..).to_be_bytes()).into(),
+            met: START,
+            connected_ms: random.u64(..1_000_000),
+            last_seen: START,
+            acted_at: None,
+        })
+        .collect();
+    recorder.begin(at(0), start).unwrap();
+    assert!(fs::metadata(&segments(folder.path())[0]).unwrap().len() > 5_000);
+    record(&mut recorder, [1, 2]);
+    assert!(!recorder.is_between_segments(at(3)));
 }

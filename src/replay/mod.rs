@@ -84,6 +84,7 @@ impl Replay {
         self.warden = ready(&self.set, settings.clone());
         self.warden
             .restore(start.limits.clone(), start.cooldowns.clone());
+        self.warden.restore_clients(start.clients.clone());
         self.actor = Actor::default();
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,12 @@ use super::Replay;
 use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions, Cadence, Rounds};
 use crate::daemon::{Daemons, Failure, Report, Round};
+use crate::history::{ClientChanges, KnownClient, SavedClients};
 use crate::journal::{Journal, Retention};
-use crate::policy::{Mode, shipped};
+use crate::policy::{Mode, PolicySet, Source, check, shipped};
 use crate::poll::Clock;
 use crate::pseudonym::{Key, Pseudonyms};
-use crate::recording::{Item, Recorder, Recording};
+use crate::recording::{Item, Recorder, RecorderOptions, Recording, Start};
 use crate::rpc::{Client, ClientOptions};
 use crate::sim::{Fault, Pace, Release, Server, World};
 use crate::time::Timestamp;
@@ -248,5 +249,157 @@ async fn pseudonyms_change_no_decision_and_leave_no_address() {
     for address in public {
         assert!(!text.contains(&format!("\"{address}")), "{address}");
         assert!(!text.contains(&format!("[{address}]")), "{address}");
+    }
+}
+
+fn known(last: u8, connected: Duration) -> KnownClient {
+    let at = Timestamp::from_millis(1_767_225_600_000);
+    KnownClient {
+        address: format!("198.51.100.{last}/32").parse().unwrap(),
+        met: at - connected,
+        connected_ms: u64::try_from(connected.as_millis()).unwrap(),
+        last_seen: at,
+        acted_at: None,
+    }
+}
+
+/// A subnet of two regulars, as an earlier run knew them, and of strangers who come again when they
+/// are disconnected. Recorded in segments of 100 s.
+async fn crowd_recorded(key: Option<&Key>) -> Flown {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(World::empty(Release::V1_20_0, 1), Pace::Manual);
+    let server = Arc::new(server.await.unwrap());
+    let mut journal = Journal::open(&folder.path().join("journal")).unwrap();
+    let usual = r#"{"hours": [{"clients": 2, "newcomers": 9}],
+        "open": {"watched_ms": 1, "client_ms": 2, "newcomers": 0}}"#;
+    journal
+        .save_clients(&ClientChanges {
+            known: [1, 2]
+                .map(|last| known(last, Duration::from_hours(100)))
+                .into(),
+            usual: serde_json::from_str(usual).unwrap(),
+            ..ClientChanges::default()
+        })
+        .unwrap();
+    let mut agent = Agent::new(
+        Warden::new(crowded(), in_mode(Mode::Enforce)),
+        Client::new(ClientOptions::new(server.addr().to_string())),
+        journal,
+        Box::new(SimulatedClock(Arc::clone(&server))),
+        AgentOptions {
+            cadence: Cadence::steady(Duration::from_secs(10)),
+            inspect_max: 20,
+            retention: Retention::default(),
+        },
+    )
+    .unwrap();
+    let mut recorder = Recorder::open(RecorderOptions {
+        age_max: Duration::from_secs(800),
+        ..RecorderOptions::unbounded(&folder.path().join("recording"))
+    })
+    .unwrap();
+    if let Some(key) = key {
+        recorder = recorder.hiding(key);
+    }
+    agent.record(recorder, "sim".into());
+    let mut present = Vec::new();
+    let mut decided = Vec::new();
+    for _ in 0..40 {
+        {
+            let mut world = server.world();
+            present.retain(|&(_, key)| world.is_open(key));
+            for last in 1..10 {
+                if present.iter().all(|&(other, _)| other != last) {
+                    let peer = SocketAddr::from(([198, 51, 100, last], 50_000));
+                    present.push((last, world.connect(peer, "wallet")));
+                }
+            }
+        }
+        decided.push(agent.tick().await.carried);
+        server.advance(Duration::from_secs(10));
+    }
+    agent.end_recording();
+    Flown {
+        decided,
+        addresses: BTreeSet::new(),
+        folder,
+    }
+}
+
+fn crowded() -> PolicySet {
+    let source = Source {
+        name: "crowded.toml".into(),
+        text: "[[policy]]\nname = \"crowded\"\nabout = \"x\"\nscope = \"subnet\"\n\
+               when = { sessions = \"> 4\" }\naction = \"disconnect\"\ncooldown = \"30s\"\n"
+            .into(),
+    };
+    check(vec![source], &mut |_| unreachable!()).set.unwrap()
+}
+
+/// Who is known from an earlier run is known to the replay, from any segment on.
+#[tokio::test]
+async fn regulars_are_the_same_in_a_replay() {
+    let flown = crowd_recorded(None).await;
+    let folder = flown.folder.path();
+    let all = replayed(folder, Replay::new(crowded(), None));
+    let lines = |carried: &[Vec<Carried>]| carried.iter().map(|it| told(it)).collect::<String>();
+    assert_eq!(lines(&flown.decided), lines(&all));
+    let acts = flown.decided.iter().filter(|it| !it.is_empty()).count();
+    assert!(acts > 8, "{acts}");
+    let hits = |carried: &[Vec<Carried>], last: u8| {
+        let peer = format!("198.51.100.{last}:");
+        lines(carried).matches(&peer).count()
+    };
+    assert_eq!((hits(&all, 1), hits(&all, 2)), (0, 0));
+    assert!((3..10).any(|last| hits(&all, last) > 0));
+
+    // Without what was known they are among those who go, so the test can fail.
+    let mut items = Vec::new();
+    let mut segments: Vec<_> = fs::read_dir(folder.join("recording")).unwrap().collect();
+    segments.sort_by_key(|entry| entry.as_ref().unwrap().file_name());
+    assert!(segments.len() > 3, "{}", segments.len());
+    let mut forgetful = Replay::new(crowded(), None);
+    for item in Recording::open(&[folder.join("recording")]).unwrap().play() {
+        match item.unwrap() {
+            Item::Start(start) => forgetful.start(&Start {
+                clients: SavedClients::default(),
+                ..*start
+            }),
+            Item::Tick(tick) => items.push(forgetful.turn(&tick).carried),
+            Item::Notice(notice) => panic!("{notice}"),
+        }
+    }
+    assert!(hits(&items, 1) + hits(&items, 2) > 0);
+
+    // The last segment alone.
+    let last = segments.pop().unwrap().unwrap().path();
+    let mut replay = Replay::new(crowded(), None);
+    let mut late = Vec::new();
+    for item in Recording::open(&[last]).unwrap().play() {
+        match item.unwrap() {
+            Item::Start(start) => replay.start(&start),
+            Item::Tick(tick) => late.push(replay.turn(&tick).carried),
+            Item::Notice(notice) => panic!("{notice}"),
+        }
+    }
+    assert!(!late.is_empty());
+    assert_eq!((hits(&late, 1), hits(&late, 2)), (0, 0));
+}
+
+#[tokio::test]
+async fn regulars_are_found_by_their_pseudonyms() {
+    let key = Key::generate().unwrap();
+    let pseudonyms = Pseudonyms::new(&key);
+    let flown = crowd_recorded(Some(&key)).await;
+    let again = replayed(
+        flown.folder.path(),
+        Replay::by_pseudonyms(crowded(), None, &key),
+    );
+    for (live, again) in flown.decided.iter().zip(&again) {
+        let hidden = live.iter().map(|carried| Carried {
+            decision: pseudonyms.decision(&carried.decision),
+            ..carried.clone()
+        });
+        assert_eq!(told(&hidden.collect::<Vec<_>>()), told(again));
     }
 }

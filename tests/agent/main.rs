@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod acting;
+mod clients;
 mod daemons;
 mod disk;
 mod faults;

@@ -200,9 +200,10 @@ fn what_is_saved_is_what_is_restored() {
     let mut again = Town::new();
     again.watch.history.restore_clients(saved.clone());
     assert_eq!(again.watch.history.saved_clients(), saved);
-    let changes = town.watch.history.take_client_changes();
+    let changes = town.watch.history.client_changes();
     assert_eq!(changes.known, saved.clients);
-    assert!(town.watch.history.take_client_changes().known.is_empty());
+    town.watch.history.clients_saved();
+    assert!(town.watch.history.client_changes().known.is_empty());
 }
 
 #[test]
@@ -224,7 +225,7 @@ fn a_flood_of_addresses_washes_no_elder_out() {
     let saved = town.watch.history.saved_clients();
     assert!(saved.clients.len() <= 100);
     assert_eq!(saved.clients[0].address, "9.9.9.9/32".parse().unwrap());
-    let forgotten = town.watch.history.take_client_changes().forgotten;
+    let forgotten = town.watch.history.client_changes().forgotten;
     assert!(forgotten.len() >= 1_900, "{}", forgotten.len());
     town.here("9.9.9.9:1", 0);
     town.pass(1);

@@ -1,3 +1,4 @@
+mod clients;
 mod full;
 mod older;
 mod refused;
