@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::chromium::Chromium;
 use crate::support::process::Tied;
-use crate::support::{NEEDS_BROWSER, missing_for, wait};
+use crate::support::wait;
 
 /// A browser takes its time where everything else is running too.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,18 +46,10 @@ impl Browser {
         let profile = tempfile::tempdir().unwrap();
         let data = profile.path().join("profile");
         let log = profile.path().join("chromedriver.log");
-        if std::process::Command::new("chromedriver")
-            .arg("--version")
-            .output()
-            .is_err()
-        {
-            missing_for(
-                &NEEDS_BROWSER,
-                "there is no chromedriver",
-                "apt-get install chromium chromium-driver",
-            );
-        }
-        let driver = Tied::start(Path::new("chromedriver"), ["--port=0"], &log, |_| {});
+        let chromium = Chromium::unpacked();
+        let driver = Tied::start(&chromium.driver(), ["--port=0"], &log, |command| {
+            chromium.surround(command);
+        });
         let port = wait::until("chromedriver's port", PATIENCE, || {
             let said = driver.log();
             let (_, said) = said.split_once("successfully on port ")?;
@@ -73,7 +66,7 @@ impl Browser {
         flags.push(format!("--user-data-dir={}", data.display()));
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
-            "goog:chromeOptions": { "args": flags },
+            "goog:chromeOptions": { "args": flags, "binary": chromium.browser() },
         } } });
         let opened = browser.ask("POST", "/session", &wanted);
         browser.session = String::from(opened["sessionId"].as_str().unwrap());
