@@ -10,9 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::chromium::Chromium;
 use crate::support::process::Tied;
-use crate::support::wait;
+use crate::support::{NEEDS_BROWSER, missing_for, wait};
 
 /// A browser takes its time where everything else is running too.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,10 +45,18 @@ impl Browser {
         let profile = tempfile::tempdir().unwrap();
         let data = profile.path().join("profile");
         let log = profile.path().join("chromedriver.log");
-        let chromium = Chromium::unpacked();
-        let driver = Tied::start(&chromium.driver(), ["--port=0"], &log, |command| {
-            chromium.surround(command);
-        });
+        if std::process::Command::new("chromedriver")
+            .arg("--version")
+            .output()
+            .is_err()
+        {
+            missing_for(
+                &NEEDS_BROWSER,
+                "there is no chromedriver",
+                "apt-get install chromium chromium-driver",
+            );
+        }
+        let driver = Tied::start(Path::new("chromedriver"), ["--port=0"], &log, |_| {});
         let port = wait::until("chromedriver's port", PATIENCE, || {
             let said = driver.log();
             let (_, said) = said.split_once("successfully on port ")?;
@@ -66,7 +73,7 @@ impl Browser {
         flags.push(format!("--user-data-dir={}", data.display()));
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
-            "goog:chromeOptions": { "args": flags, "binary": chromium.browser() },
+            "goog:chromeOptions": { "args": flags },
         } } });
         let opened = browser.ask("POST", "/session", &wanted);
         browser.session = String::from(opened["sessionId"].as_str().unwrap());

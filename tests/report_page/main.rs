@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod browser;
-mod chromium;
 mod figures;
 mod hostile;
 mod looks;

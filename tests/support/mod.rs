@@ -9,7 +9,6 @@ pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod daemon;
-pub(crate) mod debian;
 pub(crate) mod electrumx;
 pub(crate) mod netns;
 pub(crate) mod place;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{NEEDS_REAL, Need, missing, missing_for, place};
+use super::{missing, place};
 
 /// A release that the tests drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,18 +117,13 @@ fn python() -> String {
         ),
         Err(error) => missing(
             &format!("python3: {error}"),
-            "install python3 and python3-venv",
+            "run .ci/install, or install python3 and python3-venv",
         ),
     }
 }
 
 /// Runs `command` to its end, or fails with its words and the `remedy`.
 pub(crate) fn run(command: &mut Command, remedy: &str) -> String {
-    run_for(&NEEDS_REAL, command, remedy)
-}
-
-/// The same for any need.
-pub(crate) fn run_for(need: &Need, command: &mut Command, remedy: &str) -> String {
     let shown = format!(
         "{} {:?}",
         command.get_program().to_string_lossy(),
@@ -138,8 +133,7 @@ pub(crate) fn run_for(need: &Need, command: &mut Command, remedy: &str) -> Strin
         Ok(output) if output.status.success() => {
             String::from_utf8_lossy(&output.stdout).into_owned()
         }
-        Ok(output) => missing_for(
-            need,
+        Ok(output) => missing(
             &format!(
                 "`{shown}` failed with {}:\n{}{}",
                 output.status,
@@ -148,6 +142,6 @@ pub(crate) fn run_for(need: &Need, command: &mut Command, remedy: &str) -> Strin
             ),
             remedy,
         ),
-        Err(error) => missing_for(need, &format!("`{shown}`: {error}"), remedy),
+        Err(error) => missing(&format!("`{shown}`: {error}"), remedy),
     }
 }
