@@ -53,6 +53,9 @@ pub struct Judgement {
     pub confirmation: Option<(Change, Confirmation)>,
 }
 
+/// For so long after a policy held for anything, the server is looked at closely.
+const ALERT_LASTS: Duration = Duration::from_secs(30);
+
 /// The core.
 #[derive(Debug)]
 pub struct Warden {
@@ -60,6 +63,8 @@ pub struct Warden {
     history: History,
     limits: Limits,
     confirming: Option<Confirming>,
+    /// When a policy last held for anything.
+    last_held: Option<Timestamp>,
     settings: Settings,
     mode: Mode,
 }
@@ -80,6 +85,7 @@ impl Warden {
             history,
             limits,
             confirming: None,
+            last_held: None,
             mode: settings.mode,
             settings,
         }
@@ -169,6 +175,9 @@ impl Warden {
         self.history.finish(snapshot);
         let confirmation = self.confirm(snapshot);
         let mut evaluation = self.engine.evaluate(&self.history, snapshot);
+        if self.engine.holds_any() {
+            self.last_held = Some(snapshot.at());
+        }
         self.bar_second_change(&mut evaluation.proposals);
         let (history, at) = (&self.history, snapshot.at());
         let clients = Clients {
@@ -239,13 +248,15 @@ impl Warden {
         self.confirming.as_ref().is_some_and(Confirming::is_open)
     }
 
-    /// Whether a closer look at the server is worth its while: a policy holds for something, due or not;
-    /// a change of daemon is not confirmed; the daemon in use is not healthy; or blocks are held up by
+    /// Whether a closer look at the server is worth its while: a policy holds for something, due or not, or
+    /// did so a moment ago, for whoever was cut is back within seconds; a change of daemon is not confirmed; the daemon in use is not healthy; or blocks are held up by
     /// more than chance. `snapshot` is the one that was judged last.
     pub fn is_alert(&self, snapshot: &Snapshot) -> bool {
         let daemons = self.history.daemons();
         let is_held_up = |stall| !matches!(stall, Stall::None | Stall::SlowBlock);
-        self.engine.holds_any()
+        let at = snapshot.at();
+        let held = self.last_held.filter(|&then| then <= at);
+        held.is_some_and(|then| at.since(then) < ALERT_LASTS)
             || self.confirming.is_some()
             || daemons.current_health() == Some(false)
             || self.history.stall(snapshot).is_some_and(is_held_up)

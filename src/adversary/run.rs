@@ -189,7 +189,7 @@ impl Game {
         let rulings = self.warden.judge(&self.snapshot).rulings;
         self.snapshot.rounds.clear();
         self.note_stopped(&rulings, since);
-        let is_alert = !rulings.is_empty() || !self.warden.pending(&self.snapshot).is_empty();
+        let is_alert = self.warden.is_alert(&self.snapshot);
         for ruling in rulings {
             if ruling.mode == Mode::Enforce && matches!(ruling.verdict, Verdict::Permitted { .. }) {
                 self.carry_out(&ruling.decision);

@@ -105,7 +105,8 @@ impl Siege {
                 _ => {}
             }
         }
-        let is_alert = !carried.is_empty() || !agent.pending().is_empty();
+        let snapshot = agent.snapshot();
+        let is_alert = snapshot.is_some_and(|snapshot| agent.warden().is_alert(snapshot));
         self.rhythm.interval(is_alert)
     }
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::chromium;
 use crate::support::process::Tied;
-use crate::support::{NEEDS_BROWSER, missing_for, wait};
+use crate::support::wait;
 
 /// A browser takes its time where everything else is running too.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,17 +46,7 @@ impl Browser {
         let profile = tempfile::tempdir().unwrap();
         let data = profile.path().join("profile");
         let log = profile.path().join("chromedriver.log");
-        if std::process::Command::new("chromedriver")
-            .arg("--version")
-            .output()
-            .is_err()
-        {
-            missing_for(
-                &NEEDS_BROWSER,
-                "there is no chromedriver",
-                "apt-get install chromium chromium-driver",
-            );
-        }
+        chromium::installed();
         let driver = Tied::start(Path::new("chromedriver"), ["--port=0"], &log, |_| {});
         let port = wait::until("chromedriver's port", PATIENCE, || {
             let said = driver.log();

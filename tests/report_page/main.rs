@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod browser;
+mod chromium;
 mod figures;
 mod hostile;
 mod looks;

@@ -14,7 +14,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::python::{Release, run};
 
-const REMEDY: &str = "install iproute2 (`.ci/install` does) and run the tests as root, or where CAP_SYS_ADMIN is granted";
+const REMEDY: &str =
+    "install iproute2 and run the tests as root, or where CAP_SYS_ADMIN is granted";
 
 /// The namespace; it goes when this value and every process within have gone.
 #[derive(Debug)]

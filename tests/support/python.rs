@@ -117,7 +117,7 @@ fn python() -> String {
         ),
         Err(error) => missing(
             &format!("python3: {error}"),
-            "run .ci/install, or install python3 and python3-venv",
+            "install python3 and python3-venv",
         ),
     }
 }

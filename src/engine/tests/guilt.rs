@@ -110,7 +110,7 @@ fn the_hog_goes_and_its_neighbours_stay() {
     assert!((choice.rest - 60_000.0).abs() < 1.0, "{choice:?}");
     assert_eq!(
         choice.to_string(),
-        "1 of 31: 1 out of the ordinary; the rest comes to 58.6 KiB/s of `sent_rate`"
+        "1 of 31 sessions (1 out of the ordinary), leaving sent_rate at 58.6 KiB/s"
     );
 }
 
