@@ -169,6 +169,7 @@ fn write(recorder: &mut Recorder, snapshot: &Snapshot, tape: &Tape) -> Duration 
         epoch: snapshot.epoch,
         mode: Mode::DryRun,
         polled: Ok(snapshot),
+        rounds: &snapshot.rounds,
         inspected: &[],
         acts: &[],
         settled: at,

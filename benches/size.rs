@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crowd::{Crowd, INTERVAL};
-use electrumx_warden::agent::{Agent, AgentOptions};
+use electrumx_warden::agent::{Agent, AgentOptions, Cadence};
 use electrumx_warden::journal::{Journal, Retention};
 use electrumx_warden::policy::PolicySet;
 use electrumx_warden::poll::Clock;
@@ -118,7 +118,7 @@ async fn watch(addr: String) -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = Journal::open(&folder.path().join("journal.sqlite")).expect("a journal");
     let options = AgentOptions {
-        interval: INTERVAL,
+        cadence: Cadence::steady(INTERVAL),
         inspect_max: 20,
         retention: Retention::default(),
     };

@@ -3,6 +3,8 @@
 //! It owns all that changes. One poll is [`Agent::tick`]; [`Agent::run`] repeats it by the clock.
 //! It decides nothing itself: the core does, and [`crate::act`] carries it out.
 
+mod cadence;
+mod crowds;
 mod daemons;
 mod lists;
 mod record;
@@ -26,6 +28,10 @@ use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Judgement, Subject, Warden};
+use crate::watch::Outage;
+use cadence::Beat;
+pub use cadence::Cadence;
+use crowds::Crowds;
 pub use daemons::Rounds;
 use daemons::{KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
@@ -34,8 +40,8 @@ use record::{Flight, Recorded};
 /// What the loop is configured with.
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
-    /// Between the starts of two polls.
-    pub interval: Duration,
+    /// How often the server is polled.
+    pub cadence: Cadence,
     /// Sessions inspected a poll, at most.
     pub inspect_max: usize,
     /// What the journal keeps.
@@ -60,6 +66,7 @@ pub struct Agent {
     /// The policies that the breaker has stopped, as the log has them.
     stopped: Vec<(Arc<str>, Timestamp)>,
     clients_saved_at: Timestamp,
+    crowds: Crowds,
     /// The connection over which `inspect_session` was found to be unknown.
     no_inspection: Option<crate::decision::Epoch>,
     rounds: Option<Box<dyn Rounds>>,
@@ -69,9 +76,17 @@ pub struct Agent {
     told: Vec<Told>,
     /// The daemon in use, if it is none of the configuration's.
     foreign: Option<String>,
+    /// The daemon that the server used when it last told.
+    in_use: Option<String>,
+    /// What was told of this outage.
+    outage: Option<Outage>,
     lists: WatchedLists,
     untracked: u64,
     flight: Option<Flight>,
+    /// The server's time that the last poll took.
+    took: Duration,
+    /// How the last good poll followed the one before.
+    continuity: Continuity,
 }
 
 /// What came of a poll.
@@ -129,15 +144,20 @@ impl Agent {
             is_journal_down: false,
             stopped: Vec::new(),
             clients_saved_at,
+            crowds: Crowds::default(),
             no_inspection: None,
             rounds: None,
             confirmed: None,
             status: None,
             told: Vec::new(),
             foreign: None,
+            in_use: None,
+            outage: None,
             lists,
             untracked: 0,
             flight: None,
+            took: Duration::ZERO,
+            continuity: Continuity::First,
         })
     }
 
@@ -174,13 +194,13 @@ impl Agent {
         shutdown: impl Future<Output = ()>,
         mut told: impl FnMut(&Self, &Tick),
     ) {
-        let mut ticks = tokio::time::interval(self.options.interval);
+        let mut beat = Beat::new(self.options.cadence);
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                _ = ticks.tick() => {}
+                () = beat.due() => {}
             }
             let began = Instant::now();
             let failure = tokio::select! {
@@ -190,10 +210,7 @@ impl Agent {
             };
             let tick = self.judge_and_act(failure).await;
             told(self, &tick);
-            // A server that takes longer than the interval is given a whole one to serve its clients.
-            if began.elapsed() >= self.options.interval {
-                ticks.reset();
-            }
+            beat.polled(began, self.is_alert(), self.took);
         }
         self.save_clients();
         self.end_recording();
@@ -207,22 +224,31 @@ impl Agent {
         self.judge_and_act(failure).await
     }
 
+    /// Whether the next poll is to come sooner than the interval. Not over a connection that costs too
+    /// much: others can bring that about, and a fresh one is made once an interval at the most.
+    fn is_alert(&self) -> bool {
+        let is_up = self.is_down
+            || self.continuity != Continuity::Continued
+            || self.warden.is_alert(&self.snapshot);
+        is_up && !self.client.needs_fresh_connection()
+    }
+
     /// Everything that only reads, so that it can be given up at any moment.
     async fn watch(&mut self) -> Option<RpcError> {
         self.begin_recording();
+        let spent = self.client.spent();
         let failure = self.poll().await.err();
         self.tell_outage(failure.as_ref());
+        let rounds = self.rounds.as_mut();
+        self.snapshot.rounds = rounds.map(|rounds| rounds.take()).unwrap_or_default();
         if failure.is_none() {
-            self.snapshot.rounds = self
-                .rounds
-                .as_mut()
-                .map(|rounds| rounds.take())
-                .unwrap_or_default();
+            self.tell_move();
             self.observe();
             if self.no_inspection != Some(self.snapshot.epoch) {
                 self.inspect().await;
             }
         }
+        self.took = self.client.spent().saturating_sub(spent);
         failure
     }
 
@@ -254,7 +280,10 @@ impl Agent {
         let missed_at = failure.as_ref().map(|_| self.clock.now());
         let judgement = match missed_at {
             None => self.judge(),
-            Some(at) => self.warden.missed(at, self.snapshot.epoch),
+            Some(at) => {
+                let Snapshot { epoch, rounds, .. } = &self.snapshot;
+                self.warden.missed(at, *epoch, rounds)
+            }
         };
         if failure.is_none() {
             self.end_log_runs().await;
@@ -274,6 +303,7 @@ impl Agent {
         self.tell_breaker();
         self.maintain();
         self.tell_daemons();
+        self.tell_cause_of_outage();
         self.leave_status();
         Tick {
             failure,
@@ -283,7 +313,8 @@ impl Agent {
     }
 
     fn observe(&mut self) {
-        match self.warden.observe(&self.snapshot) {
+        self.continuity = self.warden.observe(&self.snapshot);
+        match self.continuity {
             Continuity::Continued => {}
             Continuity::First => self.warn_of_unknown_fields(),
             Continuity::Restarted => {
@@ -339,9 +370,10 @@ impl Agent {
                 }
                 // The evidence's connection is gone, so nothing will be done by it.
                 Err(error) if error.is_connection_lost() => return,
+                // Of this session alone: what a client chose may be in its reply, and must not hide others.
                 Err(error) => {
+                    self.warden.uninspectable(id);
                     warn!(session = id, "cannot inspect: {error}");
-                    return;
                 }
             }
         }
@@ -361,6 +393,7 @@ impl Agent {
             rulings, cooldowns, ..
         } = judgement;
         rulings.iter().for_each(tell_used_up);
+        self.crowds.tell(&rulings, self.clock.now());
         let (warden, client, journal) = (&self.warden, &mut self.client, &mut self.journal);
         let limits = || saved_limits(warden);
         let Done {

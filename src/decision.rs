@@ -172,6 +172,10 @@ pub struct Choice {
     pub regulars: u32,
     /// What those come to who are left.
     pub rest: f64,
+    /// Whether they still meet the tests: whoever else has a part in it is a regular, and does as
+    /// others do.
+    #[serde(default)]
+    pub is_still_met: bool,
     /// What the test compares with.
     pub threshold: f64,
     /// The dimension of `rest` and `threshold`.
@@ -191,25 +195,59 @@ pub enum ChosenBy {
     Newest,
 }
 
-/// In words: `2 of 31: 1 out of the ordinary, 1 stranger; the rest has 13 kB/s`.
+/// In words: `13 of 19 sessions (1 out of the ordinary, 12 strangers), leaving sent_rate at 995 KiB/s`.
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.chosen, self.members)?;
+        let sessions = if self.members == 1 {
+            "session"
+        } else {
+            "sessions"
+        };
+        let rest = units::format(self.rest, self.dimension.unwrap_or(Dimension::Count));
+        let (chosen, members, field) = (self.chosen, self.members, &self.field);
+        match (chosen, self.is_still_met) {
+            (0, true) => write!(
+                f,
+                "none of {members} {sessions} ({} of regulars): nobody stands out, with {field} at \
+                 {rest}",
+                self.regulars
+            ),
+            (0, false) => write!(
+                f,
+                "none of {members} {sessions}: whoever did it is gone, leaving {field} at {rest}"
+            ),
+            (_, is_still_met) => {
+                let who = self.who();
+                write!(
+                    f,
+                    "{chosen} of {members} {sessions} ({who}), leaving {field} at {rest}"
+                )?;
+                if is_still_met {
+                    f.write_str(", where nobody else stands out")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Choice {
+    /// What those who are chosen have in common.
+    fn who(&self) -> String {
         let strangers = if self.strangers == 1 {
             "1 stranger".to_owned()
         } else {
             format!("{} strangers", self.strangers)
         };
         match (self.by, self.outliers, self.strangers) {
-            (ChosenBy::Newest, ..) if self.chosen > 0 => write!(f, ": the newest")?,
-            (_, 0, 0) => {}
-            (_, outliers, 0) => write!(f, ": {outliers} out of the ordinary")?,
-            (_, 0, _) => write!(f, ": {strangers}")?,
-            (_, outliers, _) => write!(f, ": {outliers} out of the ordinary, {strangers}")?,
+            (ChosenBy::Newest, ..) => "the newest".to_owned(),
+            (ChosenBy::Visits, ..) => "new ones, of addresses that come and go".to_owned(),
+            (ChosenBy::Part, outliers, 0) => format!("{outliers} out of the ordinary"),
+            (ChosenBy::Part, 0, _) => strangers,
+            (ChosenBy::Part, outliers, _) => {
+                format!("{outliers} out of the ordinary, {strangers}")
+            }
         }
-        let dimension = self.dimension.unwrap_or(Dimension::Count);
-        let rest = units::format(self.rest, dimension);
-        write!(f, "; the rest comes to {rest} of `{}`", self.field)
     }
 }
 
@@ -394,4 +432,61 @@ pub enum Outcome {
         /// The server's words, redacted and bounded.
         detail: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_says_who_and_why() {
+        let choice = Choice {
+            by: ChosenBy::Part,
+            field: "sent_rate".into(),
+            members: 31,
+            chosen: 13,
+            outliers: 1,
+            strangers: 12,
+            regulars: 4,
+            rest: 1_024.0,
+            is_still_met: false,
+            threshold: 1_048_576.0,
+            dimension: Some(Dimension::ByteRate),
+        };
+        let told = |change: &dyn Fn(&mut Choice)| {
+            let mut changed = choice.clone();
+            change(&mut changed);
+            changed.to_string()
+        };
+        assert_eq!(
+            told(&|_| ()),
+            "13 of 31 sessions (1 out of the ordinary, 12 strangers), leaving sent_rate at 1 KiB/s"
+        );
+        assert_eq!(
+            told(&|it| (it.chosen, it.outliers, it.strangers) = (1, 0, 1)),
+            "1 of 31 sessions (1 stranger), leaving sent_rate at 1 KiB/s"
+        );
+        assert_eq!(
+            told(&|it| (it.chosen, it.strangers, it.is_still_met) = (1, 0, true)),
+            "1 of 31 sessions (1 out of the ordinary), leaving sent_rate at 1 KiB/s, where nobody else \
+             stands out"
+        );
+        assert_eq!(
+            told(&|it| it.by = ChosenBy::Visits),
+            "13 of 31 sessions (new ones, of addresses that come and go), leaving sent_rate at 1 KiB/s"
+        );
+        assert_eq!(
+            told(&|it| (it.by, it.field, it.rest, it.dimension) =
+                (ChosenBy::Newest, "sessions".into(), 18.0, None)),
+            "13 of 31 sessions (the newest), leaving sessions at 18"
+        );
+        assert_eq!(
+            told(&|it| (it.chosen, it.regulars, it.is_still_met) = (0, 31, true)),
+            "none of 31 sessions (31 of regulars): nobody stands out, with sent_rate at 1 KiB/s"
+        );
+        assert_eq!(
+            told(&|it| it.chosen = 0),
+            "none of 31 sessions: whoever did it is gone, leaving sent_rate at 1 KiB/s"
+        );
+    }
 }

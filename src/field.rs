@@ -109,6 +109,8 @@ pub enum Source {
     Cost,
     /// Only releases with `inspect_session`, from 2.0 on.
     Inspection,
+    /// Only releases with running totals in getinfo, from 1.11 on.
+    Totals,
     /// Only releases that tell it in getinfo; what is not told is unknown.
     Getinfo,
     /// The agent's own observation, on any release.
@@ -125,6 +127,7 @@ impl Source {
             Self::Protocol => "from 1.1 on",
             Self::Cost => "from 1.10.1 on",
             Self::Inspection => "from 2.0 on, by inspect_session",
+            Self::Totals => "from 1.11 on",
             Self::Getinfo => "where getinfo tells it",
             Self::Agent => "the agent's own observation",
             Self::Probes => "with `[server.daemon]`",
@@ -287,6 +290,15 @@ fields! {
     MethodRequests "requests." [Session] COUNT, false, Inspection,
         "requests of one method since the session connected, as in `requests.server.ping`";
 
+    // Requests by the server's own totals, those of sessions that have gone too.
+    RequestTotalRate "request_total_rate" [Server] RATE, true, Totals,
+        "requests a second by the server's own count, those over RPC and of sessions that no poll saw too";
+    MethodRate "method_rate." [Server] RATE, true, Totals,
+        "requests of one method a second by the server's own count, as in `method_rate.server.ping`";
+    UnseenRequestRate "unseen_request_rate" [Server] RATE, true, Totals,
+        "clients' requests a second by the server's own count that no session seen accounts for; a batch \
+         is one message of a session and many requests, so batches count here too";
+
     // The server.
     Coin "coin" [Server] Kind::Text, false, Getinfo,
         "the server's name for its coin, such as `Bitcoin`";
@@ -336,20 +348,45 @@ fields! {
     RpcLatency "rpc_latency" [Server] DURATION, false, Agent,
         "how long the server took to answer `sessions`";
     RpcDown "rpc_down" [Server] DURATION, false, Agent,
-        "how long no poll has succeeded; the only field that is known then";
+        "how long no poll has succeeded; only this, `preempt` and what is about the primary is known then";
 }
 
 impl Field {
     /// The field of `scope` that a policy calls `name`. `requests.<method>` gives
-    /// [`Field::MethodRequests`]; the method is what follows the dot.
+    /// [`Field::MethodRequests`].
     pub fn of(scope: Scope, name: &str) -> Option<Self> {
-        let method = name
-            .strip_prefix(Self::MethodRequests.name())
-            .is_some_and(|m| !m.is_empty());
-        Self::in_scope(scope).find(|field| match field {
-            Self::MethodRequests => method,
-            _ => field.name() == name,
+        Self::in_scope(scope).find(|field| {
+            if field.has_method() {
+                field.method(name).is_some()
+            } else {
+                field.name() == name
+            }
         })
+    }
+
+    /// Whether it is known while the server does not answer: the agent's own watch and its probes of
+    /// the primary tell it. Which daemon is in use only the server knows.
+    pub const fn is_known_while_down(self) -> bool {
+        matches!(
+            self,
+            Self::RpcDown
+                | Self::PrimaryHealthy
+                | Self::PrimaryHealthyFor
+                | Self::PrimaryState
+                | Self::PrimaryHeightGap
+                | Self::Preempt
+        )
+    }
+
+    /// Whether it is a family of fields, one a method of the Electrum protocol.
+    pub fn has_method(self) -> bool {
+        self.name().ends_with('.')
+    }
+
+    /// The method in `name`, if it is a name of this family.
+    pub fn method(self, name: &str) -> Option<&str> {
+        let method = name.strip_prefix(self.name())?;
+        (self.has_method() && !method.is_empty()).then_some(method)
     }
 
     /// The fields of `scope`, in the order of the reference.
@@ -367,6 +404,23 @@ impl Field {
             Self::BriefAddresses => Self::BriefSessions,
             _ => return None,
         })
+    }
+
+    /// Whether a number of many sessions tells whose part of it is how large: it is theirs added up,
+    /// or counts them, or how they come and go.
+    pub(crate) fn is_made_up_of_parts(self) -> bool {
+        let is_counted = matches!(
+            self,
+            Self::Sessions
+                | Self::SessionsShare
+                | Self::Addresses
+                | Self::NewSessions
+                | Self::GoneSessions
+                | Self::BriefSessions
+                | Self::NewAddresses
+                | Self::BriefAddresses
+        );
+        is_counted || self.info().scopes.contains(&Scope::Session)
     }
 
     /// As written in a policy; `requests.` stands before a method.
@@ -393,7 +447,7 @@ mod tests {
     #[test]
     fn every_field_is_found_by_scope_and_name() {
         for scope in Scope::ALL {
-            for field in Field::in_scope(scope).filter(|&f| f != Field::MethodRequests) {
+            for field in Field::in_scope(scope).filter(|f| !f.has_method()) {
                 assert_eq!(Field::of(scope, field.name()), Some(field));
             }
         }
@@ -402,6 +456,11 @@ mod tests {
             Some(Field::MethodRequests)
         );
         assert_eq!(Field::of(Scope::Session, "requests."), None);
+        assert_eq!(
+            Field::of(Scope::Server, "method_rate.server.ping"),
+            Some(Field::MethodRate)
+        );
+        assert_eq!(Field::of(Scope::Server, "method_rate."), None);
         assert_eq!(Field::of(Scope::Server, "age"), None);
     }
 }

@@ -12,13 +12,14 @@
 //! pure core, put together in [`warden`]. [`rpc`], [`poll`] and [`probe`] read from servers, [`act`]
 //! changes one, [`journal`] remembers, [`agent`] is the loop. [`recording`] keeps what was said,
 //! [`replay`] judges it again, and [`report`] sums that up; [`trial`] tests policies. [`sim`] is a
-//! server to play with, and [`cli`] the command line.
+//! server to play with, [`adversary`] plays attacks on it, and [`cli`] is the command line.
 //!
 //! ARCHITECTURE.md in the repository has the invariants, and the reasons.
 
 #![warn(clippy::unwrap_used)]
 
 pub mod act;
+pub mod adversary;
 pub mod agent;
 pub mod baseline;
 pub mod cli;

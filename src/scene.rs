@@ -5,6 +5,7 @@
 #[cfg(test)]
 pub(crate) mod life;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::decision::{Epoch, Peer};
@@ -46,6 +47,8 @@ pub(crate) struct Info {
     pub(crate) daemon_height: Option<u64>,
     pub(crate) db_height: Option<u64>,
     pub(crate) has_uptime: bool,
+    /// Requests since it started, by method.
+    pub(crate) requests: Option<BTreeMap<Box<str>, u64>>,
 }
 
 /// The server.
@@ -136,6 +139,9 @@ impl Scene {
         server.daemon.clone_from(&self.info.daemon);
         server.daemon_height = self.info.daemon_height;
         server.db_height = self.info.db_height;
+        server.request_counts.clone_from(&self.info.requests);
+        let requests = self.info.requests.as_ref();
+        server.request_total = requests.map(|requests| requests.values().sum());
         server.uptime = self.info.has_uptime.then(|| Uptime {
             at_least: Duration::from_secs(
                 ((self.now_ms - self.started_ms) / 1_000).cast_unsigned(),

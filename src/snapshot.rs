@@ -3,6 +3,7 @@
 //! A snapshot's vectors are cleared and filled again at each poll, so that a poll in steady state
 //! allocates nothing per session. It judges nothing, and remembers nothing of earlier polls.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::daemon::Round;
@@ -31,6 +32,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Of a poll that failed at `at`: all that is known is when that was, and of which connection.
+    pub fn missed(at: Timestamp, epoch: Epoch) -> Self {
+        let span = Span {
+            asked: at,
+            answered: at,
+        };
+        Self {
+            epoch,
+            server_read: span,
+            sessions_read: span,
+            ..Self::default()
+        }
+    }
+
     /// The time that the snapshot stands for.
     pub const fn at(&self) -> Timestamp {
         self.sessions_read.answered
@@ -96,6 +111,10 @@ pub struct Server {
     pub subs: u64,
     /// Transactions broadcast since the server started.
     pub txs_sent: u64,
+    /// Requests since it started, of sessions that have gone and over RPC too.
+    pub request_total: Option<u64>,
+    /// The same by method.
+    pub request_counts: Option<BTreeMap<Box<str>, u64>>,
     /// Groups that the server has.
     pub groups: u64,
     /// The server's process.

@@ -18,7 +18,7 @@ use crate::history::History;
 use crate::policy::Mode;
 use crate::snapshot::Snapshot;
 use crate::time::{Timestamp, rfc3339, seconds};
-use crate::watch::{State, Watch, Watched};
+use crate::watch::{Outage, State, Watch, Watched};
 
 /// A status is not larger; whatever is, is none.
 const BYTES_MAX: u64 = 1 << 20;
@@ -36,6 +36,9 @@ pub struct Status {
     pub mode: Mode,
     /// What the server said.
     pub server: ServerStatus,
+    /// What is wrong, if the last poll failed and the daemons tell.
+    #[serde(default)]
+    pub outage: Option<Outage>,
     /// The daemons of the configuration, in their order.
     pub daemons: Vec<DaemonStatus>,
     /// The policies that look at daemons or change them.
@@ -45,9 +48,9 @@ pub struct Status {
 /// The server in the last poll that succeeded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerStatus {
-    /// When that was.
+    /// When that was; `None` if none has.
     #[serde(with = "rfc3339")]
-    pub polled: Timestamp,
+    pub polled: Option<Timestamp>,
     /// As in `ElectrumX 1.20.0`.
     pub version: Option<String>,
     /// The server's class of its coin.
@@ -114,7 +117,7 @@ impl ServerStatus {
         let odds = |stalled| history.daemons().stall_odds(stalled);
         let server = snapshot.server.clone();
         Self {
-            polled: snapshot.at(),
+            polled: Some(snapshot.at()),
             version: server.version,
             coin: server.coin,
             is_daemon_foreign: history.daemons().foreign().is_some(),
@@ -160,10 +163,25 @@ impl Status {
             interval,
             mode,
             server: ServerStatus::of(history, snapshot),
+            outage: None,
             daemons: daemons
                 .map(|daemon| DaemonStatus::of(watch, daemon))
                 .collect(),
             policies,
+        }
+    }
+
+    /// After a poll that failed: of the server what it said last, if it ever said anything.
+    #[must_use]
+    pub fn missed(self, last: Option<ServerStatus>, outage: Option<Outage>) -> Self {
+        let unknown = ServerStatus {
+            polled: None,
+            ..self.server
+        };
+        Self {
+            server: last.unwrap_or(unknown),
+            outage,
+            ..self
         }
     }
 
@@ -213,6 +231,12 @@ impl Status {
     pub fn late_after(&self) -> Duration {
         let interval = self.interval.saturating_mul(3);
         interval.saturating_add(Duration::from_secs(60))
+    }
+
+    /// For how long the server has not answered that once did, if the last poll failed.
+    pub fn silent(&self) -> Option<Duration> {
+        let silent = self.at.since(self.server.polled?);
+        (self.outage.is_some() || silent > self.interval).then_some(silent)
     }
 
     /// Whether it is so old that the agent that wrote it must have ended.

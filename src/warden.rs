@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::Round;
 use crate::decision::{Decision, Epoch, Outcome, Suppression, Target};
 use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
@@ -17,10 +18,10 @@ use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
 use crate::time::Timestamp;
-use crate::watch::{self, Change, Confirmation, Confirming, Watch};
+use crate::watch::{self, Change, Confirmation, Confirming, Stall, Watch};
 use crate::wire::Inspection;
 
-pub use explain::{Account, Due, Explanation, Found, Stopped, Subject};
+pub use explain::{Account, Due, Explanation, Found, Own, Stopped, Subject};
 
 /// What the core is configured with, beside the policies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -158,6 +159,11 @@ impl Warden {
         self.history.inspected(id, inspection);
     }
 
+    /// Takes in that what the server said of one session cannot be read: others are asked for first.
+    pub fn uninspectable(&mut self, id: u64) {
+        self.history.uninspectable(id);
+    }
+
     /// Judges the snapshot that was observed last.
     pub fn judge(&mut self, snapshot: &Snapshot) -> Judgement {
         self.history.finish(snapshot);
@@ -216,7 +222,7 @@ impl Warden {
 
     /// Until `getinfo` names the daemon that was changed to, nobody changes it again.
     fn bar_second_change(&self, proposals: &mut [Proposal]) {
-        if !self.confirming.as_ref().is_some_and(Confirming::is_open) {
+        if !self.is_changing_daemon() {
             return;
         }
         for proposal in proposals {
@@ -228,14 +234,34 @@ impl Warden {
         }
     }
 
+    /// Whether a change of daemon waits for `getinfo` to name where the server was sent.
+    pub fn is_changing_daemon(&self) -> bool {
+        self.confirming.as_ref().is_some_and(Confirming::is_open)
+    }
+
+    /// Whether a closer look at the server is worth its while: a policy holds for something, due or not;
+    /// a change of daemon is not confirmed; the daemon in use is not healthy; or blocks are held up by
+    /// more than chance. `snapshot` is the one that was judged last.
+    pub fn is_alert(&self, snapshot: &Snapshot) -> bool {
+        let daemons = self.history.daemons();
+        let is_held_up = |stall| !matches!(stall, Stall::None | Stall::SlowBlock);
+        self.engine.holds_any()
+            || self.confirming.is_some()
+            || daemons.current_health() == Some(false)
+            || self.history.stall(snapshot).is_some_and(is_held_up)
+    }
+
     /// What is known of the server's daemons.
     pub fn daemons(&self) -> &Watch {
         self.history.daemons()
     }
 
     /// Takes in that a poll failed: what is not known is missing, not zero.
-    pub fn missed(&mut self, at: Timestamp, epoch: Epoch) -> Judgement {
-        let evaluation = self.engine.missed(at, epoch);
+    ///
+    /// `rounds` are the probes' since the last poll: what becomes of the daemons is judged all the same.
+    pub fn missed(&mut self, at: Timestamp, epoch: Epoch, rounds: &[Round]) -> Judgement {
+        self.history.missed(at, rounds);
+        let evaluation = self.engine.missed(&self.history, at, epoch);
         let rulings = self
             .limits
             .rule_missed(evaluation.proposals, self.engine.set(), at);

@@ -13,6 +13,7 @@ use crate::journal::{DecisionId, StateChange};
 use crate::limits::{Ruling, Verdict};
 use crate::policy::{ActionKind, Mode};
 use crate::probe::Watching;
+use crate::snapshot::Snapshot;
 use crate::status::Status;
 use crate::units::format_duration;
 use crate::watch::{Change, Confirmation, State};
@@ -89,6 +90,38 @@ impl Agent {
         }
     }
 
+    /// Tells once in an outage whether it is the server or its daemons.
+    pub(super) fn tell_cause_of_outage(&mut self) {
+        let outage = self.warden.daemons().outage().filter(|_| self.is_down);
+        if let Some(cause) = outage.filter(|_| self.outage != outage) {
+            warn!("the server does not answer, and {cause}");
+        }
+        // Until a round tells otherwise, or the server answers.
+        self.outage = outage.or(self.outage.filter(|_| self.is_down));
+    }
+
+    /// Tells that the server uses another daemon than at the poll before, if the agent did not send it
+    /// there.
+    pub(super) fn tell_move(&mut self) {
+        let daemon = self.snapshot.server.daemon.as_deref();
+        if let (Some(before), Some(now)) = (self.in_use.as_deref(), daemon)
+            && before != now
+            && !self.warden.is_changing_daemon()
+        {
+            warn!(
+                "the server uses the daemon `{}` now, and no longer `{}`: it moved by itself, or \
+                 somebody else moved it",
+                escape::log(now),
+                escape::log(before)
+            );
+        }
+        if let Some(now) = daemon
+            && self.in_use.as_deref() != Some(now)
+        {
+            self.in_use = Some(now.to_owned());
+        }
+    }
+
     /// Leaves a status in this file after each poll, and takes it away in the end.
     pub fn keep_status(&mut self, path: PathBuf) {
         self.status = Some(KeptStatus {
@@ -98,14 +131,20 @@ impl Agent {
         });
     }
 
-    /// The status after a poll; a poll that failed changes its time alone.
+    /// The status after a poll; one that failed tells nothing new of the server.
     pub(super) fn leave_status(&mut self) {
         let Some(kept) = &mut self.status else { return };
-        if !self.is_down {
-            kept.last = Some(self.warden.status(&self.snapshot, self.options.interval));
-        }
-        let Some(status) = &mut kept.last else { return };
-        status.at = self.clock.now();
+        let interval = self.options.cadence.interval;
+        let at = self.clock.now();
+        let status = if self.is_down {
+            let missed = Snapshot::missed(at, self.snapshot.epoch);
+            let last = kept.last.take().map(|status| status.server);
+            let outage = self.warden.daemons().outage();
+            self.warden.status(&missed, interval).missed(last, outage)
+        } else {
+            self.warden.status(&self.snapshot, interval)
+        };
+        let status = kept.last.insert(Status { at, ..status });
         let saved = status.save(&kept.path);
         if let Err(error) = &saved
             && !kept.is_failing

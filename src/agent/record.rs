@@ -83,7 +83,7 @@ impl Agent {
         if flight.writer.is_between_segments(at) {
             let start = Start {
                 server: flight.server.clone(),
-                interval: self.options.interval,
+                interval: self.options.cadence.interval,
                 policies: self.warden.policies().names().collect(),
                 settings: self.warden.settings().clone(),
                 limits: self.warden.saved_limits(),
@@ -146,6 +146,7 @@ impl Agent {
             epoch: self.snapshot.epoch,
             mode,
             polled: failure.as_deref().map_or(Ok(&self.snapshot), Err),
+            rounds: &self.snapshot.rounds,
             inspected: &flight.inspected,
             acts: &acts,
             settled,

@@ -144,7 +144,8 @@ impl Pass {
             self.training_polls += 1;
         }
         let evaluation = if tick.failure.is_some() {
-            self.engine.missed(tick.at, tick.epoch)
+            self.history.missed(tick.at, &tick.snapshot.rounds);
+            self.engine.missed(&self.history, tick.at, tick.epoch)
         } else {
             let snapshot = &tick.snapshot;
             if self.history.begin(snapshot) == Continuity::Gap {

@@ -42,11 +42,11 @@ impl Survey {
 
     /// The methods of a field, those that are named, if it has any; once nothing if it has none.
     fn methods(&self, field: Field) -> Vec<Option<Arc<str>>> {
-        if field != Field::MethodRequests {
+        if !field.has_method() {
             return vec![None];
         }
         let named = self.fields.iter();
-        let methods = named.filter_map(|name| name.strip_prefix(field.name()));
+        let methods = named.filter_map(|name| field.method(name));
         methods.map(|method| Some(method.into())).collect()
     }
 }

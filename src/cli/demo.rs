@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment};
 use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
 
+use super::demo_attack::{self, Siege};
 use super::exit::{Exit, Failure};
 use super::json::decision_json;
 use super::screen::{Format, Screen};
@@ -14,31 +16,32 @@ use super::show::{self, BAD, DIM, GOOD, HEAD, counted, decision_line};
 use super::value::{duration, whole};
 use super::{runtime, setup};
 use crate::act::Carried;
-use crate::agent::{Agent, AgentOptions};
+use crate::adversary::{self, Comparison, EPOCH};
+use crate::agent::{Agent, AgentOptions, Cadence};
 use crate::decision::Outcome;
 use crate::journal::{Journal, Retention};
 use crate::policy::{Mode, PolicySet, shipped};
 use crate::poll::Clock;
 use crate::recording::Recorder;
 use crate::rpc::{Client, ClientOptions};
-use crate::sim::{KindScore, Pace, Release, STORY, Score, Server, Spread, World};
+use crate::sim::{Attack, KindScore, Pace, Release, STORY, Score, Server, Spread, World};
 use crate::time::Timestamp;
 use crate::units::format_duration;
 use crate::warden::{Settings, Warden};
 
 /// Between two polls, in simulated time.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// The world moves in steps of this length, so that events come out one after the other.
+/// The world moves in steps of this length at most, so that events come out one after the other.
 const STEP: Duration = Duration::from_secs(1);
-/// The story begins on a new year's morning, so that its times read well.
-const EPOCH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// Watch the agent at work: a simulated server, honest and abusive clients, the shipped policies.
 ///
-/// Nothing real is touched. Ten minutes of a server's life pass in the time you give.
+/// Nothing real is touched. Ten minutes of a server's life pass in the time you give, or an attack by
+/// adversaries who know the policies.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   electrumx-warden demo
+  electrumx-warden demo --attack hog-neighbours
   electrumx-warden demo --for 5s --seed 7
   electrumx-warden demo --record demo.rec
   electrumx-warden demo --format json | tail -n 1")]
@@ -46,6 +49,10 @@ pub(super) struct Args {
     /// How long it lasts, 5s to 10m; the whole story is played in any case
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = duration(Duration::from_secs(5)..=STORY, "30s"))]
     length: Duration,
+
+    /// Play an attack by adversaries who know the policies, in place of the story
+    #[arg(long, value_name = "NAME", value_parser = demo_attack::parser())]
+    attack: Option<Attack>,
 
     /// Draws other clients
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX, "7"))]
@@ -82,6 +89,37 @@ impl Clock for SimulatedClock {
     }
 }
 
+impl Args {
+    fn mode(&self) -> Mode {
+        if self.dry_run {
+            Mode::DryRun
+        } else {
+            Mode::Enforce
+        }
+    }
+
+    /// How much of the server's life is played.
+    fn span(&self) -> Duration {
+        self.attack.map_or(STORY, Attack::length)
+    }
+
+    fn world(&self) -> World {
+        match self.attack {
+            None => World::story(Release::V1_20_0, self.seed),
+            Some(attack) => World::under(attack, demo_attack::release(attack), self.seed),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        let story = Settings {
+            mode: self.mode(),
+            ..Settings::default()
+        };
+        self.attack
+            .map_or(story, |attack| adversary::settings(attack, self.mode()))
+    }
+}
+
 async fn play(
     args: &Args,
     set: PolicySet,
@@ -89,33 +127,27 @@ async fn play(
     recorder: Option<Recorder>,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
-    let world = World::story(Release::V1_20_0, args.seed);
-    let server = Server::start(world, Pace::Manual).await.map_err(|error| {
+    let started = Server::start(args.world(), Pace::Manual).await;
+    let server = started.map_err(|error| {
         let message = format!("the simulated server cannot listen on 127.0.0.1: {error}");
         Failure::new(Exit::Setup, message)
     })?;
     let server = Arc::new(server);
     let mut agent = Agent::new(
-        Warden::new(
-            set,
-            Settings {
-                mode: if args.dry_run {
-                    Mode::DryRun
-                } else {
-                    Mode::Enforce
-                },
-                ..Settings::default()
-            },
-        ),
+        Warden::new(set, args.settings()),
         Client::new(ClientOptions::new(server.addr().to_string())),
         journal,
         Box::new(SimulatedClock(Arc::clone(&server))),
         AgentOptions {
-            interval: INTERVAL,
+            cadence: Cadence::steady(INTERVAL),
             inspect_max: 20,
             retention: Retention::default(),
         },
     )?;
+    let mut siege = args.attack.map(|attack| Siege::new(attack, args.seed));
+    if let Some(siege) = &siege {
+        siege.watch_daemons(&mut agent, &server);
+    }
     if let Some(recorder) = recorder {
         agent.record(recorder, "demo".to_owned());
     }
@@ -125,23 +157,41 @@ async fn play(
         polls: 0,
     };
     told.opening(args, &agent, screen)?;
-    let steps = u32::try_from(STORY.as_secs() / STEP.as_secs()).unwrap_or(1);
-    let mut beat = tokio::time::interval(args.length / steps);
-    while server.now() < STORY {
-        if server.now().as_secs().is_multiple_of(INTERVAL.as_secs()) {
+    let pace = args.length.as_secs_f64() / args.span().as_secs_f64();
+    let began = Instant::now();
+    let mut next_poll = Duration::ZERO;
+    while server.now() < args.span() {
+        if server.now() >= next_poll {
             let tick = agent.tick().await;
             if let Some(failure) = tick.failure {
                 return Err(Failure::new(Exit::Failed, failure.to_string()));
             }
             told.decisions(&server, &tick.carried, screen)?;
+            next_poll += match &mut siege {
+                None => INTERVAL,
+                Some(siege) => siege.polled(&server, &mut agent, &tick.carried),
+            };
         }
-        beat.tick().await;
-        server.advance(STEP);
+        let now = server.now();
+        let step = STEP.min(next_poll.min(args.span()).saturating_sub(now));
+        sleep_until(began + (now + step).mul_f64(pace)).await;
+        server.advance(step);
+        if let Some(siege) = &mut siege {
+            siege.passed(&server);
+        }
         told.events(&server, screen)?;
     }
     agent.end_recording();
-    let score = server.world().score();
-    told.end(args, &score, screen)?;
+    match siege {
+        None => {
+            let score = server.world().score();
+            told.end(args, &score, screen)?;
+        }
+        Some(siege) => {
+            let end = siege.end(&server, args.seed);
+            told.end_of_attack(args, &end, screen)?;
+        }
+    }
     if let Some(path) = args
         .record
         .as_deref()
@@ -175,9 +225,10 @@ impl Told {
         if self.format == Format::Json {
             return Ok(());
         }
+        let release = args.attack.map_or(Release::V1_20_0, demo_attack::release);
         let opening = format!(
-            "{HEAD}A simulated ElectrumX 1.20.0{HEAD:#}: {} of its life in {}, seed {}, {} {}",
-            format_duration(STORY),
+            "{HEAD}A simulated {release}{HEAD:#}: {} of its life in {}, seed {}, {} {}",
+            format_duration(args.span()),
             format_duration(args.length),
             args.seed,
             counted(
@@ -192,6 +243,10 @@ impl Told {
             },
         );
         screen.prose(opening, 0)?;
+        if let Some(attack) = args.attack {
+            let about = format!("{HEAD}{attack}{HEAD:#}: {}", attack.about());
+            screen.prose(about, 0)?;
+        }
         let legend = "Times are the simulation's. Lines with an outcome are the agent's; the others tell \
                       what its server goes through.";
         screen.paragraph(legend, DIM)?;
@@ -255,6 +310,21 @@ impl Told {
         match self.format {
             Format::Json => screen.json("summary", &SummaryJson::of(self, args, score)),
             Format::Text => self.table(args, score, screen),
+        }
+    }
+
+    fn end_of_attack(
+        &self,
+        args: &Args,
+        end: &Comparison,
+        screen: &mut Screen,
+    ) -> std::io::Result<()> {
+        match self.format {
+            Format::Json => {
+                let summary = demo_attack::SummaryJson::of(end, args.seed, self.sessions);
+                screen.json("summary", &summary)
+            }
+            Format::Text => demo_attack::summarize(end, args.dry_run, screen),
         }
     }
 

@@ -102,10 +102,8 @@ fn cells(field: Field) -> [String; 5] {
 }
 
 fn name(field: Field) -> String {
-    match field {
-        Field::MethodRequests => format!("{}<method>", field.name()),
-        _ => field.name().to_owned(),
-    }
+    let method = if field.has_method() { "<method>" } else { "" };
+    format!("{}{method}", field.name())
 }
 
 const fn kind(kind: Kind) -> &'static str {

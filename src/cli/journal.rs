@@ -389,7 +389,8 @@ fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
         held += ", at once";
     }
     screen.line(format!("{HEAD}Decision {}{HEAD:#}\n", row.id))?;
-    for (name, value) in [
+    let chosen = decision.choice.as_ref().map(show::choice);
+    let facts = [
         ("time", show::exact_time(decision.at)),
         (
             "policy",
@@ -400,7 +401,8 @@ fn show_in_full(row: &Row, screen: &mut Screen) -> io::Result<()> {
         ("outcome", outcome.join(": ")),
         ("held for", held),
         ("severity", severity(decision.severity)),
-    ] {
+    ];
+    for (name, value) in facts.into_iter().chain(chosen.map(|it| ("chosen", it))) {
         screen.prose(format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
     }
     screen.line(format!("\n{HEAD}Evidence{HEAD:#}\n"))?;

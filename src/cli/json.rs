@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::show::outcome_word;
 use crate::daemon::Address;
-use crate::decision::{Decision, Evidence, Outcome, SessionRef, Suppression};
+use crate::decision::{Choice, Decision, Evidence, Outcome, SessionRef, Suppression};
 use crate::journal::DecisionId;
 use crate::policy::{Action, DaemonTarget, Mode};
 
@@ -66,6 +66,7 @@ pub(super) fn decision_json<'a>(
         evidence: &decision.evidence,
         sessions: decision.sessions.iter().map(SessionJson::of).collect(),
         spared: decision.spared,
+        choice: decision.choice.as_ref(),
         at_once: decision.at_once,
         daemons: &decision.daemons,
     }
@@ -104,6 +105,8 @@ pub(super) struct DecisionJson<'a> {
     evidence: &'a [Evidence],
     sessions: Vec<SessionJson>,
     spared: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choice: Option<&'a Choice>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     at_once: bool,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]

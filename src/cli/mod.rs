@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod daemons;
 mod demo;
+mod demo_attack;
 mod exit;
 mod explain;
 mod export;

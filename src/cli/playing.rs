@@ -119,6 +119,7 @@ mod tests {
             epoch: Epoch(1),
             mode: Mode::DryRun,
             polled: Err("no answer"),
+            rounds: &[],
             inspected: &[],
             acts: &[],
             settled: at(s),

@@ -9,7 +9,7 @@ use super::screen::Screen;
 use super::show::{self, counted};
 use super::value::duration;
 use super::{runtime, setup};
-use crate::agent::{Agent, AgentOptions, Tick};
+use crate::agent::{Agent, AgentOptions, Cadence, Tick};
 use crate::journal::Retention;
 use crate::policy::{Mode, shipped};
 use crate::poll::SteadyClock;
@@ -145,7 +145,7 @@ async fn record(args: &Args, recorder: Recorder, screen: &mut Screen) -> Result<
         journal,
         Box::new(SteadyClock::start()),
         AgentOptions {
-            interval: args.interval,
+            cadence: Cadence::steady(args.interval),
             inspect_max: 20,
             retention: Retention::default(),
         },

@@ -56,8 +56,8 @@ async fn watch(
     }
     let policies = counted(set.policies.len(), "policy", "policies");
     info!(
-        "watching {} every {:?} by {policies}, mode {}",
-        config.server.rpc, config.server.interval, config.mode
+        "watching {} every {:?}, as often as every {:?} when something is up, by {policies}, mode {}",
+        config.server.rpc, config.server.interval, config.server.interval_min, config.mode
     );
     if config.mode != Mode::Enforce {
         warn!(
@@ -75,7 +75,7 @@ async fn watch(
     let clock = SteadyClock::start();
     let settings = config.settings(daemons.as_ref());
     let options = AgentOptions {
-        interval: config.server.interval,
+        cadence: config.server.cadence(),
         inspect_max: config.server.inspect_max,
         retention: config.journal.retention,
     };

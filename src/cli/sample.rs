@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::exit::{Exit, Failure};
 use super::value::{duration, whole};
 use super::{screen, setup};
-use crate::agent::{Agent, AgentOptions, Tick};
+use crate::agent::{Agent, AgentOptions, Cadence, Tick};
 use crate::journal::{Journal, Retention};
 use crate::policy::{PolicySet, shipped};
 use crate::poll::SteadyClock;
@@ -53,7 +53,7 @@ impl Sampling {
         journal: Journal,
     ) -> Result<Agent, Failure> {
         let options = AgentOptions {
-            interval: self.interval,
+            cadence: Cadence::steady(self.interval),
             inspect_max: 20,
             retention: Retention::default(),
         };

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::daemon::Address;
-use crate::decision::{Decision, Evidence, Outcome, Seen, Suppression, Target};
+use crate::decision::{Choice, Decision, Evidence, Outcome, Seen, Suppression, Target};
 use crate::escape;
 use crate::field::Dimension;
 use crate::journal::Replayed;
@@ -37,6 +37,9 @@ const TEST_ALONE_COLUMNS: usize = 200;
 
 /// The server's words are cut to this many columns in a line or cell.
 const DETAIL_COLUMNS: usize = 100;
+
+/// On whom a decision falls is cut to this many; fields may have long names.
+const CHOICE_COLUMNS: usize = 200;
 
 /// `1 error`, `2 errors`, `1_000 errors`.
 pub fn counted(count: usize, one: &str, many: &str) -> String {
@@ -381,6 +384,11 @@ pub fn deed(decision: &Decision) -> String {
     }
 }
 
+/// On whom it falls, and why: `2 of 31 sessions (2 strangers), leaving subs at 90_000`.
+pub fn choice(choice: &Choice) -> String {
+    escape::terminal(&choice.to_string(), CHOICE_COLUMNS).into_owned()
+}
+
 /// What a replay's journal is of, on a line above its decisions.
 pub fn replayed(replayed: &Replayed) -> String {
     let recordings = escape::terminal(&replayed.recordings.join(" "), DETAIL_COLUMNS).into_owned();
@@ -394,7 +402,8 @@ pub fn replayed(replayed: &Replayed) -> String {
 }
 
 /// A decision as one styled line, without its time:
-/// `executed  disconnect 12 sessions of subnet 203.0.113.0/24  hog: sent_rate 3.2 MiB/s (> 1 MiB/s)`.
+/// `executed  disconnect 2 sessions of subnet 203.0.113.0/24  hog: sent_rate 3.2 MiB/s (> 1 MiB/s); 2 of 31
+/// sessions (2 strangers), leaving sent_rate at 13 KiB/s`.
 pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     let style = outcome_style(of);
     let mut line = format!("{}  {}", outcome_column(of), deed(decision));
@@ -409,6 +418,10 @@ pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     }
     if decision.at_once {
         line.push_str(", at once");
+    }
+    // Of one session alone there is nothing to choose.
+    if let Some(choice) = decision.choice.as_ref().filter(|it| it.members > 1) {
+        let _ = write!(line, "; {}", self::choice(choice));
     }
     let why = match of {
         Outcome::Suppressed(by) => suppression(by),

@@ -26,8 +26,8 @@ pub struct Daemon {
     pub fall: u32,
     /// Blocks that a healthy daemon may be behind the best.
     pub behind_max: u64,
-    /// Within this time a block reaches every daemon that does well.
-    pub propagation: Duration,
+    /// Within this time a block reaches every daemon that does well; `None`: by the block time.
+    pub propagation: Option<Duration>,
     /// Whether the primary is gone back to while the secondary is well.
     pub preempt: bool,
     /// The mean time between two blocks; `None`: that of the coin that the server names.
@@ -118,7 +118,9 @@ pub(super) fn read<'t>(node: Node<'t>, findings: &mut Findings) -> Option<Daemon
     let fall = section.value("fall", 3, count(1..=1_000));
     let behind_max = section.value("behind_max", 1, count(0..=100));
     let propagation = time(seconds(0, HOUR));
-    let propagation = section.value("propagation", seconds_of(60), propagation);
+    let propagation = section.value("propagation", None, |node, key| {
+        propagation(node, key).map(Some)
+    });
     let preempt = section.value("preempt", true, flag);
     let block_time = time(seconds(1, DAY));
     let block_time = section.value("block_time", None, |node, key| {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use crate::agent::Cadence;
 use crate::daemon::Daemons;
 use crate::engine::Protection;
 use crate::history::{Bounds, SubnetWidths};
@@ -32,7 +33,7 @@ use crate::warden::Settings;
 /// What policy tests are read with too.
 pub(crate) mod reading {
     pub(crate) use super::read::{Section, seconds};
-    pub(crate) use super::value::{Read, addresses, choice, count, flag, patterns, time};
+    pub(crate) use super::value::{Read, addresses, choice, count, each, flag, patterns, time};
 }
 
 pub use daemon::{Daemon, DaemonSource};
@@ -64,14 +65,18 @@ pub struct Config {
 }
 
 /// The server, and how it is polled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// What it is called in recordings; where its `LocalRPC` listens if nobody says.
     pub name: String,
     /// `HOST:PORT` of its `LocalRPC`.
     pub rpc: String,
-    /// From the start of one poll to the start of the next.
+    /// The mean time from the start of one poll to the start of the next while all is quiet.
     pub interval: Duration,
+    /// The shortest mean time, however cheap polls are.
+    pub interval_min: Duration,
+    /// The share of the server's time that polls may take while something is up.
+    pub cost_share: f64,
     /// Deadline for a connection to be made.
     pub connect_timeout: Duration,
     /// Deadline for a reply to be there in full.
@@ -85,6 +90,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// How often it is polled.
+    pub const fn cadence(&self) -> Cadence {
+        Cadence {
+            interval: self.interval,
+            interval_min: self.interval_min,
+            cost_share: self.cost_share,
+        }
+    }
+
     /// The client for this server. It never waits longer than the interval before it tries to connect
     /// again, so that an outage is judged at every poll.
     pub fn client_options(&self) -> ClientOptions {

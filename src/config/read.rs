@@ -187,6 +187,8 @@ impl<'t> File<'t> {
             Duration::from_secs(10),
             time(seconds(1, 10 * MINUTE)),
         );
+        let interval_min = section.interval_min(interval);
+        let cost_share = section.value("cost_share", 0.01, share);
         let timeouts = || time(seconds(1, 10 * MINUTE));
         let connect_timeout = section.value("connect_timeout", options.connect_timeout, timeouts());
         let reply_timeout = section.value("reply_timeout", options.reply_timeout, timeouts());
@@ -205,6 +207,8 @@ impl<'t> File<'t> {
             name: name.unwrap_or_else(|| rpc.clone()),
             rpc,
             interval,
+            interval_min,
+            cost_share,
             connect_timeout,
             reply_timeout,
             reply_bytes_max: in_memory(reply_bytes_max),
@@ -287,11 +291,12 @@ impl<'t> File<'t> {
             time(seconds(DAY, 3_650 * DAY)),
         );
         let (gap_max, place) = section.placed("gap_max", default.gap_max, time(seconds(2, DAY)));
-        if gap_max < interval * 2
+        // Polls are up to a third late.
+        if gap_max < interval * 3
             && let Some(place) = place.or(interval_place)
         {
             let help = format!(
-                "it is at least twice the interval of {}, or one missed poll would drop everything",
+                "it is at least three times the interval of {}, or one missed poll would drop everything",
                 format_duration(interval)
             );
             let value = format_duration(gap_max);
@@ -449,6 +454,24 @@ impl<'t> Section<'t, '_> {
             Some(value) => (value, Some(node.place())),
             None => (default, None),
         }
+    }
+
+    fn interval_min(&mut self, interval: Duration) -> Duration {
+        let bounds = time(seconds(1, 10 * MINUTE));
+        let (interval_min, place) = self.placed("interval_min", Duration::from_secs(1), bounds);
+        if interval_min > interval
+            && let Some(place) = place
+        {
+            let help = format!(
+                "it is at most the interval of {}, which is how often the server is polled while all \
+                 is quiet",
+                format_duration(interval)
+            );
+            let value = format_duration(interval_min);
+            let finding = out_of_bounds("interval_min", &value, place, help);
+            self.findings.push(finding);
+        }
+        interval_min
     }
 
     pub(crate) fn finish(self, synonyms: &[(&str, &'static str)]) {

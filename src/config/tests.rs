@@ -122,12 +122,11 @@ fn shows_the_defaults_of_the_daemons(text: &str) {
     let default =
         format!("{LEAST}[server.daemon]\nurls = {{ electrumx = '/etc/electrumx.conf' }}\n");
     let default = config(&default).server.daemon.unwrap();
-    assert_eq!(
-        default.block_time.or(Some(Duration::from_mins(10))),
-        shown.block_time
-    );
+    assert_eq!(shown.block_time, Some(Duration::from_mins(10)));
+    assert_eq!(shown.propagation, Some(Duration::from_mins(12)));
     assert_eq!(shown.indexes, Some(vec!["txindex".into()]));
     let shown = Daemon {
+        propagation: None,
         block_time: None,
         indexes: None,
         ..shown
@@ -156,6 +155,8 @@ const KEYS: &[&str] = &[
     "mode",
     "rpc",
     "interval",
+    "interval_min",
+    "cost_share",
     "connect_timeout",
     "reply_timeout",
     "reply_size_max",
@@ -199,6 +200,8 @@ fn every_value_arrives() {
         rpc = "[::1]:8001"
         name = "left"
         interval = "1m"
+        interval_min = "2s"
+        cost_share = "0.5%"
         connect_timeout = "1s"
         reply_timeout = "1m30s"
         reply_size_max = "1 MiB"
@@ -225,7 +228,7 @@ fn every_value_arrives() {
         targets_max = 2_000
         clients_max = 3_000
         forget_after = "2d"
-        gap_max = "2m"
+        gap_max = "3m"
         [protect]
         addresses = ["10.0.0.0/8", "2001:db8::7"]
         clients = ["^my-monitor/"]
@@ -414,12 +417,25 @@ fn broken_syntax_hides_no_mistake_elsewhere() {
 fn a_long_interval_needs_a_longer_gap() {
     let told = report(&format!("{LEAST}interval = '5m'\n"));
     assert!(
-        told.contains("it is at least twice the interval of 5m"),
+        told.contains("it is at least three times the interval of 5m"),
         "{told}"
     );
     config(&format!(
-        "{LEAST}interval = '5m'\n[history]\ngap_max = '10m'\n"
+        "{LEAST}interval = '5m'\n[history]\ngap_max = '15m'\n"
     ));
+}
+
+#[test]
+fn the_shortest_interval_is_not_longer_than_the_interval() {
+    let told = report(&format!("{LEAST}interval = '5s'\ninterval_min = '6s'\n"));
+    assert!(told.contains("it is at most the interval of 5s"), "{told}");
+    let told = report(&format!(
+        "{LEAST}interval_min = '20ms'\ncost_share = '0%'\n"
+    ));
+    assert!(told.contains("`interval_min`"), "{told}");
+    assert!(told.contains("it is above 0% and at most 100%"), "{told}");
+    let least = config(&format!("{LEAST}interval = '1s'\n"));
+    assert_eq!(least.server.interval_min, Duration::from_secs(1));
 }
 
 #[test]

@@ -104,8 +104,12 @@ impl Asked<'_> {
     pub(super) fn choose(&self, candidates: &[Candidate]) -> Chosen {
         let tests = self.when.tests.iter();
         if !tests.clone().any(Test::is_upward) {
-            // By what it is, not by what it does: that is true of each of them.
-            let free = (0..candidates.len()).filter(|&place| candidates[place].is_free);
+            // By what it is, not by what it does: that is true of each of them. But many people's peer
+            // is nobody's in particular, whatever its network is called.
+            let is_named =
+                |one: &Candidate| self.policy.scope == Scope::Client || one.address.is_some();
+            let free = (0..candidates.len())
+                .filter(|&place| candidates[place].is_free && is_named(&candidates[place]));
             return Chosen {
                 places: free.collect(),
                 choice: None,
@@ -517,6 +521,7 @@ impl<'a> Count<'a> {
             strangers: self.strangers,
             regulars: u32::try_from(regulars.count()).unwrap_or(u32::MAX),
             rest: self.rests[self.place_of(measure)].max(0.0),
+            is_still_met: self.is_met(),
             threshold: measure.threshold,
             dimension,
         }

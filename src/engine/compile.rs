@@ -22,7 +22,7 @@ pub(super) struct Compiled {
     pub(super) holding: Vec<(u32, usize)>,
     /// Those of them that need not wait, each with its table of `at_once`.
     pub(super) at_once_now: Vec<(u32, usize)>,
-    /// Whether it looks at nothing but `rpc_down`, so that it can be judged while no poll succeeds.
+    /// Whether it looks at nothing but what is known while no poll succeeds, so that it can be judged then.
     pub(super) is_blind: bool,
 }
 
@@ -132,7 +132,7 @@ fn is_blind(policy: &Policy) -> bool {
     conditions
         .flat_map(|condition| &condition.any)
         .flat_map(|all| &all.tests)
-        .all(|test| test.field == Field::RpcDown)
+        .all(|test| test.field.is_known_while_down())
 }
 
 fn table(policy: &Policy, all: &AllOf, plan: &Plan, verdicts: &mut Verdicts) -> Table {

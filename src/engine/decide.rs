@@ -1,24 +1,20 @@
 //! From targets that have held for long enough to decisions with evidence and members.
 
 use std::cmp::Ordering;
-use std::time::Duration;
 
 use super::choice::{Asked, Candidate};
 use super::compile::{Compiled, How};
 use super::evidence::saw;
-use super::hold::{Beat, Held};
+use super::hold::Held;
 use super::protection::Guard;
 use super::select::Facts;
-use super::{Alone, DECISIONS_MAX, Engine, Evaluation, Proposal};
+use super::{DECISIONS_MAX, Engine, Evaluation, Proposal};
 use crate::daemon::Address;
-use crate::decision::{Choice, Decision, Epoch, Evidence, Seen, SessionRef, Suppression, Target};
-use crate::field::{Dimension, Field, Scope};
+use crate::decision::{Choice, Decision, Evidence, SessionRef, Suppression, Target};
+use crate::field::{Field, Scope};
 use crate::history::History;
-use crate::policy::{
-    Action, ActionKind, AllOf, Condition, Policy, PolicySet, Predicate, Test, Threshold,
-};
+use crate::policy::{Action, AllOf, Policy, PolicySet, Predicate, Test};
 use crate::snapshot::Snapshot;
-use crate::time::Timestamp;
 
 /// A target for which a policy has held for long enough.
 struct Due {
@@ -148,90 +144,6 @@ impl Engine {
         }
     }
 
-    /// A policy that looks at nothing but `rpc_down`, while no poll succeeds.
-    pub(super) fn decide_blind(
-        &mut self,
-        index: usize,
-        down_s: f64,
-        at: Timestamp,
-        epoch: Epoch,
-        elapsed: Duration,
-    ) -> Option<Proposal> {
-        let compiled = &mut self.compiled[index];
-        let policy = &self.set.policies[compiled.policy];
-        let holds = |all: &AllOf| {
-            all.tests.iter().all(|test| match test.predicate {
-                Predicate::Compare(comparison, Threshold::Fixed(threshold)) => {
-                    test.field == Field::RpcDown && comparison.function()(down_s, threshold)
-                }
-                _ => false,
-            })
-        };
-        let held_by = |condition: &Condition| condition.any.iter().position(holds);
-        let is_exempt = policy.unless.as_ref().and_then(held_by).is_some();
-        let table = held_by(&policy.when).filter(|_| !is_exempt);
-        let holding: Vec<(u32, usize)> = table.map(|table| (0, table)).into_iter().collect();
-        let sooner = policy
-            .at_once
-            .as_ref()
-            .and_then(held_by)
-            .filter(|_| table.is_some());
-        let beat = Beat {
-            at,
-            elapsed,
-            away_max: Duration::ZERO,
-        };
-        compiled.holds.update(&holding, beat, &Alone);
-        compiled.at_once_now.clear();
-        compiled.at_once_now.extend(sooner.map(|table| (0, table)));
-        let held = *compiled
-            .holds
-            .iter()
-            .find(|held| compiled.is_due(held, policy.hold))?;
-        let tests = &policy.when.any[held.table].tests;
-        let at_once = policy.at_once.iter().zip(sooner);
-        let at_once = at_once.flat_map(|(at_once, table)| &at_once.any[table].tests);
-        let compared = |test: &Test| match test.predicate {
-            Predicate::Compare(comparison, Threshold::Fixed(value)) => Some((comparison, value)),
-            _ => None,
-        };
-        let evidence = tests.iter().chain(at_once).map(|test| Evidence {
-            field: test.field_written.clone(),
-            test: test.written.clone(),
-            seen: Seen::Number(down_s),
-            threshold: compared(test).map(|(_, threshold)| threshold),
-            dimension: Some(Dimension::Duration),
-        });
-        let upwards = tests.iter().filter_map(compared);
-        let upwards = upwards.filter(|(comparison, _)| comparison.is_upwards());
-        let ratios = upwards.map(|(_, threshold)| ratio(down_s, threshold));
-        let severity = ratios.fold(1.0, f64::max);
-        let evidence = evidence.collect();
-        Some(Proposal {
-            decision: Decision {
-                at,
-                epoch,
-                policy: policy.name.clone(),
-                mode: policy.mode,
-                action: policy.action.clone(),
-                target: Target::Server,
-                held: held.duration,
-                severity,
-                sessions: Vec::new(),
-                spared: 0,
-                choice: None,
-                at_once: sooner.is_some(),
-                daemons: Vec::new(),
-                evidence,
-            },
-            barred: (policy.action.kind() == ActionKind::DaemonUrl).then(|| {
-                Suppression::UnfitDaemon {
-                    why: "without a snapshot no daemon can be told to be fit".into(),
-                }
-            }),
-        })
-    }
-
     /// The greatest ratio of a value seen to its threshold; 1 if no number is tested upwards.
     fn severity(
         &mut self,
@@ -310,6 +222,8 @@ impl Engine {
         });
         let policy = &self.set.policies[self.compiled[index].policy];
         let asks_who = policy.asks_who();
+        let by_net = policy.acts_on_sessions()
+            && matches!(policy.scope, Scope::Address | Scope::Subnet | Scope::Group);
         let pairs = due.iter().zip(all);
         pairs
             .map(|(due, mut members)| {
@@ -319,6 +233,9 @@ impl Engine {
                 } else {
                     let mut all = Members::default();
                     for (session, fate) in members {
+                        // Many people's peer is never acted on as a whole.
+                        let is_many = by_net && history.is_private_session(session);
+                        let fate = if is_many { Fate::Spared } else { fate };
                         all.add(history.session(session), fate);
                     }
                     all

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::decision::{Decision, Epoch, Evidence, Suppression, Target};
 use crate::field::Scope;
 use crate::history::{History, Plan};
-use crate::policy::{AllOf, Policy, PolicySet, Test};
+use crate::policy::{ActionKind, AllOf, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -91,8 +91,6 @@ pub struct Engine {
     population: Population,
     /// When the last poll was tried, whether it succeeded or not.
     tried: Option<Timestamp>,
-    /// When the last poll succeeded.
-    succeeded: Option<Timestamp>,
     slots: Vec<u32>,
     exempt: Vec<u32>,
     holding: Vec<(u32, usize)>,
@@ -113,7 +111,6 @@ impl Engine {
             verdicts,
             population: Population::default(),
             tried: None,
-            succeeded: None,
             slots: Vec::new(),
             exempt: Vec::new(),
             holding: Vec::new(),
@@ -157,7 +154,7 @@ impl Engine {
     pub fn evaluate(&mut self, history: &History, snapshot: &Snapshot) -> Evaluation {
         let at = snapshot.at();
         let elapsed = self.tried.map_or(Duration::ZERO, |tried| at.since(tried));
-        (self.tried, self.succeeded) = (Some(at), Some(at));
+        self.tried = Some(at);
         self.verdicts.begin(&self.set);
         self.population.clear();
         self.guard.clear();
@@ -187,23 +184,51 @@ impl Engine {
         evaluation
     }
 
-    /// Takes in a poll that failed: hold times stand still. Only policies that look at nothing but
-    /// `rpc_down` are judged.
-    pub fn missed(&mut self, at: Timestamp, epoch: Epoch) -> Evaluation {
+    /// Takes in a poll that failed, after the history has: hold times stand still. Only policies are judged
+    /// that look at nothing but what is known then, and none of them changes the daemon.
+    pub fn missed(&mut self, history: &History, at: Timestamp, epoch: Epoch) -> Evaluation {
         let elapsed = self.tried.map_or(Duration::ZERO, |tried| at.since(tried));
         self.tried = Some(at);
-        let down_since = *self.succeeded.get_or_insert(at);
-        let down_s = at.since(down_since).as_secs_f64();
-        let mut proposals = Vec::new();
+        let snapshot = Snapshot::missed(at, epoch);
+        self.verdicts.begin(&self.set);
+        self.population.clear();
+        self.guard.clear();
+        let mut evaluation = Evaluation::default();
         for index in 0..self.compiled.len() {
-            if self.compiled[index].is_blind {
-                proposals.extend(self.decide_blind(index, down_s, at, epoch, elapsed));
+            if !self.compiled[index].is_blind {
+                continue;
+            }
+            self.compiled[index].holding.clear();
+            self.compiled[index].at_once_now.clear();
+            self.find_holding_of(index, &[0], history, &snapshot);
+            let Compiled { holds, holding, .. } = &mut self.compiled[index];
+            let beat = Beat {
+                at,
+                elapsed,
+                away_max: Duration::ZERO,
+            };
+            let server = Targets {
+                history,
+                scope: Scope::Server,
+            };
+            holds.update(holding, beat, &server);
+            self.decide(index, history, &snapshot, &mut evaluation);
+        }
+        for Proposal { decision, barred } in &mut evaluation.proposals {
+            if decision.action.kind() == ActionKind::DaemonUrl {
+                decision.daemons.clear();
+                *barred = Some(Suppression::UnfitDaemon {
+                    why: "without a snapshot no daemon can be told to be fit".into(),
+                });
             }
         }
-        Evaluation {
-            proposals,
-            crowded: 0,
-        }
+        evaluation
+    }
+
+    /// Whether any policy holds for any target, for however long.
+    pub fn holds_any(&self) -> bool {
+        let mut holds = self.compiled.iter().map(|compiled| &compiled.holds);
+        holds.any(|holds| holds.iter().next().is_some())
     }
 
     /// The targets whose hold time has not passed, of each policy a few.
@@ -340,19 +365,6 @@ impl Lineages for Targets<'_> {
     fn is_gone(&self, slot: u32, lineage: u64) -> bool {
         self.scope == Scope::Session
             && (!self.history.is_connected(slot) || self.lineage(slot) != lineage)
-    }
-}
-
-/// The server, while no poll succeeds.
-struct Alone;
-
-impl Lineages for Alone {
-    fn lineage(&self, _: u32) -> u64 {
-        0
-    }
-
-    fn is_gone(&self, _: u32, _: u64) -> bool {
-        false
     }
 }
 

@@ -183,7 +183,7 @@ impl Facts<'_> {
             Field::Coin => snapshot.server.coin.as_deref(),
             Field::Version => snapshot.server.version.as_deref(),
             Field::Daemon => snapshot.server.daemon.as_deref(),
-            Field::DaemonState => state_name(history.daemons().current()),
+            Field::DaemonState => state_name(history.daemon_in_use()),
             Field::PrimaryState => state_name(history.daemons().primary()),
             Field::Stall => Some(history.stall(snapshot)?.name()),
             _ => None,

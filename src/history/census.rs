@@ -45,6 +45,7 @@ impl History {
         self.oldest_ms.clear();
         self.oldest_ms.resize(self.addresses.keys.len(), 0);
         self.fresh.clear();
+        self.hit.clear();
         self.client_slots.clear();
         // Only names of clients get a slot; protocol versions share the snapshot's names.
         self.client_slots
@@ -171,17 +172,27 @@ impl History {
     }
 
     /// The agent asked the server to disconnect sessions that were connected at the last poll.
+    ///
+    /// That is an action against an address only if it hit half of its sessions or more: one of hundreds
+    /// behind a carrier's address is not all of them.
     pub(crate) fn expelled(&mut self, sessions: &[SessionRef], at: Timestamp) {
         for session in sessions {
-            let Some((slot, age_s)) = self.sessions.expel(session.id, session.since) else {
+            let Some((slot, age_s)) = self.sessions.expel(session.id, session.since, at) else {
                 continue;
             };
             let Some(sign) = self.sign(slot) else {
                 continue;
             };
             self.returns.expect(sign, age_s, at);
-            if let Sign::Address(address) = sign {
-                self.seniority.acted(&address, at);
+            let address = self.sessions.get(slot).address;
+            if let Sign::Address(net) = sign
+                && address != NONE
+            {
+                let hit = self.hit.entry(address).or_default();
+                *hit += 1;
+                if *hit * 2 >= self.addresses.keys.present(address as usize) {
+                    self.seniority.acted(&net, at);
+                }
             }
         }
     }
@@ -222,7 +233,7 @@ impl History {
             slot.is_private.then(|| Lone {
                 age_ms: slot.age_ms(),
                 is_fresh: slot.is_fresh(),
-                is_expelled: slot.is_expelled,
+                is_expelled: slot.is_expelled(),
             })
         });
         seniority.observe(pace, present, lone);

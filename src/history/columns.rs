@@ -6,8 +6,10 @@ use super::History;
 use super::keys::{NONE, slot_id};
 use super::numbers::{self, Numbers};
 use super::plan::{Column, ColumnId, WindowId};
+use super::requests::Quantity;
 use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
+use super::timeline::Timeline;
 use crate::field::{Field, Scope, Source};
 use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
 use crate::time::Timestamp;
@@ -64,6 +66,9 @@ fn summed(field: Field) -> Option<fn(&Sessions, usize) -> f64> {
     })
 }
 
+/// A rate is taken over this part of the window at the least.
+const PRESENCE_MIN: f64 = 0.2;
+
 fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
@@ -72,6 +77,12 @@ impl History {
     /// Sees to it that every counter is summed that some column takes.
     pub(super) fn want_tallies(&mut self) {
         for column in self.plan.columns.clone() {
+            if let Some(window) = column.window
+                && self.quantity(&column).is_some()
+            {
+                self.requests.want(window);
+                self.server_deltas.want(Counter::RecvCount);
+            }
             let Some((windowed, window)) =
                 Windowed::of(column.scope, column.field).zip(column.window)
             else {
@@ -146,6 +157,13 @@ impl History {
                 (Some(windowed), Some(window)) => {
                     self.fill_windowed(values, column, windowed, window, snapshot);
                 }
+                (None, Some(window)) if column.scope == Scope::Server => {
+                    let rate = |quantity| {
+                        let timeline = &self.timelines[window.0];
+                        self.requests.rate(quantity, window, timeline)
+                    };
+                    values.fill(self.quantity(column).map_or(f64::NAN, rate));
+                }
                 _ => match column.scope {
                     Scope::Server => values[0] = self.server_value(column.field, snapshot),
                     Scope::Session => self.fill_session(values, column, snapshot),
@@ -156,11 +174,26 @@ impl History {
         self.columns = columns;
     }
 
+    /// What a column takes of the server's totals of requests, if it takes anything.
+    fn quantity(&self, column: &Column) -> Option<Quantity> {
+        Some(match column.field {
+            Field::RequestTotalRate => Quantity::All,
+            Field::UnseenRequestRate => Quantity::Unseen,
+            Field::MethodRate => {
+                let method = column.method.as_ref();
+                let mut methods = self.methods.iter();
+                Quantity::Method(methods.position(|known| Some(known) == method)?)
+            }
+            _ => return None,
+        })
+    }
+
     /// A column that is nothing but sums over a covered window, for every target.
     fn tallied(&self, column: &Column, snapshot: &Snapshot) -> Option<numbers::Column> {
         let (scope, window) = (column.scope, column.window?);
         let windowed = Windowed::of(scope, column.field)?;
         let is_for_all = scope != Scope::Group
+            && !(scope == Scope::Session && self.sessions.has_returned())
             && column.field.info().source != Source::Inspection
             && is_told(column.field, snapshot);
         let factor = self.factor(windowed, window).filter(|_| is_for_all)?;
@@ -233,6 +266,9 @@ impl History {
             for (value, &sum) in values.iter_mut().zip(sums) {
                 *value = sum as f64 * factor;
             }
+            if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
+                self.leave_out_absences(values, timeline);
+            }
         } else {
             values.fill(f64::NAN);
             if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
@@ -252,6 +288,21 @@ impl History {
                 if slot.inspected.is_none() {
                     *value = f64::NAN;
                 }
+            }
+        }
+    }
+
+    /// Whoever comes back from a disconnect by the agent is judged by the time that it was there: being
+    /// cut makes nobody look quiet.
+    fn leave_out_absences(&self, values: &mut [f64], timeline: &Timeline) {
+        let span_s = timeline.span().as_secs_f64();
+        for (slot, _) in self.sessions.connected() {
+            let session = self.sessions.get(slot_id(slot));
+            let away_s = session.away_since(timeline.start()).as_secs_f64();
+            if away_s > 0.0 {
+                // Of a moment nothing can be told.
+                let there_s = (span_s - away_s).max(span_s * PRESENCE_MIN);
+                values[slot] *= span_s / there_s;
             }
         }
     }
@@ -502,7 +553,6 @@ impl History {
         let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
         let known = |value: Option<u64>| value.map_or(f64::NAN, |value| value as f64);
         let known_flag = |value: Option<bool>| value.map_or(f64::NAN, flag);
-        let is_up = |daemon: &Watched| daemon.health.up();
         let seconds = |value: Option<Duration>| value.map_or(f64::NAN, |value| value.as_secs_f64());
         match field {
             Field::Regulars => self.regulars_present() as f64,
@@ -528,25 +578,48 @@ impl History {
             }
             Field::OnPrimary => known_flag(self.daemons.on_primary()),
             Field::DaemonHealthy => known_flag(self.daemons.current_health()),
-            Field::PrimaryHealthy => known_flag(self.daemons.primary().and_then(is_up)),
-            Field::PrimaryHealthyFor => {
-                let healthy_for = |since| snapshot.at().since(since);
-                seconds(self.daemons.primary().map(|primary| {
-                    primary
-                        .health
-                        .up_since()
-                        .map(healthy_for)
-                        .unwrap_or_default()
-                }))
-            }
             Field::DaemonHeightGap => number(self.height_gap(self.daemons.current())),
-            Field::PrimaryHeightGap => number(self.height_gap(self.daemons.primary())),
-            Field::Preempt => flag(self.daemons.settings().preempt),
             Field::RpcLatency => snapshot.sessions_read.took().as_secs_f64(),
             // A snapshot is there, so the RPC is up.
             Field::RpcDown => 0.0,
+            _ => self.probed_value(field, snapshot.at()),
+        }
+    }
+
+    /// What the probes alone tell at `at`, of the primary.
+    fn probed_value(&self, field: Field, at: Timestamp) -> f64 {
+        let primary = self.daemons.primary();
+        match field {
+            Field::PrimaryHealthy => {
+                let is_up = primary.and_then(|primary| primary.health.up());
+                is_up.map_or(f64::NAN, flag)
+            }
+            Field::PrimaryHealthyFor => {
+                let up_since = primary.map(|primary| primary.health.up_since());
+                let healthy_for =
+                    up_since.map(|since| since.map_or(Duration::ZERO, |s| at.since(s)));
+                healthy_for.map_or(f64::NAN, |time| time.as_secs_f64())
+            }
+            Field::PrimaryHeightGap => self.height_gap(primary).unwrap_or(f64::NAN),
+            Field::Preempt => flag(self.daemons.settings().preempt),
             _ => f64::NAN,
         }
+    }
+
+    /// The columns of the server after a poll that failed at `at`, when none had succeeded for `down`.
+    pub(super) fn fill_missed(&mut self, at: Timestamp, down: Duration) {
+        let mut columns = std::mem::take(&mut self.columns);
+        let filled = columns.iter_mut().zip(&self.plan.columns);
+        for (filled, column) in filled.filter(|(_, column)| column.scope == Scope::Server) {
+            let values = filled.here();
+            values.resize(1, f64::NAN);
+            values[0] = match column.field {
+                Field::RpcDown => down.as_secs_f64(),
+                field if field.is_known_while_down() => self.probed_value(field, at),
+                _ => f64::NAN,
+            };
+        }
+        self.columns = columns;
     }
 }
 

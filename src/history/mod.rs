@@ -16,6 +16,7 @@ mod members;
 mod numbers;
 mod plan;
 mod private;
+mod requests;
 mod returns;
 mod seniority;
 mod sessions;
@@ -30,13 +31,15 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::Round;
 use crate::field::Scope;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
-use crate::watch::{Settings as DaemonSettings, Stall as BlockStall, Watch};
+use crate::watch::{Settings as DaemonSettings, Stall as BlockStall, Watch, Watched};
 use crate::wire::Inspection;
 
 pub(crate) use columns::transport_name;
@@ -50,6 +53,7 @@ pub(crate) use plan::ColumnId;
 pub use plan::Plan;
 pub(crate) use private::{PRIVATE_V4, PRIVATE_V6, is_private};
 pub use private::{Party, SubnetWidths};
+use requests::RequestTotals;
 use returns::Returns;
 use seniority::Seniority;
 pub use seniority::{
@@ -109,6 +113,7 @@ pub struct History {
     groups: Table<Box<str>>,
     server_deltas: Deltas,
     server_tallies: Tallies,
+    requests: RequestTotals,
     members: Members,
     /// By group slot: the row in the present snapshot, and the last poll that left its members'
     /// doings uncounted.
@@ -122,10 +127,14 @@ pub struct History {
     daemon_height: Stall,
     db_height: Stall,
     last: Option<Last>,
+    /// Since when no poll has succeeded, if the last one failed.
+    down_since: Option<Timestamp>,
     /// Client sessions in the present snapshot.
     present: usize,
     seniority: Seniority,
     returns: Returns,
+    /// By address slot: sessions of the present snapshot that the agent asked to disconnect.
+    hit: HashMap<u32, u32>,
     /// The sessions that connected since the last poll.
     fresh: Vec<u32>,
     /// By address slot: the age of the oldest session in the present snapshot.
@@ -159,6 +168,7 @@ impl History {
             groups: Table::new(bounds.targets_max),
             server_deltas: Deltas::default(),
             server_tallies: Tallies::default(),
+            requests: RequestTotals::default(),
             members: Members::default(),
             group_rows: Vec::new(),
             group_slots: Vec::new(),
@@ -168,9 +178,11 @@ impl History {
             daemon_height: Stall::default(),
             db_height: Stall::default(),
             last: None,
+            down_since: None,
             present: 0,
             seniority: Seniority::new(bounds.clients),
             returns: Returns::default(),
+            hit: HashMap::new(),
             fresh: Vec::new(),
             oldest_ms: Vec::new(),
             may_have_erred: false,
@@ -195,6 +207,7 @@ impl History {
     /// Takes in a snapshot. [`History::finish`] must follow, with the same one.
     pub fn begin(&mut self, snapshot: &Snapshot) -> Continuity {
         let at = snapshot.at();
+        self.down_since = None;
         let continuity = self.last.as_ref().map_or(Continuity::First, |last| {
             last.followed_by(snapshot, self.bounds.gap_max)
         });
@@ -222,28 +235,59 @@ impl History {
         continuity
     }
 
+    /// Takes in that a poll failed at `at`, and what was heard of the daemons since the last one. Of
+    /// the server only the columns are known that do not depend on its answer.
+    pub fn missed(&mut self, at: Timestamp, rounds: &[Round]) {
+        let succeeded = self.last.as_ref().map_or(at, |last| last.at);
+        let down_since = *self.down_since.get_or_insert(succeeded);
+        self.daemons.hear(at, rounds);
+        self.fill_missed(at, at.since(down_since));
+    }
+
     /// The IDs of at most `max` sessions to inspect, if there may be new errors and any policy looks
-    /// at a session's errors or requests: those that were not inspected for longest, and of these
-    /// those whose cost rose most, so that nobody hides behind others.
+    /// at a session's errors or requests. A third of the places is kept for those who made the most
+    /// errors before, a third goes to those whose cost rose most, and a third to those who were not
+    /// asked about for longest: so nobody hides behind others, be they many or loud.
     pub fn inspect_next(&self, max: usize) -> Vec<u64> {
         if !self.may_have_erred || !self.plan.needs_inspection() {
             return Vec::new();
         }
         let costs = self.session_deltas.of(Counter::Cost);
-        let likeliest = self
+        let likely = self
             .sessions
             .connected()
             .map(|(slot, _)| (costs.get(slot).copied().unwrap_or(0), slot_id(slot)))
             // An error costs 100, and decay takes little of it between two polls.
-            .filter(|&(cost, _)| cost >= ERROR_COST_THOUSANDTHS / 2)
-            .map(|(cost, slot)| {
-                let inspected = self.sessions.get(slot).inspected.as_ref();
-                let inspected_at = inspected.map(|inspected| inspected.at);
-                (inspected_at, Reverse(cost), self.session(slot).id)
-            });
-        let mut likeliest: Vec<_> = likeliest.collect();
-        likeliest.sort_unstable();
-        likeliest.into_iter().take(max).map(|(.., id)| id).collect()
+            .filter(|&(cost, _)| cost >= ERROR_COST_THOUSANDTHS / 2);
+        let likely: Vec<(u64, u32)> = likely.collect();
+        let id = |slot: u32| self.session(slot).id;
+        let mut offenders: Vec<_> = likely
+            .iter()
+            .filter_map(|&(_, slot)| {
+                let known = self.sessions.get(slot).inspected.as_ref()?;
+                (known.errors > 0).then(|| (Reverse(known.errors), id(slot)))
+            })
+            .collect();
+        offenders.sort_unstable();
+        let mut dearest: Vec<_> = likely
+            .iter()
+            .map(|&(cost, slot)| (Reverse(cost), id(slot)))
+            .collect();
+        dearest.sort_unstable();
+        let mut longest: Vec<_> = likely
+            .iter()
+            .map(|&(cost, slot)| (self.sessions.get(slot).asked_at, Reverse(cost), id(slot)))
+            .collect();
+        longest.sort_unstable();
+        let mut chosen = Vec::new();
+        let offenders = offenders.into_iter().map(|(_, id)| id);
+        let dearest = dearest.into_iter().map(|(_, id)| id);
+        let longest = longest.into_iter().map(|(.., id)| id);
+        take_new(&mut chosen, offenders, max / 3);
+        take_new(&mut chosen, dearest, max / 3);
+        let left = max - chosen.len();
+        take_new(&mut chosen, longest, left);
+        chosen
     }
 
     /// Takes in what the server said of one session of the present snapshot.
@@ -255,12 +299,22 @@ impl History {
         }
     }
 
+    /// Takes in that the inspection of one session cannot be read. It goes to the back like one that
+    /// was inspected; nothing else is known of it.
+    pub fn uninspectable(&mut self, id: u64) {
+        if let Some(slot) = self.sessions.find(id) {
+            let at = self.last.as_ref().map(|last| last.at).unwrap_or_default();
+            self.sessions.get_mut(slot).asked_at = Some(at);
+        }
+    }
+
     /// Computes the columns.
     pub fn finish(&mut self, snapshot: &Snapshot) {
         self.session_tallies
             .fold(&self.session_deltas, self.sessions.len(), &self.timelines);
         self.server_tallies
             .fold(&self.server_deltas, 1, &self.timelines);
+        self.requests.fold(self.methods.len(), &self.timelines);
         self.addresses.fold(&self.timelines);
         self.subnets.fold(&self.timelines);
         self.clients.fold(&self.timelines);
@@ -279,6 +333,11 @@ impl History {
         &self.daemons
     }
 
+    /// The daemon that the server uses, if it answers and a recent round told of that daemon.
+    pub fn daemon_in_use(&self) -> Option<&Watched> {
+        self.daemons.current().filter(|_| self.down_since.is_none())
+    }
+
     /// For how long the daemon's height, as the server has it, has stood still.
     pub fn daemon_stalled(&self, snapshot: &Snapshot) -> Option<Duration> {
         self.daemon_height.duration(snapshot.at())
@@ -286,6 +345,9 @@ impl History {
 
     /// What holds the blocks up, as far as it can be told.
     pub fn stall(&self, snapshot: &Snapshot) -> Option<BlockStall> {
+        if self.down_since.is_some() {
+            return None;
+        }
         let stalled = self.daemon_stalled(snapshot);
         BlockStall::of(&self.daemons, &snapshot.server, stalled)
     }
@@ -335,6 +397,7 @@ impl History {
         self.sessions.clear();
         self.session_tallies.reset();
         self.server_tallies.reset();
+        self.requests.reset();
         self.addresses.clear();
         self.subnets.clear();
         self.clients.clear();
@@ -354,6 +417,15 @@ impl History {
         let rose_by = server.errors.saturating_sub(before);
         self.may_have_erred |= rose_by > 0;
         self.server_deltas.add(Counter::Errors, 0, rose_by);
+        let seen = self.server_deltas.of(Counter::RecvCount);
+        let servers = (last.map(|last| &last.server), server);
+        self.requests.observe(
+            servers,
+            seen.first().copied().unwrap_or(0),
+            self.sessions.untracked,
+            &self.methods,
+            at,
+        );
     }
 
     /// Frees the slots of targets that have left every window.
@@ -366,5 +438,18 @@ impl History {
         self.subnets.sweep(start);
         self.clients.sweep(start);
         self.groups.sweep(start);
+    }
+}
+
+/// Adds to `chosen` so many that are not among them yet.
+fn take_new(chosen: &mut Vec<u64>, ids: impl Iterator<Item = u64>, count: usize) {
+    let most = chosen.len() + count;
+    for id in ids {
+        if chosen.len() >= most {
+            return;
+        }
+        if !chosen.contains(&id) {
+            chosen.push(id);
+        }
     }
 }

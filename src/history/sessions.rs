@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
@@ -22,6 +23,9 @@ pub(super) const GONE: u32 = u32::MAX;
 /// their order, and few leave between two polls.
 const SCAN: usize = 8;
 
+/// As many absences of a session are remembered; the oldest go first.
+const AWAY_MAX: usize = 64;
+
 /// A session that the history knows.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -35,19 +39,35 @@ pub(super) struct Slot {
     state: State,
     /// Whether it connected since the last poll.
     is_fresh: bool,
-    /// Whether the agent asked the server to disconnect it.
-    pub(super) is_expelled: bool,
+    /// When the agent asked the server to disconnect it.
+    expelled_at: Option<Timestamp>,
+    /// When it was away for that, and those that it is the return of; oldest first.
+    away: Vec<(Timestamp, Timestamp)>,
     /// How old the session was that the agent disconnected and that this one is the return of.
     earlier_s: f64,
     age_s: f64,
     counters: Counters,
     pub(super) inspected: Option<Box<Inspected>>,
+    /// When it was inspected last, readably or not.
+    pub(super) asked_at: Option<Timestamp>,
 }
 
 impl Slot {
     /// Whether it connected since the last poll.
     pub(super) const fn is_fresh(&self) -> bool {
         self.is_fresh
+    }
+
+    /// Whether the agent asked the server to disconnect it.
+    pub(super) const fn is_expelled(&self) -> bool {
+        self.expelled_at.is_some()
+    }
+
+    /// For how long since `start` it was away because the agent disconnected it.
+    pub(super) fn away_since(&self, start: Timestamp) -> Duration {
+        let away = self.away.iter();
+        away.map(|&(from, until)| until.since(from.max(start)))
+            .sum()
     }
 
     /// How old it is, in milliseconds; 0 where the server does not know.
@@ -83,7 +103,6 @@ pub(super) struct Heritage {
 /// What `inspect_session` last said of a session.
 #[derive(Debug)]
 pub(super) struct Inspected {
-    pub(super) at: Timestamp,
     pub(super) errors: u64,
     pub(super) requests: u64,
     /// Of the methods that policies name, in the plan's order.
@@ -203,6 +222,7 @@ pub(super) struct SessionTable {
     /// Of those who left, the slots by heritage, and in the order in which they left.
     left: HashMap<Heritage, VecDeque<u32>>,
     left_in_order: VecDeque<(Timestamp, u32, u32)>,
+    has_returned: bool,
     /// The slots of the last poll in its order, and of this one.
     order: Vec<u32>,
     next_order: Vec<u32>,
@@ -227,6 +247,7 @@ impl SessionTable {
             hasher: DefaultHashBuilder::default(),
             left: HashMap::new(),
             left_in_order: VecDeque::new(),
+            has_returned: false,
             order: Vec::new(),
             next_order: Vec::new(),
             cursor: 0,
@@ -371,10 +392,12 @@ impl SessionTable {
         (slot.address, slot.subnet) = (NONE, NONE);
         slot.state = State::Used;
         slot.is_fresh = is_fresh;
-        (slot.is_expelled, slot.earlier_s) = (false, 0.0);
+        (slot.expelled_at, slot.earlier_s) = (None, 0.0);
+        slot.away.clear();
         slot.age_s = age_s;
         slot.counters = now;
         slot.inspected = None;
+        slot.asked_at = None;
         slot.groups = [NONE; 2];
         self.rows[index as usize] = u32::try_from(row).unwrap_or(GONE);
         self.clients[index as usize] = NONE;
@@ -461,11 +484,13 @@ impl SessionTable {
             groups: [NONE; 2],
             state: State::Free,
             is_fresh: false,
-            is_expelled: false,
+            expelled_at: None,
+            away: Vec::new(),
             earlier_s: 0.0,
             age_s: f64::NAN,
             counters: Counters::default(),
             inspected: None,
+            asked_at: None,
         });
         self.rows.push(GONE);
         self.generations.push(0);
@@ -493,7 +518,7 @@ impl SessionTable {
             let visit = Visit {
                 // An unknown age is not below anything.
                 is_brief: slot.age_s + slot.earlier_s + elapsed_s < BRIEF_S,
-                is_expelled: slot.is_expelled,
+                is_expelled: slot.is_expelled(),
             };
             let after = gone(index32, slot, self.clients[index], visit);
             self.unindex(index32);
@@ -525,9 +550,27 @@ impl SessionTable {
             self.left.remove(&heritage);
         }
         self.lineages[heir as usize] = self.lineages[from as usize];
+        self.hand_over_absence(from, heir);
         self.slots[from as usize].state = State::Free;
         self.free.push(from);
         Some(from)
+    }
+
+    /// What an heir was away for by the agent's doing must not make it look quieter than it is.
+    fn hand_over_absence(&mut self, from: u32, heir: u32) {
+        let mut away = std::mem::take(&mut self.slots[from as usize].away);
+        let expelled_at = self.slots[from as usize].expelled_at;
+        let heir = &mut self.slots[heir as usize];
+        away.extend(expelled_at.map(|at| (at, heir.session.since.max(at))));
+        let excess = away.len().saturating_sub(AWAY_MAX);
+        away.drain(..excess);
+        self.has_returned |= !away.is_empty();
+        heir.away = away;
+    }
+
+    /// Whether any session was ever away by the agent's doing.
+    pub(super) const fn has_returned(&self) -> bool {
+        self.has_returned
     }
 
     /// Frees the slots of those who left before `start`; of all who left, if the table is so full that
@@ -567,11 +610,13 @@ impl SessionTable {
 
     /// The agent asked the server to disconnect a session that is connected; its age, with that of
     /// the one that it is the return of.
-    pub(super) fn expel(&mut self, id: u64, since: Timestamp) -> Option<(u32, f64)> {
+    pub(super) fn expel(&mut self, id: u64, since: Timestamp, at: Timestamp) -> Option<(u32, f64)> {
         let index = self.find(id)?;
         let slot = &mut self.slots[index as usize];
         let is_it = slot.session.since == since;
-        slot.is_expelled |= is_it;
+        if is_it {
+            slot.expelled_at.get_or_insert(at);
+        }
         is_it.then(|| (index, slot.age_s + slot.earlier_s))
     }
 
@@ -596,8 +641,8 @@ impl SessionTable {
             None => inspection.errors,
         };
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
+        slot.asked_at = Some(at);
         slot.inspected = Some(Box::new(Inspected {
-            at,
             errors: inspection.errors,
             requests: inspection.requests,
             methods: methods.iter().map(count).collect(),

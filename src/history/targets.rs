@@ -238,7 +238,9 @@ impl History {
         let slot = self.sessions.get(session);
         match self.client_of(session) {
             Client::Session(_) => {
-                !slot.is_expelled && slot.is_private && self.seniority.is_regular_at(slot.age_ms())
+                !slot.is_expelled()
+                    && slot.is_private
+                    && self.seniority.is_regular_at(slot.age_ms())
             }
             Client::Address(address) => self.seniority.is_regular(address),
         }

@@ -135,8 +135,7 @@ fn field_tests(named: &Named<'_>, context: &mut Context<'_>) -> Option<Vec<(Test
         context.findings.push(finding);
         return None;
     };
-    let method = (field == Field::MethodRequests)
-        .then(|| Arc::from(&named.name[Field::MethodRequests.name().len()..]));
+    let method = field.method(&named.name).map(Arc::from);
     let nodes = match named.node.get() {
         DeValue::Array(array) if array.is_empty() => {
             let what = format!("`{}`", word(&named.name));

@@ -4,7 +4,9 @@ use super::diagnostic::{Diagnostic, Findings, Problem};
 use super::implication::Logic;
 use super::set::{Origin, PolicySet};
 use super::source::{Place, word};
-use super::{Action, AllOf, Comparison, DaemonTarget, Mode, Policy, Predicate, Test, Threshold};
+use super::{
+    Action, AllOf, Comparison, DaemonTarget, Members, Mode, Policy, Predicate, Test, Threshold,
+};
 use crate::daemon::Address;
 use crate::field::{Dimension, Field, Kind, Scope, Source};
 use crate::units;
@@ -29,7 +31,8 @@ impl Capabilities {
     pub const fn gives(self, field: Field) -> bool {
         match field.info().source {
             Source::Protocol => self.protocol,
-            Source::Cost => self.cost,
+            // The few releases from 1.10.1 to 1.11 have costs and no totals.
+            Source::Cost | Source::Totals => self.cost,
             Source::Inspection => self.inspection,
             Source::Always | Source::Getinfo | Source::Agent | Source::Probes => true,
         }
@@ -162,6 +165,7 @@ pub(super) fn all(set: &PolicySet, findings: &mut Findings) {
         floors(policy, origin, findings);
         window(policy, origin, findings);
         waits(policy, origin, findings);
+        members(policy, origin, findings);
     }
     shadows(set, findings);
 }
@@ -362,6 +366,41 @@ fn window(policy: &Policy, origin: &Origin, findings: &mut Findings) {
     }
 }
 
+/// Warns of policies that act on a whole whatever its members do, and of those that find something
+/// wrong with a whole and never know with whom.
+fn members(policy: &Policy, origin: &Origin, findings: &mut Findings) {
+    let problem = || word(&policy.name);
+    if let Some(place) = origin.members.clone()
+        && policy.members == Members::All
+    {
+        let problem = Problem::ActsOnAll { policy: problem() };
+        let finding = Diagnostic::new(problem).at(place);
+        findings.push(finding.help(
+            "left out, it acts on those who did it, until the rest no longer meets the test",
+        ));
+    }
+    if !policy.asks_who() {
+        return;
+    }
+    for (table, places) in policy.when.any.iter().zip(&origin.when) {
+        let tests = table.tests.iter().zip(places);
+        let mut upward = tests.filter(|(test, _)| test.is_upward());
+        let Some((test, place)) = upward.clone().next() else {
+            continue;
+        };
+        if upward.all(|(test, _)| !test.field.is_made_up_of_parts()) {
+            let problem = Problem::NobodyGuilty {
+                policy: problem(),
+                field: word(&test.field_written),
+            };
+            findings.push(Diagnostic::new(problem).at(place.clone()).help(
+                "add a test of what its sessions do, such as `cost_rate` or `sessions`; or write \
+                 `action = \"alert\"`, or `members = \"all\"`",
+            ));
+        }
+    }
+}
+
 /// Warns of an `at_once` where there is nothing to wait for.
 fn waits(policy: &Policy, origin: &Origin, findings: &mut Findings) {
     let place = origin.at_once.first().and_then(|places| places.first());
@@ -424,6 +463,7 @@ fn shadow(set: &PolicySet, other: &Policy, policy: &Policy) -> bool {
     };
     other.scope == policy.scope
         && same_action
+        && other.members == policy.members
         && other.mode == Mode::Enforce
         && policy.mode != Mode::Off
         && other.unless.is_none()

@@ -270,7 +270,7 @@ pub struct AllOf {
 pub struct Test {
     /// The field.
     pub field: Field,
-    /// The method, for [`Field::MethodRequests`].
+    /// The method, of a field that has one.
     pub method: Option<Arc<str>>,
     /// What it must be.
     pub predicate: Predicate,

@@ -47,6 +47,7 @@ pub(super) struct Origin {
     pub(super) unless: Places,
     pub(super) at_once: Places,
     pub(super) window: Option<Place>,
+    pub(super) members: Option<Place>,
 }
 
 /// What came of checking.
@@ -427,7 +428,9 @@ fn policy(
         None => Some(false),
         Some(entry) => include_private(&entry, scope, findings),
     };
-    let members = match table.take("members") {
+    let members_entry = table.take("members");
+    let members_place = members_entry.as_ref().map(|entry| entry.node.place());
+    let members = match members_entry {
         None => Some(Members::Guilty),
         Some(entry) => members(&entry, scope, findings),
     };
@@ -481,6 +484,7 @@ fn policy(
         unless: unless_places.unwrap_or_default(),
         at_once: at_once_places.unwrap_or_default(),
         window: window_place,
+        members: members_place,
     };
     Some((policy, origin))
 }

@@ -1072,3 +1072,49 @@ mod any_text {
         }
     }
 }
+
+#[test]
+fn whoever_acts_on_a_whole_is_told_so() {
+    let told = |rest: &str| {
+        let policy = format!("[[policy]]\nname = 'n'\naction = 'disconnect'\n{rest}\n");
+        report(&[("p.toml", &policy)])
+    };
+    insta::assert_snapshot!(
+        told("scope = 'subnet'\nmembers = 'all'\nwhen = { sessions = '> 50' }"),
+        @r"
+    policy::acts_on_all
+
+      ⚠ policy `n` acts on all members, those who did nothing included
+       ╭─[p.toml:5:11]
+     4 │ scope = 'subnet'
+     5 │ members = 'all'
+       ·           ─────
+     6 │ when = { sessions = '> 50' }
+       ╰────
+      help: left out, it acts on those who did it, until the rest no longer meets the test
+    "
+    );
+    let nobody =
+        told("scope = 'group'\nwhen = [{ retained_cost = '> 9', group = '10' }, { cost = '> 9' }]");
+    assert_eq!(nobody.matches("policy::").count(), 1, "{nobody}");
+    assert!(
+        nobody.contains("never finds anybody to act on: nobody's part of `retained_cost` is known"),
+        "{nobody}"
+    );
+    for silent in [
+        "scope = 'subnet'\nmembers = 'guilty'\nwhen = { sessions = '> 50' }",
+        "scope = 'subnet'\nwhen = { regulars = '> 5', new_addresses = '> 50' }",
+        "scope = 'subnet'\nwhen = { regulars = '< 5' }",
+        "scope = 'group'\nwhen = { retained_cost = '> 9', cost_rate = '> 9/s' }",
+        "scope = 'address'\nwhen = { regular = false }",
+        "scope = 'session'\nwhen = { seniority = '> 1h' }",
+    ] {
+        assert_eq!(told(silent), "", "{silent}");
+    }
+    let alert =
+        "[[policy]]\nname = 'n'\naction = 'alert'\nscope = 'subnet'\nwhen = { regulars = '> 5' }\n";
+    assert_eq!(report(&[("p.toml", alert)]), "");
+    let all = told("scope = 'subnet'\nmembers = 'all'\nwhen = { regulars = '> 5' }");
+    assert!(all.contains("policy::acts_on_all"), "{all}");
+    assert!(!all.contains("policy::nobody_guilty"), "{all}");
+}

@@ -663,8 +663,8 @@ fn play(events: &[Event], has_old_groups: bool) -> Result<usize, TestCaseError> 
         match happen(&mut scene, event) {
             Happened::Nothing => {}
             Happened::Miss => {
-                let judgement = raw.missed(scene.at(), scene.epoch);
-                let same = blind.missed(scene.at(), scene.epoch);
+                let judgement = raw.missed(scene.at(), scene.epoch, &[]);
+                let same = blind.missed(scene.at(), scene.epoch, &[]);
                 prop_assert_eq!(same, hidden(&judgement, &pseudonyms));
             }
             Happened::Poll => {

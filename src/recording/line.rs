@@ -95,20 +95,19 @@ impl<'a> TickHead<'a> {
             getinfo: snapshot.map(|snapshot| snapshot.server_read.into()),
             sessions: snapshot.map(|snapshot| snapshot.sessions_read.into()),
             inspected: Cow::Borrowed(turn.inspected),
-            rounds: Cow::Borrowed(snapshot.map_or(&[][..], |snapshot| &snapshot.rounds)),
+            rounds: Cow::Borrowed(turn.rounds),
             acts: Cow::Borrowed(turn.acts),
             settled: (!turn.acts.is_empty()).then_some(turn.settled),
             replies: Vec::new(),
         }
     }
 
-    /// As if the poll had failed.
+    /// As if the poll had failed; what the daemons said was not the server's.
     pub(super) fn failed(self, why: String) -> Self {
         Self {
             failure: self.failure.or(Some(why.into())),
             getinfo: None,
             sessions: None,
-            rounds: Cow::default(),
             ..self
         }
     }

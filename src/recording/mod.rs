@@ -113,7 +113,7 @@ impl Start {
             ),
             (daemons.addresses.len() <= DAEMONS_MAX, "daemons"),
             (
-                daemons.propagation <= YEAR && daemons.fresh_max <= YEAR,
+                daemons.propagation.is_none_or(|time| time <= YEAR) && daemons.fresh_max <= YEAR,
                 "daemons",
             ),
         ];

@@ -75,8 +75,6 @@ const WINDOW_OF_LARGE: u32 = 25;
 const MATCH_MIN: u32 = 6;
 /// In bytes as sent.
 const LARGE: usize = 4 << 20;
-/// Of the polls that were not recorded no more rounds are kept for the next; the oldest go first.
-const ROUNDS_MAX: usize = 4_096;
 
 /// What is to be recorded of a poll that succeeded or failed.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +87,8 @@ pub struct Turn<'a> {
     pub mode: Mode,
     /// The snapshot, or why there is none.
     pub polled: Result<&'a Snapshot, &'a str>,
+    /// What was heard of the daemons since the poll before.
+    pub rounds: &'a [Round],
     /// The sessions whose inspection was taken in.
     pub inspected: &'a [u64],
     /// What the agent did.
@@ -142,8 +142,6 @@ struct Hidden {
     pseudonyms: Pseudonyms,
     fingerprint: String,
     replies: Vec<u8>,
-    /// What was heard of the daemons by polls that were not recorded.
-    rounds: Vec<Round>,
 }
 
 struct Segment {
@@ -195,7 +193,6 @@ impl Recorder {
             pseudonyms: Pseudonyms::new(key),
             fingerprint: key.fingerprint(),
             replies: Vec::new(),
-            rounds: Vec::new(),
         });
         self
     }
@@ -273,9 +270,6 @@ impl Recorder {
     /// What comes next does not follow on what was before: polls in between are lost.
     pub(super) fn leave_out(&mut self) {
         self.next_part += 1;
-        if let Some(hidden) = &mut self.hidden {
-            hidden.rounds.clear();
-        }
     }
 
     fn pause(&mut self, at: Timestamp) {
@@ -499,7 +493,6 @@ impl Hidden {
         };
         match hidden {
             Ok(ends) => {
-                let head = self.with_rounds(head);
                 let starts = std::iter::once(0).chain(ends.iter().map(|&(_, end)| end));
                 let replies = starts
                     .zip(&ends)
@@ -509,23 +502,10 @@ impl Hidden {
             Err(unreadable) => {
                 let why =
                     format!("not recorded, for its addresses cannot be told apart: {unreadable}");
-                self.rounds.extend(head.rounds.iter().cloned());
-                let beyond = self.rounds.len().saturating_sub(ROUNDS_MAX);
-                self.rounds.drain(..beyond);
                 let head = head.failed(why);
                 write_tick(out, scratch, head, std::iter::empty())
             }
         }
-    }
-
-    /// A poll that was not recorded has left its rounds to the next that succeeds.
-    fn with_rounds<'a>(&mut self, mut head: TickHead<'a>) -> TickHead<'a> {
-        if head.failure.is_none() && !self.rounds.is_empty() {
-            let mut rounds = std::mem::take(&mut self.rounds);
-            rounds.extend_from_slice(&head.rounds);
-            head.rounds = rounds.into();
-        }
-        head
     }
 
     fn act(&self, act: &Act) -> Act {

@@ -313,6 +313,7 @@ mod tests {
                 epoch: Epoch(1),
                 mode: Mode::Off,
                 polled: Err("no answer"),
+                rounds: &[],
                 inspected: &[],
                 acts: &[],
                 settled: at(s),

@@ -96,7 +96,9 @@ impl Replay {
         let continuity = tick.failure.is_none().then(|| self.observe(tick));
         let judgement = match continuity {
             Some(_) => self.warden.judge(&tick.snapshot),
-            None => self.warden.missed(tick.at, tick.epoch),
+            None => self
+                .warden
+                .missed(tick.at, tick.epoch, &tick.snapshot.rounds),
         };
         let acts = if self.recalls { &tick.acts[..] } else { &[] };
         let (carried, untold) = self.actor.rehearse(judgement.rulings, acts);

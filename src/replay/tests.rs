@@ -10,7 +10,8 @@ use ipnet::IpNet;
 
 use super::Replay;
 use crate::act::Carried;
-use crate::agent::{Agent, AgentOptions};
+use crate::agent::{Agent, AgentOptions, Cadence, Rounds};
+use crate::daemon::{Daemons, Failure, Report, Round};
 use crate::history::{ClientChanges, KnownClient, SavedClients};
 use crate::journal::{Journal, Retention};
 use crate::policy::{Mode, PolicySet, Source, check, shipped};
@@ -18,7 +19,7 @@ use crate::poll::Clock;
 use crate::pseudonym::{Key, Pseudonyms};
 use crate::recording::{Item, Recorder, RecorderOptions, Recording, Start};
 use crate::rpc::{Client, ClientOptions};
-use crate::sim::{Pace, Release, Server, World};
+use crate::sim::{Fault, Pace, Release, Server, World};
 use crate::time::Timestamp;
 use crate::warden::{Settings, Warden};
 
@@ -65,7 +66,7 @@ async fn recorded(release: Release, settings: Settings, polls: usize, key: Optio
         Journal::open(&folder.path().join("journal")).unwrap(),
         Box::new(SimulatedClock(Arc::clone(&server))),
         AgentOptions {
-            interval: Duration::from_secs(10),
+            cadence: Cadence::steady(Duration::from_secs(10)),
             inspect_max: 20,
             retention: Retention::default(),
         },
@@ -131,6 +132,76 @@ async fn the_decisions_of_a_run_come_out_again_byte_for_byte() {
         }
         assert!(bytes > 10_000, "so little was decided: {bytes} bytes");
     }
+}
+
+/// Daemons that all fall silent after a while.
+struct Silent(Arc<Server>);
+
+impl Rounds for Silent {
+    fn take(&mut self) -> Vec<Round> {
+        vec![Round {
+            at: SimulatedClock(Arc::clone(&self.0)).now(),
+            reports: vec![Report {
+                heard: Err(Failure::Unreachable {
+                    detail: "connection refused".into(),
+                }),
+                took: Duration::from_millis(3),
+            }],
+        }]
+    }
+}
+
+/// What the probes heard while the server did not answer is in the recording too.
+#[tokio::test]
+async fn an_outage_comes_out_again_byte_for_byte() {
+    let set = crate::scene::policies(
+        "[[policy]]\nname = \"unwell\"\nscope = \"server\"\nfor = \"40s\"\ncooldown = \"1s\"\n\
+         when = { primary_healthy = false }\naction = \"alert\"\n\
+         [[policy]]\nname = \"silent\"\nscope = \"server\"\ncooldown = \"1s\"\n\
+         when = { rpc_down = \"> 20s\" }\naction = \"alert\"\n",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::story(Release::V1_20_0, 7);
+    let server = Arc::new(Server::start(world, Pace::Manual).await.unwrap());
+    let mut settings = in_mode(Mode::Enforce);
+    settings.daemons.addresses = vec!["127.0.0.1:8332".into()];
+    let options = ClientOptions {
+        backoff_min: Duration::from_millis(1),
+        backoff_max: Duration::from_millis(2),
+        ..ClientOptions::new(server.addr().to_string())
+    };
+    let mut agent = Agent::new(
+        Warden::new(set.clone(), settings),
+        Client::new(options),
+        Journal::open(&folder.path().join("journal")).unwrap(),
+        Box::new(SimulatedClock(Arc::clone(&server))),
+        AgentOptions {
+            cadence: Cadence::steady(Duration::from_secs(10)),
+            inspect_max: 20,
+            retention: Retention::default(),
+        },
+    )
+    .unwrap();
+    let daemons = Daemons::parse("http://u:p@127.0.0.1:8332/", None).unwrap();
+    agent.watch_daemons(daemons, Box::new(Silent(Arc::clone(&server))));
+    agent.record(
+        Recorder::create(&folder.path().join("recording")).unwrap(),
+        "sim".into(),
+    );
+    let mut decided = Vec::new();
+    for poll in 0..16 {
+        let is_down = (2..12).contains(&poll);
+        server.set_fault(is_down.then_some(Fault::CloseMidReply));
+        let tick = agent.tick().await;
+        assert_eq!(tick.failure.is_some(), is_down, "{poll}");
+        decided.push(told(&tick.carried));
+        server.advance(Duration::from_secs(10));
+    }
+    let again = replayed(folder.path(), Replay::new(set, None));
+    let again: Vec<String> = again.iter().map(|carried| told(carried)).collect();
+    assert_eq!(decided, again);
+    assert!(decided[11].contains("unwell"), "{decided:?}");
+    assert!(decided[11].contains("silent"), "{decided:?}");
 }
 
 /// Addresses that policies and settings name are found by their pseudonyms.
@@ -216,7 +287,7 @@ async fn crowd_recorded(key: Option<&Key>) -> Flown {
         journal,
         Box::new(SimulatedClock(Arc::clone(&server))),
         AgentOptions {
-            interval: Duration::from_secs(10),
+            cadence: Cadence::steady(Duration::from_secs(10)),
             inspect_max: 20,
             retention: Retention::default(),
         },
@@ -259,7 +330,10 @@ fn crowded() -> PolicySet {
     let source = Source {
         name: "crowded.toml".into(),
         text: "[[policy]]\nname = \"crowded\"\nabout = \"x\"\nscope = \"subnet\"\n\
-               when = { sessions = \"> 4\" }\naction = \"disconnect\"\ncooldown = \"30s\"\n"
+               when = { sessions = \"> 4\" }\naction = \"disconnect\"\ncooldown = \"30s\"\n\
+               [[policy]]\nname = \"coming\"\nabout = \"x\"\nscope = \"address\"\n\
+               when = { new_sessions = \"> 0\" }\nwindow = \"1m\"\naction = \"alert\"\n\
+               cooldown = \"30s\"\n"
             .into(),
     };
     check(vec![source], &mut |_| unreachable!()).set.unwrap()
@@ -280,6 +354,8 @@ async fn regulars_are_the_same_in_a_replay() {
         lines(carried).matches(&peer).count()
     };
     assert_eq!((hits(&all, 1), hits(&all, 2)), (0, 0));
+    // To come back from a disconnect is nothing that anybody does, in the replay neither.
+    assert!(!lines(&all).contains("coming"));
     assert!((3..10).any(|last| hits(&all, last) > 0));
 
     // Without what was known they are among those who go, so the test can fail.

@@ -27,7 +27,7 @@ use serde::Serialize;
 pub use collector::Collector;
 pub use side::{PolicyFacts, Side};
 
-use crate::decision::{Evidence, Target};
+use crate::decision::{Choice, Evidence, Target};
 use crate::field::Scope;
 use crate::policy::{ActionKind, Mode};
 use crate::time::{Timestamp, rfc3339};
@@ -285,6 +285,9 @@ pub struct Example {
     pub sessions: u64,
     /// Members left alone.
     pub spared: u64,
+    /// Of a target that is many sessions, on whom it falls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
     /// The tests that held.
     pub evidence: Vec<Evidence>,
 }

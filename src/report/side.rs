@@ -345,6 +345,7 @@ fn example(carried: &Carried) -> Example {
         held_s: decision.held.as_secs_f64(),
         sessions: decision.sessions.len() as u64,
         spared: u64::from(decision.spared),
+        choice: decision.choice.clone(),
         evidence: decision.evidence.clone(),
     }
 }

@@ -92,11 +92,12 @@ pub fn held_back_by(by: &'static str) -> &'static str {
         "backoff" => "after a failure the policy waits for longer",
         "policy-limit" => "the policy's own limit was used up",
         "action-limit" => "the limit for this kind of action was used up",
-        "breaker" => "the breaker was open",
+        "breaker" => "the breaker had stopped the policy",
         "covered" => "another decision covered the same sessions",
         "uncertain-members" => "it was not certain who belongs to the group",
         "ambiguous-id" => "an RPC connection had the same number",
         "nothing-to-do" => "there was nothing left to change",
+        "nobody-stands-out" => "nobody stood out, or whoever did it was gone",
         "unfit-daemon" => "that daemon was not fit to go to",
         other => other,
     }
@@ -238,8 +239,8 @@ impl Decided {
         let Totals { outcomes, .. } = &self.totals;
         if self.breaker.openings > 0 {
             points.push(format!(
-                "The breaker opened {}: so large a share of the clients was to be disconnected at once that the \
-                 policies are more likely wrong than the clients.",
+                "The breaker stopped a policy {}: it was to disconnect so many regular clients, or so many of \
+                 all newcomers, that it is more likely wrong than they are.",
                 counted(self.breaker.openings, "time", "times"),
             ));
         }

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClientOptions;
+use super::dial;
 use super::envelope;
 use super::error::RpcError;
 use super::toll::Toll;
@@ -46,7 +47,7 @@ pub(super) struct Outgoing<'a> {
 impl Connection {
     pub(super) async fn open(options: &ClientOptions) -> Result<Self, RpcError> {
         let addr = options.addr.clone();
-        let stream = match timeout(options.connect_timeout, TcpStream::connect(&addr)).await {
+        let stream = match timeout(options.connect_timeout, dial::connect(&addr)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
                 return Err(RpcError::Refused { addr });

@@ -16,6 +16,7 @@
 //! ```
 
 mod connection;
+mod dial;
 pub(crate) mod envelope;
 mod error;
 mod retry;
@@ -117,6 +118,7 @@ pub struct Client {
     request: Vec<u8>,
     line: Vec<u8>,
     tape: Option<Tape>,
+    spent: Duration,
 }
 
 impl Client {
@@ -135,6 +137,7 @@ impl Client {
             request: Vec::new(),
             line: Vec::new(),
             tape: None,
+            spent: Duration::ZERO,
         }
     }
 
@@ -204,6 +207,12 @@ impl Client {
         self.toll() > self.options.toll_max
     }
 
+    /// For how long the server was waited for, from each request's first byte to its reply's last, over all
+    /// connections. Of the server's time the requests took so much at the most.
+    pub const fn spent(&self) -> Duration {
+        self.spent
+    }
+
     /// Keeps the replies that only tell, as the server sends them, from here on.
     pub fn keep_tape(&mut self) {
         self.tape.get_or_insert_default();
@@ -245,6 +254,7 @@ impl Client {
             .exchange(request, &mut self.line, &self.options)
             .await;
         let now = Instant::now();
+        self.spent += now - sent;
         if let (Some(tape), Ok(())) = (&mut self.tape, &exchanged) {
             tape.hear(method, &self.line);
         }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::habit::{Flow, Habits, Kind};
-use super::score::Record;
+use super::score::{Record, Role};
 use super::session::{Arrival, Method, SessionKey, Sessions, Traffic, Transport};
+use super::tactic::{self, Dodge, Tactic};
 
 /// Names an actor for as long as the simulation runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,23 @@ pub(super) struct Identity {
     pub(super) protocol: &'static str,
     /// One a session. Ports are drawn anew for each connection.
     pub(super) peers: Vec<std::net::IpAddr>,
+    pub(super) role: Role,
+    pub(super) habits: Habits,
+    /// How often each session comes back after being disconnected.
+    pub(super) returns: u32,
+    pub(super) tactic: Tactic,
+}
+
+/// A step of everybody's life.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// Its end.
+    pub(super) now: Duration,
+    pub(super) dt: Duration,
+    /// Times of records count from here.
+    pub(super) beginning: Duration,
+    /// When an adversary last saw that the agent had polled.
+    pub(super) poll_seen: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +71,7 @@ enum State {
 struct Slot {
     state: State,
     returns_left: u32,
+    visits_left: u32,
     was_disconnected: bool,
 }
 
@@ -67,11 +86,11 @@ pub(super) struct Actor {
     scale: f64,
     slots: Vec<Slot>,
     turns: Vec<Turn>,
+    dodge: Dodge,
 }
 
 impl Actor {
     pub(super) fn new(identity: Identity, arrives: Duration, mut rng: Rng) -> Self {
-        let kind = identity.kind;
         let several = identity.peers.len() > 1;
         let slots = identity
             .peers
@@ -81,14 +100,16 @@ impl Actor {
                 state: State::Away {
                     until: arrives + seconds(if several { rng.f64() * 3.0 } else { 0.0 }),
                 },
-                returns_left: kind.returns(),
+                returns_left: identity.returns,
+                visits_left: identity.habits.visits,
                 was_disconnected: false,
             })
             .collect();
         let scale = 0.85 + 0.3 * rng.f64();
-        let record = Record::new(kind);
+        let record = Record::new(identity.kind, identity.role);
         Self {
-            habits: Habits::of(kind),
+            habits: identity.habits,
+            dodge: Dodge::since(arrives),
             identity,
             record,
             rng,
@@ -126,43 +147,76 @@ impl Actor {
         std::mem::take(&mut self.turns)
     }
 
-    /// Lives through the `dt` that ends `now`. Times of the record count from `beginning`.
-    pub(super) fn step(
-        &mut self,
-        now: Duration,
-        dt: Duration,
-        beginning: Duration,
-        sessions: &mut Sessions,
-    ) {
+    /// Lives through a step.
+    pub(super) fn step(&mut self, step: Step, sessions: &mut Sessions) {
+        let now = step.now;
         for i in 0..self.slots.len() {
             match self.slots[i].state {
                 State::Retired => {}
                 State::Away { until } if until > now => {}
-                State::Away { .. } => self.connect(i, now, beginning, sessions),
+                State::Away { .. } if self.slots[i].visits_left == 0 => {
+                    self.slots[i].state = State::Retired;
+                }
+                State::Away { .. } if self.identity.tactic == Tactic::Dodges => {
+                    if let Some(leaves_at) = self.dodge.leaves_at(now, step.poll_seen) {
+                        self.connect(i, now, step.beginning, sessions);
+                        self.stay_until(i, leaves_at);
+                    }
+                }
+                State::Away { .. } => self.connect(i, now, step.beginning, sessions),
                 State::Here { key, leaves_at, .. } if leaves_at.is_some_and(|at| at <= now) => {
                     sessions.leave(key);
                     let until = now + self.draw(self.habits.away_s);
                     self.slots[i].state = State::Away { until };
                 }
-                State::Here { key, since, .. } => {
-                    let leading = now.saturating_sub(since) < seconds(self.habits.lead_s);
-                    if !leading && !self.identity.kind.is_honest() {
-                        self.begin_abuse(now.saturating_sub(beginning));
-                    }
-                    let flow = if leading {
-                        self.habits.lead
-                    } else {
-                        self.habits.then
-                    };
-                    let traffic = self.traffic(&flow, dt, key, sessions);
-                    sessions.serve(key, &traffic, now);
+                State::Here { key, .. }
+                    if self.identity.tactic == Tactic::Dodges
+                        && self.dodge.is_surprised(step.poll_seen) =>
+                {
+                    sessions.leave(key);
+                    self.slots[i].state = State::Away { until: now };
                 }
+                State::Here { key, since, .. } => self.act(key, since, step, sessions),
             }
+        }
+    }
+
+    /// What one of its sessions does within a step.
+    fn act(&mut self, key: SessionKey, since: Duration, step: Step, sessions: &mut Sessions) {
+        let has_woken =
+            self.identity.tactic == Tactic::WakesOnce && self.record.abuse_from.is_some();
+        let is_leading = !has_woken && step.now.saturating_sub(since) < seconds(self.habits.lead_s);
+        if !is_leading && self.is_abusive() {
+            self.begin_abuse(step.now.saturating_sub(step.beginning));
+        }
+        let flow = if is_leading {
+            self.habits.lead
+        } else {
+            self.habits.then
+        };
+        let traffic = self.traffic(&flow, step.dt, key, sessions);
+        sessions.serve(key, &traffic, step.now);
+        if self.record.abuse_from.is_some() {
+            let subs = sessions.get(key).map_or(0, |session| session.subs);
+            self.record.abuse.add(&traffic, subs, step.dt);
+        }
+    }
+
+    fn is_abusive(&self) -> bool {
+        self.identity.role.is_abusive()
+    }
+
+    fn stay_until(&mut self, i: usize, until: Duration) {
+        if let State::Here { leaves_at, .. } = &mut self.slots[i].state {
+            *leaves_at = Some(until);
         }
     }
 
     /// Has been connected since some time in the past: its greeting, then its steady flow.
     pub(super) fn backdate(&mut self, since: Duration, now: Duration, sessions: &mut Sessions) {
+        if self.record.role == Role::Newcomer {
+            self.record.role = Role::Regular;
+        }
         self.connect(0, since, now, sessions);
         self.turns.clear();
         if let State::Here { key, .. } = self.slots[0].state {
@@ -193,12 +247,18 @@ impl Actor {
     }
 
     fn connect(&mut self, i: usize, now: Duration, beginning: Duration, sessions: &mut Sessions) {
+        let slot = &mut self.slots[i];
+        slot.visits_left = slot.visits_left.saturating_sub(1);
         let who = &self.identity;
+        let client = match who.tactic {
+            Tactic::Renames => tactic::other_name(&mut self.rng),
+            _ => who.client.clone(),
+        };
         let arrival = Arrival {
             actor: Some(who.id),
             transport: who.transport,
             peer: SocketAddr::new(who.peers[i], self.rng.u16(20_000..65_000)),
-            client: who.client.clone(),
+            client,
             protocol: who.protocol,
         };
         let key = sessions.connect(arrival, now);
@@ -217,8 +277,11 @@ impl Actor {
         {
             self.turns.push(Turn::CameBack);
         }
-        if self.habits.lead_s == 0.0 && !self.identity.kind.is_honest() {
+        if self.habits.lead_s == 0.0 && self.is_abusive() {
             self.begin_abuse(now.saturating_sub(beginning));
+        }
+        if self.record.abuse_from.is_some() {
+            self.record.abuse.connections += 1;
         }
     }
 
@@ -283,7 +346,9 @@ impl Actor {
             None => State::Retired,
         };
         let leaves_by_itself = self.identity.kind == Kind::QuickReconnector;
-        if leaves_by_itself || self.sessions_here().next().is_none() {
+        // Of a crowd the agent leaves as many as may be: what they still do is no abuse.
+        let are_few_left = self.sessions_here().count() * 2 <= self.slots.len();
+        if leaves_by_itself || are_few_left {
             self.record.caught_at.get_or_insert(at);
         }
         if self.is_retired() {

@@ -93,6 +93,11 @@ impl Chain {
         }
     }
 
+    /// Of the two daemons in the server's own list.
+    pub(super) fn daemon_heights(&self) -> [u64; 2] {
+        [self.primary_height, self.tip]
+    }
+
     pub(super) fn index_height(&self) -> u64 {
         self.index_height
     }

@@ -106,7 +106,7 @@ pub(super) struct Flow {
     pub(super) pending: (u64, u64),
 }
 
-const SILENT: Flow = Flow {
+pub(super) const SILENT: Flow = Flow {
     requests: 0.0,
     request_bytes: 110.0,
     reply_bytes: 400.0,
@@ -132,6 +132,8 @@ pub(super) struct Habits {
     pub(super) away_s: (f64, f64),
     /// Between being disconnected and coming back.
     pub(super) sulk_s: (f64, f64),
+    /// How often each of its sessions comes by itself, before it stays away for good.
+    pub(super) visits: u32,
 }
 
 /// Connecting as a small wallet does: 8 kB/s for eight seconds.
@@ -145,14 +147,14 @@ const GREETING: Flow = Flow {
 };
 
 /// A ping every 20 seconds; half an hour without an error.
-const PINGS: Flow = Flow {
+pub(super) const PINGS: Flow = Flow {
     requests: 0.05,
     errors: 0.000_5,
     txs: 0.000_2,
     ..SILENT
 };
 
-const LIGHT: Habits = Habits {
+pub(super) const LIGHT: Habits = Habits {
     lead_s: 8.0,
     lead: GREETING,
     then: PINGS,
@@ -160,6 +162,7 @@ const LIGHT: Habits = Habits {
     stay_s: None,
     away_s: (0.0, 0.0),
     sulk_s: (5.0, 15.0),
+    visits: u32::MAX,
 };
 
 impl Habits {
@@ -268,6 +271,7 @@ impl Habits {
                 stay_s: Some((1.0, 2.0)),
                 away_s: (1.0, 2.0),
                 sulk_s: (3.0, 6.0),
+                ..LIGHT
             },
             _ => Self {
                 lead_s: 5.0,

@@ -7,8 +7,10 @@
 //! It gives the replies of seven [`Release`]s, their quirks included. It is no Electrum server:
 //! its clients exist only as counters, and no wallet can connect to it.
 
+mod abuse;
 mod act;
 mod actor;
+mod attack;
 mod chain;
 mod cost;
 mod fault;
@@ -23,16 +25,20 @@ mod rpc;
 mod score;
 mod server;
 mod session;
+mod siege;
 mod story;
+mod tactic;
 mod world;
 
+pub use abuse::{Abuse, Harm};
 pub use actor::ActorId;
+pub use attack::Attack;
 pub use chain::Stall;
 pub use fault::{Fault, RowFault};
 pub use habit::Kind;
 pub use release::Release;
 pub use rpc::Answer;
-pub use score::{KindScore, Record, Score, Spread};
+pub use score::{KindScore, Record, Role, Score, Spread};
 pub use server::{Pace, Server};
 pub use session::{Method, SessionKey, Traffic};
 pub use story::STORY;

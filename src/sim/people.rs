@@ -8,15 +8,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use fastrand::Rng;
 
 use super::actor::{Actor, ActorId, Identity, Turn};
-use super::habit::Kind;
+use super::habit::{Habits, Kind};
+use super::score::Role;
 use super::session::Transport;
+use super::tactic::Tactic;
 use crate::field::Dimension;
 use crate::units;
 
 /// First octets of the honest; no special range begins with one of them.
 const HONEST_OCTETS: [u8; 12] = [5, 24, 31, 62, 71, 78, 81, 86, 91, 109, 151, 188];
 /// First octets of the abusive.
-const ABUSIVE_OCTETS: [u8; 5] = [45, 89, 141, 179, 194];
+pub(super) const ABUSIVE_OCTETS: [u8; 5] = [45, 89, 141, 179, 194];
 /// Two offices with several wallets each.
 const OFFICES: [[u8; 3]; 2] = [[82, 64, 17], [213, 95, 140]];
 
@@ -67,6 +69,14 @@ impl Identity {
             client: client(id, kind, rng),
             protocol: ["1.4", "1.4.2", "1.4.3"][rng.usize(..3)],
             peers: peers(id, kind, rng),
+            role: if kind.is_honest() {
+                Role::Newcomer
+            } else {
+                Role::Abuser
+            },
+            habits: Habits::of(kind),
+            returns: kind.returns(),
+            tactic: Tactic::Plain,
         }
     }
 }
@@ -106,7 +116,7 @@ fn peers(id: ActorId, kind: Kind, rng: &mut Rng) -> Vec<IpAddr> {
     }
 }
 
-fn ipv4(octets: &[u8], rng: &mut Rng) -> IpAddr {
+pub(super) fn ipv4(octets: &[u8], rng: &mut Rng) -> IpAddr {
     let a = octets[rng.usize(..octets.len())];
     Ipv4Addr::new(a, rng.u8(1..250), rng.u8(1..250), rng.u8(1..250)).into()
 }
@@ -181,6 +191,13 @@ impl Actor {
             (Turn::GaveUp, _) => format!("{origin} ({}) has given up", who.kind.label()),
         };
         Some(text)
+    }
+
+    /// Who it is and where: `a neighbour, light wallet at 45.83.91.7`.
+    pub(super) fn describe(&self) -> String {
+        let who = &self.identity;
+        let (role, kind) = (self.record.role.label(), who.kind.label());
+        format!("a {role}, {kind} at {}", self.origin())
     }
 
     /// Its address, or the subnet of all its addresses.

@@ -2,13 +2,53 @@
 
 use std::time::Duration;
 
+use super::abuse::Abuse;
 use super::habit::Kind;
 
+/// What someone is to the agent, known to the world alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Honest, and connected for long when the world began.
+    Regular,
+    /// Honest, and in an attack's way: a neighbour, a housemate, a member of a crowd behind NAT.
+    Victim,
+    /// Honest, and first connected after the world began.
+    Newcomer,
+    /// Does harm.
+    Abuser,
+    /// Plays a part in an attack and does no harm itself.
+    Decoy,
+}
+
+impl Role {
+    /// True for those whom nobody should disconnect.
+    pub const fn is_honest(self) -> bool {
+        matches!(self, Self::Regular | Self::Victim | Self::Newcomer)
+    }
+
+    pub(super) const fn is_abusive(self) -> bool {
+        matches!(self, Self::Abuser)
+    }
+
+    /// In plain words, singular.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Regular => "regular",
+            Self::Victim => "neighbour",
+            Self::Newcomer => "newcomer",
+            Self::Abuser => "abuser",
+            Self::Decoy => "decoy",
+        }
+    }
+}
+
 /// What the world remembers of one actor. Times since the world's beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
     /// What kind of client it is.
     pub kind: Kind,
+    /// What it is to the agent.
+    pub role: Role,
     /// When it first connected; nothing if it has not come yet.
     pub met_at: Option<Duration>,
     /// When its abuse began.
@@ -17,15 +57,19 @@ pub struct Record {
     pub disconnects: u64,
     /// When RPC first disconnected one of its sessions.
     pub first_disconnect_at: Option<Duration>,
-    /// When RPC had disconnected the last session it had at the time. For one that leaves by
-    /// itself every few seconds, the first disconnect.
+    /// When RPC had disconnected so many of its sessions that at most half were left. For one that
+    /// leaves by itself every few seconds, the first disconnect.
     pub caught_at: Option<Duration>,
+    /// The harm it did.
+    pub abuse: Abuse,
 }
 
 impl Record {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind, role: Role) -> Self {
         Self {
             kind,
+            role,
+            abuse: Abuse::default(),
             met_at: None,
             abuse_from: None,
             disconnects: 0,
@@ -147,6 +191,15 @@ fn spread(met: &[&Record], wanted: impl Fn(Kind) -> bool) -> Option<Spread> {
 mod tests {
     use super::*;
 
+    fn plain(kind: Kind) -> Record {
+        let role = if kind.is_honest() {
+            Role::Regular
+        } else {
+            Role::Abuser
+        };
+        Record::new(kind, role)
+    }
+
     fn record(kind: Kind, abuse_s: Option<u64>, caught_s: Option<u64>) -> Record {
         Record {
             met_at: Some(Duration::ZERO),
@@ -154,7 +207,7 @@ mod tests {
             disconnects: u64::from(caught_s.is_some()),
             first_disconnect_at: caught_s.map(Duration::from_secs),
             caught_at: caught_s.map(Duration::from_secs),
-            ..Record::new(kind)
+            ..plain(kind)
         }
     }
 
@@ -163,7 +216,7 @@ mod tests {
         let records = [
             record(Kind::LightWallet, None, None),
             record(Kind::Merchant, None, Some(5)),
-            Record::new(Kind::HeavyWallet),
+            plain(Kind::HeavyWallet),
             record(Kind::ErrorFlood, Some(10), Some(70)),
             record(Kind::ErrorFlood, Some(10), Some(30)),
             record(Kind::ErrorFlood, Some(10), None),

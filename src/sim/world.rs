@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::actor::{Actor, ActorId, Identity, hello};
+use super::abuse::Abuse;
+use super::actor::{Actor, ActorId, Identity, Step, hello};
+use super::attack::Attack;
 use super::chain::{Chain, Stall};
 use super::habit::Kind;
 use super::release::Release;
@@ -19,6 +21,8 @@ use super::session::{Arrival, SessionKey, Sessions, Traffic, Transport};
 
 /// The length of a step of everybody's life.
 const TICK: Duration = Duration::from_millis(250);
+/// The same in an attack: coarser, since such worlds are played by the thousand.
+const ATTACK_TICK: Duration = Duration::from_millis(500);
 /// How long the server has been up when a world begins: 26 hours and some minutes.
 const UPTIME: Duration = Duration::from_mins(26 * 60 + 5);
 /// Blocks come every 20 seconds or so: a story of minutes has no room for ten-minute blocks.
@@ -41,6 +45,7 @@ pub struct Event {
 #[derive(Clone, Debug)]
 pub struct World {
     clock: Duration,
+    tick: Duration,
     next_tick: Duration,
     sessions: Sessions,
     actors: Vec<Actor>,
@@ -51,6 +56,11 @@ pub struct World {
     /// For what the server leaves to chance when asked; apart, so that asking changes nothing else.
     chance: Rng,
     pid: u32,
+    attack: Option<Attack>,
+    /// When an adversary last saw that the agent had polled.
+    poll_seen: Option<Duration>,
+    /// The honest who were disconnected for the first time, and not told of yet.
+    mistakes: Vec<ActorId>,
 }
 
 impl World {
@@ -59,6 +69,7 @@ impl World {
         let mut rng = Rng::with_seed(seed);
         Self {
             clock: UPTIME,
+            tick: TICK,
             next_tick: UPTIME + TICK,
             sessions: Sessions::new(release, Duration::ZERO),
             actors: Vec::new(),
@@ -67,6 +78,9 @@ impl World {
             pid: rng.u32(1_000..60_000),
             chance: rng.fork(),
             rng,
+            attack: None,
+            poll_seen: None,
+            mistakes: Vec::new(),
         }
     }
 
@@ -85,7 +99,7 @@ impl World {
         let until = self.clock + dt;
         while self.next_tick <= until {
             self.clock = self.next_tick;
-            self.next_tick += TICK;
+            self.next_tick += self.tick;
             self.tick();
         }
         self.clock = until;
@@ -95,14 +109,22 @@ impl World {
         let now = self.clock;
         for (stall, begins) in self
             .chain
-            .turns(now.checked_sub(TICK).unwrap_or_default(), now)
+            .turns(now.checked_sub(self.tick).unwrap_or_default(), now)
         {
             self.tell(None, stall_text(stall, begins).to_owned());
         }
+        self.tell_mistakes();
+        self.tell_attack(now);
         self.chain.step(now, &mut self.rng);
         self.sessions.sweep(now);
+        let step = Step {
+            now,
+            dt: self.tick,
+            beginning: UPTIME,
+            poll_seen: self.poll_seen,
+        };
         for i in 0..self.actors.len() {
-            self.actors[i].step(now, TICK, UPTIME, &mut self.sessions);
+            self.actors[i].step(step, &mut self.sessions);
             self.tell_turns(i);
         }
         let second = now.as_secs();
@@ -251,6 +273,39 @@ impl World {
             .map(|actor| (actor.identity.id, &actor.record))
     }
 
+    /// The harm that all abusers did so far.
+    pub fn abuse(&self) -> Abuse {
+        let mut sum = Abuse::default();
+        for actor in &self.actors {
+            sum += actor.record.abuse;
+        }
+        sum
+    }
+
+    /// When the first abuse began.
+    pub fn abuse_from(&self) -> Option<Duration> {
+        let began = self.actors.iter().map(|actor| actor.record.abuse_from);
+        began.flatten().min()
+    }
+
+    /// Whose session bears an ID, if one of the actors'.
+    pub fn owner(&self, id: u64) -> Option<ActorId> {
+        let mut sessions = self.sessions.as_slice().iter();
+        sessions
+            .find(|session| session.id == id && !session.is_rpc())
+            .and_then(|session| session.arrival.actor)
+    }
+
+    /// What the world remembers of an actor.
+    pub fn record(&self, ActorId(id): ActorId) -> Option<&Record> {
+        self.actors.get(id as usize).map(|actor| &actor.record)
+    }
+
+    /// The heights of the two daemons in the server's own list.
+    pub fn daemon_heights(&self) -> [u64; 2] {
+        self.chain.daemon_heights()
+    }
+
     /// RPC disconnects a session.
     pub(super) fn disconnect(&mut self, key: SessionKey) {
         let (now, at) = (self.clock, self.now());
@@ -262,7 +317,16 @@ impl World {
             .get(key)
             .and_then(|session| session.arrival.actor);
         if let Some(ActorId(i)) = actor {
-            self.actors[i as usize].disconnected(key, now, at);
+            let actor = &mut self.actors[i as usize];
+            actor.disconnected(key, now, at);
+            if actor.identity.tactic.learns() {
+                self.poll_seen = Some(now);
+            }
+            let record = &self.actors[i as usize].record;
+            let is_first = record.role.is_honest() && record.disconnects == 1;
+            if is_first && self.attack.is_some() {
+                self.mistakes.push(ActorId(i));
+            }
             self.tell_turns(i as usize);
         }
     }
@@ -302,13 +366,43 @@ impl World {
         members.map(|session| session.key).collect()
     }
 
+    /// In an attack, who of the honest was disconnected for the first time.
+    fn tell_mistakes(&mut self) {
+        let mistakes = std::mem::take(&mut self.mistakes);
+        let Some(&first) = mistakes.first() else {
+            return;
+        };
+        let who = self.actors[first.0 as usize].describe();
+        let text = match mistakes.len() {
+            1 => format!("by mistake: {who} is disconnected"),
+            count => format!(
+                "by mistake: {who} is disconnected, and {} more of the honest",
+                count - 1
+            ),
+        };
+        self.tell(Some(first), text);
+    }
+
+    /// In an attack there are too many to tell of each.
     fn tell_turns(&mut self, i: usize) {
-        for turn in self.actors[i].take_turns() {
+        let turns = self.actors[i].take_turns();
+        if self.attack.is_some() {
+            return;
+        }
+        for turn in turns {
             let actor = &self.actors[i];
             if let Some(text) = actor.tell(turn) {
                 let id = actor.identity.id;
                 self.tell(Some(id), text);
             }
+        }
+    }
+
+    fn tell_attack(&mut self, now: Duration) {
+        if let Some(attack) = self.attack
+            && now == UPTIME + attack.begins()
+        {
+            self.tell(None, attack.about().to_owned());
         }
     }
 
@@ -341,6 +435,12 @@ impl World {
 
     pub(super) fn chain_mut(&mut self) -> &mut Chain {
         &mut self.chain
+    }
+
+    pub(super) fn begin(&mut self, attack: Attack) {
+        self.attack = Some(attack);
+        self.tick = ATTACK_TICK;
+        self.next_tick = UPTIME + ATTACK_TICK;
     }
 
     pub(super) fn rng(&mut self) -> &mut Rng {

@@ -283,6 +283,10 @@ impl Expected {
             && self.at == happened.at
             && self.held_back == happened.held_back()
             && self.sessions.is_none_or(|wanted| wanted == sessions)
+            && self
+                .acts_on
+                .as_ref()
+                .is_none_or(|wanted| are(wanted, happened))
     }
 
     /// Whether at least policy and target are right. What was held back at another time explains
@@ -292,6 +296,14 @@ impl Expected {
         let acts = happened.by.is_none() || self.held_back.is_some();
         is_about_it && (acts || self.at == happened.at)
     }
+}
+
+/// Whether those acted on are these, and all of these.
+fn are(wanted: &[Wanted], happened: &Happened) -> bool {
+    let sessions = &happened.decision.sessions;
+    let is_wanted = |peer| wanted.iter().any(|wanted| wanted.has(peer));
+    let is_hit = |wanted: &Wanted| sessions.iter().any(|session| wanted.has(session.peer));
+    sessions.iter().all(|session| is_wanted(session.peer)) && wanted.iter().all(is_hit)
 }
 
 /// Looks on for whether the policies can be judged.

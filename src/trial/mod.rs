@@ -67,6 +67,9 @@ pub struct Expected {
     pub held_back: Option<&'static str>,
     /// How many sessions are acted on, if that is asked.
     pub sessions: Option<usize>,
+    /// Whose sessions are acted on, if that is asked: peers, addresses and networks, each of which
+    /// has one, and nobody else.
+    pub acts_on: Option<Vec<Wanted>>,
 }
 
 /// A target as a test names it: sessions have no IDs there.
@@ -90,6 +93,15 @@ impl Wanted {
             Target::Session(session) => Self::Session(session.peer),
             Target::Address(net) | Target::Subnet(net) => Self::Net(*net),
             Target::Group(name) | Target::Client(name) => Self::Text(name.clone()),
+        }
+    }
+
+    /// Whether a session of this peer is meant.
+    fn has(&self, peer: Peer) -> bool {
+        match self {
+            Self::Session(wanted) => *wanted == peer,
+            Self::Net(net) => peer.0.is_some_and(|peer| net.contains(&peer.ip())),
+            Self::Server | Self::Text(_) => false,
         }
     }
 }

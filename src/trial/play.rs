@@ -10,7 +10,7 @@ use super::node::{Node, Probes};
 use super::script::{Act, Count, Daemon, DaemonState, Script, Sessions};
 use super::{Trial, Wanted};
 use crate::daemon::{Failure, Round};
-use crate::decision::{Decision, Outcome, Suppression};
+use crate::decision::{Decision, Outcome, Peer, Suppression};
 use crate::limits::{Ruling, Verdict};
 use crate::policy::{ActionKind, Mode};
 use crate::scene::{Info, Row, Scene};
@@ -75,7 +75,9 @@ pub(super) fn play_before(trial: &Trial, audience: &mut dyn Audience) -> Vec<Hap
         let at = stage.scene.at().since(stage.begun);
         let rulings = if trial.script.missed.contains(&poll) {
             stage.is_connected = false;
-            warden.missed(stage.scene.at(), stage.scene.epoch).rulings
+            let rounds = std::mem::take(&mut stage.rounds);
+            let (at, epoch) = (stage.scene.at(), stage.scene.epoch);
+            warden.missed(at, epoch, &rounds).rulings
         } else {
             let snapshot = stage.poll();
             warden.observe(&snapshot);
@@ -233,6 +235,12 @@ impl<'s> Stage<'s> {
         }
         self.scene.groups = groups.into_iter().collect();
         self.scene.errors = at(script.server.errors.as_ref(), poll).map_or(errors, whole);
+        let methods = script.server.methods.iter();
+        let requests = methods
+            .map(|(method, series)| ((**method).into(), at(Some(series), poll).map_or(0, whole)));
+        let requests: BTreeMap<Box<str>, u64> = requests.collect();
+        self.scene.info.requests =
+            Some(requests).filter(|requests| !requests.is_empty() && script.release.has_totals());
         let latency_s = at(script.server.latency_s.as_ref(), poll).unwrap_or(0.0);
         self.scene.latency = Duration::from_secs_f64(latency_s);
         self.probe(poll);
@@ -391,12 +399,24 @@ impl<'s> Stage<'s> {
             self.scene.epoch.0 += 1;
             self.rpc_id = self.scene.next_id();
         }
-        self.scene
-            .rows
-            .push(rpc_row(self.rpc_id, self.scene.now_ms));
+        let row = rpc_row(self.rpc_id, self.scene.now_ms);
+        self.count_in_groups(Peer(row.peer.parse().ok()));
+        self.scene.rows.push(row);
         let mut snapshot = self.scene.poll();
         snapshot.rounds = std::mem::take(&mut self.rounds);
         snapshot
+    }
+
+    /// The agent's own connection is in the server's groups as any other. One that it has to itself
+    /// says nothing, and is left out.
+    fn count_in_groups(&mut self, peer: Peer) {
+        let started = Timestamp::from_millis(self.scene.started_ms);
+        let uptime = self.scene.at().since(started);
+        let names = self.script.release.groups(peer, uptime);
+        let groups = self.scene.groups.iter_mut();
+        for (_, count) in groups.filter(|(name, _)| names.contains(name)) {
+            *count += 1;
+        }
     }
 
     fn inspect(&self, id: u64, poll: usize) -> Option<Inspection> {

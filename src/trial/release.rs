@@ -66,6 +66,11 @@ impl Release {
         self >= Self(0, 10, 17)
     }
 
+    /// Whether `getinfo` tells how often each method was called.
+    pub(super) fn has_totals(self) -> bool {
+        self >= Self(1, 11, 0)
+    }
+
     pub(super) fn has_inspection(self) -> bool {
         self >= Self(2, 0, 0)
     }

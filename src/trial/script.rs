@@ -43,6 +43,8 @@ pub(super) struct Server {
     /// Instead of the sum over the sessions.
     pub(super) errors: Option<Series<f64>>,
     pub(super) latency_s: Option<Series<f64>>,
+    /// All requests by method, those of sessions that no poll sees too.
+    pub(super) methods: Vec<(Arc<str>, Series<f64>)>,
 }
 
 /// Sessions that all do the same.

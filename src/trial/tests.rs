@@ -213,6 +213,44 @@ fn acts_come_out_as_is_written() {
     ");
 }
 
+/// Who comes back because it was disconnected is no newcomer; who does so where nothing was done is.
+#[test]
+fn acts_are_no_evidence() {
+    let policy = "[[policy]]
+name = 'p'
+scope = 'session'
+when = { subs = '> 100' }
+action = 'disconnect'
+cooldown = '0s'
+
+[[policy]]
+name = 'coming'
+scope = 'address'
+when = { new_sessions = '> 2' }
+window = '1m'
+action = 'alert'
+cooldown = '1h'
+";
+    let alerts = |acts: &str| {
+        let text = format!(
+            "[[test]]
+name = 'x'
+{acts}
+session = [{{ peer = '203.0.113.7', subs = '200x8 / 200 / 200 / 200 / 200 / 200' }}]
+expect = []
+"
+        );
+        let others = [("p.toml", policy)];
+        assert_eq!(report(&text, &others), "");
+        let report = checked(&text, &others).trials[0].run();
+        let rows = report.rows.iter().map(|row| format!("{row:?}"));
+        rows.filter(|row| row.contains("coming")).count()
+    };
+    assert_eq!(alerts(""), 1);
+    assert_eq!(alerts("acts = 'unsent'"), 1);
+    assert_eq!(alerts("acts = 'done'"), 0);
+}
+
 /// A server that says yes and does not go is a failure too.
 #[test]
 fn a_change_of_daemon_that_comes_to_nothing_waits() {
@@ -661,4 +699,47 @@ fn what_is_wrong_beside_is_told() {
         ),
     ];
     insta::assert_snapshot!(told.join("\n────\n"));
+}
+
+#[test]
+fn who_is_acted_on_is_compared() {
+    let of = |acts_on: &str| {
+        format!(
+            "only = ['named']\n[[test.session]]\npeer = '203.0.113.{{1..2}}'\nclient = 'bad'\n\
+             [[test.session]]\npeer = '203.0.113.3'\n[[test.expect]]\npolicy = 'named'\n\
+             target = 'bad'\nat = '0s'\nacts_on = {acts_on}\n"
+        )
+    };
+    for (acts_on, mark) in [
+        ("['203.0.113.{1..2}']", "="),
+        ("['203.0.113.1:50001', '203.0.113.2']", "="),
+        ("['203.0.113.0/24']", "="),
+        ("['203.0.113.1']", "!"),
+        ("['203.0.113.{1..3}']", "!"),
+        ("['203.0.113.1:50002', '203.0.113.2']", "!"),
+        ("[]", "!"),
+    ] {
+        assert!(played(&of(acts_on)).starts_with(mark), "{acts_on}");
+    }
+    for (wrong, told) in [
+        ("'203.0.113.1'", "must be an array of strings"),
+        ("[7]", "must be a string"),
+        ("['bad']", "`bad` is no peer, address or subnet"),
+        ("['203.0.113.{1..']", "this is no range"),
+    ] {
+        let text = format!("[[test]]\nname = 'x'\n{}", of(wrong));
+        let report = report(&text, &[("p.toml", POLICIES)]);
+        assert!(report.contains(told), "{report}");
+    }
+}
+
+#[test]
+fn the_agents_own_connection_is_in_its_group() {
+    let policy = "[[policy]]\nname = 'crowd'\nscope = 'group'\naction = 'alert'\n\
+                  when = { group = '127.0.0', sessions = '> 2' }\n";
+    let text = "[[test]]\nname = 'x'\nrelease = '1.13'\n[[test.session]]\npeer = '127.0.0.1'\n\
+                count = 3\n[[test.expect]]\npolicy = 'crowd'\ntarget = '127.0.0'\nat = '0s'\n";
+    let others = [("p.toml", policy)];
+    assert_eq!(report(text, &others), "");
+    assert!(checked(text, &others).trials[0].run().is_ok());
 }

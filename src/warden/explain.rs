@@ -5,10 +5,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use serde::{Serialize, Serializer};
 
 use super::Warden;
-use crate::decision::{Evidence, SessionRef, Suppression, Target};
+use crate::decision::{Choice, ChosenBy, Evidence, SessionRef, Suppression, Target};
 use crate::engine::{Apart, Case, Proposal, Protected, Standing};
 use crate::field::Scope;
 use crate::history::History;
@@ -91,6 +92,10 @@ pub struct Found {
     pub is_watched: bool,
     /// Why the configuration protects it, if it does.
     pub protected: Option<Protected>,
+    /// For how long its client has been connected in all, in seconds, if it is watched.
+    pub seniority_s: Option<f64>,
+    /// Whether its client is one of the regulars.
+    pub is_regular: bool,
 }
 
 /// How a policy stands with one target.
@@ -131,6 +136,21 @@ pub struct Due {
     pub withheld: usize,
     /// The tests that held.
     pub evidence: Vec<Evidence>,
+    /// Of a target that is many sessions, on whom it falls.
+    pub choice: Option<Choice>,
+    /// What the subject has to do with that.
+    pub own: Option<Own>,
+}
+
+/// The subject's part in a target that is many sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Own {
+    /// Its sessions that are chosen.
+    pub chosen: usize,
+    /// Its sessions.
+    pub sessions: usize,
+    /// What they have of the field by which it is told who did it, where that is theirs.
+    pub part: Option<f64>,
 }
 
 fn session<S: Serializer>(session: &SessionRef, serializer: S) -> Result<S::Ok, S::Error> {
@@ -243,7 +263,7 @@ impl Warden {
             let count = cases.len();
             for (place, case) in (1..).zip(cases) {
                 let others = if place == count { others } else { 0 };
-                accounts.push(self.account(case, policy, others, at));
+                accounts.push(self.account(case, policy, others, &targets.sessions, at));
             }
         }
         // What holds for the server is not about the subject.
@@ -300,10 +320,20 @@ impl Warden {
             is_logged: flags.logged,
             is_watched: slot.is_some(),
             protected: self.engine.protected(snapshot, row),
+            seniority_s: slot.map(|slot| self.history.seniority(slot).as_secs_f64()),
+            is_regular: slot.is_some_and(|slot| self.history.is_regular(slot)),
         }
     }
 
-    fn account(&self, case: Case, policy: &Policy, others: usize, at: Timestamp) -> Account {
+    /// `subject` are the slots of its sessions.
+    fn account(
+        &self,
+        case: Case,
+        policy: &Policy,
+        others: usize,
+        subject: &[u32],
+        at: Timestamp,
+    ) -> Account {
         let Case {
             target,
             standing,
@@ -320,7 +350,7 @@ impl Warden {
             None => None,
         };
         let cooldown = self.limits.cooldown(&policy.name, &target, policy.mode);
-        let due = proposal.map(|proposal| self.due(proposal, held_back.is_some(), policy));
+        let due = proposal.map(|proposal| self.due(proposal, held_back.is_some(), policy, subject));
         Account {
             target,
             mode,
@@ -333,8 +363,13 @@ impl Warden {
         }
     }
 
-    fn due(&self, proposal: Proposal, is_held_back: bool, policy: &Policy) -> Due {
+    fn due(&self, proposal: Proposal, is_held_back: bool, policy: &Policy, subject: &[u32]) -> Due {
         let decision = proposal.decision;
+        let own = decision.choice.as_ref().map(|choice| Own {
+            chosen: self.chosen_of(subject, &decision.sessions),
+            sessions: subject.len(),
+            part: self.own_part(subject, policy, choice),
+        });
         let kind = decision.action.kind();
         let sessions = decision.sessions.iter();
         let is_withheld = |session: &&SessionRef| {
@@ -347,7 +382,31 @@ impl Warden {
             spared: decision.spared,
             withheld: sessions.filter(is_withheld).count(),
             evidence: decision.evidence,
+            choice: decision.choice,
+            own,
         }
+    }
+
+    /// How many of the subject's sessions are among those chosen.
+    fn chosen_of(&self, subject: &[u32], chosen: &[SessionRef]) -> usize {
+        let ids: HashSet<u64> = chosen.iter().map(|session| session.id).collect();
+        let of_subject = subject.iter().map(|&slot| self.history.session(slot).id);
+        of_subject.filter(|id| ids.contains(id)).count()
+    }
+
+    /// What the subject's sessions have of the field that a choice is by. Where addresses come and
+    /// go, or the newest are chosen, nobody's part is a session's own.
+    fn own_part(&self, subject: &[u32], policy: &Policy, choice: &Choice) -> Option<f64> {
+        if choice.by != ChosenBy::Part {
+            return None;
+        }
+        let mut tests = policy.when.any.iter().flat_map(|table| &table.tests);
+        let test = tests.find(|test| test.field_written == choice.field)?;
+        let plan = self.history.plan();
+        let column = plan.part(policy, Scope::Session, test.field)?;
+        let numbers = self.history.column(column);
+        let parts = subject.iter().map(|&slot| numbers.of(slot));
+        Some(parts.filter(|part| part.is_finite()).sum())
     }
 }
 

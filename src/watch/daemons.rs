@@ -21,8 +21,9 @@ pub struct Settings {
     pub counts: Counts,
     /// So many blocks a healthy daemon may be behind the best chain.
     pub behind_max: u64,
-    /// Within this time a block reaches every daemon that does well.
-    pub propagation: Duration,
+    /// Within this time a block reaches every daemon that does well; `None`: see
+    /// [`Watch::propagation`].
+    pub propagation: Option<Duration>,
     /// After a longer time without a round nothing is known of the daemons any more.
     pub fresh_max: Duration,
     /// Whether the primary is to be preferred while another daemon does well.
@@ -39,7 +40,7 @@ impl Default for Settings {
             addresses: Vec::new(),
             counts: Counts { rise: 12, fall: 3 },
             behind_max: 1,
-            propagation: Duration::from_secs(60),
+            propagation: None,
             fresh_max: Duration::from_secs(60),
             preempt: true,
             block_time: None,
@@ -47,6 +48,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// What a block may need in any case, on a coin of seconds too.
+const PROPAGATION_MIN: Duration = Duration::from_secs(60);
 
 /// All daemons.
 #[derive(Debug)]
@@ -170,6 +174,28 @@ fn indexes<'a>(settings: &'a Settings, server: &Known) -> Vec<&'a str> {
     coin::indexes(version, coin).to_vec()
 }
 
+/// What is wrong when the server does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    /// No daemon answers either. A server that was started then opens no RPC until one has.
+    NoDaemon,
+    /// A daemon answers, so it is the server.
+    Server,
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoDaemon => {
+                "no daemon answers either: start bitcoind first, for ElectrumX opens its RPC only once \
+                 a daemon has answered"
+            }
+            Self::Server => "a daemon answers, so it is ElectrumX itself: look at its log",
+        })
+    }
+}
+
 /// Why the server must not go to a daemon now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit(String);
@@ -201,11 +227,33 @@ impl Watch {
 
     /// Takes in a snapshot's time and server, and the rounds since the last one.
     pub fn observe(&mut self, at: Timestamp, server: &Server, rounds: &[Round]) {
-        self.at = at;
         self.server.keep(server);
+        self.hear(at, rounds);
+    }
+
+    /// Takes in the rounds since the last poll, of a poll that failed at `at`. The server's last words
+    /// of itself stay.
+    pub fn hear(&mut self, at: Timestamp, rounds: &[Round]) {
+        self.at = at;
         for round in rounds {
             self.take_in(round);
         }
+    }
+
+    /// What the daemons tell of a server that does not answer; `None` if that is not known.
+    pub fn outage(&self) -> Option<Outage> {
+        let known = self.daemons.iter().filter(|_| self.is_fresh());
+        let answers = known.map(|daemon| match daemon.state {
+            // They may answer the server.
+            None | Some(State::WrongCredentials) => None,
+            Some(_) => Some(daemon.chain.is_some()),
+        });
+        let answers: Vec<Option<bool>> = answers.collect();
+        if answers.contains(&Some(true)) {
+            return Some(Outage::Server);
+        }
+        let is_none = !answers.is_empty() && !answers.contains(&None);
+        is_none.then_some(Outage::NoDaemon)
     }
 
     fn take_in(&mut self, round: &Round) {
@@ -223,7 +271,7 @@ impl Watch {
             chain_name,
             indexes: &indexes(&self.settings, &self.server),
             behind_max: self.settings.behind_max,
-            propagation: self.settings.propagation,
+            propagation: self.propagation(),
         };
         let (anchor, spread) = (self.anchor.as_ref(), &mut self.spread);
         let states = states(round, anchor, spread, current, &needs);
@@ -329,6 +377,16 @@ impl Watch {
     pub fn block_time(&self) -> Option<Duration> {
         let coin = self.server.coin.as_deref().unwrap_or_default();
         self.settings.block_time.or_else(|| coin::block_time(coin))
+    }
+
+    /// Within this time a block reaches every daemon that does well.
+    ///
+    /// A daemon whose peer does not deliver a block asks another peer after one block time (Bitcoin
+    /// Core's `BLOCK_DOWNLOAD_TIMEOUT_BASE`). Until then, and a fifth for the download, it does well.
+    pub fn propagation(&self) -> Duration {
+        let by_coin = || self.block_time().map(|mean| mean.mul_f64(1.2));
+        let propagation = self.settings.propagation;
+        propagation.unwrap_or_else(|| by_coin().unwrap_or_default().max(PROPAGATION_MIN))
     }
 
     /// The chance that a healthy chain of this coin stands still for so long: blocks come at random.

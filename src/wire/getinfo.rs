@@ -1,5 +1,6 @@
 //! `getinfo`: flat with underscores up to 1.10, with spaces and nesting from 1.11 on.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -41,6 +42,10 @@ struct Getinfo {
     #[serde(alias = "txs sent")]
     txs_sent: Option<u64>,
     groups: Option<u64>,
+    #[serde(rename = "request total")]
+    request_total: Option<u64>,
+    #[serde(rename = "request counts", default)]
+    request_counts: MethodCounts,
     pid: Option<u64>,
     uptime: Option<String>,
 }
@@ -80,9 +85,48 @@ impl Getinfo {
             subs: self.subs.or(sessions.subs).unwrap_or(0),
             txs_sent: self.txs_sent.unwrap_or(0),
             groups: self.groups.unwrap_or(0),
+            request_total: self.request_total,
+            request_counts: self.request_counts.0,
             pid: self.pid,
             uptime,
         })
+    }
+}
+
+/// The server has a handler a method, and counts what it does not know as `invalid method`: so many
+/// methods it has not. Of more nothing is known, rather than of some.
+const METHODS_MAX: usize = 256;
+
+/// `request counts`, from 1.11 on.
+#[derive(Default)]
+struct MethodCounts(Option<BTreeMap<Box<str>, u64>>);
+
+impl<'de> Deserialize<'de> for MethodCounts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MethodCountsVisitor)
+    }
+}
+
+struct MethodCountsVisitor;
+
+impl<'de> Visitor<'de> for MethodCountsVisitor {
+    type Value = MethodCounts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`request counts` to be an object of numbers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<MethodCounts, A::Error> {
+        let mut counts = BTreeMap::new();
+        let mut is_whole = true;
+        while let Some((method, count)) = map.next_entry::<String, u64>()? {
+            if counts.len() < METHODS_MAX && method.len() <= TEXT_BYTES_MAX {
+                counts.insert(method.into(), count);
+            } else {
+                is_whole = false;
+            }
+        }
+        Ok(MethodCounts(is_whole.then_some(counts)))
     }
 }
 
@@ -185,6 +229,22 @@ impl<'de> Visitor<'de> for SessionCountsVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn counts(methods: usize, name: &str) -> Option<usize> {
+        let counts = (0..methods).map(|number| format!("\"{name}{number}\": {number}"));
+        let counts = counts.collect::<Vec<_>>().join(",");
+        let counts: MethodCounts = serde_json::from_str(&format!("{{{counts}}}")).unwrap();
+        counts.0.map(|counts| counts.len())
+    }
+
+    #[test]
+    fn more_methods_than_any_server_has_are_not_kept() {
+        assert_eq!(counts(0, "m"), Some(0));
+        assert_eq!(counts(METHODS_MAX, "m"), Some(METHODS_MAX));
+        assert_eq!(counts(METHODS_MAX + 1, "m"), None);
+        assert_eq!(counts(1, &"m".repeat(TEXT_BYTES_MAX)), None);
+        assert!(serde_json::from_str::<MethodCounts>("{\"a\": -1}").is_err());
+    }
 
     #[test]
     fn uptimes() {

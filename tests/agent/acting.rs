@@ -167,38 +167,96 @@ async fn a_budget_leaves_the_rest_for_the_next_poll() {
 }
 
 #[tokio::test]
-async fn the_breaker_opens_and_stays_open_over_a_restart() {
-    let mut scene = Scene::new(Release::V1_20_0, evil()).await;
+async fn the_breaker_stops_a_policy_alone_and_over_a_restart() {
+    let odd = policy(
+        "odd",
+        "session",
+        "{ client = \"=~ ^odd\" }",
+        "\"disconnect\"",
+        "",
+    );
+    let mut scene = Scene::new(Release::V1_20_0, evil() + &odd).await;
     scene.settings.limits.breaker.regulars_min = 5;
-    let mut keys: Vec<_> = (0..4).map(|last| scene.client("evil/1", last)).collect();
-    for last in 100..108 {
-        scene.client("good", last);
-    }
-    // Fewer than five never open it.
-    let outcomes = scene.good_poll().await;
-    assert_eq!(executed(&outcomes), 4);
-    keys.extend((4..8).map(|last| scene.client("evil/2", last)));
+    let keys: Vec<_> = (0..8).map(|last| scene.client("evil/1", last)).collect();
+    let good = (100..108).map(|last| scene.client("good", last));
+    let all: Vec<_> = keys.iter().copied().chain(good).collect();
+    // So that all of them are regulars.
+    scene.wait_alive(&all, Duration::from_hours(1));
     let breaker = |outcomes: &[(String, Outcome)]| {
-        let is = |(_, outcome): &&(String, Outcome)| {
-            matches!(outcome, Outcome::Suppressed(Suppression::Breaker { .. }))
+        let is = |(policy, outcome): &&(String, Outcome)| {
+            policy == "evil" && matches!(outcome, Outcome::Suppressed(Suppression::Breaker { .. }))
         };
         outcomes.iter().filter(is).count()
     };
-    // 5 of 16 are below a third, 6 are not.
+    // Fewer than five never stop it; five are more than a tenth of 16.
     let (log, _guard) = Log::listen();
     let outcomes = scene.good_poll().await;
-    assert_eq!((executed(&outcomes), breaker(&outcomes)), (1, 3));
+    assert_eq!((executed(&outcomes), breaker(&outcomes)), (4, 4));
     let lines = log.lines();
     assert!(
         lines.len() == 1
-            && lines[0].starts_with("ERROR the breaker is open until 2026-01-01T00:30:10"),
+            && lines[0]
+                .starts_with("ERROR the breaker has stopped this policy until 2026-01-01T01:30:00")
+            && lines[0].ends_with("policy=\"evil\""),
         "{lines:?}"
     );
-    assert!(scene.good_poll().await.is_empty(), "told once");
+    // Strangers, and another policy's.
+    scene.client("odd/1", 200);
+    let outcomes = scene.good_poll().await;
+    assert_eq!(
+        (executed(&outcomes), outcomes.len()),
+        (1, 1),
+        "{outcomes:?}"
+    );
     assert!(log.lines().is_empty(), "told once");
     scene.kill_agent();
-    assert_eq!(breaker(&scene.good_poll().await), 3);
-    assert_eq!(keys.iter().filter(|&&key| scene.is_open(key)).count(), 3);
+    assert_eq!(breaker(&scene.good_poll().await), 4);
+    assert_eq!(keys.iter().filter(|&&key| scene.is_open(key)).count(), 4);
+}
+
+#[tokio::test]
+async fn a_crowd_in_which_nobody_stands_out_is_an_alert_once_an_hour() {
+    let busy = policy(
+        "busy",
+        "subnet",
+        "{ requests = \"> 60\" }",
+        "\"disconnect\"",
+        "",
+    );
+    let mut scene = Scene::new(Release::V1_20_0, busy).await;
+    let keys: Vec<_> = (0..5).map(|last| scene.client("x", last)).collect();
+    scene.wait_alive(&keys, Duration::from_hours(1));
+    let (log, _guard) = Log::listen();
+    let alerts = |log: &Log| {
+        let lines = log.lines();
+        lines
+            .into_iter()
+            .filter(|line| line.contains("alert:"))
+            .collect::<Vec<_>>()
+    };
+    let outcomes = scene.good_poll().await;
+    assert!(
+        matches!(
+            &outcomes[..],
+            [(_, Outcome::Suppressed(Suppression::NobodyStandsOut))]
+        ),
+        "{outcomes:?}"
+    );
+    let told = alerts(&log);
+    assert!(
+        told.len() == 1 && told[0].contains("none of 5 sessions (5 of regulars)"),
+        "{told:?}"
+    );
+    for _ in 0..3 {
+        scene.good_poll().await;
+    }
+    assert!(alerts(&log).is_empty(), "told once");
+    scene.wait_alive(&keys, Duration::from_hours(1));
+    // The server has closed the agent's own connection, which was idle.
+    scene.poll().await;
+    scene.good_poll().await;
+    assert_eq!(alerts(&log).len(), 1, "told again");
+    assert!(keys.iter().all(|&key| scene.is_open(key)));
 }
 
 #[tokio::test]

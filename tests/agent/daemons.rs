@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::log::Log;
-use crate::scene::{Scene, SimClock, executed, policy};
+use crate::scene::{Scene, SimClock, executed, outcomes, policy};
 use crate::tap::Trick;
 use electrumx_warden::agent::Rounds;
 use electrumx_warden::daemon::{self, BlockHash, Chain, Daemons, Failure, Report, Round, Work};
@@ -23,13 +23,17 @@ const SECONDARY: &str = "127.0.0.1:18332";
 #[derive(Clone)]
 struct Script {
     heights: Arc<Mutex<Vec<Option<u64>>>>,
+    /// Why there is no height.
+    failure: Arc<Mutex<Failure>>,
     clock: Arc<Server>,
 }
 
 impl Rounds for Script {
     fn take(&mut self) -> Vec<Round> {
         let report = |height: &Option<u64>| Report {
-            heard: height.map(chain).ok_or(Failure::WrongCredentials),
+            heard: height
+                .map(chain)
+                .ok_or(self.failure.lock().unwrap().clone()),
             took: Duration::ZERO,
         };
         vec![Round {
@@ -80,6 +84,7 @@ async fn on_secondary(policies: String) -> (Scene, Script) {
     };
     let script = Script {
         heights: Arc::new(Mutex::new(vec![Some(1_000_000); 2])),
+        failure: Arc::new(Mutex::new(Failure::WrongCredentials)),
         clock: Arc::clone(&scene.server),
     };
     go_to_secondary(&scene);
@@ -320,6 +325,96 @@ async fn news_of_the_daemons_is_told_once_and_the_status_left() {
     // An agent that ends in good order takes it away.
     scene.agent().run(std::future::ready(()), |_, _| {}).await;
     assert_eq!(Status::load(&path).unwrap(), None);
+}
+
+/// What the probes hear is judged and shown while the server does not answer, and nothing is done.
+#[tokio::test]
+async fn an_outage_hides_no_daemon() {
+    let (log, _guard) = Log::listen();
+    let unwell = policy(
+        "unwell",
+        "server",
+        "{ primary_healthy = false, primary_state = \"unreachable\" }",
+        "\"alert\"",
+        "for = \"20s\"",
+    );
+    let back = policy(
+        "back",
+        "server",
+        "{ primary_healthy = false }",
+        "{ daemon_url = { to = \"best\" } }",
+        "",
+    );
+    let (mut scene, script) = on_secondary(unwell + &back).await;
+    let path = Status::path(&scene.journal());
+    scene.agent().keep_status(path.clone());
+    scene.tap.play("getinfo", Trick::CutBefore);
+    let told = |words: &[&str]| {
+        let lines = log.lines();
+        words
+            .iter()
+            .map(|words| lines.iter().filter(|line| line.contains(words)).count())
+            .collect::<Vec<_>>()
+    };
+    // Never answered, and the daemons do: the server is at fault.
+    scene.poll().await;
+    let status = Status::load(&path).unwrap().unwrap();
+    assert_eq!(status.server.polled, None);
+    assert_eq!(status.outage, Some(watch::Outage::Server));
+    assert_eq!(told(&["it is ElectrumX itself"]), [1]);
+
+    *script.failure.lock().unwrap() = Failure::Unreachable {
+        detail: "connection refused".into(),
+    };
+    *script.heights.lock().unwrap() = vec![None, None];
+    let mut outcomes_of_all = Vec::new();
+    for _ in 0..5 {
+        scene.tap.play("getinfo", Trick::CutBefore);
+        let tick = scene.poll().await;
+        assert!(tick.failure.is_some());
+        outcomes_of_all.extend(outcomes(&tick));
+    }
+    assert_eq!(executed(&outcomes_of_all), 1, "{outcomes_of_all:?}");
+    assert_eq!(scene.tap.asked("daemon_url").len(), 0);
+    let status = Status::load(&path).unwrap().unwrap();
+    assert_eq!(status.daemons[1].is_healthy, Some(false));
+    assert_eq!(status.outage, Some(watch::Outage::NoDaemon));
+    let words = [
+        "ElectrumX opens its RPC only once a daemon has answered",
+        "daemon `127.0.0.1:18332` is not healthy",
+    ];
+    assert_eq!(told(&words), [1, 1]);
+    let row = scene
+        .rows()
+        .into_iter()
+        .find(|row| &*row.decision.policy == "unwell");
+    let evidence = row.unwrap().decision.evidence;
+    let seen: Vec<String> = evidence.iter().map(|e| format!("{:?}", e.seen)).collect();
+    assert_eq!(seen, ["Flag(false)", "Text(\"unreachable\")"]);
+
+    scene.tap.play_no_more();
+    scene.good_poll().await;
+    let status = Status::load(&path).unwrap().unwrap();
+    assert_eq!(status.outage, None);
+    assert!(status.server.polled.is_some());
+}
+
+/// `ElectrumX` goes on to another daemon when a connection fails, and says so to nobody.
+#[tokio::test]
+async fn a_move_that_is_not_the_agents_is_told_and_the_agents_own_is_not() {
+    let (log, _guard) = Log::listen();
+    let (mut scene, _) = on_secondary(change("\"primary\"")).await;
+    let told = |words: &str| log.lines().iter().filter(|l| l.contains(words)).count();
+    for _ in 0..3 {
+        scene.good_poll().await;
+    }
+    assert_eq!(scene.tap.asked("daemon_url").len(), 1);
+    assert_eq!(told("it moved by itself"), 0);
+    go_to_secondary(&scene);
+    scene.good_poll().await;
+    scene.good_poll().await;
+    let words = "uses the daemon `127.0.0.1:18332` now, and no longer `127.0.0.1:8332`";
+    assert_eq!(told(words), 1, "{:?}", log.lines());
 }
 
 #[tokio::test]

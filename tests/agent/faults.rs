@@ -200,7 +200,7 @@ fn agent(config: &Config, policies: &str, folder: &std::path::Path) -> Agent {
         Journal::open(&folder.join("journal.sqlite")).unwrap(),
         Box::new(TokioClock(Instant::now())),
         AgentOptions {
-            interval: config.server.interval,
+            cadence: config.server.cadence(),
             inspect_max: 20,
             retention: Retention::default(),
         },
@@ -268,14 +268,61 @@ async fn a_slow_server_is_given_a_pause() {
             latest = Instant::now();
         })
         .await;
-    // Two replies and a pause; a poll that the shutdown cut short is not told.
+    // Two replies and a pause, a third shorter at the most; a poll that the shutdown cut short is not
+    // told.
     assert!(ends.len() >= 2, "{ends:?}");
     assert!(
         ends[1..]
             .iter()
-            .all(|end| *end > Duration::from_millis(2_150)),
+            .all(|end| *end > Duration::from_millis(1_850)),
         "{ends:?}"
     );
+}
+
+/// Polls come fast while a policy holds for somebody, due or not, and slowly before and after.
+#[tokio::test(start_paused = true)]
+async fn polls_come_faster_while_something_is_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::empty(Release::V1_20_0, 1);
+    let server = electrumx_warden::sim::Server::start(world, electrumx_warden::sim::Pace::Manual)
+        .await
+        .unwrap();
+    let config = config(&server.addr().to_string(), "30s");
+    let evil = policy(
+        "evil",
+        "session",
+        "{ client = \"=~ ^evil\" }",
+        "\"alert\"",
+        "",
+    );
+    let mut agent = agent(&config, &evil, folder.path());
+    let began = Instant::now();
+    let mut starts = Vec::new();
+    let mut key = None;
+    agent
+        .run(tokio::time::sleep(Duration::from_mins(10)), |_, tick| {
+            assert!(tick.failure.is_none());
+            let now = began.elapsed().as_secs();
+            starts.push(now);
+            if now > 200 && key.is_none() {
+                key = Some(
+                    server
+                        .world()
+                        .connect(([198, 51, 100, 1], 5).into(), "evil/1"),
+                );
+            }
+            if now > 400
+                && let Some(key) = key
+            {
+                server.world().hang_up(key);
+            }
+        })
+        .await;
+    let between = |from, to| starts.iter().filter(|at| (from..to).contains(*at)).count();
+    // The first poll knows of nothing before it.
+    assert!((5..=12).contains(&between(2, 200)), "{starts:?}");
+    assert!((130..=240).contains(&between(240, 400)), "{starts:?}");
+    assert!((3..=11).contains(&between(440, 600)), "{starts:?}");
 }
 
 #[tokio::test]

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use electrumx_warden::agent::{Agent, AgentOptions, Tick};
+use electrumx_warden::agent::{Agent, AgentOptions, Cadence, Tick};
 use electrumx_warden::decision::Outcome;
 use electrumx_warden::journal::{Filter, Journal, Retention, Row};
 use electrumx_warden::policy::{Mode, PolicySet, Source, check};
 use electrumx_warden::poll::Clock;
 use electrumx_warden::rpc::{Client, ClientOptions};
-use electrumx_warden::sim::{Pace, Release, Server, SessionKey, World};
+use electrumx_warden::sim::{Pace, Release, Server, SessionKey, Traffic, World};
 use electrumx_warden::time::Timestamp;
 use electrumx_warden::warden::{Settings, Warden};
 use serde_json::{Value, json};
@@ -116,7 +116,7 @@ impl Scene {
                 Journal::open(&self.journal()).unwrap(),
                 Box::new(SimClock(Arc::clone(&self.server))),
                 AgentOptions {
-                    interval: INTERVAL,
+                    cadence: Cadence::steady(INTERVAL),
                     inspect_max: 20,
                     retention: Retention::default(),
                 },
@@ -148,6 +148,21 @@ impl Scene {
     pub(crate) fn wait(&self, time: Duration) {
         for _ in 0..time.as_secs() {
             self.server.advance(Duration::from_secs(1));
+        }
+    }
+
+    /// Time in which these clients do just so much that the server does not close them for idling.
+    pub(crate) fn wait_alive(&self, keys: &[SessionKey], time: Duration) {
+        const OFTEN_ENOUGH: Duration = Duration::from_mins(5);
+        for _ in 0..time.as_secs() / OFTEN_ENOUGH.as_secs() {
+            self.wait(OFTEN_ENOUGH);
+            let ping = Traffic {
+                requests: 1,
+                ..Traffic::default()
+            };
+            for &key in keys {
+                self.server.world().serve(key, &ping);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use electrumx_warden::agent::{Agent, AgentOptions, Tick};
+use electrumx_warden::agent::{Agent, AgentOptions, Cadence, Tick};
 use electrumx_warden::decision::Outcome;
 use electrumx_warden::journal::{Journal, Retention};
 use electrumx_warden::policy::{Mode, PolicySet};
@@ -31,7 +31,7 @@ fn agent(server: &Arc<Server>, set: PolicySet, mode: Mode, journal: &Path) -> Ag
         Journal::open(journal).unwrap(),
         Box::new(SimClock(Arc::clone(server))),
         AgentOptions {
-            interval: INTERVAL,
+            cadence: Cadence::steady(INTERVAL),
             inspect_max: 20,
             retention: Retention::default(),
         },

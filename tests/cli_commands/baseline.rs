@@ -337,6 +337,7 @@ fn too_short_is_said_to_be_so() {
             epoch: Epoch(1),
             mode: Mode::DryRun,
             polled: Err("nobody listens"),
+            rounds: &[],
             inspected: &[],
             acts: &[],
             settled: at,

@@ -107,8 +107,9 @@ fn status(at: Timestamp) -> Status {
         at,
         interval: seconds(10),
         mode: Mode::Enforce,
+        outage: None,
         server: ServerStatus {
-            polled: at,
+            polled: Some(at),
             version: Some("ElectrumX 1.20.0".into()),
             coin: Some("BitcoinMainnet".into()),
             daemon: Some("10.0.0.2:8332".into()),
@@ -208,10 +209,10 @@ fn a_server_that_does_not_answer_is_said_to() {
     let folder = folder();
     let at = now();
     let mut status = status(at);
-    status.server.polled = at - seconds(125);
+    status.server.polled = Some(at - seconds(125));
     let _agent = leave(&folder, &status);
     let out = run(&folder, &[]).out;
-    let words = "the server has not answered for 2m5s, and this is from before";
+    let words = "the server has not answered for 2m5s, and what is said of it is from before";
     assert!(out.contains(words), "{out}");
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use electrumx_warden::agent::{Agent, AgentOptions};
+use electrumx_warden::agent::{Agent, AgentOptions, Cadence};
 use electrumx_warden::decision::{Decision, Outcome, Seen, Target};
 use electrumx_warden::journal::{Entry, Filter, Journal, OutcomeKind, Retention, Row};
 use electrumx_warden::policy::{Mode, shipped};
@@ -65,7 +65,7 @@ pub(crate) async fn play(
         Journal::open(&folder.path().join("j.sqlite")).unwrap(),
         Box::new(SimClock(Arc::clone(&server))),
         AgentOptions {
-            interval: Duration::from_secs(10),
+            cadence: Cadence::steady(Duration::from_secs(10)),
             inspect_max: 20,
             retention: Retention::default(),
         },
@@ -393,7 +393,7 @@ async fn with_the_key_real_addresses_are_found_among_pseudonyms() {
 #[tokio::test]
 async fn a_row_that_contradicts_itself_is_told() {
     let folder = story(Release::V1_20_0, Mode::Enforce, 20).await;
-    let good = first(&rows(&folder), "error-flood", OutcomeKind::Executed).clone();
+    let good = first(&rows(&folder), "cost-flood", OutcomeKind::Executed).clone();
     let mut decision: Decision = good.decision;
     decision.evidence[0].seen = Seen::Number(1.0);
     decision.target = Target::Client("evil\u{1b}[2J\u{202e}".into());

@@ -51,7 +51,7 @@ async fn its_journal_is_that_of_the_run_and_says_that_it_is_a_replay() {
             matches!(outcome, Outcome::Suppressed(Suppression::Cooldown { .. }))
         };
         let hog = first(&again, "subnet-bandwidth-hog", is_done);
-        let flood = first(&again, "error-flood", is_done);
+        let flood = first(&again, "cost-flood", is_done);
         let resting = first(&again, "", rests);
         let runs: Vec<[&str; 4]> = [&hog, &flood, &resting]
             .into_iter()

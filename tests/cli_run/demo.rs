@@ -73,3 +73,44 @@ async fn its_length_is_bounded() {
         assert_eq!((code, &*out), (2, ""), "{length}: {told}");
     }
 }
+
+#[tokio::test]
+async fn an_attack_is_compared_with_the_same_without_an_agent() {
+    let args = [
+        "--attack",
+        "hog-neighbours",
+        "--seed",
+        "3",
+        "--format",
+        "json",
+    ];
+    let (one, two) = tokio::join!(demo(&args), demo(&args));
+    assert_eq!((one.0, &*one.2), (0, ""));
+    assert!(one == two);
+    let last: Value = serde_json::from_str(one.1.lines().last().unwrap()).unwrap();
+    assert_eq!(last["type"], "summary");
+    assert_eq!(last["attack"], "hog-neighbours");
+    assert_eq!(last["roles"]["neighbour"]["met"], 30);
+    assert_eq!(last["roles"]["neighbour"]["honest"], true);
+    assert_eq!(last["roles"]["abuser"]["met"], 1);
+    let through = last["through"].as_f64().unwrap();
+    assert!((0.0..1.0).contains(&through), "{through}");
+    assert!(last["polls"].as_u64().unwrap() > 24, "jittered, and faster");
+}
+
+#[tokio::test]
+async fn in_dry_run_an_attack_goes_on() {
+    let args = ["--attack", "housemate", "--dry-run"];
+    let (code, out, told) = demo(&args).await;
+    assert_eq!((code, &*told), (0, ""));
+    let last = out.lines().last().unwrap();
+    assert_eq!(last, "in dry-run nobody is disconnected");
+}
+
+#[tokio::test]
+async fn an_attack_that_is_not_known_is_told_with_one_that_is() {
+    let (code, out, told) = demo(&["--attack", "hog-neighbors"]).await;
+    assert_eq!((code, &*out), (2, ""));
+    assert!(told.contains("invalid value 'hog-neighbors'"), "{told}");
+    assert!(told.contains("'hog-neighbours'"), "{told}");
+}

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use electrumx_warden::journal::{Filter, Journal, Row};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// Logs who is called `odd` for two seconds, once; disconnects who is called `evil`.
@@ -122,8 +123,12 @@ impl Running {
     }
 
     pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = rustix::process::Pid::from_child(&self.0.lock().unwrap());
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     fn try_wait(&self) -> Option<ExitStatus> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use electrumx_warden::decision::Outcome;
 use electrumx_warden::sim::{Fault, Pace, Release, Server, World};
+use rustix::process::Signal;
 
 use crate::process::{Folder, until};
 use crate::tap::{Tap, Trick};
@@ -65,4 +66,26 @@ async fn an_outage_is_told_once_and_not_waited_out() {
     let (status, told) = agent.end(Duration::from_secs(2)).await;
     assert_eq!(status.code(), Some(0), "{told}");
     assert_eq!(told.matches("nothing listens at").count(), 1, "{told}");
+}
+
+/// As under a debugger, or on a machine that was suspended.
+#[tokio::test]
+async fn a_pause_is_not_made_up_for_by_a_burst_of_polls() {
+    let server = server().await;
+    let tap = Tap::on(server.addr()).await;
+    let folder = Folder::new(tap.addr);
+    let agent = folder.run();
+    let polls = || tap.asked("sessions").len();
+    until("it polls", || polls() >= 2).await;
+    agent.signal(Signal::STOP);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let before = polls();
+    agent.signal(Signal::CONT);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let after = polls();
+    assert!(after - before <= 1, "{before}, {after}");
+    until("it goes on", || polls() > after).await;
+    agent.terminate();
+    let (status, told) = agent.end(Duration::from_secs(2)).await;
+    assert_eq!(status.code(), Some(0), "{told}");
 }

@@ -357,7 +357,7 @@ fn error_floods(polls: &[Poll]) -> Vec<Value> {
             for session in decision
                 .sessions
                 .iter()
-                .filter(|_| &*decision.policy == "error-flood")
+                .filter(|_| &*decision.policy == "cost-flood")
             {
                 let row = poll.client(session.id);
                 let key = (&*row.client, row.transport(), row.protocol.as_deref());

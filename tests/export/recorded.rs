@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use electrumx_warden::agent::{Agent, AgentOptions, Rounds};
+use electrumx_warden::agent::{Agent, AgentOptions, Cadence, Rounds};
 use electrumx_warden::daemon::{BlockHash, Chain, Daemons, Failure, Report, Round, Work};
 use electrumx_warden::journal::{Journal, Retention};
 use electrumx_warden::policy::{Mode, shipped};
@@ -175,7 +175,7 @@ fn agent(server: &Arc<Server>, folder: &Path, is_probed: bool) -> Agent {
         Journal::open(&folder.join("journal.sqlite")).unwrap(),
         Box::new(SimulatedClock(Arc::clone(server))),
         AgentOptions {
-            interval: Duration::from_secs(10),
+            cadence: Cadence::steady(Duration::from_secs(10)),
             inspect_max: 20,
             retention: Retention::default(),
         },

@@ -1,4 +1,4 @@
-//! A subnet that takes most of the bandwidth goes as a whole, and its neighbours stay.
+//! Of a subnet that takes most of the bandwidth all hogs go, and the neighbours stay.
 //!
 //! Clients connect from public-looking addresses, in a network namespace of the test's own.
 
@@ -73,7 +73,7 @@ fn enforce(server: &ElectrumX, name: &str) -> Ended {
     ended
 }
 
-/// Hogs in both subnets go by `policy`, each subnet or group as a whole.
+/// Hogs in both subnets go by `policy`, all of each subnet or group.
 fn hogs_go(server: &ElectrumX, policy: &str, targets: [&str; 2]) {
     let port = server.tcp_port();
     beside_neighbours(port, || {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use electrumx_warden::act::Carried;
-use electrumx_warden::agent::{Agent, AgentOptions};
+use electrumx_warden::agent::{Agent, AgentOptions, Cadence};
 use electrumx_warden::decision::{
     Decision, Epoch, Evidence, Outcome, Peer, Seen, SessionRef, Suppression, Target,
 };
@@ -94,7 +94,7 @@ fn agent(server: &Arc<Server>, set: PolicySet, journal: &Path) -> Agent {
         Journal::open(journal).unwrap(),
         Box::new(SimulatedClock(Arc::clone(server))),
         AgentOptions {
-            interval: INTERVAL,
+            cadence: Cadence::steady(INTERVAL),
             inspect_max: 20,
             retention: Retention::default(),
         },

@@ -132,7 +132,10 @@ fn check_field(name: &str, scopes: &[Scope]) -> Result<(), Failure> {
     }
     let shown = word(name);
     let named = |scope: &Scope| Field::of(*scope, name).is_some();
-    let message = if name == Field::MethodRequests.name() {
+    let message = if Field::ALL
+        .iter()
+        .any(|field| field.has_method() && field.name() == name)
+    {
         format!("field `{shown}` wants a method: write `{shown}server.ping`, for example")
     } else if scopes.iter().any(named) {
         format!("field `{shown}` has no numbers, so it has no spread: give a field that counts")
@@ -291,6 +294,7 @@ mod tests {
                 epoch: Epoch(1),
                 mode: Mode::DryRun,
                 polled: Ok(&snapshot),
+                rounds: &[],
                 inspected: &[],
                 acts: &[],
                 settled: at,

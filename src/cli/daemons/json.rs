@@ -11,6 +11,7 @@ use crate::cli::show::suppression;
 use crate::decision::Suppression;
 use crate::policy::{Action, DaemonTarget};
 use crate::status::{DaemonStatus, PolicyStatus, ServerStatus};
+use crate::watch::Outage;
 
 /// The line of type `daemons`.
 #[derive(Serialize)]
@@ -19,6 +20,7 @@ struct Line<'a> {
     at: String,
     interval_s: f64,
     mode: crate::policy::Mode,
+    outage: Option<Outage>,
     server: Option<&'a ServerStatus>,
     daemons: &'a [DaemonStatus],
     policies: Vec<PolicyLine<'a>>,
@@ -74,6 +76,7 @@ pub(super) fn write(view: &View, screen: &mut Screen) -> io::Result<()> {
         at: status.at.to_string(),
         interval_s: status.interval.as_secs_f64(),
         mode: status.mode,
+        outage: status.outage,
         server: view.has_server.then_some(&status.server),
         daemons: &status.daemons,
         policies: status.policies.iter().map(PolicyLine::of).collect(),

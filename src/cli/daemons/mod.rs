@@ -17,7 +17,7 @@ use crate::journal::{Filter, Holder, Journal, Reader, Row};
 use crate::policy::{ActionKind, PolicySet};
 use crate::poll::{Clock as _, Groups, SteadyClock, poll};
 use crate::rpc::{Client, RpcError};
-use crate::snapshot::{Snapshot, Span};
+use crate::snapshot::Snapshot;
 use crate::status::Status;
 use crate::warden::Warden;
 
@@ -140,18 +140,20 @@ async fn ask(
     )
     .await
     .err();
-    if failure.is_some() {
-        snapshot = Snapshot::default();
+    let interval = config.server.interval;
+    let status = if failure.is_some() {
         let at = clock.now();
-        snapshot.sessions_read = Span {
-            asked: at,
-            answered: at,
-        };
-    }
-    snapshot.rounds = vec![round];
-    warden.observe(&snapshot);
-    warden.judge(&snapshot);
-    Ok((warden.status(&snapshot, config.server.interval), failure))
+        warden.missed(at, snapshot.epoch, &[round]);
+        let outage = warden.daemons().outage();
+        let missed = Snapshot::missed(at, snapshot.epoch);
+        warden.status(&missed, interval).missed(None, outage)
+    } else {
+        snapshot.rounds = vec![round];
+        warden.observe(&snapshot);
+        warden.judge(&snapshot);
+        warden.status(&snapshot, interval)
+    };
+    Ok((status, failure))
 }
 
 /// The last changes of daemon, the newest first. Without a journal there were none.

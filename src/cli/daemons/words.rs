@@ -31,11 +31,14 @@ const TEST_COLUMNS: usize = 120;
 
 pub(super) fn show(view: &View, now: Timestamp, screen: &mut Screen) -> io::Result<()> {
     let status = &view.status;
-    if view.has_server {
+    if view.has_server && status.server.polled.is_some() {
         screen.entry(&server(&status.server), 4)?;
         screen.entry(&blocks(&status.server), 4)?;
     }
     screen.entry(&looked(view, now), 4)?;
+    if let Some(outage) = status.outage {
+        screen.entry(&format!("{BAD}{outage}{BAD:#}"), 4)?;
+    }
     if let Some(daemon) = status
         .server
         .daemon
@@ -135,7 +138,6 @@ fn looked(view: &View, now: Timestamp) -> String {
         0 => "just now".to_owned(),
         _ => format!("{} ago", lasted(age)),
     };
-    let silent = status.at.since(status.server.polled);
     let mut line = format!(
         "{DIM}as the agent saw it {ago}, mode {}{DIM:#}",
         status.mode
@@ -146,12 +148,14 @@ fn looked(view: &View, now: Timestamp) -> String {
             line,
             "; {BAD}it has not reported for {age}: the server is slow, or it hangs{BAD:#}"
         );
-    } else if silent > status.interval {
+    } else if let Some(silent) = status.silent() {
         let silent = lasted(silent);
         _ = write!(
             line,
-            "; {BAD}the server has not answered for {silent}, and this is from before{BAD:#}"
+            "; {BAD}the server has not answered for {silent}, and what is said of it is from before{BAD:#}"
         );
+    } else if status.server.polled.is_none() {
+        _ = write!(line, "; {BAD}the server has not answered yet{BAD:#}");
     }
     line
 }

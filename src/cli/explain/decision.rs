@@ -314,6 +314,9 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
     if !decision.sessions.is_empty() || decision.spared > 0 {
         facts.push(("sessions", sessions(row)));
     }
+    if let Some(choice) = &decision.choice {
+        facts.push(("chosen", show::choice(choice)));
+    }
     if decision.action.kind() == ActionKind::DaemonUrl {
         facts.push(("action", show::action(decision)));
     }
@@ -475,8 +478,7 @@ fn write(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
 }
 
 fn nobody_stands_out(choice: Option<&Choice>) -> String {
-    let is_over = choice.is_some_and(|choice| choice.rest < choice.threshold);
-    if is_over {
+    if choice.is_some_and(|choice| !choice.is_still_met) {
         "those who are left do not meet the test: whoever did it is gone, or is spared".to_owned()
     } else {
         "nobody's part is out of the ordinary, and all who are there are regulars".to_owned()

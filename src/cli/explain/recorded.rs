@@ -278,6 +278,7 @@ mod tests {
                 epoch: Epoch(1),
                 mode: Mode::DryRun,
                 polled,
+                rounds: &[],
                 inspected: &[],
                 acts: &[],
                 settled: at(minute),

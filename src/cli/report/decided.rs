@@ -87,7 +87,7 @@ impl Text {
         }
         for Opening { at, until } in decided.breaker.openings_listed.iter().take(OPENINGS_SHOWN) {
             let opening = format!(
-                "{BAD}breaker open{BAD:#} from {} until {} UTC",
+                "{BAD}policy stopped by the breaker{BAD:#} from {} until {} UTC",
                 time(*at),
                 time(*until)
             );

@@ -48,6 +48,9 @@ fn example_line(example: &Example) -> String {
     if example.held_s > 0.0 {
         let _ = write!(line, " for {}", words::span(example.held_s));
     }
+    if let Some(choice) = &example.choice {
+        let _ = write!(line, "; {}", show::choice(choice));
+    }
     if let Some(by) = example.by {
         let _ = write!(line, "; held back, for {}", words::held_back_by(by));
     }

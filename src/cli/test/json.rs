@@ -9,7 +9,11 @@ use super::words::{course_words, why_not};
 use crate::cli::check::Finding;
 use crate::cli::exit::Exit;
 use crate::cli::screen::Screen;
+use crate::decision::Choice;
 use crate::trial::Row;
+
+/// So many of those acted on are told.
+const MEMBERS_MAX: usize = 100;
 
 impl Report<'_> {
     pub(super) fn write(&self, screen: &mut Screen) -> io::Result<()> {
@@ -54,6 +58,8 @@ impl Played<'_> {
                 target: it.target.to_string(),
                 held_back: it.held_back,
                 sessions: it.sessions,
+                acts_on: it.acts_on.as_deref().map(|it| texts(it.iter())),
+                choice: None,
             }),
             actual: row.actual().map(|it| DecisionJson {
                 at_s: it.at.as_secs_f64(),
@@ -61,6 +67,8 @@ impl Played<'_> {
                 target: it.target.to_string(),
                 held_back: it.held_back(),
                 sessions: Some(it.decision.sessions.len()),
+                acts_on: Some(texts(it.decision.sessions.iter().map(|it| it.peer))),
+                choice: it.decision.choice.as_ref(),
             }),
             why: match row {
                 Row::Missing(_, why) => Some(why_not(why)),
@@ -110,6 +118,15 @@ struct DecisionJson<'a> {
     held_back: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sessions: Option<usize>,
+    /// Of those that came, at most a hundred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acts_on: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choice: Option<&'a Choice>,
+}
+
+fn texts(peers: impl Iterator<Item: ToString>) -> Vec<String> {
+    peers.take(MEMBERS_MAX).map(|it| it.to_string()).collect()
 }
 
 #[derive(Serialize)]

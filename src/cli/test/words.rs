@@ -9,26 +9,35 @@ use crate::engine::{Apart, Looked, Missing};
 use crate::trial::{Course, Expected, Happened, Short, Why};
 use crate::units::format_duration;
 
-/// `50s error-flood 203.0.113.7:50001`
+/// So many of those acted on are shown.
+const MEMBERS_SHOWN: usize = 3;
+
+/// `50s cost-flood 203.0.113.7:50001`
 pub(super) fn expectation(expected: &Expected) -> String {
     line(
         &format_duration(expected.at),
         &expected.policy,
         &expected.target.to_string(),
         expected.sessions,
+        expected.acts_on.as_deref().map(members).as_deref(),
         expected.held_back,
     )
 }
 
-/// The number of sessions is told where it is asked.
+/// The number of sessions, and whose they are, is told where it is asked.
 pub(super) fn event(happened: &Happened, expected: Option<&Expected>) -> String {
     let is_asked = expected.is_some_and(|expected| expected.sessions.is_some());
     let sessions = happened.decision.sessions.len();
+    let is_asked_whose = expected.is_some_and(|expected| expected.acts_on.is_some());
+    let peers = happened.decision.sessions.iter();
+    let peers: Vec<_> = peers.map(|session| session.peer).collect();
+    let acts_on = is_asked_whose.then(|| members(&peers));
     line(
         &format_duration(happened.at),
         &happened.decision.policy,
         &happened.target.to_string(),
         is_asked.then_some(sessions),
+        acts_on.as_deref(),
         happened.held_back(),
     )
 }
@@ -38,6 +47,7 @@ fn line(
     policy: &str,
     target: &str,
     sessions: Option<usize>,
+    acts_on: Option<&str>,
     held_back: Option<&str>,
 ) -> String {
     let mut line = format!("{at} {} {}", show::text(policy), show::text(target));
@@ -45,19 +55,41 @@ fn line(
         let sessions = counted(sessions, "session", "sessions");
         _ = write!(line, ", {sessions}");
     }
+    if let Some(members) = acts_on {
+        _ = write!(line, ", acts on {members}");
+    }
     if let Some(by) = held_back {
         _ = write!(line, ", held back: {by}");
     }
     line
 }
 
-/// The tests that held, and for how long.
-pub(super) fn reasons(decision: &Decision) -> String {
-    let reasons = show::reasons(&decision.evidence);
-    if decision.held.is_zero() {
-        return reasons;
+/// `203.0.113.7, 203.0.113.8 and 3 more`
+fn members(peers: &[impl ToString]) -> String {
+    let mut shown: Vec<_> = peers.iter().map(ToString::to_string).collect();
+    shown.dedup();
+    if shown.is_empty() {
+        return "nobody".to_owned();
     }
-    format!("{reasons} for {}", format_duration(decision.held))
+    let more = shown.len().saturating_sub(MEMBERS_SHOWN);
+    shown.truncate(MEMBERS_SHOWN);
+    let shown = shown.join(", ");
+    if more == 0 {
+        return shown;
+    }
+    format!("{shown} and {} more", show::number(more))
+}
+
+/// The tests that held, for how long, and on whom it falls.
+pub(super) fn reasons(decision: &Decision) -> String {
+    let mut reasons = show::reasons(&decision.evidence);
+    if !decision.held.is_zero() {
+        _ = write!(reasons, " for {}", format_duration(decision.held));
+    }
+    if let Some(choice) = &decision.choice {
+        _ = write!(reasons, "; {}", show::choice(choice));
+    }
+    reasons
 }
 
 /// `its window of 30s was covered at 30s, its tests held from 30s on, and its `for` of 10s was over at 40s`

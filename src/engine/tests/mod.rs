@@ -1,6 +1,7 @@
 //! Who is due for what, poll by poll.
 
 mod examples;
+mod guilt;
 mod random;
 
 use std::time::Duration;
@@ -63,7 +64,9 @@ impl Judge {
 
     /// A poll that fails.
     pub(super) fn miss(&mut self, scene: &Scene) -> Vec<Proposal> {
-        self.engine.missed(scene.at(), scene.epoch).proposals
+        self.history.missed(scene.at(), &[]);
+        let missed = self.engine.missed(&self.history, scene.at(), scene.epoch);
+        missed.proposals
     }
 
     /// A poll `s` later, and whom it found due.

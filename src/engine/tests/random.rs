@@ -286,7 +286,7 @@ fn play(text: &str, events: &[Event]) -> Result<String, TestCaseError> {
     for event in events {
         match happen(&mut scene, event) {
             Happened::Nothing => {}
-            Happened::Miss => all += &told(&warden.missed(scene.at(), scene.epoch)),
+            Happened::Miss => all += &told(&warden.missed(scene.at(), scene.epoch, &[])),
             Happened::Poll => {
                 group_up(&mut scene);
                 let snapshot = scene.poll();

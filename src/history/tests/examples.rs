@@ -1,6 +1,7 @@
 //! One matter at a time.
 
 use super::Watch;
+use crate::field::Scope;
 use crate::field::Scope::{Address, Client, Group, Server, Session, Subnet};
 use crate::history::{Bounds, Continuity};
 use crate::scene::{Scene, millis};
@@ -483,4 +484,43 @@ fn nobody_hides_from_inspection() {
     let snapshot = scene.poll();
     watch.history.begin(&snapshot);
     assert_eq!(watch.history.inspect_next(2), [ids[0], ids[2]]);
+}
+
+#[test]
+fn who_was_cut_and_is_back_is_judged_by_the_time_that_it_was_there() {
+    let mut watch = Watch::new("1m", &["session sent_rate", "address new_sessions"]);
+    let mut scene = Scene::new();
+    let mut id = scene.connect("8.8.8.8:1", "hog");
+    scene.of(id).since_ms -= 60_000;
+    watch.see(&scene.poll());
+    for _ in 0..7 {
+        scene.of(id).sent += 10_000_000;
+        watch.see_for(&mut scene, 10, 10);
+    }
+    for port in 2..8 {
+        let slot = watch.history.find_session(id).unwrap();
+        let session = watch.history.session(slot);
+        watch.history.expelled(&[session], scene.at());
+        scene.leave(id);
+        scene.wait(5.0);
+        id = scene.connect(&format!("8.8.8.8:{port}"), "hog");
+        scene.wait(5.0);
+        scene.of(id).sent = 5_000_000;
+        watch.see(&scene.poll());
+        let rate = watch.get(Scope::Session, "sent_rate", &id.to_string());
+        assert!((rate.unwrap() - 1e6).abs() < 1e-3, "{rate:?}");
+        let new = watch.get(Scope::Address, "new_sessions", "8.8.8.8");
+        assert_eq!(new, Some(0.0), "coming back from that is not new");
+    }
+    // Where it leaves by itself, it is quieter for that.
+    scene.leave(id);
+    scene.wait(5.0);
+    id = scene.connect("8.8.8.8:9", "hog");
+    scene.wait(5.0);
+    scene.of(id).sent = 5_000_000;
+    watch.see(&scene.poll());
+    let rate = watch
+        .get(Scope::Session, "sent_rate", &id.to_string())
+        .unwrap();
+    assert!(rate < 0.95e6, "{rate}");
 }

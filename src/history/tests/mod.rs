@@ -3,6 +3,8 @@
 mod examples;
 mod naive;
 mod random;
+mod requests;
+mod seniority;
 
 use super::{Bounds, ColumnId, Continuity, History, Plan, SubnetWidths};
 use crate::field::Scope;
@@ -25,7 +27,7 @@ impl Watch {
     pub(super) fn bounded(window: &str, wanted: &[&'static str], bounds: Bounds) -> Self {
         let one = |(number, wanted): (usize, &&str)| {
             let (scope, field) = wanted.split_once(' ').unwrap();
-            let is_flag = field == "private";
+            let is_flag = matches!(field, "private" | "regular");
             let test = if is_flag { "true" } else { "\">= 0\"" };
             format!(
                 "[[policy]]\nname = \"p{number}\"\nscope = \"{scope}\"\nwindow = \"{window}\"\n\

@@ -121,11 +121,12 @@ prop_compose! {
         numbers in any::<[u32; 5]>(),
         rest in any::<u32>(),
         threshold in any::<u32>(),
+        is_still_met in any::<bool>(),
     ) -> Choice {
         let [members, chosen, outliers, strangers, regulars] = numbers;
         Choice {
             by, field: field.into(), members, chosen, outliers, strangers, regulars,
-            rest: rest.into(), threshold: threshold.into(),
+            rest: rest.into(), is_still_met, threshold: threshold.into(),
             dimension: Some(Dimension::ByteRate),
         }
     }

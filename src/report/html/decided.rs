@@ -187,7 +187,9 @@ fn beneath(page: &mut Markup, decided: &Decided, has_hours: bool) {
     }
     if decided.breaker.openings > 0 {
         let times = words::counted(decided.breaker.openings, "time", "times");
-        page.raw("<p>The breaker opened ").text(times).raw(":");
+        page.raw("<p>The breaker stopped a policy ")
+            .text(times)
+            .raw(":");
         let openings = decided.breaker.openings_listed.iter().take(10);
         for (index, Opening { at, until }) in openings.enumerate() {
             page.raw(if index == 0 { " " } else { ", " });
@@ -359,6 +361,7 @@ fn example(page: &mut Markup, example: &Example, is_first: bool) {
     }
     page.raw("</ul>\n");
     let mut more = Vec::new();
+    more.extend(example.choice.as_ref().map(ToString::to_string));
     if example.held_s > 0.0 {
         more.push(format!("had held for {}", words::span(example.held_s)));
     }

@@ -12,6 +12,7 @@ use super::*;
 mod captures;
 mod life;
 mod margins;
+mod siege;
 mod tcp;
 
 /// An RPC client of the plainest kind.

@@ -371,10 +371,7 @@ impl Draft<'_> {
         if life.is_logged {
             keys.put("logged", "true".to_owned());
         }
-        if life.age_s.is_finite() {
-            let age = Duration::from_secs_f64(life.age_s.clamp(0.0, 3e8).round());
-            keys.put("age", quoted(&format_duration(age)));
-        }
+        keys.put_age(life.age_s);
         let mut is_told = false;
         for count in Count::ALL {
             let is_kept = !count.has_fractions() || self.has_costs();
@@ -418,6 +415,7 @@ impl Draft<'_> {
             for peer in crowd_peers(&band.ranks) {
                 let mut keys = Keys::of("test.session");
                 keys.put("peer", quoted(&peer));
+                keys.put_age(crowd.age_s);
                 self.put_band(&mut keys, band);
                 keys.write(text);
             }
@@ -512,6 +510,13 @@ impl Keys {
 
     fn put(&mut self, key: &'static str, value: String) {
         self.keys.push((key, value));
+    }
+
+    fn put_age(&mut self, age_s: f64) {
+        if age_s.is_finite() {
+            let age = Duration::from_secs_f64(age_s.clamp(0.0, 3e8).round());
+            self.put("age", quoted(&format_duration(age)));
+        }
     }
 
     fn write(self, text: &mut String) {

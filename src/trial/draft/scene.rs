@@ -64,6 +64,9 @@ pub(super) struct Chosen {
 pub(super) struct Crowd {
     /// How many there are at a poll.
     pub(super) others: usize,
+    /// The median, when they were seen first: whether they are regulars goes by it. NaN where no
+    /// server tells.
+    pub(super) age_s: f64,
     pub(super) bands: Vec<Band>,
 }
 
@@ -369,8 +372,11 @@ impl Scene {
                 None => merged.push(band),
             }
         }
+        let mut ages_s: Vec<f64> = others.iter().map(|life| life.age_s).collect();
+        ages_s.sort_by(f64::total_cmp);
         (size > 0).then_some(Crowd {
             others: present,
+            age_s: ages_s.get(ages_s.len() / 2).copied().unwrap_or(f64::NAN),
             bands: merged,
         })
     }

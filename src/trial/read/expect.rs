@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use super::SYNONYMS;
 use super::case::Case;
+use super::session::peer;
 use super::target::{target, target_form};
 use super::value::{blame, tables, too_many};
-use crate::config::reading::{Read, count, seconds, time};
+use crate::config::reading::{Read, count, each, seconds, time};
 use crate::decision::Suppression;
 use crate::field::Scope;
-use crate::policy::reading::{Node, Table, closest, listed, unknown_word};
+use crate::policy::reading::{
+    Node, Table, canonical, closest, listed, parse_net, unknown_word, word,
+};
 use crate::policy::{Diagnostic, Policy, PolicySet, Problem};
 use crate::trial::braces::{TEXTS_MAX, expand};
 use crate::trial::script::Script;
@@ -58,6 +61,7 @@ impl Case<'_, '_> {
         let target = table.take("target");
         let held_back = table.take("held_back");
         let sessions = table.take("sessions");
+        let acts_on = table.take("acts_on");
         table.finish(SYNONYMS, self.findings);
         let written = policy.map(|entry| entry.node.string("policy", "write its name in quotes"));
         let written = written.and_then(|written| self.findings.accept(written));
@@ -93,6 +97,7 @@ impl Case<'_, '_> {
                 self.findings.accept(read).map(Some)
             }
         };
+        let acts_on = acts_on.map(|entry| self.acts_on(entry.node));
         let policy = policy?;
         let targets = match target {
             None if policy.scope == Scope::Server => vec![Wanted::Server],
@@ -114,8 +119,33 @@ impl Case<'_, '_> {
             at,
             held_back,
             sessions: sessions.map(|sessions| usize::try_from(sessions).unwrap_or(usize::MAX)),
+            acts_on: acts_on.clone(),
         });
         Some(expected.collect())
+    }
+
+    /// Peers, addresses and networks.
+    fn acts_on(&mut self, node: Node<'_>) -> Vec<Wanted> {
+        let read = each(
+            node,
+            "acts_on",
+            "\"203.0.113.7\"",
+            self.findings,
+            |written, _, _| {
+                let texts = expand(written.text).map_err(|mistake| blame(mistake, &written))?;
+                let who = texts.iter().map(|text| {
+                    members(text).ok_or_else(|| {
+                        let complaint = format!("`{}` is no peer, address or subnet", word(text));
+                        Diagnostic::complaint(complaint).at(written.whole()).help(
+                            "write whose sessions are acted on: `\"203.0.113.7\"`, \
+                             `\"203.0.113.7:50001\"` or `\"203.0.113.0/24\"`",
+                        )
+                    })
+                });
+                who.collect::<Read<Vec<Wanted>>>()
+            },
+        );
+        read.into_iter().flatten().collect()
     }
 
     fn targets(
@@ -148,6 +178,14 @@ impl Case<'_, '_> {
             })
             .collect();
         self.findings.accept(read)
+    }
+}
+
+/// Those of a peer, or of all peers of an address or a network.
+fn members(text: &str) -> Option<Wanted> {
+    match peer(text) {
+        Some(peer) if peer.0.is_none_or(|peer| peer.port() > 0) => Some(Wanted::Session(peer)),
+        _ => parse_net(text).map(|net| Wanted::Net(canonical(net))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::session::methods_of;
 use super::value::{blame, series};
 use super::{AGE, SYNONYMS};
 use crate::config::reading::{Read, Section, time};
@@ -23,6 +24,7 @@ impl Server {
             db_height: None,
             errors: None,
             latency_s: None,
+            methods: Vec::new(),
         }
     }
 
@@ -34,7 +36,10 @@ impl Server {
             &self.latency_s,
         ];
         let numbers = numbers.into_iter().flatten().map(Series::len);
-        numbers.chain(self.daemon.iter().map(Series::len))
+        let methods = self.methods.iter().map(|(_, series)| series.len());
+        numbers
+            .chain(methods)
+            .chain(self.daemon.iter().map(Series::len))
     }
 }
 
@@ -47,6 +52,8 @@ pub(super) fn server(node: Node<'_>, findings: &mut Findings) -> Server {
         findings,
     };
     let new = Server::new();
+    let methods = section.take("methods");
+    let methods = methods.map(|node| methods_of(node, section.findings));
     let heights = || series(Dimension::Count, false);
     let server = Server {
         coin: section.value("coin", new.coin, |node, key| {
@@ -64,6 +71,7 @@ pub(super) fn server(node: Node<'_>, findings: &mut Findings) -> Server {
         db_height: section.value("db_height", None, heights()),
         errors: section.value("errors", None, series(Dimension::Count, false)),
         latency_s: section.value("rpc_latency", None, series(Dimension::Duration, true)),
+        methods: methods.unwrap_or_default(),
     };
     section.finish(SYNONYMS);
     server

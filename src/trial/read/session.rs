@@ -78,7 +78,7 @@ pub(super) fn sessions(
     })
 }
 
-fn methods_of(node: Node<'_>, findings: &mut Findings) -> Vec<(Arc<str>, Series<f64>)> {
+pub(super) fn methods_of(node: Node<'_>, findings: &mut Findings) -> Vec<(Arc<str>, Series<f64>)> {
     let table = Table::of(node, "methods", "`methods`");
     let table =
         table.map_err(|told| told.help("write `methods = { \"server.ping\" = \"0+5x6\" }`"));

@@ -32,9 +32,6 @@ const BRANCHES_MAX: usize = 100;
 /// The prober keeps so many rounds that nobody takes.
 const ROUNDS_MAX: usize = 64;
 
-/// For so many steps a rival must have been seen before it speaks against a daemon.
-const SEEN_STEPS: usize = 18;
-
 /// What is wrong with a daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -120,11 +117,13 @@ struct Daemon {
     steps: u64,
     /// In each of the last steps its height, if it was on the main chain and said so.
     seen: VecDeque<Option<u64>>,
+    seen_max: usize,
 }
 
 impl Daemon {
-    fn new(view: &View) -> Self {
+    fn new(view: &View, seen_max: usize) -> Self {
         Self {
+            seen_max,
             fault: Fault::None,
             view: view.clone(),
             arrivals: VecDeque::new(),
@@ -188,7 +187,7 @@ impl Daemon {
         let is_main = !matches!(self.fault, Fault::Fork | Fault::OtherChain);
         let is_heard = node.failure.is_none() && !node.is_initial_download && is_main;
         self.seen.push_back(is_heard.then_some(node.height));
-        if self.seen.len() > SEEN_STEPS {
+        if self.seen.len() > self.seen_max {
             self.seen.pop_front();
         }
     }
@@ -196,7 +195,7 @@ impl Daemon {
     /// Whether it has long been known that this daemon is further by more than a block.
     fn outdoes(&self, height: u64) -> bool {
         let first = self.seen.front().copied().flatten();
-        self.seen.len() == SEEN_STEPS
+        self.seen.len() == self.seen_max
             && self.seen.iter().all(Option::is_some)
             && first.is_some_and(|first| first > height + 1)
     }
@@ -262,6 +261,15 @@ pub(super) struct Nature {
     /// How many blocks in a hundred have a rival of equal work, and how many undo one to three.
     pub(super) races: u64,
     pub(super) reorgs: u64,
+}
+
+impl Nature {
+    /// For so many steps a rival must have been seen before it speaks against a daemon: as long as a
+    /// block may take, and two minutes.
+    fn seen_steps(&self) -> usize {
+        let propagation_s = (self.block_time_s * 6 / 5).max(60);
+        usize::try_from((propagation_s + 120) / STEP.as_secs()).expect("few")
+    }
 }
 
 impl Default for Nature {
@@ -347,7 +355,9 @@ impl World {
             nature,
             next_block: now,
             rng: fastrand::Rng::with_seed(seed),
-            daemons: (0..nature.daemons).map(|_| Daemon::new(&main)).collect(),
+            daemons: (0..nature.daemons)
+                .map(|_| Daemon::new(&main, nature.seen_steps()))
+                .collect(),
             main,
             rival: None,
             branch: 10,
@@ -501,7 +511,7 @@ impl World {
         nodes.push(self.main.node(self.tip));
         self.server.step(&nodes);
         if self.trouble == Trouble::RpcDown {
-            self.warden.missed(self.now, Epoch(self.epoch));
+            self.warden.missed(self.now, Epoch(self.epoch), &[]);
             return;
         }
         let snapshot = self.snapshot();

@@ -22,7 +22,10 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
-        Self::with(Settings::default())
+        Self::with(Settings {
+            propagation: Some(Duration::from_secs(60)),
+            ..Settings::default()
+        })
     }
 
     pub(super) fn with(settings: Settings) -> Self {

@@ -213,6 +213,32 @@ fn a_block_may_take_a_minute() {
 }
 
 #[test]
+fn a_block_may_take_as_long_as_the_coin_lets_a_peer_withhold_it() {
+    for (coin, propagation_s) in [
+        ("Bitcoin", 720),
+        ("Litecoin", 180),
+        ("Groestlcoin", 72),
+        // A download takes its time whatever the coin, and an unknown coin's block time is unknown.
+        ("DigiByte", 60),
+        ("BitcoinRegtest", 60),
+        ("Egulden", 60),
+    ] {
+        let mut stage = Stage::with(Settings::default());
+        stage.server.coin = Some(coin.into());
+        stage.wait(Duration::ZERO);
+        let propagation = stage.watch.propagation();
+        assert_eq!(propagation.as_secs(), propagation_s, "{coin}");
+    }
+    let mut stage = Stage::with(Settings::default());
+    stage.rounds(12, [&Node::at(TIP), &Node::at(TIP)]);
+    let (late, ahead) = (Node::at(TIP), Node::at(TIP + 2));
+    stage.rounds(72, [&late, &ahead]);
+    assert_eq!(stage.states(), ["healthy", "healthy"]);
+    stage.rounds(1, [&late, &ahead]);
+    assert_eq!(stage.states(), ["behind by 2 blocks", "healthy"]);
+}
+
+#[test]
 fn the_anchor_does_not_follow_a_daemon_in_use_that_is_losing() {
     let mut stage = Stage::new();
     stage.rounds(1, [&Node::at(TIP), &Node::at(TIP)]);

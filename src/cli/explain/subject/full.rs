@@ -4,15 +4,16 @@ use std::io;
 
 use unicode_width::UnicodeWidthStr as _;
 
+use super::sessions::rank;
 use super::short_target;
 use super::standing::{asked, missing_words, verdict};
 use crate::cli::explain::next::View;
 use crate::cli::screen::Screen;
-use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, counted};
+use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
 use crate::decision::Target;
 use crate::engine::Looked;
 use crate::units::format_duration;
-use crate::warden::{Account, Explanation};
+use crate::warden::{Account, Due, Explanation};
 
 pub(super) fn show_in_full(
     account: &Account,
@@ -55,6 +56,9 @@ pub(super) fn show_in_full(
             4,
         )?;
     }
+    if let Some(due) = due {
+        show_choice(due, explanation, screen)?;
+    }
     let is_known = matches!(
         account.held_back,
         Some(crate::decision::Suppression::Cooldown { .. })
@@ -74,6 +78,37 @@ pub(super) fn show_in_full(
         )?;
     }
     Ok(())
+}
+
+/// On whom it falls of a target that is many, and what the subject has to do with that.
+fn show_choice(due: &Due, explanation: &Explanation, screen: &mut Screen) -> io::Result<()> {
+    let Some(choice) = &due.choice else {
+        return Ok(());
+    };
+    let chosen = show::choice(choice);
+    screen.prose(format!("  {DIM}acts on {chosen}{DIM:#}"), 4)?;
+    let Some(own) = due.own.filter(|own| own.sessions > 0) else {
+        return Ok(());
+    };
+    let (style, mut text) = match (own.chosen, own.sessions) {
+        (0, 1) => (GOOD, "this session is left alone".to_owned()),
+        (0, _) => (GOOD, "its sessions are left alone".to_owned()),
+        (_, 1) => (WARN, "this session is one of them".to_owned()),
+        (chosen, sessions) => (
+            WARN,
+            format!("{chosen} of its {sessions} sessions are among them"),
+        ),
+    };
+    if let Some(found) = explanation.sessions.first() {
+        let rank = rank(found);
+        text += &format!(": {rank}");
+    }
+    if let Some(part) = own.part {
+        let part = show::quantity(part, choice.dimension);
+        let field = show::text(&choice.field);
+        text += &format!(", whose own {field} is {part}");
+    }
+    screen.prose(format!("  {style}{text}{style:#}"), 4)
 }
 
 fn show_tests(tests: &[Looked], screen: &mut Screen) -> io::Result<()> {

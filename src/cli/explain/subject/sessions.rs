@@ -1,6 +1,7 @@
 //! The subject's sessions, a line each.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::cli::explain::next::whole_seconds;
 use crate::cli::show::{self, BAD, DIM, WARN, counted};
@@ -33,6 +34,22 @@ pub(super) fn who_they_are(explanation: &Explanation) -> Vec<String> {
     lines
 }
 
+/// `a regular, known for 3d`: whether its client is one, and for how long it has been connected in all.
+pub(super) fn rank(found: &Found) -> String {
+    let rank = if found.is_regular {
+        "a regular"
+    } else {
+        "a stranger"
+    };
+    match found.seniority_s {
+        Some(seniority_s) => {
+            let known = whole_seconds(Duration::from_secs_f64(seniority_s));
+            format!("{rank}, known for {known}")
+        }
+        None => rank.to_owned(),
+    }
+}
+
 fn session(found: &Found, at: Timestamp) -> String {
     let session = found.session;
     let mut text = format!(
@@ -47,6 +64,7 @@ fn session(found: &Found, at: Timestamp) -> String {
             ", connected for {}",
             whole_seconds(at.since(session.since))
         );
+        _ = write!(text, ", {}", rank(found));
     } else if !found.is_rpc {
         _ = write!(text, ", {BAD}not watched, for a table is full{BAD:#}");
     }
