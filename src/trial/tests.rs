@@ -213,6 +213,44 @@ fn acts_come_out_as_is_written() {
     ");
 }
 
+/// Who comes back because it was disconnected is no newcomer; who does so where nothing was done is.
+#[test]
+fn acts_are_no_evidence() {
+    let policy = "[[policy]]
+name = 'p'
+scope = 'session'
+when = { subs = '> 100' }
+action = 'disconnect'
+cooldown = '0s'
+
+[[policy]]
+name = 'coming'
+scope = 'address'
+when = { new_sessions = '> 2' }
+window = '1m'
+action = 'alert'
+cooldown = '1h'
+";
+    let alerts = |acts: &str| {
+        let text = format!(
+            "[[test]]
+name = 'x'
+{acts}
+session = [{{ peer = '203.0.113.7', subs = '200x8 / 200 / 200 / 200 / 200 / 200' }}]
+expect = []
+"
+        );
+        let others = [("p.toml", policy)];
+        assert_eq!(report(&text, &others), "");
+        let report = checked(&text, &others).trials[0].run();
+        let rows = report.rows.iter().map(|row| format!("{row:?}"));
+        rows.filter(|row| row.contains("coming")).count()
+    };
+    assert_eq!(alerts(""), 1);
+    assert_eq!(alerts("acts = 'unsent'"), 1);
+    assert_eq!(alerts("acts = 'done'"), 0);
+}
+
 /// A server that says yes and does not go is a failure too.
 #[test]
 fn a_change_of_daemon_that_comes_to_nothing_waits() {
