@@ -38,6 +38,29 @@ const BACK_AT_ONCE: Aim = Aim {
     ..TENTH
 };
 
+/// Nobody can tell which user of Tor is back: each return is watched from its beginning, for as long as
+/// the policy's window and hold time take.
+const BEHIND_TOR: Aim = Aim {
+    left_max: 0.9,
+    because: Some("a user of Tor who is back cannot be told from any other"),
+    ..TENTH
+};
+
+/// Subscriptions of a session begin at nothing each time, and 15,000 are many for a wallet but no abuse
+/// yet.
+const HOARDERS: Aim = Aim {
+    left_max: 0.7,
+    because: Some("a hoarder that is back is none before it has subscribed to thousands again"),
+    ..TENTH
+};
+
+/// Whoever leaves by itself before anything has held is found by its brief sessions, a minute later.
+const RECONNECTING: Aim = Aim {
+    left_max: 0.55,
+    because: Some("who reconnects by itself is found after a minute, by its brief sessions"),
+    ..TENTH
+};
+
 const TAGS: &[&str] = &["hostile-name"];
 
 impl Attack {
@@ -55,25 +78,27 @@ impl Attack {
                 may_stop: TAGS,
                 ..BACK_AT_ONCE
             },
-            // By errors alone it cannot be told from a wallet's bad day before 200 of them, at four a
-            // second.
+            // Which session made errors is known some polls later, when it was asked about.
             Self::ErrorDecoys => Aim {
-                grace: Duration::from_secs(30 + 50),
-                ..BACK_AT_ONCE
+                left_max: 0.5,
+                because: Some("a session's errors are known only after it was inspected"),
+                ..TENTH
             },
+            Self::TorHog | Self::TorHogs => BEHIND_TOR,
+            Self::Outnumbered => HOARDERS,
+            // They wake one after the other, and a third of them are hoarders.
+            Self::Sleepers => Aim {
+                left_max: 0.9,
+                ..HOARDERS
+            },
+            Self::ReconnectingHogs | Self::RenamingHogs => RECONNECTING,
             Self::Housemate
             | Self::BalancerHog
             | Self::HogNeighbours
-            | Self::TorHog
-            | Self::TorHogs
-            | Self::Outnumbered
             | Self::PollDodgers
             | Self::ThirtySubnets
             | Self::ErrorsBelow
-            | Self::AllBelow
-            | Self::ReconnectingHogs
-            | Self::RenamingHogs
-            | Self::Sleepers => BACK_AT_ONCE,
+            | Self::AllBelow => BACK_AT_ONCE,
         }
     }
 }

@@ -363,8 +363,9 @@ impl Lineages for Targets<'_> {
     }
 
     fn is_gone(&self, slot: u32, lineage: u64) -> bool {
-        self.scope == Scope::Session
-            && (!self.history.is_connected(slot) || self.lineage(slot) != lineage)
+        // A session that is closing is as good as gone.
+        let is_here = || self.history.is_live(Scope::Session, true, slot);
+        self.scope == Scope::Session && (!is_here() || self.lineage(slot) != lineage)
     }
 }
 

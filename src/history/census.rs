@@ -15,6 +15,17 @@ use crate::decision::SessionRef;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
+/// A fresh session that may be the return of one that left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heir {
+    slot: u32,
+    generation: u32,
+    tries: u8,
+}
+
+/// At so many polls a predecessor is looked for.
+const HEIR_TRIES: u8 = 3;
+
 /// What a group's members do counts for the group.
 const GROUP_COUNTERS: [Counter; 6] = [
     Counter::RecvCount,
@@ -138,23 +149,52 @@ impl History {
             let client = self.sessions.client(slot);
             let session = self.sessions.get(slot);
             let (is_private, address) = (session.is_private, session.address);
-            if let Some(earlier_s) = self.sign(slot).and_then(|sign| self.returns.accept(sign)) {
+            let returned = self.sign(slot).and_then(|sign| self.returns.accept(sign));
+            if let Some(earlier_s) = returned {
                 self.sessions.returned(slot, earlier_s);
             } else if is_continued {
                 self.count_new(slot);
             }
             if !is_private && address != NONE && client != NONE {
-                let heritage = Heritage {
-                    address: (address, self.addresses.keys.generation(address as usize)),
-                    client: (client, self.clients.keys.generation(client as usize)),
-                };
-                let from = self.sessions.inherit(slot, heritage);
-                inherited.extend(from.map(|from| (from, slot)));
+                self.heirs.push(Heir {
+                    slot,
+                    generation: self.sessions.generation(slot),
+                    // The server takes a moment to close a connection: whoever was cut may be back
+                    // before its predecessor is gone.
+                    tries: if returned.is_some() { HEIR_TRIES } else { 1 },
+                });
             }
         }
+        let mut heirs = std::mem::take(&mut self.heirs);
+        heirs.retain_mut(|heir| {
+            let Some(heritage) = self.heritage_of(heir) else {
+                return false;
+            };
+            heir.tries -= 1;
+            let from = self.sessions.inherit(heir.slot, heritage);
+            inherited.extend(from.map(|from| (from, heir.slot)));
+            from.is_none() && heir.tries > 0
+        });
+        self.heirs = heirs;
         inherited.sort_unstable();
         self.session_tallies.hand_over(&inherited);
         self.fresh = fresh;
+    }
+
+    /// By what somebody that may be an heir is the heir, as long as it is there.
+    fn heritage_of(&self, heir: &Heir) -> Option<Heritage> {
+        let is_it = self.sessions.generation(heir.slot) == heir.generation;
+        if !is_it || !self.is_connected(heir.slot) {
+            return None;
+        }
+        let (address, client) = (
+            self.sessions.get(heir.slot).address,
+            self.sessions.client(heir.slot),
+        );
+        (address != NONE && client != NONE).then(|| Heritage {
+            address: (address, self.addresses.keys.generation(address as usize)),
+            client: (client, self.clients.keys.generation(client as usize)),
+        })
     }
 
     /// By what a session is recognised when it comes back.

@@ -44,6 +44,7 @@ use crate::wire::Inspection;
 
 pub(crate) use columns::transport_name;
 pub use continuity::Continuity;
+use census::Heir;
 use continuity::Last;
 use heights::Stall;
 use keys::slot_id;
@@ -133,6 +134,8 @@ pub struct History {
     present: usize,
     seniority: Seniority,
     returns: Returns,
+    /// Fresh sessions whose predecessor is looked for.
+    heirs: Vec<Heir>,
     /// By address slot: sessions of the present snapshot that the agent asked to disconnect.
     hit: HashMap<u32, u32>,
     /// The sessions that connected since the last poll.
@@ -182,6 +185,7 @@ impl History {
             present: 0,
             seniority: Seniority::new(bounds.clients),
             returns: Returns::default(),
+            heirs: Vec::new(),
             hit: HashMap::new(),
             fresh: Vec::new(),
             oldest_ms: Vec::new(),
@@ -395,6 +399,7 @@ impl History {
             .map(|&window| Timeline::new(window, at))
             .collect();
         self.sessions.clear();
+        self.heirs.clear();
         self.session_tallies.reset();
         self.server_tallies.reset();
         self.requests.reset();

@@ -119,7 +119,7 @@ impl Default for LimitsConfig {
                 share: 0.10,
                 share_of_all: 0.33,
                 window: Duration::from_secs(300),
-                regulars_min: 3,
+                regulars_min: 10,
                 reset: Duration::from_secs(1_800),
             },
         }
