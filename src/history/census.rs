@@ -7,7 +7,7 @@ use super::History;
 use super::continuity::Continuity;
 use super::keys::{NONE, slot_id};
 use super::private::{SubnetWidths, is_private};
-use super::returns::Sign;
+use super::returns::{Name, Sign};
 use super::seniority::{Lone, Pace, Present};
 use super::sessions::{After, Did, GONE, Heritage, Seen, Slot, millis};
 use super::tally::Counter;
@@ -149,7 +149,9 @@ impl History {
             let client = self.sessions.client(slot);
             let session = self.sessions.get(slot);
             let (is_private, address) = (session.is_private, session.address);
-            let returned = self.sign(slot).and_then(|sign| self.returns.accept(sign));
+            let since = session.session.since;
+            let (sign, name) = (self.sign(slot), self.name(slot));
+            let returned = sign.and_then(|sign| self.returns.accept(sign, name, since));
             if let Some(earlier_s) = returned {
                 self.sessions.returned(slot, earlier_s);
             } else if is_continued {
@@ -204,9 +206,13 @@ impl History {
         if let Some(address) = address.filter(|_| !session.is_private) {
             return Some(Sign::Address(SubnetWidths::ADDRESS.network(address)));
         }
+        self.name(slot).map(Sign::Name)
+    }
+
+    /// A session's client name.
+    fn name(&self, slot: u32) -> Option<Name> {
         let client = self.sessions.client(slot);
-        let generation = self.clients.keys.generation(client as usize);
-        (client != NONE).then_some(Sign::Name(client, generation))
+        (client != NONE).then(|| (client, self.clients.keys.generation(client as usize)))
     }
 
     /// The agent asked the server to disconnect sessions that were connected at the last poll.
@@ -221,7 +227,7 @@ impl History {
             let Some(sign) = self.sign(slot) else {
                 continue;
             };
-            self.returns.expect(sign, age_s, at);
+            self.returns.expect(sign, self.name(slot), age_s, at);
             let address = self.sessions.get(slot).address;
             if let Sign::Address(net) = sign
                 && address != NONE

@@ -43,7 +43,8 @@ pub(super) struct Slot {
     expelled_at: Option<Timestamp>,
     /// When it was away for that, and those that it is the return of; oldest first.
     away: Vec<(Timestamp, Timestamp)>,
-    /// How old the session was that the agent disconnected and that this one is the return of.
+    /// How old the session would be that the agent disconnected, when this one connected, which is
+    /// its return.
     earlier_s: f64,
     age_s: f64,
     counters: Counters,

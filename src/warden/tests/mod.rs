@@ -1,4 +1,5 @@
 mod daemons;
 mod false_alarms;
+mod own_acts;
 mod random;
 mod world;
