@@ -172,6 +172,7 @@ fn write(recorder: &mut Recorder, snapshot: &Snapshot, tape: &Tape) -> Duration 
         rounds: &snapshot.rounds,
         inspected: &[],
         acts: &[],
+        closed: &[],
         settled: at,
     };
     recorder.record(&turn, Some(tape)).unwrap();

@@ -276,6 +276,7 @@ impl Agent {
 
     async fn judge_and_act(&mut self, failure: Option<RpcError>) -> Tick {
         self.check_journal();
+        let closed = self.close_breakers();
         let mode = self.warden.mode();
         let missed_at = failure.as_ref().map(|_| self.clock.now());
         let judgement = match missed_at {
@@ -297,6 +298,7 @@ impl Agent {
             at: missed_at.unwrap_or_else(|| self.snapshot.at()),
             mode,
             failure: failure.as_ref(),
+            closed: &closed,
             carried: &carried,
             settled,
         });
@@ -483,6 +485,42 @@ impl Agent {
             _ => {}
         }
         self.is_down = failure.is_some();
+    }
+
+    /// Lets policies go on whose breaker a person has closed.
+    fn close_breakers(&mut self) -> Vec<Arc<str>> {
+        if self.is_journal_down {
+            return Vec::new();
+        }
+        let asked = match self.journal.take_closings() {
+            Ok(asked) => asked,
+            Err(error) => {
+                self.note_journal(Err(error));
+                return Vec::new();
+            }
+        };
+        let mut closed: Vec<Arc<str>> = Vec::new();
+        for policy in asked {
+            let name = escape::log(&policy);
+            if self.warden.close_breaker(&policy) {
+                warn!(
+                    policy = &*name,
+                    "the breaker of this policy was closed by hand"
+                );
+                closed.push(policy.into());
+            } else {
+                warn!(
+                    policy = &*name,
+                    "the breaker was to be closed by hand, and has not stopped this policy"
+                );
+            }
+        }
+        if !closed.is_empty() {
+            let limits = StateChange::Limits(saved_limits(&self.warden));
+            let saved = self.journal.save(&[limits]);
+            self.note_journal(saved);
+        }
+        closed
     }
 
     fn tell_breaker(&mut self) {

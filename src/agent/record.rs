@@ -1,6 +1,7 @@
 //! The agent's flight recorder. What goes wrong with it is told once, and never holds the agent up:
 //! it works on a thread of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -40,6 +41,7 @@ pub(super) struct Recorded<'a> {
     pub(super) at: Timestamp,
     pub(super) mode: Mode,
     pub(super) failure: Option<&'a RpcError>,
+    pub(super) closed: &'a [Arc<str>],
     pub(super) carried: &'a [Carried],
     pub(super) settled: Timestamp,
 }
@@ -133,6 +135,7 @@ impl Agent {
             at,
             mode,
             failure,
+            closed,
             carried,
             settled,
         } = recorded;
@@ -148,6 +151,7 @@ impl Agent {
             polled: failure.as_deref().map_or(Ok(&self.snapshot), Err),
             rounds: &self.snapshot.rounds,
             inspected: &flight.inspected,
+            closed,
             acts: &acts,
             settled,
         };

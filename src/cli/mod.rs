@@ -4,6 +4,7 @@
 //! an [`Exit`] code.
 
 mod baseline;
+mod breaker;
 mod check;
 mod completions;
 mod daemons;
@@ -73,6 +74,7 @@ enum Command {
     Test(test::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
+    Breaker(breaker::Args),
     Explain(explain::Args),
     Export(export::Args),
     Fields(fields::Args),
@@ -92,6 +94,7 @@ impl Command {
             Self::Test(args) => test::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
+            Self::Breaker(args) => breaker::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
             Self::Export(args) => export::run(args, screen),
             Self::Fields(args) => fields::run(args, screen),

@@ -122,6 +122,7 @@ mod tests {
             rounds: &[],
             inspected: &[],
             acts: &[],
+            closed: &[],
             settled: at(s),
         };
         recorder.record(&turn, None).unwrap();

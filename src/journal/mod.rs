@@ -10,6 +10,7 @@
 //! decides nothing and asks no clock. Calls block, as long as a disk takes to sync.
 
 mod clients;
+mod closing;
 mod error;
 mod lock;
 mod query;
@@ -150,6 +151,25 @@ impl Journal {
     /// The agent that has the journal at `path` open, if one runs.
     pub fn holder(path: &Path) -> Holder {
         Holder::of(path)
+    }
+
+    /// Asks the agent that has the journal at `path` open, or opens it next, to let a policy go on that
+    /// the breaker has stopped.
+    ///
+    /// # Errors
+    /// [`JournalError::Denied`] if this user may not write the journal.
+    pub fn ask_to_close(path: &Path, policy: &str, at: Timestamp) -> Result<(), JournalError> {
+        closing::ask(path, policy, at)
+    }
+
+    /// The policies that somebody asked to let go on, since the last call.
+    pub fn take_closings(&mut self) -> Result<Vec<String>, JournalError> {
+        let is_asked = closing::is_asked(&self.connection);
+        if is_asked.map_err(|error| self.error(error))? {
+            self.write(closing::take)
+        } else {
+            Ok(Vec::new())
+        }
     }
 
     /// Decisions that an earlier run intended and never finished; now failed, with

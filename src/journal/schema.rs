@@ -18,7 +18,7 @@ pub(super) const FILE_MODE: u32 = 0o640;
 pub(super) const APPLICATION_ID: i64 = 0x4558_576a;
 
 /// The step from each format to the next; how many there are is the current format's number.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
 const FORMAT: i64 = MIGRATIONS.len() as i64;
@@ -98,6 +98,18 @@ const V3: &str = "
         acted_ms INTEGER
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE usual (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        json TEXT NOT NULL
+    ) STRICT;
+";
+
+/// What a person asked of the agent; and what was going on when the agent saved it.
+const V4: &str = "
+    CREATE TABLE closing (
+        policy TEXT PRIMARY KEY,
+        asked_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ongoing (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         json TEXT NOT NULL
     ) STRICT;
@@ -196,8 +208,23 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
 
 /// For reading beside the agent, or without it.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
+    open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// For a word to the agent, whether it runs or not.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, JournalError> {
+    let connection = open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let sql = |error| JournalError::from_sqlite(path, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if replay::is_of_replay(&connection).map_err(sql)? {
+        return Err(JournalError::OfReplay(path.to_owned()));
+    }
+    keep_wal(&connection).map_err(sql)?;
+    Ok(connection)
+}
+
+fn open_as(path: &Path, access: OpenFlags) -> Result<Connection, JournalError> {
+    let sql = |error| JournalError::from_sqlite(path, error);
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
     match format(&connection, path)? {

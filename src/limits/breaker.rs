@@ -103,10 +103,14 @@ impl BreakerState {
         stopped
     }
 
-    /// Lets a policy go on that is stopped; whether it was.
+    /// Lets a policy go on that is stopped, and counts anew whom it hits; whether it was stopped.
     pub(super) fn close(&mut self, policy: &str) -> bool {
-        let account = self.policies.get_mut(policy);
-        account.is_some_and(|account| account.open_until.take().is_some())
+        let account = self.policies.get(policy);
+        let is_open = account.is_some_and(|account| account.open_until.is_some());
+        if is_open {
+            self.policies.remove(policy);
+        }
+        is_open
     }
 
     /// Before a poll's rulings: forgets what is too long ago. What ends later than if it began now

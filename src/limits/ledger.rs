@@ -82,6 +82,10 @@ pub(super) struct SavedLedger {
 }
 
 impl SavedLedger {
+    pub(super) fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
+        BreakerState::restore(self.breaker.clone()).open(at)
+    }
+
     pub(super) fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
         self.breaker.map_addresses(to);
     }

@@ -182,6 +182,11 @@ pub struct SavedLimits {
 }
 
 impl SavedLimits {
+    /// The policies that the breaker has stopped at `at`, each with the end of that.
+    pub fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
+        self.ledger.stopped(at)
+    }
+
     /// Replaces the addresses in it.
     pub fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
         self.ledger.map_addresses(to);

@@ -1,6 +1,7 @@
 //! The lines of a segment that the recorder writes itself, as JSON.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,8 @@ pub(super) struct TickHead<'a> {
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) rounds: Cow<'a, [Round]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) closed: Cow<'a, [Arc<str>]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) acts: Cow<'a, [Act]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) settled: Option<Timestamp>,
@@ -96,6 +99,7 @@ impl<'a> TickHead<'a> {
             sessions: snapshot.map(|snapshot| snapshot.sessions_read.into()),
             inspected: Cow::Borrowed(turn.inspected),
             rounds: Cow::Borrowed(turn.rounds),
+            closed: Cow::Borrowed(turn.closed),
             acts: Cow::Borrowed(turn.acts),
             settled: (!turn.acts.is_empty()).then_some(turn.settled),
             replies: Vec::new(),
@@ -118,6 +122,7 @@ impl<'a> TickHead<'a> {
             failure: self.failure.map(owned),
             inspected: self.inspected.into_owned().into(),
             rounds: self.rounds.into_owned().into(),
+            closed: self.closed.into_owned().into(),
             acts: self.acts.into_owned().into(),
             replies: self.replies.into_iter().map(owned).collect(),
             ..self

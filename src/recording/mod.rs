@@ -177,6 +177,8 @@ pub struct Tick {
     pub snapshot: Snapshot,
     /// What it said of single sessions.
     pub inspections: Vec<(u64, Inspection)>,
+    /// The policies that somebody asked to let go on, before the poll was judged.
+    pub closed: Vec<Arc<str>>,
     /// What the agent did.
     pub acts: Vec<Act>,
     /// When it had done that.

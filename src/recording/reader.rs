@@ -287,6 +287,7 @@ fn take_head(tick: &mut Tick, head: TickHead<'_>) {
     tick.epoch = head.epoch;
     tick.mode = head.mode;
     tick.failure = head.failure.map(std::borrow::Cow::into_owned);
+    tick.closed = head.closed.into_owned();
     tick.acts = head.acts.into_owned();
     tick.settled = head.settled.unwrap_or(head.at);
     let snapshot = &mut tick.snapshot;

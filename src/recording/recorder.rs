@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use zstd::stream::raw::CParameter;
@@ -91,6 +92,8 @@ pub struct Turn<'a> {
     pub rounds: &'a [Round],
     /// The sessions whose inspection was taken in.
     pub inspected: &'a [u64],
+    /// The policies that somebody asked to let go on, before the poll was judged.
+    pub closed: &'a [Arc<str>],
     /// What the agent did.
     pub acts: &'a [Act],
     /// When it had done that.

@@ -69,6 +69,7 @@ fn record(recorder: &mut Recorder, seconds: impl IntoIterator<Item = u64>) {
             rounds: &[],
             inspected: &[],
             acts: &acts,
+            closed: &[],
             settled: at(s + 1),
         };
         recorder.record(&turn, Some(&tape())).unwrap();
@@ -184,6 +185,7 @@ fn credentials_that_a_fork_shows_are_not_kept() {
         rounds: &[],
         inspected: &[],
         acts: &[],
+        closed: &[],
         settled: at(0),
     };
     recorder.record(&turn, Some(&tape)).unwrap();
@@ -542,6 +544,7 @@ fn turn<'a>(snapshot: &'a Snapshot, acts: &'a [Act]) -> Turn<'a> {
         rounds: &snapshot.rounds,
         inspected: &[],
         acts,
+        closed: &[],
         settled: at(0),
     }
 }

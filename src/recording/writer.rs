@@ -315,6 +315,7 @@ mod tests {
                 polled: Err("no answer"),
                 rounds: &[],
                 inspected: &[],
+                closed: &[],
                 acts: &[],
                 settled: at(s),
             };

@@ -93,6 +93,9 @@ impl Replay {
         if self.settings.is_none() {
             self.warden.restrict(judging(tick.mode));
         }
+        for policy in &tick.closed {
+            self.warden.close_breaker(policy);
+        }
         let continuity = tick.failure.is_none().then(|| self.observe(tick));
         let judgement = match continuity {
             Some(_) => self.warden.judge(&tick.snapshot),

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use electrumx_warden::decision::{Outcome, Suppression};
+use electrumx_warden::journal::Journal;
 use electrumx_warden::limits::Budget;
 use electrumx_warden::policy::Quota;
 use electrumx_warden::sim::Release;
+use electrumx_warden::time::Timestamp;
 
 use crate::log::Log;
 use crate::scene::{Scene, evil, executed, policy};
@@ -212,6 +214,21 @@ async fn the_breaker_stops_a_policy_alone_and_over_a_restart() {
     scene.kill_agent();
     assert_eq!(breaker(&scene.good_poll().await), 4);
     assert_eq!(keys.iter().filter(|&&key| scene.is_open(key)).count(), 4);
+    // A person looks at it, and lets the policy go on; over a restart too.
+    log.lines();
+    for (at_ms, name) in [(1, "evil"), (2, "good\u{1b}")] {
+        Journal::ask_to_close(&scene.journal(), name, Timestamp::from_millis(at_ms)).unwrap();
+    }
+    scene.kill_agent();
+    let outcomes = scene.good_poll().await;
+    assert_eq!((executed(&outcomes), breaker(&outcomes)), (4, 0));
+    let told = [
+        "WARN the breaker of this policy was closed by hand policy=\"evil\"",
+        "WARN the breaker was to be closed by hand, and has not stopped this policy policy=\"good\\\\u{1b}\"",
+    ];
+    assert_eq!(log.lines(), told);
+    scene.good_poll().await;
+    assert!(log.lines().is_empty(), "asked once, done once");
 }
 
 #[tokio::test]

@@ -340,6 +340,7 @@ fn too_short_is_said_to_be_so() {
             rounds: &[],
             inspected: &[],
             acts: &[],
+            closed: &[],
             settled: at,
         };
         recorder.record(&turn, None).unwrap();

@@ -1,6 +1,7 @@
 //! The binary itself, each case in a fresh folder: what it prints, and how it ends.
 
 mod baseline;
+mod breaker;
 mod check;
 mod daemons;
 mod explain;

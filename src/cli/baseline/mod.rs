@@ -297,6 +297,7 @@ mod tests {
                 rounds: &[],
                 inspected: &[],
                 acts: &[],
+                closed: &[],
                 settled: at,
             };
             recorder.record(&turn, Some(&tape)).unwrap();

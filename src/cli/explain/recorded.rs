@@ -281,6 +281,7 @@ mod tests {
                 rounds: &[],
                 inspected: &[],
                 acts: &[],
+                closed: &[],
                 settled: at(minute),
             };
             recorder.record(&turn, Some(&tape)).unwrap();

@@ -1,0 +1,142 @@
+//! `breaker`: the policies that the breaker has stopped, and how a person lets one go on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ArgGroup;
+use serde::{Deserialize, Serialize};
+
+use super::exit::{Exit, Failure};
+use super::screen::{Format, Screen};
+use super::setup;
+use super::show;
+use super::when::now;
+use crate::journal::{Holder, Journal};
+use crate::limits::SavedLimits;
+use crate::policy::reading::by_nearness;
+use crate::time::Timestamp;
+use crate::units::format_duration;
+
+/// List the policies that the breaker has stopped, or let one go on.
+///
+/// A policy is stopped when it was to disconnect so many regular clients, or so many of all newcomers,
+/// that it is more likely wrong than they are. Look at what it did, mend it, and then let it go on;
+/// or wait. Reads and writes the journal, whether the agent runs or not.
+#[derive(Debug, clap::Args)]
+#[command(
+    group = ArgGroup::new("where").required(true).args(["path", "config"]),
+    after_help = "Examples:
+  electrumx-warden breaker --config electrumx-warden.toml
+  electrumx-warden journal --config electrumx-warden.toml --policy NAME
+  electrumx-warden breaker --config electrumx-warden.toml --close NAME"
+)]
+pub(super) struct Args {
+    /// The journal
+    #[arg(long, value_name = "FILE")]
+    path: Option<PathBuf>,
+
+    /// The agent's configuration, which names the journal
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Let this policy go on
+    #[arg(long, value_name = "POLICY")]
+    close: Option<String>,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct StoppedJson<'a> {
+    policy: &'a str,
+    until: Timestamp,
+}
+
+type Stopped = Vec<(Arc<str>, Timestamp)>;
+
+pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let path = match (&args.path, &args.config) {
+        (Some(path), _) => path.clone(),
+        (None, Some(config)) => setup::config(config)?.journal.path,
+        (None, None) => return Err(Failure::new(Exit::Usage, "name the journal: `--path FILE`")),
+    };
+    let at = now();
+    let stopped = stopped(&path, at)?;
+    match &args.close {
+        Some(policy) => close(&path, policy, &stopped, at, screen),
+        None => list(&stopped, at, args.format, screen),
+    }
+}
+
+/// As the agent wrote it last: of policies that enforce, for in dry-run nothing is stopped in earnest.
+fn stopped(path: &Path, at: Timestamp) -> Result<Stopped, Failure> {
+    let state = setup::reader(path)?.of_agent()?.load_state()?;
+    let limits = Option::<SavedLimits>::deserialize(state.limits).map_err(|error| {
+        let message = format!("the journal's limits cannot be read ({error})");
+        Failure::new(Exit::Failed, message)
+    })?;
+    Ok(limits.unwrap_or_default().stopped(at))
+}
+
+fn list(
+    stopped: &Stopped,
+    at: Timestamp,
+    format: Format,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    for (policy, until) in stopped {
+        match format {
+            Format::Json => screen.json(
+                "stopped",
+                &StoppedJson {
+                    policy,
+                    until: *until,
+                },
+            )?,
+            Format::Text => screen.line(format!(
+                "{} until {} (for {} more)",
+                show::text(policy),
+                show::time(*until),
+                format_duration(until.since(at)),
+            ))?,
+        }
+    }
+    if format == Format::Text {
+        if stopped.is_empty() {
+            screen.line("the breaker has stopped no policy")?;
+        } else {
+            screen.line("")?;
+            screen.prose("All other policies go on. Look at whom it hit (`journal --policy NAME`), mend it, and let it go on with `--close NAME`.", 0)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn close(
+    path: &Path,
+    policy: &str,
+    stopped: &Stopped,
+    at: Timestamp,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    if !stopped.iter().any(|(other, _)| **other == *policy) {
+        let mut message = format!("the breaker has not stopped `{}`", show::text(policy));
+        let names: Vec<&str> = stopped.iter().map(|(name, _)| &**name).collect();
+        match by_nearness(policy, names).first() {
+            Some(nearest) => message += &format!("; it has stopped `{}`", show::text(nearest)),
+            None => message += "; it has stopped no policy",
+        }
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    Journal::ask_to_close(path, policy, at)?;
+    let name = show::text(policy);
+    match Journal::holder(path) {
+        Holder::Nobody => screen.line(format!(
+            "no agent runs: the next one lets `{name}` go on when it starts"
+        ))?,
+        _ => screen.line(format!("the agent lets `{name}` go on from its next poll"))?,
+    }
+    Ok(Exit::Ok)
+}
