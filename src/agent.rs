@@ -51,6 +51,9 @@ pub struct AgentOptions {
 /// What is known of clients is saved so often: after a kill as much of it is lost.
 const SAVE_CLIENTS_EVERY: Duration = Duration::from_secs(600);
 
+/// The same of what is going on: a gap between two runs is bridged only if it is short.
+const SAVE_ONGOING_EVERY: Duration = Duration::from_secs(60);
+
 /// The agent.
 pub struct Agent {
     warden: Warden,
@@ -67,6 +70,7 @@ pub struct Agent {
     stopped: Vec<(Arc<str>, Timestamp)>,
     crowds: Crowds,
     clients_saved_at: Timestamp,
+    ongoing_saved_at: Timestamp,
     /// The connection over which `inspect_session` was found to be unknown.
     no_inspection: Option<crate::decision::Epoch>,
     rounds: Option<Box<dyn Rounds>>,
@@ -121,14 +125,19 @@ impl Agent {
             cooldowns,
             log_runs,
             limits,
+            ongoing,
         } = journal.load_state()?;
         let limits = Option::deserialize(limits).unwrap_or_else(|error| {
             warn!("the journal's budgets and breaker cannot be read and begin anew: {error}");
             None
         });
         warden.restore(limits.unwrap_or_default(), cooldowns);
+        match Option::deserialize(ongoing) {
+            Ok(ongoing) => ongoing.into_iter().for_each(|it| warden.resume(it)),
+            Err(error) => warn!("hold times begin anew, for the journal's cannot be read: {error}"),
+        }
         restore_clients(&mut warden, &mut journal)?;
-        let clients_saved_at = clock.now();
+        let now = clock.now();
         let mut actor = Actor::default();
         actor.restore(log_runs);
         let lists = WatchedLists::of(warden.policies());
@@ -144,7 +153,8 @@ impl Agent {
             is_journal_down: false,
             stopped: Vec::new(),
             crowds: Crowds::default(),
-            clients_saved_at,
+            clients_saved_at: now,
+            ongoing_saved_at: now,
             no_inspection: None,
             rounds: None,
             confirmed: None,
@@ -213,6 +223,7 @@ impl Agent {
             beat.polled(began, self.is_alert(), self.took);
         }
         self.save_clients();
+        self.save_ongoing(self.clock.now());
         self.end_recording();
         self.remove_status();
         info!("stopped");
@@ -478,6 +489,13 @@ impl Agent {
         self.note_journal(saved);
     }
 
+    fn save_ongoing(&mut self, now: Timestamp) {
+        self.ongoing_saved_at = now;
+        let ongoing = serde_json::to_value(self.warden.ongoing(now)).unwrap_or_default();
+        let saved = self.journal.save(&[StateChange::Ongoing(ongoing)]);
+        self.note_journal(saved);
+    }
+
     fn tell_outage(&mut self, failure: Option<&RpcError>) {
         match (failure, self.is_down) {
             (Some(failure), false) => warn!("poll failed: {failure}"),
@@ -555,6 +573,9 @@ impl Agent {
             if now.since(self.clients_saved_at) >= SAVE_CLIENTS_EVERY {
                 self.clients_saved_at = now;
                 self.save_clients();
+            }
+            if now.since(self.ongoing_saved_at) >= SAVE_ONGOING_EVERY {
+                self.save_ongoing(now);
             }
         }
         self.lists.reload(self.warden.policies_mut());

@@ -21,6 +21,8 @@ use crate::time::Timestamp;
 use crate::watch::{self, Change, Confirmation, Confirming, Stall, Watch};
 use crate::wire::Inspection;
 
+pub use ongoing::Ongoing;
+
 pub use explain::{Account, Due, Explanation, Found, Own, Stopped, Subject};
 
 /// What the core is configured with, beside the policies.
@@ -63,6 +65,10 @@ pub struct Warden {
     history: History,
     limits: Limits,
     confirming: Option<Confirming>,
+    /// What an earlier run saved, until the first poll.
+    resumed: Option<Ongoing>,
+    /// The last poll of that run, until the first that succeeds.
+    polled_before: Option<Timestamp>,
     /// When a policy last held for anything.
     last_held: Option<Timestamp>,
     settings: Settings,
@@ -85,6 +91,8 @@ impl Warden {
             history,
             limits,
             confirming: None,
+            resumed: None,
+            polled_before: None,
             last_held: None,
             mode: settings.mode,
             settings,
@@ -148,6 +156,8 @@ impl Warden {
     /// Takes in a snapshot. [`Warden::judge`] must follow with the same one; in between
     /// [`Warden::inspect_next`] and [`Warden::inspected`] may add to it.
     pub fn observe(&mut self, snapshot: &Snapshot) -> Continuity {
+        self.take_up(snapshot.at());
+        self.bridge(snapshot.at());
         let continuity = self.history.begin(snapshot);
         if continuity == Continuity::Gap {
             self.engine.forget();
@@ -271,6 +281,7 @@ impl Warden {
     ///
     /// `rounds` are the probes' since the last poll: what becomes of the daemons is judged all the same.
     pub fn missed(&mut self, at: Timestamp, epoch: Epoch, rounds: &[Round]) -> Judgement {
+        self.take_up(at);
         self.history.missed(at, rounds);
         let evaluation = self.engine.missed(&self.history, at, epoch);
         let rulings = self
@@ -400,5 +411,6 @@ impl Warden {
 }
 
 mod explain;
+mod ongoing;
 #[cfg(test)]
 mod tests;

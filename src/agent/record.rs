@@ -91,6 +91,7 @@ impl Agent {
                 limits: self.warden.saved_limits(),
                 cooldowns: self.warden.saved_cooldowns(),
                 clients: self.warden.saved_clients(),
+                ongoing: self.warden.ongoing(at),
             };
             flight.writer.begin(at, start);
         }

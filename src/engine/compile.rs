@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::hold::{Held, Holds};
+use super::resume::Resumed;
 use super::verdicts::{DirectId, Question, Universe, VerdictId, Verdicts};
 use crate::field::{Field, Scope};
 use crate::history::{ColumnId, Plan};
@@ -18,6 +19,7 @@ pub(super) struct Compiled {
     pub(super) at_once: Vec<Table>,
     pub(super) unless: Vec<Table>,
     pub(super) holds: Holds,
+    pub(super) resumed: Resumed,
     /// The slots for which it holds at this poll, in ascending order, each with its table.
     pub(super) holding: Vec<(u32, usize)>,
     /// Those of them that need not wait, each with its table of `at_once`.
@@ -118,6 +120,7 @@ pub(super) fn compile(set: &PolicySet, plan: &Plan, verdicts: &mut Verdicts) -> 
                 at_once: policy.at_once.as_ref().map(&mut tables).unwrap_or_default(),
                 unless: policy.unless.as_ref().map(&mut tables).unwrap_or_default(),
                 holds: Holds::default(),
+                resumed: Resumed::default(),
                 holding: Vec::new(),
                 at_once_now: Vec::new(),
                 is_blind: is_blind(policy),

@@ -132,6 +132,13 @@ impl Holds {
         }
     }
 
+    /// Those who are found to have held before, and for how long.
+    pub(super) fn lengthen(&mut self, mut before: impl FnMut(u32) -> Option<Duration>) {
+        for held in &mut self.now {
+            held.duration += before(held.slot).unwrap_or_default();
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Held> {
         self.now.iter()
     }

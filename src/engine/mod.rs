@@ -11,6 +11,7 @@ mod explain;
 mod hold;
 mod population;
 mod protection;
+mod resume;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use compile::{Compiled, compile};
 use population::Population;
 use protection::Guard;
 pub use protection::{Protected, Protection};
+pub use resume::SavedHolds;
 use select::{Facts, Unknown};
 use verdicts::Verdicts;
 
@@ -147,6 +149,7 @@ impl Engine {
     pub fn forget(&mut self) {
         for compiled in &mut self.compiled {
             compiled.holds.clear();
+            compiled.resumed.clear();
         }
     }
 
@@ -178,6 +181,7 @@ impl Engine {
                 scope: policy.scope,
             };
             holds.update(holding, beat, &targets);
+            self.go_on(index, history, at);
             self.decide(index, history, snapshot, &mut evaluation);
         }
         sort_worst_first(&mut evaluation.proposals, &self.set);
@@ -212,6 +216,7 @@ impl Engine {
                 scope: Scope::Server,
             };
             holds.update(holding, beat, &server);
+            self.go_on(index, history, at);
             self.decide(index, history, &snapshot, &mut evaluation);
         }
         for Proposal { decision, barred } in &mut evaluation.proposals {

@@ -571,7 +571,7 @@ impl History {
                 .zip(server.db_height)
                 .map_or(f64::NAN, |(daemon, db)| daemon.saturating_sub(db) as f64),
             Field::DaemonStalled => seconds(self.daemon_stalled(snapshot)),
-            Field::DbStalled => seconds(self.db_height.duration(snapshot.at())),
+            Field::DbStalled => seconds(self.heights.db.duration(snapshot.at())),
             Field::DaemonStallOdds => {
                 let stalled = self.daemon_stalled(snapshot);
                 number(stalled.and_then(|stalled| self.daemons.stall_odds(stalled)))

@@ -2,10 +2,20 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Timestamp;
 
+/// The server's heights, as the next run needs to know them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedHeights {
+    pub(super) daemon: Stall,
+    pub(super) db: Stall,
+}
+
 /// One height.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Stall {
     last: Option<(u64, Timestamp)>,
 }
@@ -23,10 +33,6 @@ impl Stall {
     /// Since the last change; `None` while no height is known.
     pub(super) fn duration(&self, now: Timestamp) -> Option<Duration> {
         self.last.map(|(_, since)| now.since(since))
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.last = None;
     }
 }
 

@@ -39,14 +39,14 @@ use crate::daemon::Round;
 use crate::field::Scope;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
-use crate::watch::{Settings as DaemonSettings, Stall as BlockStall, Watch, Watched};
+use crate::watch::{SavedDaemons, Settings as DaemonSettings, Stall as BlockStall, Watch, Watched};
 use crate::wire::Inspection;
 
 use census::Heir;
 pub(crate) use columns::transport_name;
 pub use continuity::Continuity;
 use continuity::Last;
-use heights::Stall;
+pub use heights::SavedHeights;
 use keys::slot_id;
 use members::Members;
 pub(crate) use numbers::Numbers;
@@ -125,8 +125,7 @@ pub struct History {
     /// By the snapshot's name: the client's slot.
     client_slots: Vec<u32>,
     daemons: Watch,
-    daemon_height: Stall,
-    db_height: Stall,
+    heights: SavedHeights,
     last: Option<Last>,
     /// Since when no poll has succeeded, if the last one failed.
     down_since: Option<Timestamp>,
@@ -178,8 +177,7 @@ impl History {
             group_unsure_at: Vec::new(),
             client_slots: Vec::new(),
             daemons: Watch::new(daemons),
-            daemon_height: Stall::default(),
-            db_height: Stall::default(),
+            heights: SavedHeights::default(),
             last: None,
             down_since: None,
             present: 0,
@@ -224,8 +222,7 @@ impl History {
             self.reset(at);
         }
         if continuity == Continuity::Gap {
-            self.daemon_height.clear();
-            self.db_height.clear();
+            self.forget_heights();
         }
         self.begin_tables(snapshot, at);
         self.match_sessions(snapshot, continuity);
@@ -344,7 +341,7 @@ impl History {
 
     /// For how long the daemon's height, as the server has it, has stood still.
     pub fn daemon_stalled(&self, snapshot: &Snapshot) -> Option<Duration> {
-        self.daemon_height.duration(snapshot.at())
+        self.heights.daemon.duration(snapshot.at())
     }
 
     /// What holds the blocks up, as far as it can be told.
@@ -354,6 +351,33 @@ impl History {
         }
         let stalled = self.daemon_stalled(snapshot);
         BlockStall::of(&self.daemons, &snapshot.server, stalled)
+    }
+
+    /// Takes up what an earlier run saw of heights and daemons, and since when it had no answer.
+    pub(crate) fn resume(
+        &mut self,
+        heights: SavedHeights,
+        daemons: SavedDaemons,
+        down_since: Option<Timestamp>,
+    ) {
+        self.heights = heights;
+        self.daemons.resume(daemons);
+        self.down_since = down_since;
+    }
+
+    /// Nobody knows any more for how long heights have stood still.
+    pub(crate) fn forget_heights(&mut self) {
+        self.heights = SavedHeights::default();
+    }
+
+    /// The heights, and for how long they have stood still.
+    pub(crate) const fn heights(&self) -> SavedHeights {
+        self.heights
+    }
+
+    /// When the last poll that succeeded was; and since when none has, if the last one failed.
+    pub(crate) fn polled(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        (self.last.as_ref().map(|last| last.at), self.down_since)
     }
 
     /// Takes up what an earlier run knew of clients.
@@ -411,8 +435,8 @@ impl History {
     }
 
     fn observe_server(&mut self, server: &Server, at: Timestamp, continuity: Continuity) {
-        self.daemon_height.observe(server.daemon_height, at);
-        self.db_height.observe(server.db_height, at);
+        self.heights.daemon.observe(server.daemon_height, at);
+        self.heights.db.observe(server.db_height, at);
         let last = self
             .last
             .as_ref()

@@ -23,6 +23,8 @@ pub struct SavedState {
     pub log_runs: Vec<LogRun>,
     /// The limits' own: breaker and budgets; null if never written.
     pub limits: serde_json::Value,
+    /// The core's own: what was going on; null if never written.
+    pub ongoing: serde_json::Value,
 }
 
 /// A session that the agent has logged, or is about to.
@@ -85,6 +87,8 @@ pub enum StateChange {
     LogEnded(SessionRef),
     /// The limits' own, whole.
     Limits(serde_json::Value),
+    /// What is going on, whole.
+    Ongoing(serde_json::Value),
 }
 
 impl StateChange {
@@ -99,7 +103,7 @@ impl StateChange {
                 LogEnded(session),
                 LogStage { session: old, .. } | LogUntil { session: old, .. } | LogEnded(old),
             ) => session == old,
-            (Limits(_), Limits(_)) => true,
+            (Limits(_), Limits(_)) | (Ongoing(_), Ongoing(_)) => true,
             _ => false,
         }
     }
@@ -145,11 +149,24 @@ pub(super) fn apply(connection: &Connection, change: &StateChange) -> rusqlite::
             session,
             &[],
         ),
-        StateChange::Limits(value) => connection
-            .prepare_cached("INSERT OR REPLACE INTO limits (one, json) VALUES (1, ?1)")?
-            .execute([Json(value)])
-            .map(drop),
+        StateChange::Limits(value) => set_one(
+            connection,
+            "INSERT OR REPLACE INTO limits (one, json) VALUES (1, ?1)",
+            value,
+        ),
+        StateChange::Ongoing(value) => set_one(
+            connection,
+            "INSERT OR REPLACE INTO ongoing (one, json) VALUES (1, ?1)",
+            value,
+        ),
     }
+}
+
+fn set_one(connection: &Connection, sql: &str, value: &serde_json::Value) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(sql)?
+        .execute([Json(value)])
+        .map(drop)
 }
 
 fn set_cooldown(connection: &Connection, cooldown: &Cooldown) -> rusqlite::Result<()> {
@@ -187,7 +204,8 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<SavedState> {
     Ok(SavedState {
         cooldowns: load_cooldowns(connection)?,
         log_runs: load_log_runs(connection)?,
-        limits: load_limits(connection)?,
+        limits: load_one(connection, "SELECT json FROM limits")?,
+        ongoing: load_one(connection, "SELECT json FROM ongoing")?,
     })
 }
 
@@ -226,8 +244,8 @@ fn load_log_runs(connection: &Connection) -> rusqlite::Result<Vec<LogRun>> {
         .collect()
 }
 
-fn load_limits(connection: &Connection) -> rusqlite::Result<serde_json::Value> {
-    let mut statement = connection.prepare("SELECT json FROM limits")?;
+fn load_one(connection: &Connection, sql: &str) -> rusqlite::Result<serde_json::Value> {
+    let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query_map([], |row| Ok(row.get::<_, Json<_>>(0)?.0))?;
     rows.next().unwrap_or(Ok(serde_json::Value::Null))
 }

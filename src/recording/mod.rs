@@ -33,7 +33,7 @@ use crate::policy::{Mode, Quota};
 use crate::pseudonym::Pseudonyms;
 use crate::snapshot::Snapshot;
 use crate::time::{Timestamp, seconds};
-use crate::warden::Settings;
+use crate::warden::{Ongoing, Settings};
 use crate::wire::Inspection;
 
 pub use error::RecordingError;
@@ -66,6 +66,9 @@ pub struct Start {
     /// What was known of clients.
     #[serde(default)]
     pub clients: SavedClients,
+    /// What was going on.
+    #[serde(default)]
+    pub ongoing: Ongoing,
 }
 
 impl Start {
@@ -128,15 +131,14 @@ impl Start {
         self.clients.map_addresses(net);
         let addresses = &mut self.settings.protection.addresses;
         *addresses = addresses.mapped(net);
+        let target = |target: &Target| match target {
+            // Whose name is an address may be gone, and then nothing tells it from a version.
+            Target::Client(name) => Target::Client(pseudonyms.words(name).into()),
+            target => pseudonyms.target(target),
+        };
+        self.ongoing.map_targets(target);
         for cooldown in &mut self.cooldowns {
-            *cooldown = match &cooldown.target {
-                // Whose name is an address may be gone, and then nothing tells it from a version.
-                Target::Client(name) => Cooldown {
-                    target: Target::Client(pseudonyms.words(name).into()),
-                    ..cooldown.clone()
-                },
-                _ => pseudonyms.cooldown(cooldown),
-            };
+            cooldown.target = target(&cooldown.target);
         }
     }
 }

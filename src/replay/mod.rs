@@ -85,6 +85,7 @@ impl Replay {
         self.warden
             .restore(start.limits.clone(), start.cooldowns.clone());
         self.warden.restore_clients(start.clients.clone());
+        self.warden.resume(start.ongoing.clone());
         self.actor = Actor::default();
     }
 

@@ -17,7 +17,7 @@ use crate::journal::{Journal, Retention};
 use crate::policy::{Mode, PolicySet, Source, check, shipped};
 use crate::poll::Clock;
 use crate::pseudonym::{Key, Pseudonyms};
-use crate::recording::{Item, Recorder, RecorderOptions, Recording, Start};
+use crate::recording::{Item, Recorder, RecorderOptions, Recording, Start, Tick};
 use crate::rpc::{Client, ClientOptions};
 use crate::sim::{Fault, Pace, Release, Server, World};
 use crate::time::Timestamp;
@@ -340,6 +340,32 @@ fn crowded() -> PolicySet {
 }
 
 /// Who is known from an earlier run is known to the replay, from any segment on.
+#[test]
+fn a_breaker_that_was_closed_by_hand_is_closed_in_a_replay() {
+    let at = Timestamp::from_millis(1_000);
+    let limits = serde_json::json!({ "ledger": { "actions": [], "breaker": { "policies": [
+        { "policy": "a", "open_until": 9_000, "regulars": [], "newcomers": [] },
+        { "policy": "b", "open_until": 9_000, "regulars": [], "newcomers": [] },
+    ] } } });
+    let mut start = Start {
+        limits: serde_json::from_value(limits).unwrap(),
+        ..Start::default()
+    };
+    start.settings.mode = Mode::Enforce;
+    let mut replay = Replay::new(crowded(), None);
+    replay.start(&start);
+    let tick = Tick {
+        at,
+        mode: Mode::Enforce,
+        failure: Some("no answer".into()),
+        closed: vec!["a".into()],
+        ..Tick::default()
+    };
+    replay.turn(&tick);
+    let stopped = replay.warden().stopped(at);
+    assert_eq!(stopped, [("b".into(), Timestamp::from_millis(9_000))]);
+}
+
 #[tokio::test]
 async fn regulars_are_the_same_in_a_replay() {
     let flown = crowd_recorded(None).await;

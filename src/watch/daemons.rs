@@ -52,6 +52,22 @@ impl Default for Settings {
 /// What a block may need in any case, on a coin of seconds too.
 const PROPAGATION_MIN: Duration = Duration::from_secs(60);
 
+/// The daemons, as the next run needs to know them: for how long each has been what it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedDaemons {
+    /// When the last round was.
+    heard_at: Option<Timestamp>,
+    daemons: Vec<SavedDaemon>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct SavedDaemon {
+    address: Address,
+    state: Option<State>,
+    since: Timestamp,
+    health: Health,
+}
+
 /// All daemons.
 #[derive(Debug)]
 pub struct Watch {
@@ -64,6 +80,8 @@ pub struct Watch {
     /// The time of the snapshot that was taken in last, and what it said of the server.
     at: Timestamp,
     server: Known,
+    /// What an earlier run knew, until the first round of this one.
+    resumed: Option<SavedDaemons>,
 }
 
 /// What is looked at of the server.
@@ -222,6 +240,40 @@ impl Watch {
             heard_at: None,
             at: Timestamp::default(),
             server: Known::default(),
+            resumed: None,
+        }
+    }
+
+    /// Takes up what an earlier run knew. It counts from the first round on, if that is not too late.
+    pub(crate) fn resume(&mut self, saved: SavedDaemons) {
+        self.resumed = Some(saved);
+    }
+
+    /// What the next run needs to know.
+    pub(crate) fn save(&self) -> SavedDaemons {
+        if let Some(resumed) = &self.resumed {
+            return resumed.clone();
+        }
+        let daemons = self.daemons.iter().map(|daemon| SavedDaemon {
+            address: daemon.address.clone(),
+            state: daemon.state.clone(),
+            since: daemon.since,
+            health: daemon.health,
+        });
+        SavedDaemons {
+            heard_at: self.heard_at,
+            daemons: daemons.collect(),
+        }
+    }
+
+    fn take_up(&mut self, saved: SavedDaemons) {
+        self.heard_at = saved.heard_at;
+        for known in saved.daemons {
+            let is_it = |daemon: &&mut Watched| daemon.address == known.address;
+            if let Some(daemon) = self.daemons.iter_mut().find(is_it) {
+                (daemon.state, daemon.since) = (known.state, known.since);
+                daemon.health = known.health;
+            }
         }
     }
 
@@ -257,6 +309,9 @@ impl Watch {
     }
 
     fn take_in(&mut self, round: &Round) {
+        if let Some(saved) = self.resumed.take() {
+            self.take_up(saved);
+        }
         let gap = self.heard_at.map(|heard| round.at.since(heard));
         if gap.is_some_and(|gap| gap > self.settings.fresh_max) {
             self.forget();

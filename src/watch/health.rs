@@ -15,7 +15,7 @@ pub struct Counts {
 }
 
 /// One daemon's health.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// Unknown until enough checks agree.
     up: Option<bool>,

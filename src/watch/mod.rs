@@ -14,7 +14,7 @@ mod state;
 pub(crate) mod tests;
 
 pub use confirm::{Change, Confirmation, Confirming};
-pub use daemons::{Outage, Settings, Tip, Unfit, Watch, Watched};
+pub use daemons::{Outage, SavedDaemons, Settings, Tip, Unfit, Watch, Watched};
 pub use health::{Counts, Health};
 pub use stall::Stall;
 pub use state::State;

@@ -232,6 +232,30 @@ async fn the_breaker_stops_a_policy_alone_and_over_a_restart() {
 }
 
 #[tokio::test]
+async fn hold_times_outlive_an_agent_that_is_killed_again_and_again() {
+    let slow = policy(
+        "slow",
+        "session",
+        "{ client = \"=~ ^evil\" }",
+        "\"disconnect\"",
+        "for = \"10m\"",
+    );
+    let mut scene = Scene::new(Release::V1_20_0, slow).await;
+    let key = scene.client("evil/1", 1);
+    let mut polls = 0;
+    while scene.is_open(key) && polls < 200 {
+        scene.wait_alive(&[key], Duration::ZERO);
+        scene.poll().await;
+        polls += 1;
+        if polls % 25 == 0 {
+            scene.kill_agent();
+        }
+    }
+    // Each kill loses a minute at the most.
+    assert!((60..80).contains(&polls), "{polls}");
+}
+
+#[tokio::test]
 async fn a_crowd_in_which_nobody_stands_out_is_an_alert_once_an_hour() {
     let busy = policy(
         "busy",

@@ -228,6 +228,7 @@ fn the_state_survives_and_only_changes_are_written() {
                     ..session(1)
                 }),
                 StateChange::Limits(json!({ "breaker": 7 })),
+                StateChange::Ongoing(json!([8])),
             ],
         )
         .unwrap();
@@ -247,6 +248,7 @@ fn the_state_survives_and_only_changes_are_written() {
             run(2, 60_000, LogStage::Ending),
         ],
         limits: json!({ "breaker": 7 }),
+        ongoing: json!([8]),
     };
     assert_eq!(home.open().load_state().unwrap(), saved);
     let reader = Journal::open_read_only(&home.path()).unwrap();

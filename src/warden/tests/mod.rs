@@ -2,4 +2,5 @@ mod daemons;
 mod false_alarms;
 mod own_acts;
 mod random;
+mod restarts;
 mod world;

@@ -410,8 +410,10 @@ impl World {
     /// The agent is started again, with what its journal keeps of the limits.
     pub(super) fn restart_agent(&mut self) {
         let limits = self.warden.saved_limits();
+        let ongoing = self.warden.ongoing(self.now);
         self.warden = Warden::new(policies(), self.settings.clone());
         self.warden.restore(limits, Vec::new());
+        self.warden.resume(ongoing);
         self.is_agent_new = true;
     }
 
