@@ -7,7 +7,8 @@
 //! - Numbers that sessions add up to: whoever's part is out of the ordinary, the worst first; then
 //!   strangers. Nobody is chosen whose part is below its even share of the threshold: if all were
 //!   like that one, the whole would not meet the test.
-//! - Coming and going: the addresses that came and went, and of those the sessions that are new.
+//! - Coming and going: the addresses that came and went, and of those the sessions that are new. What
+//!   addresses did that are not there now counts against those who come and go again and again.
 //! - A number of sessions or addresses: the newest beyond it.
 //!
 //! Regulars are chosen only if their own part is out of the ordinary.
@@ -49,6 +50,10 @@ pub(super) struct Candidate {
     /// Whether it may be acted on. Who may not be is left out of the evidence, too.
     pub(super) is_free: bool,
 }
+
+/// Who comes and goes by itself less often than this is not blamed for what others did who are not
+/// there now.
+const OFTEN_MIN: f64 = 2.0;
 
 /// What is chosen.
 #[derive(Debug, Default)]
@@ -97,6 +102,8 @@ pub(super) struct Asked<'a> {
     pub(super) when: &'a AllOf,
     /// By test, what its number is compared with.
     pub(super) thresholds: Vec<Option<f64>>,
+    /// Of a subnet, its addresses without a session now: they came and went, too.
+    pub(super) absent: &'a [u32],
 }
 
 impl Asked<'_> {
@@ -130,6 +137,24 @@ impl Asked<'_> {
         };
         chosen.choice = Some(count.choice(first, &chosen));
         chosen
+    }
+
+    /// What those did who are not there now.
+    fn part_of_absent(&self, measure: &Measure) -> f64 {
+        let Makeup::Visits {
+            of_address,
+            by_address,
+        } = measure.makeup
+        else {
+            return 0.0;
+        };
+        let visits = self.history.column(of_address);
+        let visits = self.absent.iter().map(|&address| known(visits.of(address)));
+        if by_address {
+            visits.filter(|&visits| visits > 0.0).count() as f64
+        } else {
+            visits.sum()
+        }
     }
 
     fn measure(&self, place: usize, test: &Test) -> Option<Measure> {
@@ -196,8 +221,9 @@ struct Count<'a> {
     address_of: Vec<Option<usize>>,
     /// By measure, then by candidate: its part.
     parts: Vec<Vec<f64>>,
-    /// By measure: what those who are left come to.
+    /// By measure: what those who are left come to, and those who are not there now.
     rests: Vec<f64>,
+    absent: Vec<f64>,
     /// By candidate: whether it is left; and by address how many of its are.
     is_left: Vec<bool>,
     left_of_address: Vec<usize>,
@@ -218,12 +244,14 @@ impl<'a> Count<'a> {
             address_of,
             parts: Vec::new(),
             rests: vec![0.0; measures.len()],
+            absent: Vec::new(),
             is_left: vec![false; candidates.len()],
             left: 0,
             outliers: 0,
             strangers: 0,
         };
         count.parts = measures.iter().map(|it| count.parts_of(it)).collect();
+        count.absent = measures.iter().map(|it| asked.part_of_absent(it)).collect();
         for (place, one) in candidates.iter().enumerate() {
             if one.is_free {
                 count.put_in(place);
@@ -314,10 +342,17 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// Whether those who are left still meet every test.
+    /// Whether those who are left, and those who are not there now, still meet every test.
     fn is_met(&self) -> bool {
-        let rests = self.measures.iter().zip(&self.rests);
-        rests.into_iter().all(|(it, &rest)| it.is_met_by(rest))
+        let rests = self.rests.iter().zip(&self.absent);
+        let mut rests = self.measures.iter().zip(rests);
+        rests.all(|(it, (rest, absent))| it.is_met_by(rest + absent))
+    }
+
+    /// Whether those who are left meet every test by themselves.
+    fn is_met_by_present(&self) -> bool {
+        let mut rests = self.measures.iter().zip(&self.rests);
+        rests.all(|(it, &rest)| it.is_met_by(rest))
     }
 
     fn place_of(&self, measure: &Measure) -> usize {
@@ -450,7 +485,8 @@ impl<'a> Count<'a> {
         });
         let mut chosen = Chosen::default();
         for address in visitors {
-            if !self.is_met() {
+            let is_seldom = visits[address] < OFTEN_MIN;
+            if !self.is_met() || is_seldom && !self.is_met_by_present() {
                 break;
             }
             for place in self.addresses[address].clone() {
@@ -500,6 +536,7 @@ impl<'a> Count<'a> {
     }
 
     fn choice(&self, measure: &Measure, chosen: &Chosen) -> Choice {
+        let index = self.place_of(measure);
         let test = &self.asked.when.tests[measure.test];
         let dimension = match test.field.info().kind {
             Kind::Number(dimension) => Some(dimension),
@@ -520,7 +557,7 @@ impl<'a> Count<'a> {
             outliers: self.outliers,
             strangers: self.strangers,
             regulars: u32::try_from(regulars.count()).unwrap_or(u32::MAX),
-            rest: self.rests[self.place_of(measure)].max(0.0),
+            rest: self.rests[index].max(0.0) + self.absent[index],
             is_still_met: self.is_met(),
             threshold: measure.threshold,
             dimension,

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use hashbrown::HashMap;
+
 use super::choice::{Asked, Candidate};
 use super::compile::{Compiled, How};
 use super::evidence::saw;
@@ -224,12 +226,17 @@ impl Engine {
         let asks_who = policy.asks_who();
         let by_net = policy.acts_on_sessions()
             && matches!(policy.scope, Scope::Address | Scope::Subnet | Scope::Group);
-        let pairs = due.iter().zip(all);
+        let absent = if asks_who && policy.scope == Scope::Subnet {
+            self.absent(due, history)
+        } else {
+            vec![Vec::new(); due.len()]
+        };
+        let pairs = due.iter().zip(all).zip(absent);
         pairs
-            .map(|(due, mut members)| {
+            .map(|((due, mut members), absent)| {
                 members.sort_unstable_by_key(|&(session, _)| history.session(session).id);
                 if asks_who {
-                    self.choose(index, due, &members, history, snapshot)
+                    self.choose(index, due, &members, &absent, history, snapshot)
                 } else {
                     let mut all = Members::default();
                     for (session, fate) in members {
@@ -244,12 +251,29 @@ impl Engine {
             .collect()
     }
 
+    /// By subnet that is due, the addresses in it without a session now, but for protected ones.
+    fn absent(&self, due: &[Due], history: &History) -> Vec<Vec<u32>> {
+        let mut absent = vec![Vec::new(); due.len()];
+        let places = due.iter().enumerate();
+        let places: HashMap<u32, usize> =
+            places.map(|(place, due)| (due.held.slot, place)).collect();
+        for (address, net, subnet) in history.absent_addresses() {
+            if let Some(&place) = places.get(&subnet)
+                && !self.guard.covers_address(net.addr())
+            {
+                absent[place].push(address);
+            }
+        }
+        absent
+    }
+
     /// Of a target's members those who did it.
     fn choose(
         &mut self,
         index: usize,
         due: &Due,
         members: &[(u32, Fate)],
+        absent: &[u32],
         history: &History,
         snapshot: &Snapshot,
     ) -> Members {
@@ -275,6 +299,7 @@ impl Engine {
             policy,
             when: &policy.when.any[due.held.table],
             thresholds,
+            absent,
         };
         let chosen = asked.choose(&candidates);
         let mut fallen = Members {

@@ -86,6 +86,11 @@ impl Guard {
         self.names.clear();
     }
 
+    /// Whether whoever has this address must be left alone.
+    pub(super) fn covers_address(&self, address: IpAddr) -> bool {
+        self.protection.covers_address(Some(address))
+    }
+
     /// Whether the session in a row must be left alone.
     pub(super) fn covers(&mut self, sessions: &Sessions, row: usize) -> bool {
         self.protected(sessions, row).is_some()

@@ -143,6 +143,17 @@ impl History {
         }
     }
 
+    /// The public addresses that have no session now and are not forgotten yet, each with its subnet.
+    pub(crate) fn absent_addresses(&self) -> impl Iterator<Item = (u32, &IpNet, u32)> {
+        let keys = &self.addresses.keys;
+        let absent = keys.used().filter(|&index| keys.present(index) == 0);
+        absent.filter_map(|index| {
+            let net = keys.key(index).filter(|net| !is_private(net.addr()))?;
+            let subnet = self.subnets.keys.find(&self.widths.network(net.addr()))?;
+            Some((slot_id(index), net, subnet))
+        })
+    }
+
     /// The network of an address or a subnet.
     pub(crate) fn network(&self, scope: Scope, slot: u32) -> Option<&IpNet> {
         match scope {

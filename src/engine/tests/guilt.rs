@@ -185,6 +185,60 @@ fn strangers_who_do_the_same_go_until_the_rest_is_below() {
     assert_eq!((choice.outliers, choice.strangers), (0, 10));
 }
 
+/// Visits last for ten seconds, a subnet's addresses take turns.
+fn take_turns(addresses: u32, polls: u32, visits: u32) -> (Town, Vec<Vec<u64>>) {
+    let mut town = Town::new(&policy(
+        "p",
+        "subnet",
+        "{ brief_addresses = \"> 5\" }",
+        "window = \"2m\"",
+    ));
+    let quiet = town.regular("8.8.8.200:1", 1);
+    let mut hit = Vec::new();
+    let mut there = None;
+    for poll in 0..polls {
+        let gone: Option<u64> = there.take();
+        gone.into_iter().for_each(|id| {
+            town.scene.leave(id);
+            town.takes.retain(|&(other, _)| other != id);
+        });
+        // A newcomer whose network fails once.
+        if poll == polls - 3 || poll == polls - 1 {
+            town.stranger("8.8.8.100:1", 1);
+        }
+        if poll == polls - 2 {
+            let id = town
+                .scene
+                .rows
+                .iter()
+                .find(|row| row.peer == "8.8.8.100:1")
+                .unwrap()
+                .id;
+            town.scene.leave(id);
+            town.takes.retain(|&(other, _)| other != id);
+        }
+        if poll < addresses * visits {
+            there = Some(town.stranger(&format!("8.8.8.{}:{poll}", poll % addresses), 1));
+        }
+        hit.push(town.pass().iter().flat_map(ids).collect());
+    }
+    assert!(hit.iter().flatten().all(|&id| id != quiet));
+    (town, hit)
+}
+
+#[test]
+fn who_goes_from_address_to_address_is_hit_though_the_others_are_not_there() {
+    let (_, hit) = take_turns(6, 16, 3);
+    assert!(hit.iter().flatten().count() >= 2, "{hit:?}");
+}
+
+#[test]
+fn who_comes_and_goes_once_is_not_blamed_for_those_who_are_gone() {
+    // As many addresses, once each; then only the newcomer is there, back after ten seconds.
+    let (_, hit) = take_turns(12, 16, 1);
+    assert_eq!(hit.iter().flatten().count(), 0, "{hit:?}");
+}
+
 #[test]
 fn a_regular_at_a_busy_moment_is_not_hit_in_the_place_of_hogs_beside_it() {
     let mut town = Town::new(&hog("subnet", ""));
