@@ -18,6 +18,7 @@ mod retention;
 mod row;
 mod schema;
 mod state;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -31,11 +32,12 @@ use serde::{Deserialize, Serialize};
 pub use self::clients::RestoredClients;
 pub use self::error::JournalError;
 pub use self::lock::Holder;
-pub use self::query::{Filter, OutcomeKind};
+pub use self::query::{Filter, OutcomeKind, Outcomes};
 pub use self::replay::{ReplayJournal, Replayed};
 pub use self::retention::{Retention, Upkeep};
 pub use self::row::{EVIDENCE_MAX, NAME_CHARS_MAX, Row, SESSIONS_MAX, TEXT_CHARS_MAX};
 pub use self::state::{LogRun, LogStage, SavedState, StateChange};
+pub use self::summary::{POLICIES_MAX, PolicySummary};
 
 use self::lock::Lock;
 use crate::decision::{Decision, Outcome, SessionRef};
@@ -331,6 +333,25 @@ impl Reader {
     /// The rows that `filter` lets through, as committed when the call begins.
     pub fn query(&self, filter: &Filter) -> Result<Vec<Row>, JournalError> {
         query::query(&self.connection, filter)
+            .map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
+    /// How many rows `filter` lets through, whatever its page.
+    pub fn count(&self, filter: &Filter) -> Result<u64, JournalError> {
+        query::count(&self.connection, filter)
+            .map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
+    /// The decisions that `filter` lets through, whatever its page, summed up by policy; those with
+    /// most acts first, [`POLICIES_MAX`] at the most. Reads all of them once.
+    pub fn summary(&self, filter: &Filter) -> Result<Vec<PolicySummary>, JournalError> {
+        summary::of(&self.connection, filter)
+            .map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
+    /// Whether the file was moved or deleted since it was opened, so that nothing new comes.
+    pub fn has_moved(&self) -> Result<bool, JournalError> {
+        schema::has_moved(&self.connection)
             .map_err(|error| JournalError::from_sqlite(&self.path, error))
     }
 
