@@ -111,10 +111,13 @@ impl Agent {
     ) -> Result<Self, JournalError> {
         for row in journal.take_interrupted() {
             warn!(
-                decision = %row.id,
+                decision = row.id.0,
                 policy = &*row.decision.policy,
                 target = &*escape::log(&row.decision.target.to_string()),
-                "the last run stopped before it learned what came of this decision"
+                "the last run stopped before it learned what came of a decision by `{}` on {} `{}`",
+                escape::log(&row.decision.policy),
+                row.decision.target.scope(),
+                escape::log(&row.decision.target.to_string())
             );
         }
         let SavedState {
@@ -495,15 +498,17 @@ impl Agent {
                 let mode = self.warden.mode();
                 error!(
                     policy = &**policy,
-                    "the breaker has stopped this policy until {until} (mode {mode}): it was to \
+                    "the breaker has stopped policy `{}` until {until} (mode {mode}): it was to \
                      disconnect so many regular clients, or so many of all newcomers, that a \
-                     person must look at it; the other policies go on"
+                     person must look at it; the other policies go on",
+                    escape::log(policy)
                 );
             }
         }
         for (policy, _) in &self.stopped {
             if !is_in(&stopped, policy) {
-                warn!(policy = &**policy, "the breaker lets this policy go on");
+                let name = escape::log(policy);
+                warn!(policy = &**policy, "the breaker lets policy `{name}` go on");
             }
         }
         self.stopped = stopped;
