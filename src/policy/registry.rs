@@ -12,7 +12,7 @@ use super::ListId;
 use super::bounds::{LIST_ENTRIES_MAX, LIST_FILE_SIZE_MAX};
 use super::diagnostic::{Diagnostic, Findings, Problem};
 use super::list::{AddressSet, List, ListFile, canonical, lines, parse_net};
-use super::source::{Place, Source, Text, word};
+use super::source::{Place, Source, Text, harmless, word};
 use super::table::{Entry, Node, Table};
 use crate::field::Dimension;
 use crate::units;
@@ -403,7 +403,9 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 pub(super) fn bad_name(name: &str, what: &'static str, place: Place) -> Diagnostic {
-    let better: String = name
+    // What is made of a URL would show its password.
+    let shown = if harmless(name) == name { name } else { "" };
+    let better: String = shown
         .to_lowercase()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })

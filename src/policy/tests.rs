@@ -1118,3 +1118,30 @@ fn whoever_acts_on_a_whole_is_told_so() {
     assert!(all.contains("policy::acts_on_all"), "{all}");
     assert!(!all.contains("policy::nobody_guilty"), "{all}");
 }
+
+#[test]
+fn a_name_that_is_a_url_shows_its_password_nowhere() {
+    for head in ["[[policy]]\nname = ", "[lists]\n"] {
+        for name in [
+            "http://u:secret@host/",
+            "u:secret@host",
+            "HTTP://U:SECRET@HOST",
+        ] {
+            let tail = if head.ends_with("= ") { "" } else { " = []" };
+            let found = check(
+                vec![Source {
+                    name: "p.toml".into(),
+                    text: format!("{head}\"{name}\"{tail}\n"),
+                }],
+                &mut |_| Ok(String::new()),
+            );
+            let bad: Vec<_> = found
+                .diagnostics
+                .iter()
+                .map(|it| format!("{it} {:?}", it.advice()))
+                .collect();
+            assert!(bad.iter().any(|it| it.contains("is not a name")), "{bad:?}");
+            assert!(!bad.concat().to_lowercase().contains("secret"), "{bad:?}");
+        }
+    }
+}

@@ -46,7 +46,7 @@ fn text(field: &str, test: &str, seen: &str) -> Evidence {
     }
 }
 
-fn decision(minute: u64, policy: &str, target: Target, action: Action) -> Decision {
+pub(crate) fn decision(minute: u64, policy: &str, target: Target, action: Action) -> Decision {
     Decision {
         at: START + Duration::from_secs(minute * 60),
         epoch: Epoch(1),
