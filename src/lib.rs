@@ -44,6 +44,7 @@ pub mod pseudonym;
 pub mod recheck;
 pub mod recording;
 pub mod redact;
+mod regular;
 pub mod replay;
 pub mod report;
 pub mod rpc;

@@ -3,7 +3,7 @@
 //! No error or warning repeats anything of what was read but names of variables.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use super::daemon::DaemonSource;
 use super::environment::Environment;
 use crate::daemon::{Address, BadDaemons, Daemons};
 use crate::escape;
+use crate::regular;
 
 /// No file with URLs is larger.
 const FILE_BYTES_MAX: usize = 64 * 1_024;
@@ -242,11 +243,7 @@ fn shown(path: &Path) -> String {
 /// user may read it.
 fn text(path: &Path, public: &mut Option<String>) -> Result<String, SourceProblem> {
     let read = || -> io::Result<(Vec<u8>, u32)> {
-        // Before it is opened: opening a pipe waits for whoever writes to it.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
-        let file = File::open(path)?;
+        let file = regular::open(path)?;
         let mode = file.metadata()?.permissions().mode();
         let mut bytes = Vec::new();
         file.take(FILE_BYTES_MAX as u64 + 1)
