@@ -90,7 +90,13 @@ fn no_command_waits_for_a_pipe() {
         &["journal", "--config", "pipe.toml"],
         &["daemons", "--config", "pipe.toml"],
         &["explain", "1", "--journal", "pipe"],
-        &["explain", "--address", "198.51.100.1", "--recording", "pipe"],
+        &[
+            "explain",
+            "--address",
+            "198.51.100.1",
+            "--recording",
+            "pipe",
+        ],
         &[
             "record",
             "--rpc",
