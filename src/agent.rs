@@ -7,6 +7,7 @@ mod cadence;
 mod crowds;
 mod daemons;
 mod lists;
+mod placed;
 mod record;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crowds::Crowds;
 pub use daemons::Rounds;
 use daemons::{KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
+use placed::Placed;
 use record::{Flight, Recorded};
 
 /// What the loop is configured with.
@@ -66,6 +68,7 @@ pub struct Agent {
     /// The policies that the breaker has stopped, as the log has them.
     stopped: Vec<(Arc<str>, Timestamp)>,
     crowds: Crowds,
+    placed: Placed,
     clients_saved_at: Timestamp,
     /// The connection over which `inspect_session` was found to be unknown.
     no_inspection: Option<crate::decision::Epoch>,
@@ -147,6 +150,7 @@ impl Agent {
             is_journal_down: false,
             stopped: Vec::new(),
             crowds: Crowds::default(),
+            placed: Placed::default(),
             clients_saved_at,
             no_inspection: None,
             rounds: None,
@@ -246,6 +250,7 @@ impl Agent {
         self.snapshot.rounds = rounds.map(|rounds| rounds.take()).unwrap_or_default();
         if failure.is_none() {
             self.tell_move();
+            self.placed.tell(&self.snapshot, self.client.server_addr());
             self.observe();
             if self.no_inspection != Some(self.snapshot.epoch) {
                 self.inspect().await;

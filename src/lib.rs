@@ -37,6 +37,7 @@ pub mod limits;
 mod lock;
 pub mod names;
 pub mod page;
+pub mod placement;
 pub mod policy;
 pub mod poll;
 pub mod probe;

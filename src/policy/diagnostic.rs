@@ -362,6 +362,14 @@ pub enum Problem {
         /// What is wrong, and what to do.
         told: String,
     },
+    /// The server is placed so that policies cannot work well, or others can control it. The code is
+    /// `server::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::placement), severity(Warning))]
+    Placement {
+        /// What is wrong, and what to do.
+        told: String,
+    },
     /// A list that nothing uses.
     #[error("list `{name}` is not used")]
     #[diagnostic(code(policy::unused_list), severity(Warning))]
@@ -410,6 +418,14 @@ impl Diagnostic {
     pub(crate) fn of_bad_daemons(told: impl fmt::Display) -> Self {
         let told = told.to_string();
         Self::new(Problem::BadDaemons { told }).of_config()
+    }
+
+    /// Something about a server that was asked.
+    pub(crate) fn of_server(told: impl fmt::Display) -> Self {
+        let told = told.to_string();
+        let mut finding = Self::new(Problem::Placement { told });
+        finding.0.area = "server";
+        finding
     }
 
     /// A value that makes no sense.

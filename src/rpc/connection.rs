@@ -74,6 +74,10 @@ impl Connection {
         self.stream.get_ref().local_addr().ok()
     }
 
+    pub(super) fn server_addr(&self) -> Option<SocketAddr> {
+        self.stream.get_ref().peer_addr().ok()
+    }
+
     /// Sends a request and reads the line that answers it into `reply`, without its newline. After an error the
     /// connection is of no more use.
     pub(super) async fn exchange(
