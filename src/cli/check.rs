@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::show::{self, BAD, GOOD, WARN, counted};
 use super::{runtime, setup};
 use crate::config::{self, Config, Policies, ReadDaemons};
 use crate::daemon::Daemons;
+use crate::journal::Journal;
 use crate::placement::{Crowding, OpenRpc};
 use crate::policy::{Diagnostic, PolicySet};
 use crate::poll::{self, Groups, SteadyClock};
@@ -62,8 +63,11 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     if let Some(path) = &args.config {
         let checked = Config::load(path);
         policies = checked.policies;
-        server = checked.config.map(|config| config.server);
         report.diagnostics = checked.diagnostics;
+        if let Some(config) = checked.config {
+            report.check_journal(&config.journal.path);
+            server = Some(config.server);
+        }
     }
     if !args.paths.is_empty() {
         let entries_max = policies.map(|policies| policies.list_entries_max);
@@ -163,6 +167,16 @@ impl Report {
                 self.diagnostics.push(of(error));
                 None
             }
+        }
+    }
+
+    /// What `run` would say of the journal. That it cannot be kept here is a warning, for the agent may
+    /// run elsewhere, as another user, or in a folder that systemd makes for it.
+    fn check_journal(&mut self, path: &Path) {
+        if let Err(error) = Journal::check(path) {
+            let is_warning = error.is_of_this_place();
+            self.diagnostics
+                .push(Diagnostic::of_journal(error, is_warning));
         }
     }
 

@@ -74,7 +74,7 @@ impl Holder {
     }
 }
 
-fn beside(journal: &Path) -> PathBuf {
+pub(super) fn beside(journal: &Path) -> PathBuf {
     let mut path = journal.as_os_str().to_owned();
     path.push("-lock");
     path.into()

@@ -12,6 +12,7 @@
 mod clients;
 mod error;
 mod lock;
+mod preflight;
 mod query;
 mod replay;
 mod retention;
@@ -140,6 +141,15 @@ impl Journal {
         journal.client_bytes = journal.measure_clients()?;
         journal.interrupted = journal.write(mark_interrupted)?;
         Ok(journal)
+    }
+
+    /// Looks whether [`open`](Self::open) would refuse the journal at `path`, for all that can be told
+    /// without making or changing anything: damage within it cannot.
+    ///
+    /// # Errors
+    /// What `open` would say; not that another agent has it open.
+    pub fn check(path: &Path) -> Result<(), JournalError> {
+        preflight::check(path)
     }
 
     /// Opens the journal at `path` for reading, whether an agent runs or not.
