@@ -7,6 +7,7 @@ mod cadence;
 mod crowds;
 mod daemons;
 mod lists;
+mod placed;
 mod record;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crowds::Crowds;
 pub use daemons::Rounds;
 use daemons::{KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
+use placed::Placed;
 use record::{Flight, Recorded};
 
 /// What the loop is configured with.
@@ -69,6 +71,7 @@ pub struct Agent {
     /// The policies that the breaker has stopped, as the log has them.
     stopped: Vec<(Arc<str>, Timestamp)>,
     crowds: Crowds,
+    placed: Placed,
     clients_saved_at: Timestamp,
     ongoing_saved_at: Timestamp,
     /// The connection over which `inspect_session` was found to be unknown.
@@ -115,10 +118,13 @@ impl Agent {
     ) -> Result<Self, JournalError> {
         for row in journal.take_interrupted() {
             warn!(
-                decision = %row.id,
+                decision = row.id.0,
                 policy = &*row.decision.policy,
                 target = &*escape::log(&row.decision.target.to_string()),
-                "the last run stopped before it learned what came of this decision"
+                "the last run stopped before it learned what came of a decision by `{}` on {} `{}`",
+                escape::log(&row.decision.policy),
+                row.decision.target.scope(),
+                escape::log(&row.decision.target.to_string())
             );
         }
         let SavedState {
@@ -155,6 +161,7 @@ impl Agent {
             crowds: Crowds::default(),
             clients_saved_at: now,
             ongoing_saved_at: now,
+            placed: Placed::default(),
             no_inspection: None,
             rounds: None,
             confirmed: None,
@@ -254,6 +261,7 @@ impl Agent {
         self.snapshot.rounds = rounds.map(|rounds| rounds.take()).unwrap_or_default();
         if failure.is_none() {
             self.tell_move();
+            self.placed.tell(&self.snapshot, self.client.server_addr());
             self.observe();
             if self.no_inspection != Some(self.snapshot.epoch) {
                 self.inspect().await;
@@ -551,15 +559,17 @@ impl Agent {
                 let mode = self.warden.mode();
                 error!(
                     policy = &**policy,
-                    "the breaker has stopped this policy until {until} (mode {mode}): it was to \
+                    "the breaker has stopped policy `{}` until {until} (mode {mode}): it was to \
                      disconnect so many regular clients, or so many of all newcomers, that a \
-                     person must look at it; the other policies go on"
+                     person must look at it; the other policies go on",
+                    escape::log(policy)
                 );
             }
         }
         for (policy, _) in &self.stopped {
             if !is_in(&stopped, policy) {
-                warn!(policy = &**policy, "the breaker lets this policy go on");
+                let name = escape::log(policy);
+                warn!(policy = &**policy, "the breaker lets policy `{name}` go on");
             }
         }
         self.stopped = stopped;

@@ -94,11 +94,12 @@ fn redact_authority(out: &mut String, text: &str) {
 fn redact_prose(out: &mut String, text: &str) {
     for word in text.split_inclusive(is_delimiter) {
         match word.rfind('@') {
+            // Nothing stands before the `@` of a policy's list, as in `in @bad`.
+            None | Some(0) => out.push_str(word),
             Some(at) => {
                 out.push_str(HIDDEN);
                 out.push_str(&word[at..]);
             }
-            None => out.push_str(word),
         }
     }
 }
@@ -192,6 +193,16 @@ mod tests {
         ] {
             assert_eq!(redact(text), expected);
         }
+    }
+
+    #[test]
+    fn the_name_of_a_list_is_no_credential() {
+        for text in ["client \"evil\" (in @bad)", "not in @bad", "@bad"] {
+            assert_eq!(redact(text), text);
+        }
+        assert_eq!(redact("in u:p@@bad"), "in ***@bad");
+        assert_eq!(redact("in @u:p@bad"), "in ***@bad");
+        assert_eq!(redact("http://u:p in @bad"), "http://***@bad");
     }
 
     #[test]

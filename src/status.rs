@@ -16,6 +16,7 @@ use crate::decision::Suppression;
 use crate::engine::Standing;
 use crate::history::History;
 use crate::policy::Mode;
+use crate::regular;
 use crate::snapshot::Snapshot;
 use crate::time::{Timestamp, rfc3339, seconds};
 use crate::watch::{Outage, State, Watch, Watched};
@@ -216,11 +217,7 @@ impl Status {
         // Before it is opened: opening a pipe waits for whoever writes to it.
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            metadata => {
-                if !metadata?.is_file() {
-                    return Err(io::Error::other("it is no file"));
-                }
-            }
+            metadata => regular::check(&metadata?)?,
         }
         let file = File::open(path)?;
         let read = io::Read::take(file, BYTES_MAX);

@@ -5,25 +5,24 @@
 
 mod confirmed;
 mod daemon;
+mod keys;
 mod log;
 mod rehearse;
 mod words;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use tracing::warn;
 
 pub use confirmed::Confirmed;
+pub(crate) use keys::Keys;
 use words::Words;
 
 use crate::daemon::Daemons;
-use crate::decision::{Decision, Epoch, Outcome, Seen, Suppression};
-use crate::escape;
+use crate::decision::{Decision, Epoch, Outcome, Suppression, Target};
 use crate::journal::{DecisionId, Entry, Journal, JournalError, LogRun, LogStart, StateChange};
 use crate::limits::{Bucket, Budget, Cooldown, Ruling, Verdict};
 use crate::policy::{Action, Mode, Quota};
-use crate::redact::redact;
 use crate::rpc::{Client, Disconnected};
 
 /// A decision that went through the limits, and what came of it.
@@ -275,35 +274,42 @@ fn alert(carried: &mut [Carried], intended: &[usize]) {
             decision, outcome, ..
         } = &mut carried[i];
         if decision.action == Action::Alert {
-            let target = decision.target.to_string();
-            warn!(
-                policy = &*decision.policy,
-                target = &*escape::log(&target),
-                "alert: {}",
-                why(decision)
-            );
-            *outcome = Outcome::Executed {
+            let told = Outcome::Executed {
                 detail: "told".into(),
             };
+            tell_alert(decision, &told);
+            *outcome = told;
         }
     }
 }
 
-/// The evidence on one line, for the log: escaped.
-fn why(decision: &Decision) -> String {
-    let mut text = String::new();
-    for evidence in &decision.evidence {
-        let separator = if text.is_empty() { "" } else { ", " };
-        let seen = evidence.seen.words(evidence.dimension);
-        let quote = match evidence.seen {
-            Seen::Text(_) => "\"",
-            Seen::Flag(_) | Seen::Number(_) => "",
-        };
-        _ = write!(
-            text,
-            "{separator}{} {quote}{seen}{quote} ({})",
-            evidence.field, evidence.test
-        );
-    }
-    escape::log(&redact(&text)).into_owned()
+fn tell_alert(decision: &Decision, outcome: &Outcome) {
+    let keys = Keys::of(decision, outcome);
+    let Keys {
+        policy,
+        mode,
+        action,
+        scope,
+        target,
+        address,
+        outcome,
+        ..
+    } = &keys;
+    let evidence = keys.evidence();
+    let of = if decision.target == Target::Server {
+        (*scope).to_owned()
+    } else {
+        format!("{scope} `{target}`")
+    };
+    warn!(
+        policy,
+        mode,
+        action,
+        scope,
+        target,
+        address,
+        outcome,
+        evidence,
+        "alert: {evidence}; by `{policy}` on {of}"
+    );
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use tracing::warn;
 
-use crate::decision::{Suppression, Target};
+use crate::act::Keys;
+use crate::decision::{Outcome, Suppression, Target};
 use crate::escape;
 use crate::limits::{Ruling, Verdict};
 use crate::time::Timestamp;
@@ -60,12 +61,22 @@ fn tell(ruling: &Ruling) {
     let decision = &ruling.decision;
     let target = decision.target.to_string();
     let choice = decision.choice.as_ref().map(ToString::to_string);
+    let keys = Keys::of(decision, &Outcome::Suppressed(Suppression::NobodyStandsOut));
     warn!(
-        policy = &*decision.policy,
-        "alert: {} `{}` meets the tests, and nobody of it is acted on: {}; look whether the threshold \
-         is too low for so many",
+        policy = keys.policy,
+        mode = keys.mode,
+        action = keys.action,
+        scope = keys.scope,
+        target = keys.target,
+        address = keys.address,
+        outcome = keys.outcome,
+        by = keys.by,
+        evidence = keys.evidence(),
+        "alert: {} `{}` meets the tests of `{}`, and nobody of it is acted on: {}; look whether the \
+         threshold is too low for so many",
         decision.target.scope(),
         escape::log(&target),
+        keys.policy,
         escape::log(&choice.unwrap_or_default())
     );
 }

@@ -60,6 +60,7 @@ impl Agent {
         if self.foreign.as_deref() != foreign {
             if let Some(in_use) = foreign {
                 warn!(
+                    daemon = &*escape::log(in_use),
                     "the server uses the daemon `{}`, which is none of `[server.daemon]`: nothing is \
                      known of it; write hosts and ports as ElectrumX has them",
                     escape::log(in_use)
@@ -79,10 +80,24 @@ impl Agent {
                 tell_state(&address, state);
             }
             match (told.up, now.up) {
-                (Some(false) | None, Some(true)) => info!("daemon `{address}` is healthy"),
+                (Some(false) | None, Some(true)) => {
+                    let state = state.name();
+                    info!(
+                        daemon = &*address,
+                        state,
+                        healthy = true,
+                        "daemon `{address}` is healthy"
+                    );
+                }
                 (Some(true) | None, Some(false)) => {
-                    let state = state.to_string();
-                    warn!("daemon `{address}` is not healthy: {}", escape::log(&state));
+                    let (word, state) = (state.name(), state.to_string());
+                    warn!(
+                        daemon = &*address,
+                        state = word,
+                        healthy = false,
+                        "daemon `{address}` is not healthy: {}",
+                        escape::log(&state)
+                    );
                 }
                 _ => {}
             }
@@ -109,6 +124,8 @@ impl Agent {
             && !self.warden.is_changing_daemon()
         {
             warn!(
+                daemon = &*escape::log(now),
+                daemon_before = &*escape::log(before),
                 "the server uses the daemon `{}` now, and no longer `{}`: it moved by itself, or \
                  somebody else moved it",
                 escape::log(now),
@@ -190,18 +207,39 @@ impl Agent {
         let Some(confirmed) = &mut self.confirmed else {
             return;
         };
-        let (policy, to) = (&*change.policy, escape::log(&change.to));
+        let (policy, to) = (&*escape::log(&change.policy), &*escape::log(&change.to));
+        let decision = confirmed.id().0;
         match news {
             Confirmation::Named { after } => {
                 let after = format_duration(*after);
-                info!(policy, "getinfo names the daemon `{to}` after {after}");
+                info!(
+                    decision,
+                    policy,
+                    daemon = to,
+                    change = "named",
+                    "getinfo names the daemon `{to}` after {after}, by `{policy}`"
+                );
             }
             Confirmation::Followed { height } => {
-                info!(policy, "the server has block {height} of the daemon `{to}`");
+                info!(
+                    decision,
+                    policy,
+                    daemon = to,
+                    change = "followed",
+                    height,
+                    "the server has block {height} of the daemon `{to}`, by `{policy}`"
+                );
             }
             Confirmation::Failed { detail } => {
                 let shown = escape::log(detail);
-                error!(policy, "the change of daemon has failed: {shown}");
+                error!(
+                    decision,
+                    policy,
+                    daemon = to,
+                    change = "failed",
+                    detail = &*shown,
+                    "the change of daemon by `{policy}` has failed: {shown}"
+                );
             }
         }
         let (id, outcome) = (confirmed.id(), confirmed.amended(news));
@@ -217,11 +255,18 @@ impl Agent {
 fn tell_state(address: &str, state: &State) {
     if *state == State::WrongCredentials {
         warn!(
+            daemon = address,
+            state = state.name(),
             "daemon `{address}` refuses user, password or address: correct its URL, and start the \
              agent again"
         );
     } else {
-        info!("daemon `{address}`: {}", escape::log(&state.to_string()));
+        info!(
+            daemon = address,
+            state = state.name(),
+            "daemon `{address}`: {}",
+            escape::log(&state.to_string())
+        );
     }
 }
 
@@ -244,8 +289,10 @@ pub(super) fn tell_used_up(ruling: &Ruling) {
     if is_change && ruling.mode == Mode::Enforce {
         error!(
             policy = &*decision.policy,
-            "no change of daemon before {until}: {limit} lets no more through, failbacks among \
-             them; a person must look at the daemons, and may change by hand or raise the limit"
+            by = by.word(),
+            "no change of daemon by `{}` before {until}: {limit} lets no more through, failbacks among \
+             them; a person must look at the daemons, and may change by hand or raise the limit",
+            escape::log(&decision.policy)
         );
     }
 }

@@ -27,7 +27,7 @@ use crate::units::format_duration;
     group = ArgGroup::new("where").required(true).args(["path", "config"]),
     after_help = "Examples:
   electrumx-warden breaker --config electrumx-warden.toml
-  electrumx-warden journal --config electrumx-warden.toml --policy NAME
+  electrumx-warden journal --config electrumx-warden.toml --all --policy NAME
   electrumx-warden breaker --config electrumx-warden.toml --close NAME"
 )]
 pub(super) struct Args {
@@ -108,7 +108,7 @@ fn list(
             screen.line("the breaker has stopped no policy")?;
         } else {
             screen.line("")?;
-            screen.prose("All other policies go on. Look at whom it hit (`journal --policy NAME`), mend it, and let it go on with `--close NAME`.", 0)?;
+            screen.prose("All other policies go on. Look at whom it hit (`journal --all --policy NAME`), mend it, and let it go on with `--close NAME`.", 0)?;
         }
     }
     Ok(Exit::Ok)

@@ -1,7 +1,8 @@
 //! `check`: what the agent would say of its configuration and policies, before it runs.
 
 use std::io;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
 use serde::Serialize;
@@ -12,6 +13,8 @@ use super::show::{self, BAD, GOOD, WARN, counted};
 use super::{runtime, setup};
 use crate::config::{self, Config, Policies, ReadDaemons};
 use crate::daemon::Daemons;
+use crate::journal::Journal;
+use crate::placement::{Crowding, OpenRpc};
 use crate::policy::{Diagnostic, PolicySet};
 use crate::poll::{self, Groups, SteadyClock};
 use crate::rpc::{Client, ClientOptions};
@@ -37,7 +40,7 @@ pub(super) struct Args {
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Warn of fields that the server there cannot give: polls it once
+    /// Warn of fields that the server there cannot give, and of how it is placed: polls it once
     #[arg(long, value_name = "HOST:PORT")]
     rpc: Option<String>,
 
@@ -60,8 +63,11 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     if let Some(path) = &args.config {
         let checked = Config::load(path);
         policies = checked.policies;
-        server = checked.config.map(|config| config.server);
         report.diagnostics = checked.diagnostics;
+        if let Some(config) = checked.config {
+            report.check_journal(&config.journal.path);
+            server = Some(config.server);
+        }
     }
     if !args.paths.is_empty() {
         let entries_max = policies.map(|policies| policies.list_entries_max);
@@ -90,7 +96,10 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         }
         if let (Some(rpc), Some(set)) = (&args.rpc, checked.set) {
             match runtime::block_on(poll(rpc)) {
-                Ok(snapshot) => report.compare(&set, &snapshot),
+                Ok((snapshot, server)) => {
+                    report.compare(&set, &snapshot);
+                    report.look_around(&snapshot, server);
+                }
                 Err(failure) => unpolled = Some(failure),
             }
         }
@@ -109,7 +118,8 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     })
 }
 
-async fn poll(rpc: &str) -> Result<Snapshot, Failure> {
+/// A poll, and the address that it went to.
+async fn poll(rpc: &str) -> Result<(Snapshot, Option<SocketAddr>), Failure> {
     let mut client = Client::new(ClientOptions::new(rpc));
     let mut snapshot = Snapshot::default();
     poll::poll(
@@ -120,7 +130,7 @@ async fn poll(rpc: &str) -> Result<Snapshot, Failure> {
     )
     .await
     .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    Ok(snapshot)
+    Ok((snapshot, client.server_addr()))
 }
 
 /// What was found.
@@ -160,6 +170,16 @@ impl Report {
         }
     }
 
+    /// What `run` would say of the journal. That it cannot be kept here is a warning, for the agent may
+    /// run elsewhere, as another user, or in a folder that systemd makes for it.
+    fn check_journal(&mut self, path: &Path) {
+        if let Err(error) = Journal::check(path) {
+            let is_warning = error.is_of_this_place();
+            self.diagnostics
+                .push(Diagnostic::of_journal(error, is_warning));
+        }
+    }
+
     fn compare(&mut self, set: &PolicySet, snapshot: &Snapshot) {
         let version = snapshot.server.version.as_deref();
         self.server = Some(
@@ -169,6 +189,12 @@ impl Report {
         );
         self.diagnostics
             .extend(set.lint_for(snapshot.capabilities()));
+    }
+
+    fn look_around(&mut self, snapshot: &Snapshot, server: Option<SocketAddr>) {
+        let open = server.and_then(OpenRpc::of).map(Diagnostic::of_server);
+        let crowding = Crowding::of(snapshot).map(Diagnostic::of_server);
+        self.diagnostics.extend(open.into_iter().chain(crowding));
     }
 
     fn errors(&self) -> usize {

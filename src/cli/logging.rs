@@ -1,9 +1,15 @@
 //! What the agent says while it runs: on standard error, for people or for programs.
 
+use std::fmt;
+
 use anstream::{AutoStream, ColorChoice};
 use tracing::Level;
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::{RecordFields, VisitOutput as _};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 
 use super::exit::{Exit, Failure};
 use super::show;
@@ -20,13 +26,68 @@ pub fn start(log: Log) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     let started = match log.format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        // `target` is a decision's, not the module that says so.
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .try_init(),
         LogFormat::Text => {
             let is_plain = AutoStream::choice(&std::io::stderr()) == ColorChoice::Never;
-            lines.with_ansi(!is_plain).with_target(false).try_init()
+            let lines = lines.with_ansi(!is_plain).with_target(false);
+            lines.fmt_fields(Words).try_init()
         }
     };
     started.map_err(|error| Failure::new(Exit::Setup, format!("the log cannot be set up: {error}")))
+}
+
+/// Keys that are for programs: whatever a line has in them, its words say as well.
+const FOR_PROGRAMS: [&str; 18] = [
+    "policy",
+    "mode",
+    "action",
+    "scope",
+    "target",
+    "address",
+    "session_count",
+    "outcome",
+    "by",
+    "detail",
+    "held_s",
+    "evidence",
+    "daemon",
+    "daemon_before",
+    "state",
+    "healthy",
+    "change",
+    "height",
+];
+
+/// Lines for people: their words, and of the keys those that the words lack.
+struct Words;
+
+impl<'writer> FormatFields<'writer> for Words {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut words = WordsOf(DefaultVisitor::new(writer, true));
+        fields.record(&mut words);
+        words.0.finish()
+    }
+}
+
+struct WordsOf<'a>(DefaultVisitor<'a>);
+
+impl Visit for WordsOf<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if !FOR_PROGRAMS.contains(&field.name()) {
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if !FOR_PROGRAMS.contains(&field.name()) {
+            self.0.record_debug(field, value);
+        }
+    }
 }
 
 /// What the variable says, or else the configuration.

@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::exit::{Exit, Failure};
 use super::show::{counted, decision_line};
 use super::{logging, runtime, setup};
-use crate::act::Carried;
+use crate::act::{Carried, Keys};
 use crate::agent::{Agent, AgentOptions, Tick};
 use crate::config::Config;
 use crate::daemon::Daemons;
@@ -142,11 +142,31 @@ fn tell(tick: &Tick) {
     {
         let line = decision_line(decision, outcome);
         let line = anstream::adapter::strip_str(&line);
-        let id = id.map(|id| id.0);
+        let keys = Keys::of(decision, outcome);
+        macro_rules! say {
+            ($level:ident) => {
+                $level!(
+                    decision = id.map(|id| id.0),
+                    policy = keys.policy,
+                    mode = keys.mode,
+                    action = keys.action,
+                    scope = keys.scope,
+                    target = keys.target,
+                    address = keys.address,
+                    session_count = keys.sessions,
+                    outcome = keys.outcome,
+                    by = keys.by,
+                    detail = keys.detail,
+                    held_s = keys.held_s,
+                    evidence = keys.evidence(),
+                    "{line}"
+                )
+            };
+        }
         if matches!(outcome, Outcome::Failed { .. }) {
-            error!(decision = id, "{line}");
+            say!(error);
         } else {
-            info!(decision = id, "{line}");
+            say!(info);
         }
     }
 }

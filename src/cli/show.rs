@@ -35,6 +35,9 @@ const NAME_COLUMNS: usize = 48;
 const TEST_COLUMNS: usize = 64;
 const TEST_ALONE_COLUMNS: usize = 200;
 
+/// Of so many fields evidence is shown in a cell.
+const REASONS_IN_CELL: usize = 4;
+
 /// The server's words are cut to this many columns in a line or cell.
 const DETAIL_COLUMNS: usize = 100;
 
@@ -253,15 +256,30 @@ pub fn quantity(number: f64, dimension: Option<Dimension>) -> String {
 /// a multiple of the population shows what it came to: `subs 5_000 (> 900, > 20x median = 2_400)`.
 pub fn reasons(evidence: &[Evidence]) -> String {
     let fields = evidence.chunk_by(|a, b| a.field == b.field && a.seen == b.seen);
-    let reasons: Vec<String> = fields.filter_map(reason).collect();
+    let reasons: Vec<String> = fields.filter_map(|field| reason(field, ' ')).collect();
     reasons.join(", ")
 }
 
-fn reason(of_one_field: &[Evidence]) -> Option<String> {
+/// The same for a cell: a line for each field, [`REASONS_IN_CELL`] of them at the most; or two, with
+/// the tests on the second.
+pub fn evidence(evidence: &[Evidence], is_stacked: bool) -> String {
+    let between = if is_stacked { '\n' } else { ' ' };
+    let fields = evidence.chunk_by(|a, b| a.field == b.field && a.seen == b.seen);
+    let mut reasons: Vec<String> = fields.filter_map(|field| reason(field, between)).collect();
+    let more = reasons.len().saturating_sub(REASONS_IN_CELL);
+    if more > 0 {
+        reasons.truncate(REASONS_IN_CELL);
+        reasons.push(format!("and {more} more"));
+    }
+    reasons.join("\n")
+}
+
+/// A field, its value and the tests of it.
+fn reason(of_one_field: &[Evidence], between: char) -> Option<String> {
     let first = of_one_field.first()?;
     let tests: Vec<String> = of_one_field.iter().map(test).collect();
     Some(format!(
-        "{} {} ({})",
+        "{} {}{between}({})",
         text(&first.field),
         quoted_like(&first.seen, first.dimension, tests.first()?),
         tests.join(", ")

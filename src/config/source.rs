@@ -3,7 +3,7 @@
 //! No error or warning repeats anything of what was read but names of variables.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use super::daemon::DaemonSource;
 use super::environment::Environment;
 use crate::daemon::{Address, BadDaemons, Daemons};
 use crate::escape;
+use crate::regular;
 
 /// No file with URLs is larger.
 const FILE_BYTES_MAX: usize = 64 * 1_024;
@@ -30,6 +31,10 @@ impl ReadDaemons {
     fn new(daemons: Daemons, public: Option<String>) -> Self {
         let mut warnings = Vec::new();
         warnings.extend(public.map(|path| SourceWarning::Public { path }));
+        if let Some(address) = daemons.unexpanded() {
+            let address = address.clone();
+            warnings.push(SourceWarning::Unexpanded { address });
+        }
         if let [only] = &daemons.addresses()[..] {
             let only = only.clone();
             warnings.push(SourceWarning::Alone { only });
@@ -53,6 +58,16 @@ pub enum SourceWarning {
     Public {
         /// The file.
         path: String,
+    },
+    /// What a shell would have expanded is part of a URL.
+    #[error(
+        "user or password of `{address}` have a `$` or a backquote as in a shell's variable, and \
+         nothing is expanded here, nor by ElectrumX: write the value in its place; a `$` that belongs \
+         to the password is written `%24`, a backquote `%60`"
+    )]
+    Unexpanded {
+        /// The daemon.
+        address: Address,
     },
     /// There is one daemon only.
     #[error(
@@ -242,11 +257,7 @@ fn shown(path: &Path) -> String {
 /// user may read it.
 fn text(path: &Path, public: &mut Option<String>) -> Result<String, SourceProblem> {
     let read = || -> io::Result<(Vec<u8>, u32)> {
-        // Before it is opened: opening a pipe waits for whoever writes to it.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
-        let file = File::open(path)?;
+        let file = regular::open(path)?;
         let mode = file.metadata()?.permissions().mode();
         let mut bytes = Vec::new();
         file.take(FILE_BYTES_MAX as u64 + 1)
@@ -368,6 +379,42 @@ mod tests {
         // Nobody else gets to it.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
         assert_eq!(warnings(&list), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_nobody_expanded_is_told() {
+        let dir = open_dir();
+        let list = |text: &str| DaemonSource::File(write(dir.path().join("list"), text, 0o600));
+        let is_told = |text: &str| {
+            let warnings = warnings(&list(text));
+            assert!(
+                warnings.iter().all(|it| !it.contains("SECRET")),
+                "{warnings:?}"
+            );
+            warnings
+                .iter()
+                .any(|it| it.starts_with("user or password of `b:1`"))
+        };
+        for user in [
+            "u:$SECRET",
+            "u:${SECRET}",
+            "$SECRET:p",
+            "u:a$SECRET",
+            "u:$(SECRET)",
+            "u:`SECRET`",
+            "u:$_",
+        ] {
+            assert!(is_told(&format!("u:p@a:1,{user}@b:1")), "{user}");
+            assert!(
+                is_told(&format!(
+                    "DAEMON_URL=\"http://u:p@a:1,http://{user}@b:1\"\n"
+                )),
+                "{user}"
+            );
+        }
+        for user in ["u:p", "u:$5", "u:5$", "u:$$", "u:%24SECRET"] {
+            assert!(!is_told(&format!("u:p@a:1,{user}@b:1")), "{user}");
+        }
     }
 
     #[test]

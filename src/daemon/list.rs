@@ -101,6 +101,12 @@ impl Daemons {
         })
     }
 
+    /// The first of them whose credentials look like a shell's variable that nobody has expanded.
+    pub fn unexpanded(&self) -> Option<&Address> {
+        let found = self.iter().find(|url| url.looks_unexpanded());
+        found.map(DaemonUrl::address)
+    }
+
     /// The list for the server: these daemons in this order. `Err` names one that is none of ours.
     pub fn urls<'a>(&self, wanted: &'a [Address]) -> Result<SecretUrls, &'a Address> {
         let url = |wanted: &'a Address| {

@@ -95,6 +95,14 @@ impl DaemonUrl {
         &self.address
     }
 
+    /// Whether user or password look like a shell's variable or command that nobody has expanded:
+    /// `$NAME`, `${NAME}`, `$(…)`, a backquote. A password may have such characters all the same.
+    pub(super) fn looks_unexpanded(&self) -> bool {
+        let is_name = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '{' | '(');
+        let mut after = self.userinfo.split('$').skip(1);
+        after.any(|rest| rest.starts_with(is_name)) || self.userinfo.contains('`')
+    }
+
     /// Where its requests go: no credentials.
     pub fn endpoint(&self) -> &Url {
         &self.endpoint

@@ -181,6 +181,15 @@ impl JournalError {
         )
     }
 
+    /// Whether it lies with the machine or the user, so that it may be otherwise for an agent that runs
+    /// elsewhere or as another user.
+    pub const fn is_of_this_place(&self) -> bool {
+        matches!(
+            self,
+            Self::NoDirectory(_) | Self::Denied { .. } | Self::Full(_) | Self::Disk { .. }
+        )
+    }
+
     pub(super) fn from_io(path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
         match error.kind() {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::JournalError;
 use crate::lock::try_lock;
+use crate::regular;
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Holder {
         let Ok(journal) = journal.canonicalize() else {
             return Self::Nobody;
         };
-        match File::open(beside(&journal)) {
+        match regular::open(&beside(&journal)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::Nobody,
             Err(_) => Self::Unknown,
             Ok(file) => match file.try_lock_shared() {
@@ -73,7 +74,7 @@ impl Holder {
     }
 }
 
-fn beside(journal: &Path) -> PathBuf {
+pub(super) fn beside(journal: &Path) -> PathBuf {
     let mut path = journal.as_os_str().to_owned();
     path.push("-lock");
     path.into()

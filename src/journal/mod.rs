@@ -13,12 +13,14 @@ mod clients;
 mod closing;
 mod error;
 mod lock;
+mod preflight;
 mod query;
 mod replay;
 mod retention;
 mod row;
 mod schema;
 mod state;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -32,11 +34,12 @@ use serde::{Deserialize, Serialize};
 pub use self::clients::RestoredClients;
 pub use self::error::JournalError;
 pub use self::lock::Holder;
-pub use self::query::{Filter, OutcomeKind};
+pub use self::query::{Filter, OutcomeKind, Outcomes};
 pub use self::replay::{ReplayJournal, Replayed};
 pub use self::retention::{Retention, Upkeep};
 pub use self::row::{EVIDENCE_MAX, NAME_CHARS_MAX, Row, SESSIONS_MAX, TEXT_CHARS_MAX};
 pub use self::state::{LogRun, LogStage, SavedState, StateChange};
+pub use self::summary::{POLICIES_MAX, PolicySummary};
 
 use self::lock::Lock;
 use crate::decision::{Decision, Outcome, SessionRef};
@@ -139,6 +142,15 @@ impl Journal {
         journal.client_bytes = journal.measure_clients()?;
         journal.interrupted = journal.write(mark_interrupted)?;
         Ok(journal)
+    }
+
+    /// Looks whether [`open`](Self::open) would refuse the journal at `path`, for all that can be told
+    /// without making or changing anything: damage within it cannot.
+    ///
+    /// # Errors
+    /// What `open` would say; not that another agent has it open.
+    pub fn check(path: &Path) -> Result<(), JournalError> {
+        preflight::check(path)
     }
 
     /// Opens the journal at `path` for reading, whether an agent runs or not.
@@ -351,6 +363,25 @@ impl Reader {
     /// The rows that `filter` lets through, as committed when the call begins.
     pub fn query(&self, filter: &Filter) -> Result<Vec<Row>, JournalError> {
         query::query(&self.connection, filter)
+            .map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
+    /// How many rows `filter` lets through, whatever its page.
+    pub fn count(&self, filter: &Filter) -> Result<u64, JournalError> {
+        query::count(&self.connection, filter)
+            .map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
+    /// The decisions that `filter` lets through, whatever its page, summed up by policy; those with
+    /// most acts first, [`POLICIES_MAX`] at the most. Reads all of them once.
+    pub fn summary(&self, filter: &Filter) -> Result<Vec<PolicySummary>, JournalError> {
+        summary::of(&self.connection, filter)
+            .map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
+    /// Whether the file was moved or deleted since it was opened, so that nothing new comes.
+    pub fn has_moved(&self) -> Result<bool, JournalError> {
+        schema::has_moved(&self.connection)
             .map_err(|error| JournalError::from_sqlite(&self.path, error))
     }
 

@@ -25,8 +25,8 @@ pub struct Filter {
     pub policy: Option<String>,
     /// The target, as it prints, has this in it; ASCII letters match in either case.
     pub target_contains: Option<String>,
-    /// With this outcome.
-    pub outcome: Option<OutcomeKind>,
+    /// By what came of them.
+    pub outcomes: Outcomes,
     /// Wanting this.
     pub action: Option<ActionKind>,
     /// The next page: only what comes after this row in the order asked for.
@@ -44,11 +44,34 @@ impl Default for Filter {
             until: None,
             policy: None,
             target_contains: None,
-            outcome: None,
+            outcomes: Outcomes::Any,
             action: None,
             beyond: None,
             newest_first: true,
             limit: 100,
+        }
+    }
+}
+
+/// Decisions by what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcomes {
+    /// All decisions.
+    #[default]
+    Any,
+    /// Those that were carried out, failed, or would have been carried out but for dry-run.
+    Acts,
+    /// Those with this outcome.
+    Of(OutcomeKind),
+}
+
+impl Outcomes {
+    /// The condition on a row, and the value of its parameter.
+    const fn clause(self) -> Option<(&'static str, OutcomeKind)> {
+        match self {
+            Self::Any => None,
+            Self::Acts => Some(("outcome <> ?", OutcomeKind::Suppressed)),
+            Self::Of(kind) => Some(("outcome = ?", kind)),
         }
     }
 }
@@ -114,17 +137,7 @@ pub(super) fn query(connection: &Connection, filter: &Filter) -> rusqlite::Resul
     } else {
         ("ASC", "id > ?")
     };
-    let mut clauses = Clauses::default();
-    clauses.add("at_ms >= ?", filter.since.map(Timestamp::as_millis));
-    clauses.add("at_ms < ?", filter.until.map(Timestamp::as_millis));
-    clauses.add("policy = ?", filter.policy.clone());
-    // Unlike LIKE this has no wildcards, and does not stop at a NUL.
-    clauses.add(
-        "instr(lower(target), lower(?)) > 0",
-        filter.target_contains.clone(),
-    );
-    clauses.add("outcome = ?", filter.outcome.map(Word));
-    clauses.add("action = ?", filter.action.map(Word));
+    let mut clauses = filter.clauses();
     clauses.add(beyond, filter.beyond.map(|id| id.0));
     let sql = format!(
         "SELECT {} FROM decision WHERE {} ORDER BY id {order} LIMIT {}",
@@ -136,6 +149,35 @@ pub(super) fn query(connection: &Connection, filter: &Filter) -> rusqlite::Resul
         .prepare(&sql)?
         .query_map(params_from_iter(clauses.params), row::read)?
         .collect()
+}
+
+/// How many rows pass, whatever `beyond` and `limit` say.
+pub(super) fn count(connection: &Connection, filter: &Filter) -> rusqlite::Result<u64> {
+    let clauses = filter.clauses();
+    let sql = format!("SELECT count(*) FROM decision WHERE {}", clauses.sql());
+    let count: i64 =
+        connection.query_row(&sql, params_from_iter(clauses.params), |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+impl Filter {
+    /// The conditions, save for the page.
+    pub(super) fn clauses(&self) -> Clauses {
+        let mut clauses = Clauses::default();
+        clauses.add("at_ms >= ?", self.since.map(Timestamp::as_millis));
+        clauses.add("at_ms < ?", self.until.map(Timestamp::as_millis));
+        clauses.add("policy = ?", self.policy.clone());
+        // Unlike LIKE this has no wildcards, and does not stop at a NUL.
+        clauses.add(
+            "instr(lower(target), lower(?)) > 0",
+            self.target_contains.clone(),
+        );
+        if let Some((sql, kind)) = self.outcomes.clause() {
+            clauses.add(sql, Some(Word(kind)));
+        }
+        clauses.add("action = ?", self.action.map(Word));
+        clauses
+    }
 }
 
 /// Whose decisions there are.
@@ -159,9 +201,9 @@ pub(super) fn intended(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
 
 /// Conditions with one parameter each, all of which must hold.
 #[derive(Default)]
-struct Clauses {
+pub(super) struct Clauses {
     sql: Vec<&'static str>,
-    params: Vec<Box<dyn ToSql>>,
+    pub(super) params: Vec<Box<dyn ToSql>>,
 }
 
 impl Clauses {
@@ -172,7 +214,7 @@ impl Clauses {
         }
     }
 
-    fn sql(&self) -> String {
+    pub(super) fn sql(&self) -> String {
         if self.sql.is_empty() {
             "TRUE".to_owned()
         } else {

@@ -239,7 +239,7 @@ fn open_as(path: &Path, access: OpenFlags) -> Result<Connection, JournalError> {
 }
 
 /// The format of a journal, `None` of an empty file; everything else is refused.
-fn format(connection: &Connection, path: &Path) -> Result<Option<i64>, JournalError> {
+pub(super) fn format(connection: &Connection, path: &Path) -> Result<Option<i64>, JournalError> {
     let sql = |error| JournalError::from_sqlite(path, error);
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let application_id = number("application_id").map_err(sql)?;

@@ -280,6 +280,14 @@ pub enum Problem {
         told: String,
     },
 
+    /// No agent can work with the journal. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::bad_journal))]
+    BadJournal {
+        /// What is wrong, and what to do.
+        told: String,
+    },
+
     // Warnings.
     /// Tests that no target can pass.
     #[error("{what} can never hold")]
@@ -362,6 +370,21 @@ pub enum Problem {
         /// What is wrong, and what to do.
         told: String,
     },
+    /// The journal cannot be kept here, or by this user. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::journal), severity(Warning))]
+    Journal {
+        /// What is wrong, and what to do.
+        told: String,
+    },
+    /// The server is placed so that policies cannot work well, or others can control it. The code is
+    /// `server::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::placement), severity(Warning))]
+    Placement {
+        /// What is wrong, and what to do.
+        told: String,
+    },
     /// A list that nothing uses.
     #[error("list `{name}` is not used")]
     #[diagnostic(code(policy::unused_list), severity(Warning))]
@@ -410,6 +433,25 @@ impl Diagnostic {
     pub(crate) fn of_bad_daemons(told: impl fmt::Display) -> Self {
         let told = told.to_string();
         Self::new(Problem::BadDaemons { told }).of_config()
+    }
+
+    /// Something about the journal; a warning if an agent elsewhere may get on with it.
+    pub(crate) fn of_journal(told: impl fmt::Display, is_warning: bool) -> Self {
+        let told = told.to_string();
+        let problem = if is_warning {
+            Problem::Journal { told }
+        } else {
+            Problem::BadJournal { told }
+        };
+        Self::new(problem).of_config()
+    }
+
+    /// Something about a server that was asked.
+    pub(crate) fn of_server(told: impl fmt::Display) -> Self {
+        let told = told.to_string();
+        let mut finding = Self::new(Problem::Placement { told });
+        finding.0.area = "server";
+        finding
     }
 
     /// A value that makes no sense.

@@ -78,13 +78,26 @@ pub struct AddressSet {
     v6: Vec<(u128, u128)>,
 }
 
-enum Span {
+/// The first and the last address of a network or a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
     V4(u32, u32),
     V6(u128, u128),
 }
 
 impl Span {
-    fn of(net: &IpNet) -> Self {
+    /// Reads `203.0.113.4-203.0.113.9`, blanks around the hyphen or not.
+    pub(super) fn parse_range(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-')?;
+        let address = |text: &str| text.trim().parse().map(|it: IpAddr| it.to_canonical()).ok();
+        match (address(first)?, address(last)?) {
+            (IpAddr::V4(a), IpAddr::V4(b)) if a <= b => Some(Self::V4(a.into(), b.into())),
+            (IpAddr::V6(a), IpAddr::V6(b)) if a <= b => Some(Self::V6(a.into(), b.into())),
+            _ => None,
+        }
+    }
+
+    pub(super) fn of(net: &IpNet) -> Self {
         const MAPPED: u128 = 0xffff << 32;
         match net {
             IpNet::V4(net) => Self::V4(net.network().into(), net.broadcast().into()),
@@ -166,9 +179,15 @@ impl From<Vec<IpNet>> for AddressSet {
 
 impl FromIterator<IpNet> for AddressSet {
     fn from_iter<I: IntoIterator<Item = IpNet>>(nets: I) -> Self {
+        Self::of_spans(nets.into_iter().map(|net| Span::of(&net)))
+    }
+}
+
+impl AddressSet {
+    pub(super) fn of_spans(spans: impl IntoIterator<Item = Span>) -> Self {
         let mut set = Self::default();
-        for net in nets {
-            match Span::of(&net) {
+        for span in spans {
+            match span {
                 Span::V4(first, last) => set.v4.push((first, last)),
                 Span::V6(first, last) => set.v6.push((first, last)),
             }
@@ -213,7 +232,7 @@ pub(crate) fn parse_net(text: &str) -> Option<IpNet> {
 
 /// The entries of a list file, with their places: one a line, without comments.
 ///
-/// A comment begins with `#` at the start of a line or after a blank.
+/// A comment begins with `#` or `;` at the start of a line or after a blank.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
     let mut next = 0;
     text.split('\n').filter_map(move |whole| {
@@ -222,7 +241,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
         let line = whole.trim_start_matches('\u{feff}').trim_start();
         let start = start + whole.len() - line.len();
         let comment = line
-            .match_indices('#')
+            .match_indices(['#', ';'])
             .map(|(i, _)| i)
             .find(|&i| i == 0 || line[..i].ends_with(char::is_whitespace));
         let entry = line[..comment.unwrap_or(line.len())].trim_end();
@@ -285,10 +304,44 @@ mod tests {
 
     #[test]
     fn list_files_have_comments_and_blank_lines() {
-        let text = "\u{feff}# head\r\n\r\n  a b  \r\nc#d # why\n\t# e\nf";
+        let text = "\u{feff}# head\r\n\r\n  a b  \r\nc#d # why\n\t# e\nf\n; g\n1.2.3.0/24 ; SBL123 # h\n\
+                    a (X11; b)\n ;\n;";
         let entries: Vec<_> = lines(text).map(|(entry, _)| entry).collect();
-        assert_eq!(entries, ["a b", "c#d", "f"]);
+        assert_eq!(entries, ["a b", "c#d", "f", "1.2.3.0/24", "a (X11; b)"]);
         assert!(lines(text).all(|(entry, span)| &text[span] == entry));
+    }
+
+    #[test]
+    fn a_range_is_the_fewest_networks() {
+        let nets = |text: &str| {
+            let set: Option<AddressSet> =
+                Span::parse_range(text).map(|span| AddressSet::of_spans([span]));
+            set.map(|set| {
+                set.nets()
+                    .map(|net| net.to_string())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
+        };
+        let found = |text: &str| nets(text).unwrap();
+        assert_eq!(found("1.2.3.4-1.2.3.9"), "1.2.3.4/30 1.2.3.8/31");
+        assert_eq!(found("1.2.3.4 - 1.2.3.4"), "1.2.3.4/32");
+        assert_eq!(found("0.0.0.0-255.255.255.255"), "0.0.0.0/0");
+        assert_eq!(found("2001:db8::-2001:db8::ffff"), "2001:db8::/112");
+        assert_eq!(found("::ffff:1.2.3.4-1.2.3.5"), "1.2.3.4/31");
+        // However wide, it is a span here, and few networks where it is shown.
+        assert_eq!(found("0.0.0.1-255.255.255.254").split(' ').count(), 62);
+        for bad in [
+            "1.2.3.9-1.2.3.4",
+            "1.2.3.4-::1",
+            "1.2.3.4-",
+            "-1.2.3.4",
+            "1.2.3.4-5",
+            "1.2.3.0/24-1.2.4.0/24",
+            "1.2.3.4-1.2.3.5-1.2.3.6",
+        ] {
+            assert_eq!(nets(bad), None, "{bad}");
+        }
     }
 
     fn any_net() -> impl Strategy<Value = IpNet> {

@@ -1,7 +1,7 @@
 //! Reading policy files and list files from disk. What they say is checked elsewhere.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use super::diagnostic::{Diagnostic, Problem};
 use super::registry::{count, unreadable};
 use super::set::{Checked, PolicySet, check_within};
 use super::source::{Source, word};
+use crate::regular;
 
 /// Folders within folders that are looked into.
 const DEPTH_MAX: usize = 16;
@@ -55,11 +56,7 @@ pub fn read_list(path: &Path) -> io::Result<String> {
 
 /// One byte more than allowed is read, so that the check can tell.
 pub(crate) fn read_bounded(path: &Path, size_max: usize) -> io::Result<String> {
-    // Before it is opened: opening a pipe waits for whoever writes to it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let file = File::open(path)?;
+    let file = regular::open(path)?;
     let mut text = String::new();
     file.take(size_max as u64 + 1).read_to_string(&mut text)?;
     Ok(text)

@@ -11,8 +11,8 @@ use toml::de::DeValue;
 use super::ListId;
 use super::bounds::{LIST_ENTRIES_MAX, LIST_FILE_SIZE_MAX};
 use super::diagnostic::{Diagnostic, Findings, Problem};
-use super::list::{AddressSet, List, ListFile, canonical, lines, parse_net};
-use super::source::{Place, Source, Text, word};
+use super::list::{AddressSet, List, ListFile, Span, canonical, lines, parse_net};
+use super::source::{Place, Source, Text, harmless, word};
 use super::table::{Entry, Node, Table};
 use crate::field::Dimension;
 use crate::units;
@@ -282,7 +282,7 @@ fn fill<'e, P>(list: &mut List, entries: impl Iterator<Item = (&'e str, P)>) -> 
         more: 0,
         wide: Vec::new(),
     };
-    let mut nets = Vec::new();
+    let mut spans = Vec::new();
     list.entries = 0;
     for (text, place) in entries {
         list.entries += 1;
@@ -290,12 +290,16 @@ fn fill<'e, P>(list: &mut List, entries: impl Iterator<Item = (&'e str, P)>) -> 
             texts.insert(text.into());
         }
         if list.addresses.is_some() {
+            if let Some(range) = Span::parse_range(text) {
+                spans.push(range);
+                continue;
+            }
             match parse_net(text) {
                 None if bad.shown.len() < BAD_ENTRIES_MAX => bad.shown.push((place, text)),
                 None => bad.more += 1,
                 Some(net) => {
                     let whole = canonical(net);
-                    nets.push(whole);
+                    spans.push(Span::of(&whole));
                     if whole.addr() != net.addr().to_canonical() && bad.wide.len() < BAD_ENTRIES_MAX
                     {
                         bad.wide.push((place, text, whole));
@@ -305,7 +309,7 @@ fn fill<'e, P>(list: &mut List, entries: impl Iterator<Item = (&'e str, P)>) -> 
         }
     }
     if let Some(addresses) = &mut list.addresses {
-        *addresses = nets.into_iter().collect();
+        *addresses = AddressSet::of_spans(spans);
     }
     bad
 }
@@ -403,7 +407,9 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 pub(super) fn bad_name(name: &str, what: &'static str, place: Place) -> Diagnostic {
-    let better: String = name
+    // What is made of a URL would show its password.
+    let shown = if harmless(name) == name { name } else { "" };
+    let better: String = shown
         .to_lowercase()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })

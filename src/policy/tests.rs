@@ -1118,3 +1118,52 @@ fn whoever_acts_on_a_whole_is_told_so() {
     assert!(all.contains("policy::acts_on_all"), "{all}");
     assert!(!all.contains("policy::nobody_guilty"), "{all}");
 }
+
+#[test]
+fn a_name_that_is_a_url_shows_its_password_nowhere() {
+    for head in ["[[policy]]\nname = ", "[lists]\n"] {
+        for name in [
+            "http://u:secret@host/",
+            "u:secret@host",
+            "HTTP://U:SECRET@HOST",
+        ] {
+            let tail = if head.ends_with("= ") { "" } else { " = []" };
+            let found = check(
+                vec![Source {
+                    name: "p.toml".into(),
+                    text: format!("{head}\"{name}\"{tail}\n"),
+                }],
+                &mut |_| Ok(String::new()),
+            );
+            let bad: Vec<_> = found
+                .diagnostics
+                .iter()
+                .map(|it| format!("{it} {:?}", it.advice()))
+                .collect();
+            assert!(bad.iter().any(|it| it.contains("is not a name")), "{bad:?}");
+            assert!(!bad.concat().to_lowercase().contains("secret"), "{bad:?}");
+        }
+    }
+}
+
+/// As Spamhaus' DROP and others come.
+#[test]
+fn a_block_list_is_read_as_it_comes() {
+    let policy = "[lists]\nbad = { file = \"drop.txt\" }\n[[policy]]\nname = \"bad\"\nabout = \"x\"\n\
+                  scope = \"address\"\nwhen = { address = \"in @bad\" }\naction = \"alert\"\n";
+    let list = "; Spamhaus DROP List 2026/01/31\n1.2.3.0/24 ; SBL123\n5.6.7.4 - 5.6.7.9 # range\n";
+    let found = checked(&[("p.toml", policy), ("drop.txt", list)]);
+    assert!(found.diagnostics.is_empty(), "{:?}", found.diagnostics);
+    let set = found.set.unwrap();
+    let is_in = |address: &str| set.lists[0].contains_addr(address.parse().unwrap());
+    assert!(is_in("1.2.3.4") && is_in("5.6.7.4") && is_in("5.6.7.9"));
+    assert!(!is_in("5.6.7.3") && !is_in("5.6.7.10"));
+    assert_eq!(set.lists[0].entries(), 2);
+    let list = "5.6.7.9-5.6.7.4\n";
+    let found = checked(&[("p.toml", policy), ("drop.txt", list)]);
+    let told = found.diagnostics[0].to_string();
+    assert!(
+        found.set.is_none() && told.contains("5.6.7.9-5.6.7.4"),
+        "{told}"
+    );
+}

@@ -1,7 +1,6 @@
 //! The key of the pseudonyms: made once, kept in a file of its own and never in a recording.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use siphasher::sip::SipHasher24;
 use siphasher::sip128;
 
 use crate::escape;
+use crate::regular;
 
 /// No file with a key is larger.
 const FILE_BYTES_MAX: u64 = 4_096;
@@ -36,7 +36,7 @@ impl Key {
             path: shown(path),
             error,
         };
-        let file = File::open(path).map_err(unreadable)?;
+        let file = regular::open(path).map_err(unreadable)?;
         let mut text = Vec::new();
         file.take(FILE_BYTES_MAX + 1)
             .read_to_end(&mut text)

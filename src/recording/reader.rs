@@ -13,6 +13,7 @@ use super::decoder::ReplyDecoder;
 use super::line::{AnyHeading, Heading, HeadingLine, SumLine, TickHead, TickLine};
 use super::{FORMAT, RecordingError, Start, Tick};
 use crate::escape;
+use crate::regular;
 use crate::time::Timestamp;
 
 /// A poll's lines are not longer: the agent takes no reply that is.
@@ -144,7 +145,7 @@ enum Line {
 
 /// Whether a recorder is at work on a segment, so that it has no end yet.
 pub(super) fn is_being_written(path: &Path) -> bool {
-    let file = File::open(path);
+    let file = regular::open(path);
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
@@ -152,7 +153,7 @@ impl SegmentReader {
     /// Opens a segment; `None` if it ends before its heading does. What is read of it is added to
     /// `count`.
     pub(super) fn open(path: &Path, count: Arc<AtomicU64>) -> Result<Option<Self>, RecordingError> {
-        let file = File::open(path).map_err(RecordingError::io(path, "read"))?;
+        let file = regular::open(path).map_err(RecordingError::io(path, "read"))?;
         let file = BufReader::with_capacity(CHUNK, Counted { file, count });
         let decoder = Decoder::with_buffer(file).map_err(RecordingError::io(path, "read"))?;
         let mut stream = BufReader::with_capacity(CHUNK, decoder);

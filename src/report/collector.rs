@@ -15,6 +15,7 @@ use crate::act::Carried;
 use crate::history::Bounds;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
+use crate::warden::Settings;
 
 /// Ways in which polls failed that are told apart.
 const REASONS_MAX: usize = 5;
@@ -67,9 +68,13 @@ impl Collector {
     }
 
     /// Takes in that another run of the agent begins: what it calls a connection says nothing of those before.
-    /// Longer times than `gap_max` without a good poll are gaps to it.
-    pub fn start(&mut self, gap_max: Duration) {
-        self.gap_max = gap_max;
+    /// Longer times than its `gap_max` without a good poll are gaps to it. How wide subnets are, the first says for all:
+    /// counts of different ones are no count.
+    pub fn start(&mut self, settings: &Settings) {
+        self.gap_max = settings.bounds.gap_max;
+        if self.last_at.is_none() {
+            self.touched.measure(settings.widths);
+        }
         self.crowd.forget_connection();
     }
 

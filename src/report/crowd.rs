@@ -9,6 +9,7 @@ use super::distinct::Distinct;
 use super::net::Net;
 use super::touched::{NONE, Touched};
 use crate::decision::{Epoch, Peer, SessionRef};
+use crate::history::SubnetWidths;
 use crate::snapshot::{Sessions, Snapshot};
 use crate::time::Timestamp;
 
@@ -183,7 +184,7 @@ impl Crowd {
         for (mut known, person) in self.comers.drain(..) {
             let session = person.session(known.id);
             let address = Net::of(&session);
-            self.seen.count(address);
+            self.seen.count(address, touched.widths());
             known.mark = touched.came(address);
             // Who was there before, and was not seen then, did an unknown part of what it did since.
             let is_fresh = |(polled, _)| person.since + CLOCK_SLACK >= polled;
@@ -267,13 +268,13 @@ impl Moved {
 }
 
 impl Seen {
-    fn count(&mut self, address: Option<Net>) {
+    fn count(&mut self, address: Option<Net>, widths: SubnetWidths) {
         self.sessions += 1;
         let Some(address) = address else {
             self.private += 1;
             return;
         };
-        let [address, subnet] = address.with_subnet();
+        let [address, subnet] = address.with_subnet(widths);
         self.addresses.insert(address);
         self.subnets.insert(subnet);
     }

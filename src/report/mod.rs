@@ -97,7 +97,7 @@ pub struct Replayed {
     pub private_sessions: u64,
     /// Distinct public addresses, /32 or /64.
     pub addresses: u64,
-    /// Distinct public subnets, /24 or /48.
+    /// Distinct public subnets, as wide as `[subnet]` says.
     pub subnets: u64,
     /// The most sessions at one poll.
     pub sessions_peak: u64,
@@ -321,7 +321,7 @@ pub struct Comparison {
     pub sessions: Parts,
     /// Public addresses, /32 or /64.
     pub addresses: Parts,
-    /// Public subnets, /24 or /48.
+    /// Public subnets, as wide as `[subnet]` says.
     pub subnets: Parts,
     /// The policies of both by name, in the order of the first set.
     pub policies: Vec<PolicyPair>,

@@ -6,9 +6,10 @@ use std::num::NonZeroU64;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::decision::{SessionRef, Target};
-use crate::history::Party;
+use crate::history::{Party, SubnetWidths};
 
-/// An address, /32 or /64, or a subnet, /24 or /48: an IPv6 prefix, or an IPv4 one behind a prefix that no peer has.
+/// An address, /32 or /64, or a subnet: an IPv6 prefix of 64 bits at the most, or an IPv4 one behind a prefix that no
+/// peer has. How wide subnets are, those who ask must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Net(NonZeroU64);
 
@@ -35,9 +36,13 @@ impl Net {
         self.0.get() >> 32 == V4 >> 32
     }
 
-    /// The address, and the subnet that it is in.
-    pub(super) fn with_subnet(self) -> [Self; 2] {
-        let host = if self.is_v4() { 0xff } else { 0xffff };
+    /// The address, and the subnet of these widths that it is in.
+    pub(super) fn with_subnet(self, widths: SubnetWidths) -> [Self; 2] {
+        let host = if self.is_v4() {
+            u64::from(u32::MAX.checked_shr(widths.v4.into()).unwrap_or(0))
+        } else {
+            u64::MAX.checked_shr(widths.v6.into()).unwrap_or(0)
+        };
         let subnet = NonZeroU64::new(self.0.get() & !host);
         [self, subnet.map_or(self, Self)]
     }
@@ -51,20 +56,21 @@ impl Net {
         clippy::cast_possible_truncation,
         reason = "the lower half is the address"
     )]
-    pub(super) fn target(self, is_subnet: bool) -> Target {
+    /// The address, or the subnet if these are the widths of subnets.
+    pub(super) fn target(self, subnet: Option<SubnetWidths>) -> Target {
         let bits = self.0.get();
+        let widths = subnet.unwrap_or(SubnetWidths::ADDRESS);
         let net = if self.is_v4() {
-            let width = if is_subnet { 24 } else { 32 };
+            let width = widths.v4.min(32);
             Ipv4Net::new_assert(Ipv4Addr::from_bits(bits as u32), width).into()
         } else {
-            let width = if is_subnet { 48 } else { 64 };
+            let width = widths.v6.min(64);
             let address = Ipv6Addr::from_bits(u128::from(bits) << 64);
             Ipv6Net::new_assert(address, width).into()
         };
-        if is_subnet {
-            Target::Subnet(net)
-        } else {
-            Target::Address(net)
+        match subnet {
+            Some(_) => Target::Subnet(net),
+            None => Target::Address(net),
         }
     }
 }
@@ -77,20 +83,53 @@ mod tests {
 
     #[test]
     fn addresses_and_subnets_read_as_they_are() {
-        for (peer, address, subnet) in [
-            ("203.0.113.9:1", "203.0.113.9", "203.0.113.0/24"),
-            ("255.255.255.255:1", "255.255.255.255", "255.255.255.0/24"),
-            ("[2a00:1:2:3:4::5]:1", "2a00:1:2:3::/64", "2a00:1:2::/48"),
-            ("[ff02::1]:1", "ff02::/64", "ff02::/48"),
+        let widths = |v4, v6| SubnetWidths { v4, v6 };
+        let (usual, narrow, wide) = (SubnetWidths::default(), widths(32, 64), widths(8, 16));
+        for (peer, address, widths, subnet) in [
+            ("203.0.113.9:1", "203.0.113.9", usual, "203.0.113.0/24"),
+            ("203.0.113.9:1", "203.0.113.9", narrow, "203.0.113.9/32"),
+            ("203.0.113.9:1", "203.0.113.9", wide, "203.0.0.0/8"),
+            (
+                "203.0.113.9:1",
+                "203.0.113.9",
+                widths(29, 128),
+                "203.0.113.8/29",
+            ),
+            (
+                "255.255.255.255:1",
+                "255.255.255.255",
+                usual,
+                "255.255.255.0/24",
+            ),
+            (
+                "[2a00:1:2:3:4::5]:1",
+                "2a00:1:2:3::/64",
+                usual,
+                "2a00:1:2::/48",
+            ),
+            (
+                "[2a00:1:2:3:4::5]:1",
+                "2a00:1:2:3::/64",
+                narrow,
+                "2a00:1:2:3::/64",
+            ),
+            ("[2a00:1:2:3:4::5]:1", "2a00:1:2:3::/64", wide, "2a00::/16"),
+            (
+                "[2a00:1:2:3:4::5]:1",
+                "2a00:1:2:3::/64",
+                widths(0, 128),
+                "2a00:1:2:3::/64",
+            ),
+            ("[ff02::1]:1", "ff02::/64", usual, "ff02::/48"),
         ] {
             let session = SessionRef {
                 id: 1,
                 peer: Peer(peer.parse().ok()),
                 since: Timestamp::default(),
             };
-            let [found, around] = Net::of(&session).unwrap().with_subnet();
-            assert_eq!(found.target(false).to_string(), address);
-            assert_eq!(around.target(true).to_string(), subnet);
+            let [found, around] = Net::of(&session).unwrap().with_subnet(widths);
+            assert_eq!(found.target(None).to_string(), address);
+            assert_eq!(around.target(Some(widths)).to_string(), subnet);
             assert!(found.spread() < 1_024);
         }
     }

@@ -7,6 +7,7 @@ use super::*;
 use crate::decision::Suppression;
 use crate::policy::Action;
 use crate::scene::Scene;
+use crate::warden::Settings;
 
 #[test]
 fn nothing_at_all_is_a_report_too() {
@@ -273,6 +274,33 @@ fn a_comparison_parts_sessions_addresses_and_subnets() {
     let totals = &report.decided.totals;
     assert_eq!((totals.sessions, totals.traffic_bytes), (2, 106));
     assert_eq!(report.against.unwrap().totals.logged_sessions, 1);
+}
+
+/// As `[subnet]` of the policies' own configuration has it.
+#[test]
+fn subnets_are_as_wide_as_the_first_settings_say() {
+    let mut scene = Scene::new();
+    let mut collector = Collector::new(side("a", &[("hog", KICK)]), Some(side("b", &[])));
+    let start = |collector: &mut Collector, v4| {
+        let mut settings = Settings::default();
+        settings.widths.v4 = v4;
+        collector.start(&settings);
+    };
+    let mine = scene.connect("8.8.8.8:1", "x");
+    scene.connect("8.8.9.9:1", "x");
+    start(&mut collector, 16);
+    collector.poll(&scene.poll(), &[], &[]);
+    scene.wait(10.0);
+    let a = [decided(&scene, "hog", KICK, &[mine], 2.0)];
+    collector.poll(&scene.poll(), &a, &[]);
+    start(&mut collector, 24);
+    scene.wait(10.0);
+    collector.poll(&scene.poll(), &[], &[]);
+    let report = collector.finish();
+    assert_eq!((report.replayed.addresses, report.replayed.subnets), (2, 1));
+    let comparison = report.comparison.unwrap();
+    let member = &comparison.subnets.only_decided.members[0];
+    assert_eq!(member.target, "8.8.0.0/16");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::net::Net;
 use super::side::{PolicyId, Sides};
 use super::{MEMBERS_MAX, Member, Part, Parts, TOUCHED_MAX, Totals, share};
 use crate::decision::{SessionRef, Target};
+use crate::history::SubnetWidths;
 use crate::policy::ActionKind;
 use crate::time::Timestamp;
 
@@ -125,6 +126,7 @@ pub(super) struct Touched {
     free: Vec<u32>,
     /// Addresses, subnets.
     nets: [Nets; 2],
+    widths: SubnetWidths,
     fresh: Fresh,
     sessions: PartsTally,
     /// Of each set: sessions touched, disconnected, logged.
@@ -150,10 +152,19 @@ pub(super) struct Touch<'a> {
 }
 
 impl Touched {
+    /// How wide subnets are from here on. To be said before anybody is touched.
+    pub(super) const fn measure(&mut self, widths: SubnetWidths) {
+        self.widths = widths;
+    }
+
+    pub(super) const fn widths(&self) -> SubnetWidths {
+        self.widths
+    }
+
     /// A session came: its mark, if its address or subnet is touched.
     pub(super) fn came(&mut self, address: Option<Net>) -> u32 {
         let Some(address) = address else { return NONE };
-        let nets = address.with_subnet();
+        let nets = address.with_subnet(self.widths);
         let find = |of: usize| self.nets[of].by_net.get(&nets[of]).copied();
         match [find(0), find(1)] {
             [None, None] => NONE,
@@ -251,7 +262,7 @@ impl Touched {
         let Some(address) = Net::of(&touch.session) else {
             return;
         };
-        for (of, net) in address.with_subnet().into_iter().enumerate() {
+        for (of, net) in address.with_subnet(self.widths).into_iter().enumerate() {
             if let Some((index, is_new)) = self.nets[of].touch(net, touch.which, &first) {
                 marked.nets[of] = index;
                 if is_new {
@@ -268,7 +279,7 @@ impl Touched {
 
     /// Marks a session whose address or subnet is touched for the first time.
     pub(super) fn join(&mut self, mark: &mut u32, address: Net) {
-        let nets = address.with_subnet();
+        let nets = address.with_subnet(self.widths);
         if !nets.iter().any(|&net| self.fresh.may_have(net)) {
             return;
         }
@@ -297,8 +308,8 @@ impl Touched {
         let [addresses, subnets] = self.nets;
         (
             self.sessions.finish(bytes),
-            addresses.parts(false).finish(bytes),
-            subnets.parts(true).finish(bytes),
+            addresses.parts(None).finish(bytes),
+            subnets.parts(Some(self.widths)).finish(bytes),
         )
     }
 
@@ -351,10 +362,10 @@ impl Nets {
         Some((index, true))
     }
 
-    fn parts(self, is_subnet: bool) -> PartsTally {
+    fn parts(self, subnet: Option<SubnetWidths>) -> PartsTally {
         let mut parts = PartsTally::default();
         for net in &self.known {
-            let who = || (net.net.target(is_subnet), None);
+            let who = || (net.net.target(subnet), None);
             parts.add(net.touched, net.bytes, &net.first, who);
         }
         parts

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -74,6 +74,10 @@ impl Connection {
         self.stream.get_ref().local_addr().ok()
     }
 
+    pub(super) fn server_addr(&self) -> Option<SocketAddr> {
+        self.stream.get_ref().peer_addr().ok()
+    }
+
     /// Sends a request and reads the line that answers it into `reply`, without its newline. After an error the
     /// connection is of no more use.
     pub(super) async fn exchange(
@@ -122,19 +126,57 @@ impl Connection {
         bytes_max: usize,
     ) -> Result<(), RpcError> {
         line.clear();
-        // The limit is for the text, the newline comes on top.
-        let limit = bytes_max as u64 + 1;
-        let read = (&mut self.stream).take(limit).read_until(b'\n', line).await;
-        self.toll.charge_bytes(line.len());
-        read.map_err(|source| broken(method, line, source))?;
-        if line.pop_if(|last| *last == b'\n').is_some() {
-            return Ok(());
+        let mut kept = Kept { line, blanks: 0 };
+        // The limit is for the text as it was sent, the newline comes on top.
+        let mut received = 0;
+        loop {
+            let chunk = match self.stream.fill_buf().await {
+                Ok([]) => return Err(closed(method, kept.line)),
+                Ok(chunk) => chunk,
+                Err(source) => return Err(broken(method, kept.line, source)),
+            };
+            let newline = memchr::memchr(b'\n', chunk);
+            let part = &chunk[..newline.unwrap_or(chunk.len())];
+            received += part.len();
+            if received > bytes_max {
+                *kept.line = Vec::new();
+                return Err(RpcError::TooLarge { method, bytes_max });
+            }
+            kept.add(part);
+            let consumed = part.len() + usize::from(newline.is_some());
+            self.stream.consume(consumed);
+            self.toll.charge_bytes(consumed);
+            if newline.is_some() {
+                return Ok(());
+            }
         }
-        if line.len() > bytes_max {
-            *line = Vec::new();
-            return Err(RpcError::TooLarge { method, bytes_max });
+    }
+}
+
+/// A line as it comes in, without what it would have of blanks alone. In JSON such a run means nothing, and
+/// a reply of a gigabyte of them costs no memory.
+struct Kept<'a> {
+    line: &'a mut Vec<u8>,
+    /// How many it ends in.
+    blanks: usize,
+}
+
+impl Kept<'_> {
+    /// Of a longer run no more is kept. No text that a server sends has one.
+    const BLANKS_MAX: usize = CHUNK;
+
+    fn add(&mut self, part: &[u8]) {
+        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r');
+        let blanks = part.iter().rev().take_while(is_blank).count();
+        if blanks < part.len() {
+            self.line.extend_from_slice(part);
+            self.blanks = blanks;
+            return;
         }
-        Err(closed(method, line))
+        let room = Self::BLANKS_MAX.saturating_sub(self.blanks);
+        let kept = &part[..blanks.min(room)];
+        self.line.extend_from_slice(kept);
+        self.blanks += kept.len();
     }
 }
 
@@ -158,5 +200,41 @@ fn broken(method: &'static str, line: &[u8], source: io::Error) -> RpcError {
             closed(method, line)
         }
         _ => RpcError::Broken { method, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(parts: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+        let mut line = Vec::new();
+        let mut kept = Kept {
+            line: &mut line,
+            blanks: 0,
+        };
+        parts.into_iter().for_each(|part| kept.add(&part));
+        line
+    }
+
+    #[test]
+    fn blanks_cost_next_to_nothing() {
+        let blanks = std::iter::repeat_with(|| b" \t\r ".repeat(CHUNK / 4)).take(256);
+        let parts = [b"{\"id\": 1,".to_vec()].into_iter().chain(blanks);
+        let line = kept(parts.chain([b"\"result\": 2}".to_vec()]));
+        assert!(line.capacity() < 4 * CHUNK, "{}", line.capacity());
+        let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(value, serde_json::json!({"id": 1, "result": 2}));
+    }
+
+    #[test]
+    fn a_run_is_one_however_it_comes_in() {
+        let run = |parts: usize| kept((0..parts).map(|_| vec![b' '; CHUNK / 2 + 1])).len();
+        assert_eq!((run(1), run(2), run(9)), (CHUNK / 2 + 1, CHUNK, CHUNK));
+        let text = || b"x  ".to_vec();
+        assert_eq!(
+            kept([text(), text(), b"  ".to_vec(), text()]),
+            b"x  x    x  "
+        );
     }
 }

@@ -182,6 +182,11 @@ impl Client {
         self.connection.as_ref()?.local_addr()
     }
 
+    /// The server's address, while connected.
+    pub fn server_addr(&self) -> Option<SocketAddr> {
+        self.connection.as_ref()?.server_addr()
+    }
+
     /// What this connection has cost the server, in the unit of the `cost` column of `sessions`.
     ///
     /// An upper bound that leaves decay out, until [`observe_cost`](Self::observe_cost) corrects it.

@@ -197,8 +197,9 @@ async fn the_breaker_stops_a_policy_alone_and_over_a_restart() {
     let lines = log.lines();
     assert!(
         lines.len() == 1
-            && lines[0]
-                .starts_with("ERROR the breaker has stopped this policy until 2026-01-01T01:30:00")
+            && lines[0].starts_with(
+                "ERROR the breaker has stopped policy `evil` until 2026-01-01T01:30:00"
+            )
             && lines[0].ends_with("policy=\"evil\""),
         "{lines:?}"
     );

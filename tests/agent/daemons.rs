@@ -257,7 +257,7 @@ async fn a_daemon_changed_as_often_as_it_may_be_wants_a_person() {
         let errors: Vec<_> = errors.collect();
         assert!(
             errors.len() == 1
-                && errors[0].contains("no change of daemon before 2026-01-02T00:00:")
+                && errors[0].contains("` before 2026-01-02T00:00:")
                 && errors[0].contains("a person must look"),
             "{errors:?}"
         );

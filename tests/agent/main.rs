@@ -10,6 +10,7 @@ mod flood;
 mod lists;
 mod log;
 mod logging;
+mod placed;
 mod scene;
 #[path = "../support/small_disk.rs"]
 mod small_disk;

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use electrumx_warden::journal::Journal;
+
 use crate::{Folder, is_root, told};
 
 const GOOD: &str = r#"
@@ -265,4 +267,93 @@ fn policies_that_want_daemons_are_counted() {
             &["check", "d.toml"],
         ],
     ));
+}
+
+/// As `run` says it, and nothing is made.
+#[test]
+fn a_journal_that_run_refuses() {
+    let config = |path: &str| {
+        format!(
+            "[server]\nrpc = '127.0.0.1:1'\n[policies]\npaths = ['p']\n[journal]\npath = '{path}'\n[record]\non = false\n"
+        )
+    };
+    let folder = Folder::with(&[
+        ("p/a.toml", GOOD),
+        ("text", "no database, but long enough to be one"),
+    ]);
+    let path = |name: &str| folder.path().join(name);
+    let sql = |name: &str, sql: &str| {
+        let connection = rusqlite::Connection::open(path(name)).unwrap();
+        connection.execute_batch(sql).unwrap();
+    };
+    sql("other", "CREATE TABLE t (x)");
+    Journal::open(&path("later")).unwrap();
+    sql("later", "PRAGMA user_version = 99");
+    std::fs::create_dir(path("folder")).unwrap();
+    let entries = |folder: &Folder| {
+        let mut names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    for (journal, code) in [
+        ("none/j", 0),
+        ("folder", 1),
+        ("text", 1),
+        ("other", 1),
+        ("later", 1),
+    ] {
+        folder.write("w.toml", config(journal).as_bytes());
+        let before = entries(&folder);
+        let checked = folder.run(&["check", "--config", "w.toml", "--format", "json"]);
+        assert_eq!(before, entries(&folder), "{journal}");
+        assert_eq!(checked.code, code, "{journal} {}", checked.out);
+        let told = checked.json()[0]["message"].as_str().unwrap().to_owned();
+        let ran = folder.run(&["run", "--config", "w.toml"]);
+        assert_eq!(ran.code, 3, "{journal}");
+        assert!(ran.err.contains(&told), "{told}\n{}", ran.err);
+    }
+    // A good one, and one that is to be made.
+    drop(Journal::open(&path("good")).unwrap());
+    for journal in ["good", "new"] {
+        folder.write("w.toml", config(journal).as_bytes());
+        let before = entries(&folder);
+        let checked = folder.run(&["check", "--config", "w.toml", "--deny-warnings"]);
+        assert_eq!(
+            (checked.code, entries(&folder)),
+            (0, before),
+            "{journal} {}",
+            checked.out
+        );
+    }
+    // One that an agent has open.
+    let _open = Journal::open(&path("good")).unwrap();
+    folder.write("w.toml", config("good").as_bytes());
+    let checked = folder.run(&["check", "--config", "w.toml", "--deny-warnings"]);
+    assert_eq!(checked.code, 0, "{}", checked.out);
+}
+
+#[test]
+fn a_journal_folder_without_permission() {
+    let folder = Folder::with(&[("p/a.toml", GOOD)]);
+    folder.write(
+        "w.toml",
+        b"[server]\nrpc = '127.0.0.1:1'\n[policies]\npaths = ['p']\n[journal]\npath = 'closed/j'\n",
+    );
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o555)).unwrap();
+    // Nothing is closed to root.
+    if !is_root() {
+        let checked = folder.run(&["check", "--config", "w.toml", "--format", "json"]);
+        let told = checked.json()[0]["message"].as_str().unwrap().to_owned();
+        let ran = folder.run(&["run", "--config", "w.toml"]);
+        assert!(
+            told.contains("permission denied") && ran.err.contains(&told),
+            "{told}\n{}",
+            ran.err
+        );
+    }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use electrumx_warden::agent::{Agent, AgentOptions, Cadence};
 use electrumx_warden::decision::{Decision, Outcome, Seen, Target};
-use electrumx_warden::journal::{Entry, Filter, Journal, OutcomeKind, Retention, Row};
-use electrumx_warden::policy::{Mode, shipped};
+use electrumx_warden::journal::{Entry, Filter, INTERRUPTED, Journal, OutcomeKind, Retention, Row};
+use electrumx_warden::policy::{Action, Mode, shipped};
 use electrumx_warden::poll::{Clock, Groups, SteadyClock, poll};
 use electrumx_warden::pseudonym::Key;
 use electrumx_warden::recheck::{Verdict, recheck};
@@ -101,6 +101,37 @@ fn explain(folder: &Folder, args: &[&str]) -> Ran {
 fn explain_id(folder: &Folder, row: &Row) -> Ran {
     let id = row.id.to_string();
     explain(folder, &[&id, "--journal", "j.sqlite", "--format", "json"])
+}
+
+/// An alert is no request to the server.
+#[test]
+fn of_an_alert_the_server_said_nothing() {
+    let folder = Folder::new();
+    let alert = |outcome| {
+        let decision = crate::journal::decision(0, "busy", Target::Server, Action::Alert);
+        Entry::new(decision, outcome)
+    };
+    let logged = Outcome::Executed {
+        detail: "told".to_owned(),
+    };
+    let interrupted = Outcome::Failed {
+        detail: INTERRUPTED.to_owned(),
+    };
+    let mut journal = Journal::open(&folder.path().join("j.sqlite")).unwrap();
+    let entries = [alert(logged), alert(interrupted)];
+    journal.intend(&entries, &[]).unwrap();
+    let story = |id: &str| {
+        let ran = explain(&folder, &[id, "--journal", "j.sqlite", "--format", "json"]);
+        ran.json()[0]["story"].to_string()
+    };
+    assert_eq!(
+        story("1"),
+        "[\"It was logged, for a person to look at; an alert asks nothing of the server.\"]"
+    );
+    assert_eq!(
+        story("2"),
+        "[\"It was about to be logged when the agent stopped, and may be in the log or not.\"]"
+    );
 }
 
 #[tokio::test]

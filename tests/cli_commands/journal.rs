@@ -1,5 +1,7 @@
 //! `journal`
 
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +46,7 @@ fn text(field: &str, test: &str, seen: &str) -> Evidence {
     }
 }
 
-fn decision(minute: u64, policy: &str, target: Target, action: Action) -> Decision {
+pub(crate) fn decision(minute: u64, policy: &str, target: Target, action: Action) -> Decision {
     Decision {
         at: START + Duration::from_secs(minute * 60),
         epoch: Epoch(1),
@@ -182,12 +184,164 @@ fn the_list() {
         &folder,
         &[
             &["journal", "--path", "j.sqlite"],
+            &["journal", "--path", "j.sqlite", "--held"],
             &[
-                "journal", "--config", "w.toml", "--order", "oldest", "--limit", "2"
+                "journal", "--config", "w.toml", "--order", "oldest", "--limit", "2", "--all"
             ],
-            &["journal", "--path", "j.sqlite", "--format", "json"],
+            &["journal", "--path", "j.sqlite", "--policy", "error-flood"],
+            &["journal", "--path", "j.sqlite", "--format", "json", "--all"],
         ],
     ));
+}
+
+#[test]
+fn the_list_at_every_width() {
+    let folder = folder();
+    let shown = [60, 80, 120, 200].map(|columns| {
+        let mut command = folder.command(&["journal", "--path", "j.sqlite", "--all"]);
+        let ran = folder.ran(command.env("COLUMNS", columns.to_string()));
+        format!("{columns} columns:\n{}", ran.out)
+    });
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn the_summary() {
+    let folder = folder();
+    let text = [60, 80, 120].map(|columns| {
+        let mut command = folder.command(&["journal", "--path", "j.sqlite", "--summary"]);
+        let ran = folder.ran(command.env("COLUMNS", columns.to_string()));
+        format!("{columns} columns:\n{}\n", ran.out)
+    });
+    let rest = told(
+        &folder,
+        &[
+            &[
+                "journal",
+                "--path",
+                "j.sqlite",
+                "--summary",
+                "--format",
+                "json",
+            ],
+            &[
+                "journal",
+                "--path",
+                "j.sqlite",
+                "--summary",
+                "--since",
+                "2026-02-01",
+            ],
+            &[
+                "journal",
+                "--path",
+                "j.sqlite",
+                "--summary",
+                "--policy",
+                "daemon-stalled",
+            ],
+            &["journal", "--path", "j.sqlite", "--summary", "--held"],
+        ],
+    );
+    insta::assert_snapshot!(text.join("") + &rest);
+}
+
+/// What `--follow` writes, line by line.
+struct Followed {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Followed {
+    fn start(folder: &Folder, more: &[&str]) -> Self {
+        let args = [&["journal", "--path", "j.sqlite", "--follow"], more].concat();
+        let mut child = folder
+            .command(&args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    fn signal(mut self, signal: rustix::process::Signal) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        self.child.wait().unwrap()
+    }
+}
+
+#[test]
+fn follow_shows_what_comes_and_ends_on_ctrl_c() {
+    let folder = folder();
+    let mut journal = Journal::open(&folder.path().join("j.sqlite")).unwrap();
+    let mut followed = Followed::start(&folder, &[]);
+    let first: Vec<String> = (0..3).map(|_| followed.line()).collect();
+    insta::assert_snapshot!(first.join("\n"));
+    // What is held back stays out of it.
+    let mut entries = decisions();
+    entries.swap_remove(0);
+    journal.intend(&entries, &[]).unwrap();
+    let next = followed.line();
+    assert!(
+        next.starts_with("2026-01-01 00:01:00  8  dry-run"),
+        "{next}"
+    );
+    let next = followed.line();
+    assert!(
+        next.starts_with("2026-01-01 00:03:00  10  failed"),
+        "{next}"
+    );
+    let status = followed.signal(rustix::process::Signal::INT);
+    assert_eq!(status.code(), Some(0));
+}
+
+/// An intent is a row before it is carried out, and an act within a second.
+#[test]
+fn follow_waits_for_the_outcome_of_an_intent() {
+    let folder = Folder::new();
+    let mut journal = Journal::open(&folder.path().join("j.sqlite")).unwrap();
+    let mut followed = Followed::start(&folder, &["--all", "--format", "json"]);
+    let mut one = decision(0, "p", Target::Server, Action::Alert);
+    one.at = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
+    let old = decision(0, "old", Target::Server, Action::Alert);
+    let entries = [
+        Entry::new(old, Outcome::Intended),
+        Entry::new(one, Outcome::Intended),
+    ];
+    let ids = journal.intend(&entries, &[]).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&followed.line()).unwrap();
+    assert_eq!(
+        (&line["policy"], &line["outcome"]),
+        (&"old".into(), &"intended".into())
+    );
+    let detail = "noted".to_owned();
+    journal
+        .finish(ids[1], Outcome::Executed { detail })
+        .unwrap();
+    let line: serde_json::Value = serde_json::from_str(&followed.line()).unwrap();
+    assert_eq!(
+        (&line["policy"], &line["outcome"]),
+        (&"p".into(), &"executed".into())
+    );
+    let status = followed.signal(rustix::process::Signal::TERM);
+    assert_eq!(status.code(), None);
+}
+
+#[test]
+fn follow_begins_with_the_newest_and_ends_with_the_file() {
+    let folder = folder();
+    let mut followed = Followed::start(&folder, &["--all", "--limit", "2", "--format", "json"]);
+    for id in [5, 6] {
+        let line: serde_json::Value = serde_json::from_str(&followed.line()).unwrap();
+        assert_eq!(line["id"], id);
+    }
+    std::fs::remove_file(folder.path().join("j.sqlite")).unwrap();
+    assert_eq!(followed.child.wait().unwrap().code(), Some(1));
 }
 
 #[test]
@@ -203,13 +357,16 @@ fn every_filter() {
             .map(|line| line["id"].as_i64().unwrap());
         ids.collect::<Vec<_>>()
     };
-    assert_eq!(ids(&[]), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(ids(&[]), [4, 2, 1]);
+    assert_eq!(ids(&["--held"]), [6, 5, 3]);
+    assert_eq!(ids(&["--all"]), [6, 5, 4, 3, 2, 1]);
     assert_eq!(ids(&["--order", "oldest", "--limit", "2"]), [1, 2]);
-    assert_eq!(ids(&["--since", "2026-01-01T00:04:00Z"]), [6, 5]);
+    assert_eq!(ids(&["--since", "2026-01-01T00:04:00Z", "--all"]), [6, 5]);
+    assert_eq!(ids(&["--since", "2026-01-01T00:04:00Z"]), [0; 0]);
     assert_eq!(ids(&["--until", "2026-01-01 00:01"]), [1]);
     assert_eq!(ids(&["--since", "1s"]), [0; 0]);
-    assert_eq!(ids(&["--until", "1s ago"]).len(), 6);
-    assert_eq!(ids(&["--policy", "daemon-stalled"]), [5, 4]);
+    assert_eq!(ids(&["--until", "1s ago", "--all"]).len(), 6);
+    assert_eq!(ids(&["--policy", "daemon-stalled", "--all"]), [5, 4]);
     assert_eq!(ids(&["--target", "203.0.113"]), [1]);
     assert_eq!(ids(&["--outcome", "suppressed"]), [6, 5, 3]);
     assert_eq!(ids(&["--outcome", "dry-run"]), [2]);
@@ -346,15 +503,17 @@ fn an_agent_at_work_does_not_mind() {
     journal.intend(&decisions(), &[]).unwrap();
     let after = folder.run(&["journal", "--path", "j.sqlite"]);
     assert_eq!((before.code, after.code), (0, 0));
-    assert!(before.out.contains("6 decisions") && after.out.contains("12 decisions"));
+    assert!(before.out.contains("3 decisions; 3 were held back"));
+    assert!(after.out.contains("6 decisions; 6 were held back"));
 }
 
 #[test]
 fn it_fits() {
     let folder = folder();
-    for columns in [45, 60, 80, 120] {
-        let commands: [&[&str]; 2] = [
-            &["journal", "--path", "j.sqlite"],
+    for columns in [45, 60, 80, 100, 120, 200] {
+        let commands: [&[&str]; 3] = [
+            &["journal", "--path", "j.sqlite", "--all"],
+            &["journal", "--path", "j.sqlite", "--summary"],
             &["journal", "--path", "j.sqlite", "--id", "1"],
         ];
         for args in commands {

@@ -9,6 +9,7 @@ mod export;
 mod fields;
 mod frame;
 mod journal;
+mod pipe;
 mod replay;
 mod setup;
 mod test;

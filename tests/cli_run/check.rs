@@ -55,3 +55,24 @@ async fn a_server_that_cannot_be_polled_is_a_failure() {
         "{told}"
     );
 }
+
+#[tokio::test]
+async fn a_proxy_in_front_of_the_server_is_a_warning() {
+    let server = server(Release::V2_0_0).await;
+    for port in 1..=25 {
+        server
+            .world()
+            .connect(([198, 51, 100, 1], port).into(), "x");
+    }
+    let (code, out, _) = check(&server, &["--format", "json"]).await;
+    let first: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (code, &first["severity"], &first["code"]),
+        (0, &"warning".into(), &"server::placement".into())
+    );
+    let message = first["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("25 of 25 clients have the address `198.51.100.1/32`"),
+        "{message}"
+    );
+}

@@ -13,7 +13,7 @@ use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
 use crate::decision::{Choice, Outcome, Suppression};
 use crate::escape;
 use crate::journal::{DecisionId, Filter, INTERRUPTED, JournalError, Reader, Replayed, Row};
-use crate::policy::{ActionKind, Mode, PolicySet};
+use crate::policy::{Action, ActionKind, Mode, PolicySet};
 use crate::recheck::{Recheck, Verdict, recheck};
 use crate::time::Timestamp;
 use crate::units::format_duration;
@@ -122,6 +122,14 @@ impl Known<'_> {
                  right now, or it stopped, and will say so when it starts again."
                     .to_owned(),
             ],
+            Outcome::Failed { detail }
+                if detail == INTERRUPTED && self.row.decision.action == Action::Alert =>
+            {
+                vec![
+                    "It was about to be logged when the agent stopped, and may be in the log or not."
+                        .to_owned(),
+                ]
+            }
             Outcome::Failed { detail } if detail == INTERRUPTED => vec![
                 "It was about to be done when the agent stopped: the server may have done it or not."
                     .to_owned(),
@@ -255,6 +263,13 @@ impl Known<'_> {
 
     /// A change of daemon is amended as it is confirmed.
     fn executed(&self, detail: &str) -> Vec<String> {
+        if self.row.decision.action == Action::Alert {
+            let who = match self.replayed {
+                None => "It was logged, for a person to look at",
+                Some(_) => "The live agent logged it too",
+            };
+            return vec![format!("{who}; an alert asks nothing of the server.")];
+        }
         let mut parts = detail.split("; ").filter(|part| !part.is_empty());
         let said = parts.next().unwrap_or("nothing");
         let who = match self.replayed {

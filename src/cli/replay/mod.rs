@@ -289,8 +289,7 @@ impl<'a> Audit<'a> {
                 Heard::Start(start) => {
                     self.told.start();
                     self.decided.start(&start);
-                    let gap_max = self.decided.warden().settings().bounds.gap_max;
-                    self.collector.start(gap_max);
+                    self.collector.start(self.decided.warden().settings());
                     if let Some(against) = &mut self.against {
                         against.start(&start);
                     }

@@ -327,7 +327,7 @@ fn filters_find_what_they_say_and_nothing_else() {
     );
     assert_eq!(
         found(Filter {
-            outcome: Some(OutcomeKind::Suppressed),
+            outcomes: Outcomes::Of(OutcomeKind::Suppressed),
             ..any()
         }),
         [4]
