@@ -18,7 +18,10 @@ pub fn start(log: Log) -> Result<(), Failure> {
     let filter = filter(&variable, log.level)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // A line that cannot be written is dropped. By default the failure is reported with
+        // `eprintln!`, which panics when standard error itself is what fails.
+        .log_internal_errors(false);
     let started = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => {

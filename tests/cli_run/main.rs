@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod kill;
+mod log;
 mod once;
 mod process;
 mod record;
