@@ -36,6 +36,9 @@ pub struct RecorderOptions {
     pub age_max: Duration,
     /// Beyond so many bytes the oldest segments go.
     pub size_max: u64,
+    /// So many bytes of the disk stay free for others: the oldest segments go for them, and then
+    /// nothing is recorded.
+    pub reserve: u64,
 }
 
 impl RecorderOptions {
@@ -45,6 +48,7 @@ impl RecorderOptions {
             path: path.to_owned(),
             age_max: Duration::MAX,
             size_max: u64::MAX,
+            reserve: 0,
         }
     }
 
@@ -284,6 +288,7 @@ impl Recorder {
         make(&self.options.path)?;
         self.claim()?;
         self.prune(at)?;
+        self.keep_reserve()?;
         let path = self
             .options
             .path
@@ -336,10 +341,17 @@ impl Recorder {
         head: TickHead<'_>,
         tape: Option<&Tape>,
     ) -> Result<bool, RecordingError> {
+        let at = head.at;
+        if self.segment.is_some()
+            && let Err(error) = self.keep_reserve()
+        {
+            _ = self.finish();
+            self.pause(at);
+            return Err(error);
+        }
         let Some(mut segment) = self.segment.take() else {
             return Ok(false);
         };
-        let at = head.at;
         let Self { hidden, lines, .. } = self;
         let written = segment.write(|out| match hidden {
             None => write_tick(out, lines, head, tape.into_iter().flat_map(Tape::replies)),
@@ -370,6 +382,31 @@ impl Recorder {
         self.segment.take().map_or(Ok(()), Segment::finish)
     }
 
+    /// Keeps the reserve of the disk free: while less is left, the oldest segment goes, but never one
+    /// that is being written.
+    ///
+    /// # Errors
+    /// No segment is left that could go.
+    fn keep_reserve(&self) -> Result<(), RecordingError> {
+        let RecorderOptions { path, reserve, .. } = &self.options;
+        if *reserve == 0 || !lacks(path, *reserve)? {
+            return Ok(());
+        }
+        let found = segment::find(path).map_err(RecordingError::io(path, "read"))?;
+        for segment in found {
+            if !is_being_written(&segment.path)
+                && fs::remove_file(&segment.path).is_ok()
+                && !lacks(path, *reserve)?
+            {
+                return Ok(());
+            }
+        }
+        Err(RecordingError::Reserve {
+            path: path.clone(),
+            reserve: *reserve,
+        })
+    }
+
     /// Lets the oldest segments go that are beyond the bounds.
     fn prune(&self, at: Timestamp) -> Result<(), RecordingError> {
         let folder = &self.options.path;
@@ -390,6 +427,13 @@ impl Recorder {
         }
         Ok(())
     }
+}
+
+/// Whether less than `reserve` is free on the disk of a folder.
+fn lacks(folder: &Path, reserve: u64) -> Result<bool, RecordingError> {
+    let disk = rustix::fs::statvfs(folder).map_err(io::Error::from);
+    let disk = disk.map_err(RecordingError::io(folder, "asked for the room on its disk"))?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize) < reserve)
 }
 
 fn make(folder: &Path) -> Result<(), RecordingError> {
