@@ -90,7 +90,9 @@ impl Agent {
                 cooldowns: self.warden.saved_cooldowns(),
                 clients: self.warden.saved_clients(),
             };
-            flight.writer.begin(at, start);
+            flight
+                .writer
+                .begin(at, start, self.clock_trust.is_proven(at));
         }
     }
 

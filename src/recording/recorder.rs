@@ -65,6 +65,9 @@ impl RecorderOptions {
 const SEGMENT_LENGTH_MAX: Duration = Duration::from_hours(1);
 /// Nor larger, in bytes as written.
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// When a segment begins, no more than so many go for their age: a clock that is wrong for a while
+/// does not cost all of them.
+const AGED_MAX: u32 = 2;
 /// Of all that is kept a segment is this part at the most.
 const SEGMENTS_MIN: u32 = 8;
 /// The pause after a failure.
@@ -138,6 +141,8 @@ pub struct Recorder {
     lines: Vec<u8>,
     /// Of the last tick.
     tick_bytes: usize,
+    /// Whether segments go for their age.
+    by_age: bool,
 }
 
 /// What takes the place of clients' addresses.
@@ -187,6 +192,7 @@ impl Recorder {
             hidden: None,
             lines: Vec::new(),
             tick_bytes: 0,
+            by_age: true,
         })
     }
 
@@ -269,6 +275,11 @@ impl Recorder {
             self.pause(at);
         }
         begun
+    }
+
+    /// Whether segments go for their age from here on: not while the clock may be wrong.
+    pub(super) fn prune_by_age(&mut self, by_age: bool) {
+        self.by_age = by_age;
     }
 
     /// What comes next does not follow on what was before: polls in between are lost.
@@ -414,12 +425,15 @@ impl Recorder {
         let mut bytes: u64 = found.iter().map(|segment| segment.bytes).sum();
         // The one that begins now needs room too.
         let size_max = self.options.size_max - self.options.size_max / u64::from(SEGMENTS_MIN);
+        let mut aged = if self.by_age { AGED_MAX } else { 0 };
         for (index, segment) in found.iter().enumerate() {
             // It ended when the next one began.
             let ended = found.get(index + 1).map_or(at, |next| next.began);
-            if at.since(ended) <= self.options.age_max && bytes <= size_max {
+            let is_aged = aged > 0 && at.since(ended) > self.options.age_max;
+            if bytes <= size_max && !is_aged {
                 break;
             }
+            aged = aged.saturating_sub(1);
             // What cannot go, or is another recorder's, is no reason to record nothing.
             if !is_being_written(&segment.path) && fs::remove_file(&segment.path).is_ok() {
                 bytes -= segment.bytes;
