@@ -9,6 +9,7 @@ mod daemons;
 mod lists;
 mod placed;
 mod record;
+mod trust;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ use daemons::{KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
 use placed::Placed;
 use record::{Flight, Recorded};
+use trust::ClockTrust;
 
 /// What the loop is configured with.
 #[derive(Clone, Debug)]
@@ -94,6 +96,7 @@ pub struct Agent {
     took: Duration,
     /// How the last good poll followed the one before.
     continuity: Continuity,
+    clock_trust: ClockTrust,
 }
 
 /// What came of a poll.
@@ -175,6 +178,7 @@ impl Agent {
             flight: None,
             took: Duration::ZERO,
             continuity: Continuity::First,
+            clock_trust: ClockTrust::default(),
         })
     }
 
@@ -575,10 +579,30 @@ impl Agent {
         self.stopped = stopped;
     }
 
+    /// What the journal keeps now.
+    fn retention(&mut self, now: Timestamp) -> Retention {
+        if self.clock_trust.observe(now, self.clock.apart()) {
+            warn!(
+                "the system's clock was set while the agent runs, which goes on by the time that it \
+                 started with; nothing is deleted for its age: restart the agent to take the new time"
+            );
+        }
+        let retention = self.options.retention;
+        if self.clock_trust.is_proven(now) {
+            retention
+        } else {
+            Retention {
+                age_max: Duration::MAX,
+                ..retention
+            }
+        }
+    }
+
     fn maintain(&mut self) {
+        let now = self.clock.now();
+        let retention = self.retention(now);
         if !self.is_journal_down {
-            let now = self.clock.now();
-            let result = self.journal.maintain(now, &self.options.retention);
+            let result = self.journal.maintain(now, &retention);
             self.note_journal(result.map(drop));
             if now.since(self.clients_saved_at) >= SAVE_CLIENTS_EVERY {
                 self.clients_saved_at = now;

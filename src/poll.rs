@@ -3,6 +3,8 @@
 //! It reads and changes nothing. Half a poll is no poll: with any part missing the snapshot is not
 //! to be used.
 
+use std::time::Duration;
+
 use crate::rpc::{Client, NO_PARAMS, RpcError};
 use crate::snapshot::{Snapshot, Span};
 use crate::time::Timestamp;
@@ -12,6 +14,11 @@ use crate::wire::{GetinfoSeed, GroupsSeed, Inspection, SessionsSeed};
 pub trait Clock: Send {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// How far the wall clock is from that, one way or the other. Zero for time that is not the wall's.
+    fn apart(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// The wall clock's time when it was made, counted on by the monotonic clock: setting the clock
@@ -25,9 +32,8 @@ pub struct SteadyClock {
 impl SteadyClock {
     /// Starts at the wall clock's time.
     pub fn start() -> Self {
-        let start = Timestamp::from_millis(chrono::Utc::now().timestamp_millis());
         Self {
-            start,
+            start: wall(),
             since: std::time::Instant::now(),
         }
     }
@@ -37,6 +43,15 @@ impl Clock for SteadyClock {
     fn now(&self) -> Timestamp {
         self.start + self.since.elapsed()
     }
+
+    fn apart(&self) -> Duration {
+        let (own, wall) = (self.now(), wall());
+        own.since(wall).max(wall.since(own))
+    }
+}
+
+fn wall() -> Timestamp {
+    Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
 }
 
 /// Whether a poll asks for `groups`.

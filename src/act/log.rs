@@ -14,6 +14,7 @@ use crate::journal::{DecisionId, Journal, JournalError, LogRun, LogStage, StateC
 use crate::policy::Action;
 use crate::rpc::{Client, Logging, Word};
 use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
 
 impl Actor {
     /// Ends the log runs whose time has come, and forgets those of sessions that are gone. `log` is
@@ -28,6 +29,7 @@ impl Actor {
         client: &mut Client,
         journal: &mut Journal,
     ) -> Result<(), JournalError> {
+        let clamped = self.clamp(snapshot.at());
         let Dues {
             over,
             due,
@@ -42,6 +44,7 @@ impl Actor {
             .iter()
             .map(|&session| StateChange::LogEnded(session))
             .chain(ending)
+            .chain(clamped)
             .collect();
         let mut journalled = save(journal, &changes);
         self.runs.retain(|run| !over.contains(&run.session));
@@ -52,6 +55,23 @@ impl Actor {
             journalled = journalled.and(save(journal, &changes));
         }
         journalled
+    }
+
+    /// No run lasts longer from now on than it was to last in all. One that does was begun while the
+    /// clock was ahead.
+    fn clamp(&mut self, now: Timestamp) -> Vec<StateChange> {
+        let mut changes = Vec::new();
+        for run in &mut self.runs {
+            let latest = now + run.length;
+            if run.until > latest {
+                run.until = latest;
+                changes.push(StateChange::LogUntil {
+                    session: run.session,
+                    until: latest,
+                });
+            }
+        }
+        changes
     }
 
     fn dues(&self, snapshot: &Snapshot) -> Dues {
@@ -146,6 +166,7 @@ impl Actor {
                 self.runs.push(LogRun {
                     session,
                     until: decision.at + duration,
+                    length: duration,
                     policy: decision.policy.clone(),
                     decision: id.unwrap_or(DecisionId(0)),
                     stage,
@@ -194,9 +215,13 @@ async fn switch_off(due: &[SessionRef], epoch: Epoch, client: &mut Client) -> Ve
         .collect()
 }
 
-/// A session is the one of the run if ID and peer are, and it connected at about the same time.
+/// A session is the one of the run if ID and peer are, and it connected at about the same time. A run
+/// whose clock was ahead of this one does not tell when that was.
 fn is_same(run: &LogRun, snapshot: &Snapshot, row: usize) -> bool {
     const SLACK_S: f64 = 60.0;
+    if run.session.since.since(snapshot.at()).as_secs_f64() > SLACK_S {
+        return snapshot.sessions.peer[row] == run.session.peer;
+    }
     let since_s = snapshot.at().since(run.session.since).as_secs_f64();
     let age_s = snapshot.sessions.age_s[row];
     snapshot.sessions.peer[row] == run.session.peer

@@ -93,7 +93,9 @@ impl Agent {
                 clients: self.warden.saved_clients(),
                 ongoing: self.warden.ongoing(at),
             };
-            flight.writer.begin(at, start);
+            flight
+                .writer
+                .begin(at, start, self.clock_trust.is_proven(at));
         }
     }
 

@@ -17,14 +17,23 @@ pub enum Exit {
     Failed = 1,
     /// The command line makes no sense. Clap uses this code as well.
     Usage = 2,
-    /// The command did not start, because configuration, policies or journal forbid it. Starting
-    /// it again changes nothing.
+    /// The command did not start, and a person must change something first: configuration,
+    /// policies, permissions, the journal's place. Starting it again changes nothing.
     Setup = 3,
+    /// The command did not start, and the reason may pass without anybody's doing: a full disk, a
+    /// journal that another process still has open. A service manager starts it again.
+    Unready = 4,
 }
 
 impl Exit {
     /// Every code.
-    pub const ALL: [Self; 4] = [Self::Ok, Self::Failed, Self::Usage, Self::Setup];
+    pub const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::Failed,
+        Self::Usage,
+        Self::Setup,
+        Self::Unready,
+    ];
 
     /// What it means, in a line.
     pub const fn doc(self) -> &'static str {
@@ -32,7 +41,8 @@ impl Exit {
             Self::Ok => "all is well",
             Self::Failed => "what was asked for failed: errors found, no server, no such decision",
             Self::Usage => "the command line makes no sense",
-            Self::Setup => "not started: configuration, policies or journal must be mended first",
+            Self::Setup => "not started: a person must correct configuration, policies or journal",
+            Self::Unready => "not started: the disk or another process is in the way, try again",
         }
     }
 }

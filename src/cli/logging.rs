@@ -24,7 +24,10 @@ pub fn start(log: Log) -> Result<(), Failure> {
     let filter = filter(&variable, log.level)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // A line that cannot be written is dropped. By default the failure is reported with
+        // `eprintln!`, which panics when standard error itself is what fails.
+        .log_internal_errors(false);
     let started = match log.format {
         // `target` is a decision's, not the module that says so.
         LogFormat::Json => lines

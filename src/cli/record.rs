@@ -74,6 +74,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let mut recorder = setup::recorder(RecorderOptions::unbounded(&args.out), key.as_deref())?;
     recorder.claim().map_err(setup::unreadable)?;
     check_folder(args, &recorder)?;
+    screen.outlive_readers();
     let recorded = runtime::block_on(record(args, recorder, screen))?;
     if let Some(refused) = recorded.refused {
         return Err(Failure::new(Exit::Failed, refused));

@@ -9,7 +9,7 @@ pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Setup, format!("cannot start: {error}")))?;
+        .map_err(|error| Failure::new(Exit::Unready, format!("cannot start: {error}")))?;
     let ended = runtime.block_on(command);
     // A look-up of a name cannot be given up, and is not waited for.
     runtime.shutdown_background();
@@ -22,7 +22,7 @@ pub(super) fn shutdown() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| {
         signal(kind).map_err(|error| {
-            Failure::new(Exit::Setup, format!("cannot listen for signals: {error}"))
+            Failure::new(Exit::Unready, format!("cannot listen for signals: {error}"))
         })
     };
     let mut terminate = listen(SignalKind::terminate())?;

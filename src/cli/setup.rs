@@ -1,5 +1,6 @@
-//! What a command needs before it starts, or else [`Exit::Setup`].
+//! What a command needs before it starts, or else [`Exit::Setup`] or [`Exit::Unready`].
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -40,7 +41,14 @@ pub(super) fn policies(checked: Checked) -> Result<PolicySet, Failure> {
 
 /// The daemons, from where the configuration says they are.
 pub(super) fn daemons(config: &config::Daemon) -> Result<Daemons, Failure> {
-    let unusable = |error: SourceError| Failure::new(Exit::Setup, error.to_string());
+    let unusable = |error: SourceError| {
+        let exit = if error.may_pass() {
+            Exit::Unready
+        } else {
+            Exit::Setup
+        };
+        Failure::new(exit, error.to_string())
+    };
     let ReadDaemons { daemons, warnings } = config.source.read().map_err(unusable)?;
     for warning in warnings {
         warn!("{warning}");
@@ -185,8 +193,12 @@ pub(super) fn unwritable(error: SaveError) -> Failure {
 /// A journal in a folder that goes when the second value is dropped.
 pub(super) fn passing_journal() -> Result<(Journal, TempDir), Failure> {
     let folder = tempfile::tempdir().map_err(|error| {
+        let exit = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Unready,
+            _ => Exit::Setup,
+        };
         let message = format!("no folder for temporary files can be made ({error}): set TMPDIR");
-        Failure::new(Exit::Setup, message)
+        Failure::new(exit, message)
     })?;
     Ok((journal(&folder.path().join("journal.sqlite"))?, folder))
 }
@@ -194,5 +206,10 @@ pub(super) fn passing_journal() -> Result<(Journal, TempDir), Failure> {
 /// A journal that a command cannot start with.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn unusable(error: JournalError) -> Failure {
-    Failure::new(Exit::Setup, error.to_string())
+    let exit = if error.needs_a_person() {
+        Exit::Setup
+    } else {
+        Exit::Unready
+    };
+    Failure::new(exit, error.to_string())
 }

@@ -389,6 +389,7 @@ impl<'t> File<'t> {
         let age_max = time(seconds(HOUR, 3_650 * DAY));
         let age_max = section.value("age_max", Duration::from_hours(7 * 24), age_max);
         let size_max = section.value("size_max", 2_048 * MIB, size(8 * MIB..=MIB << 20));
+        let reserve = section.value("reserve", 512 * MIB, size(0..=MIB << 20));
         let pseudonymise = section.value("pseudonymise", false, flag);
         section.finish(SYNONYMS);
         Record {
@@ -397,6 +398,7 @@ impl<'t> File<'t> {
                 path,
                 age_max,
                 size_max,
+                reserve,
             },
             pseudonymise,
         }

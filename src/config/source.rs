@@ -143,6 +143,22 @@ impl From<BadDaemons> for SourceProblem {
 }
 
 impl SourceError {
+    /// Whether the system failed to read what is there, as a disk or a network file system may for
+    /// a while. Otherwise a person must change something.
+    pub fn may_pass(&self) -> bool {
+        use io::ErrorKind::{
+            InvalidInput, IsADirectory, NotADirectory, NotFound, Other, PermissionDenied,
+        };
+        match &self.problem {
+            // `Other` is this module's own: what is there is not a file.
+            SourceProblem::Unreadable(error) => !matches!(
+                error.kind(),
+                InvalidInput | IsADirectory | NotADirectory | NotFound | Other | PermissionDenied
+            ),
+            _ => false,
+        }
+    }
+
     /// Whether something was read, and is wrong wherever it is read. Otherwise there was nothing to
     /// read here, or no permission; elsewhere, or for another user, there may be.
     pub const fn is_wrong(&self) -> bool {

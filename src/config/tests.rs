@@ -253,6 +253,7 @@ fn every_value_arrives() {
         path = "/var/lib/r"
         age_max = "1d"
         size_max = "1 GiB"
+        reserve = "64 MiB"
         pseudonymise = true
         [log]
         format = "json"
@@ -301,6 +302,7 @@ age_max = "90"
 enabled = true
 on = "yes"
 size_max = "1 MiB"
+reserve = "2 TiB"
 pseudonymize = true
 [log]
 level = "warning"

@@ -190,6 +190,12 @@ impl JournalError {
         )
     }
 
+    /// Whether the journal stays unusable until a person changes something. Otherwise it may become
+    /// usable without that, and opening it is worth another try.
+    pub const fn needs_a_person(&self) -> bool {
+        !self.may_pass() && !matches!(self, Self::InUse { .. } | Self::Other { .. })
+    }
+
     pub(super) fn from_io(path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
         match error.kind() {

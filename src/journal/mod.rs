@@ -42,6 +42,7 @@ pub use self::state::{LogRun, LogStage, SavedState, StateChange};
 pub use self::summary::{POLICIES_MAX, PolicySummary};
 
 use self::lock::Lock;
+use self::retention::AgeQuota;
 use crate::decision::{Decision, Outcome, SessionRef};
 use crate::history::ClientChanges;
 use crate::time::Timestamp;
@@ -104,6 +105,7 @@ pub struct Journal {
     owed: Owed,
     interrupted: Vec<Row>,
     written_since_upkeep: u64,
+    age_quota: AgeQuota,
     /// How much of the file the clients take.
     client_bytes: u64,
 }
@@ -137,6 +139,7 @@ impl Journal {
             owed: Owed::default(),
             interrupted: Vec::new(),
             written_since_upkeep: 0,
+            age_quota: AgeQuota::default(),
             client_bytes: 0,
         };
         journal.client_bytes = journal.measure_clients()?;
@@ -322,6 +325,7 @@ impl Journal {
                 ..*retention
             },
             self.written_since_upkeep,
+            &mut self.age_quota,
         )
         .map_err(|error| JournalError::from_sqlite(&self.path, error))?;
         self.written_since_upkeep = 0;
@@ -444,6 +448,7 @@ fn insert_all(connection: &Connection, entries: &[Entry]) -> rusqlite::Result<Ve
             let run = LogRun {
                 session,
                 until,
+                length: until.since(entry.decision.at),
                 policy: entry.decision.policy.clone(),
                 decision: id,
                 stage: LogStage::Intended,

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// What is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Decisions older than this go.
+    /// Decisions older than this go, one in a hundred an hour at the most.
     pub age_max: Duration,
     /// While the rows and the state take more bytes than this, the oldest decisions go. What is known
     /// of clients comes on top, so that no crowd pushes decisions out, and so does the write-ahead
@@ -39,6 +39,30 @@ pub struct Upkeep {
     pub more: bool,
 }
 
+/// How many decisions may still go for their age within this hour: one in a hundred of those there
+/// were when it began, and one at least. A clock that is wrong for a while does not cost all of them.
+#[derive(Debug, Default)]
+pub(super) struct AgeQuota {
+    began: Option<Timestamp>,
+    left: u64,
+}
+
+impl AgeQuota {
+    const HOUR: Duration = Duration::from_hours(1);
+    const PART: u64 = 100;
+
+    fn left(&mut self, connection: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
+        let is_over = |began| now < began || now.since(began) >= Self::HOUR;
+        if self.began.is_none_or(is_over) {
+            let count = "SELECT COUNT(*) FROM decision";
+            let rows: i64 = connection.query_row(count, [], |row| row.get(0))?;
+            self.left = (rows.cast_unsigned() / Self::PART).max(1);
+            self.began = Some(now);
+        }
+        Ok(self.left)
+    }
+}
+
 /// Decisions a round removes, at least.
 const BATCH_ROWS: u64 = 1_000;
 
@@ -55,6 +79,7 @@ pub(super) fn maintain(
     now: Timestamp,
     retention: &Retention,
     written: u64,
+    quota: &mut AgeQuota,
 ) -> rusqlite::Result<Upkeep> {
     let rows_max = BATCH_ROWS.max(written.saturating_mul(2));
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
@@ -62,7 +87,9 @@ pub(super) fn maintain(
         "DELETE FROM cooldown WHERE until_ms <= ?1",
         [now.as_millis()],
     )?;
-    let aged = prune_aged(&transaction, now - retention.age_max, rows_max)?;
+    let aged_max = rows_max.min(quota.left(&transaction, now)?);
+    let aged = prune_aged(&transaction, now - retention.age_max, aged_max)?;
+    quota.left = quota.left.saturating_sub(aged);
     let pruned = aged + prune_oldest(&transaction, retention.size_max_bytes, rows_max - aged)?;
     transaction.commit()?;
     if pruned > 0 || Pages::of(connection)?.free > 0 {

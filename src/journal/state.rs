@@ -4,6 +4,7 @@
 //! beside cooldowns is theirs: one value that they write and read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub struct LogRun {
     pub session: SessionRef,
     /// When logging is to end.
     pub until: Timestamp,
+    /// How long it was to last. From `until` this much back is when it began by the clock of then.
+    pub length: Duration,
     /// The policy that wanted it.
     pub policy: Arc<str>,
     /// The decision that did; it may have been pruned.
@@ -225,8 +228,11 @@ fn load_cooldowns(connection: &Connection) -> rusqlite::Result<Vec<Cooldown>> {
 fn load_log_runs(connection: &Connection) -> rusqlite::Result<Vec<LogRun>> {
     connection
         .prepare(
-            "SELECT session, peer, since_ms, until_ms, policy, decision, stage FROM log_run
-             ORDER BY session, since_ms, peer",
+            // A session that was to be logged was there already, so without its decision the length is
+            // at the most from when it came.
+            "SELECT session, peer, since_ms, until_ms, policy, decision, stage,
+                until_ms - COALESCE((SELECT at_ms FROM decision WHERE id = log_run.decision), since_ms)
+             FROM log_run ORDER BY session, since_ms, peer",
         )?
         .query_map([], |row| {
             Ok(LogRun {
@@ -239,6 +245,9 @@ fn load_log_runs(connection: &Connection) -> rusqlite::Result<Vec<LogRun>> {
                 policy: row.get(4)?,
                 decision: DecisionId(row.get(5)?),
                 stage: row.get::<_, Word<_>>(6)?.0,
+                // One that ends before it began was shortened by a later run, whose clock was right.
+                length: u64::try_from(row.get::<_, i64>(7)?)
+                    .map_or(Duration::MAX, Duration::from_millis),
             })
         })?
         .collect()

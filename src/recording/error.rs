@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{FORMAT, Notice};
+use crate::field::Dimension;
 use crate::time::Timestamp;
+use crate::units;
 
 /// Why a recording cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +118,19 @@ pub enum RecordingError {
         path: PathBuf,
         /// The other's process, if it said so.
         holder: Option<u32>,
+    },
+    /// Too little of the disk is free, and no older segment is left that could go.
+    #[error(
+        "less than {} is free on the disk of `{}`, and that much is kept free (`reserve` of \
+         `[record]`): free some space",
+        units::format(*reserve as f64, Dimension::Size),
+        path.display()
+    )]
+    Reserve {
+        /// The folder.
+        path: PathBuf,
+        /// What is to stay free, in bytes.
+        reserve: u64,
     },
     /// The place is taken.
     #[error("`{}` is there already and is not overwritten: give another path", path.display())]

@@ -37,6 +37,9 @@ pub struct RecorderOptions {
     pub age_max: Duration,
     /// Beyond so many bytes the oldest segments go.
     pub size_max: u64,
+    /// So many bytes of the disk stay free for others: the oldest segments go for them, and then
+    /// nothing is recorded.
+    pub reserve: u64,
 }
 
 impl RecorderOptions {
@@ -46,6 +49,7 @@ impl RecorderOptions {
             path: path.to_owned(),
             age_max: Duration::MAX,
             size_max: u64::MAX,
+            reserve: 0,
         }
     }
 
@@ -62,6 +66,9 @@ impl RecorderOptions {
 const SEGMENT_LENGTH_MAX: Duration = Duration::from_hours(1);
 /// Nor larger, in bytes as written.
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// When a segment begins, no more than so many go for their age: a clock that is wrong for a while
+/// does not cost all of them.
+const AGED_MAX: u32 = 2;
 /// Of all that is kept a segment is this part at the most.
 const SEGMENTS_MIN: u32 = 8;
 /// The pause after a failure.
@@ -137,6 +144,8 @@ pub struct Recorder {
     lines: Vec<u8>,
     /// Of the last tick.
     tick_bytes: usize,
+    /// Whether segments go for their age.
+    by_age: bool,
 }
 
 /// What takes the place of clients' addresses.
@@ -186,6 +195,7 @@ impl Recorder {
             hidden: None,
             lines: Vec::new(),
             tick_bytes: 0,
+            by_age: true,
         })
     }
 
@@ -270,6 +280,11 @@ impl Recorder {
         begun
     }
 
+    /// Whether segments go for their age from here on: not while the clock may be wrong.
+    pub(super) fn prune_by_age(&mut self, by_age: bool) {
+        self.by_age = by_age;
+    }
+
     /// What comes next does not follow on what was before: polls in between are lost.
     pub(super) fn leave_out(&mut self) {
         self.next_part += 1;
@@ -287,6 +302,7 @@ impl Recorder {
         make(&self.options.path)?;
         self.claim()?;
         self.prune(at)?;
+        self.keep_reserve()?;
         let path = self
             .options
             .path
@@ -339,10 +355,17 @@ impl Recorder {
         head: TickHead<'_>,
         tape: Option<&Tape>,
     ) -> Result<bool, RecordingError> {
+        let at = head.at;
+        if self.segment.is_some()
+            && let Err(error) = self.keep_reserve()
+        {
+            _ = self.finish();
+            self.pause(at);
+            return Err(error);
+        }
         let Some(mut segment) = self.segment.take() else {
             return Ok(false);
         };
-        let at = head.at;
         let Self { hidden, lines, .. } = self;
         let written = segment.write(|out| match hidden {
             None => write_tick(out, lines, head, tape.into_iter().flat_map(Tape::replies)),
@@ -373,6 +396,31 @@ impl Recorder {
         self.segment.take().map_or(Ok(()), Segment::finish)
     }
 
+    /// Keeps the reserve of the disk free: while less is left, the oldest segment goes, but never one
+    /// that is being written.
+    ///
+    /// # Errors
+    /// No segment is left that could go.
+    fn keep_reserve(&self) -> Result<(), RecordingError> {
+        let RecorderOptions { path, reserve, .. } = &self.options;
+        if *reserve == 0 || !lacks(path, *reserve)? {
+            return Ok(());
+        }
+        let found = segment::find(path).map_err(RecordingError::io(path, "read"))?;
+        for segment in found {
+            if !is_being_written(&segment.path)
+                && fs::remove_file(&segment.path).is_ok()
+                && !lacks(path, *reserve)?
+            {
+                return Ok(());
+            }
+        }
+        Err(RecordingError::Reserve {
+            path: path.clone(),
+            reserve: *reserve,
+        })
+    }
+
     /// Lets the oldest segments go that are beyond the bounds.
     fn prune(&self, at: Timestamp) -> Result<(), RecordingError> {
         let folder = &self.options.path;
@@ -380,12 +428,15 @@ impl Recorder {
         let mut bytes: u64 = found.iter().map(|segment| segment.bytes).sum();
         // The one that begins now needs room too.
         let size_max = self.options.size_max - self.options.size_max / u64::from(SEGMENTS_MIN);
+        let mut aged = if self.by_age { AGED_MAX } else { 0 };
         for (index, segment) in found.iter().enumerate() {
             // It ended when the next one began.
             let ended = found.get(index + 1).map_or(at, |next| next.began);
-            if at.since(ended) <= self.options.age_max && bytes <= size_max {
+            let is_aged = aged > 0 && at.since(ended) > self.options.age_max;
+            if bytes <= size_max && !is_aged {
                 break;
             }
+            aged = aged.saturating_sub(1);
             // What cannot go, or is another recorder's, is no reason to record nothing.
             if !is_being_written(&segment.path) && fs::remove_file(&segment.path).is_ok() {
                 bytes -= segment.bytes;
@@ -393,6 +444,13 @@ impl Recorder {
         }
         Ok(())
     }
+}
+
+/// Whether less than `reserve` is free on the disk of a folder.
+fn lacks(folder: &Path, reserve: u64) -> Result<bool, RecordingError> {
+    let disk = rustix::fs::statvfs(folder).map_err(io::Error::from);
+    let disk = disk.map_err(RecordingError::io(folder, "asked for the room on its disk"))?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize) < reserve)
 }
 
 fn make(folder: &Path) -> Result<(), RecordingError> {

@@ -413,6 +413,29 @@ fn segments_follow_each_other_and_the_oldest_go() {
     assert_eq!(*seconds.last().unwrap(), 1_991);
 }
 
+/// As when a clock is years ahead.
+#[test]
+fn few_segments_go_for_their_age_at_once_and_none_while_the_clock_may_be_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RecorderOptions {
+        age_max: Duration::from_secs(800),
+        ..options(folder.path())
+    };
+    let mut recorder = Recorder::open(options.clone()).unwrap();
+    record(&mut recorder, (1..700).step_by(10));
+    recorder.finish().unwrap();
+    drop(recorder);
+    let before = segments(folder.path()).len();
+    let late = 400 * 86_400;
+    let mut recorder = Recorder::open(options).unwrap();
+    recorder.prune_by_age(false);
+    record(&mut recorder, [late]);
+    assert_eq!(segments(folder.path()).len(), before + 1);
+    recorder.prune_by_age(true);
+    record(&mut recorder, [late + 100, late + 101]);
+    assert_eq!(segments(folder.path()).len(), before);
+}
+
 #[test]
 fn size_bounds_what_is_kept_and_strangers_files_stay() {
     let folder = tempfile::tempdir().unwrap();

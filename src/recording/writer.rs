@@ -58,6 +58,8 @@ enum Job {
         start: Box<Start>,
         /// Whether polls were lost before it.
         is_anew: bool,
+        /// Whether what is old may go.
+        by_age: bool,
     },
     Turn {
         head: Box<TickHead<'static>>,
@@ -151,11 +153,16 @@ impl Writer {
         self.lost.is_some()
     }
 
-    /// Begins a segment.
-    pub fn begin(&mut self, at: Timestamp, start: Start) {
+    /// Begins a segment. Older ones go for their age only if the clock may be trusted: `by_age`.
+    pub fn begin(&mut self, at: Timestamp, start: Start, by_age: bool) {
         let is_anew = self.lost.take().is_some();
         let start = Box::new(start);
-        let begin = Job::Begin { at, start, is_anew };
+        let begin = Job::Begin {
+            at,
+            start,
+            is_anew,
+            by_age,
+        };
         // If there is no thread any more, the turn that follows tells so.
         _ = self.hand_over(begin, None);
     }
@@ -237,10 +244,16 @@ fn write(mut recorder: Recorder, jobs: &Receiver<Job>, reports: &Sender<Report>)
 
 fn work(recorder: &mut Recorder, job: Job) -> Report {
     let (is_recorded, tape) = match job {
-        Job::Begin { at, start, is_anew } => {
+        Job::Begin {
+            at,
+            start,
+            is_anew,
+            by_age,
+        } => {
             if is_anew {
                 recorder.leave_out();
             }
+            recorder.prune_by_age(by_age);
             (recorder.begin(at, *start).map(|()| false), None)
         }
         Job::Turn { head, tape } => (recorder.write(*head, Some(&tape)), Some(tape)),
@@ -306,7 +319,7 @@ mod tests {
 
         fn poll_of(&mut self, s: u64, tape: &mut Tape) -> Result<(), RecordingError> {
             if self.writer.is_between_segments(at(s)) {
-                self.writer.begin(at(s), Start::default());
+                self.writer.begin(at(s), Start::default(), true);
             }
             let turn = Turn {
                 at: at(s),

@@ -173,6 +173,93 @@ async fn record_through(disk: &Path) {
     assert_eq!(files, 2, "what could not be begun is not left behind");
 }
 
+#[test]
+fn the_recorder_gives_up_its_space_before_the_journal_lacks_any() {
+    on_a_small_disk(|disk| block_on(share_a_disk(disk)));
+}
+
+const RESERVE: u64 = 1 << 20;
+
+fn free(disk: &Path) -> u64 {
+    let disk = rustix::fs::statvfs(disk).unwrap();
+    disk.f_bavail * disk.f_frsize
+}
+
+async fn share_a_disk(disk: &Path) {
+    let mut scene = Scene::new(Release::V1_20_0, evil()).await;
+    scene.settings.limits.breaker.regulars_min = 1_000;
+    scene.folder = tempfile::tempdir_in(disk).unwrap();
+    let path = disk.join("recording");
+    let recorder = Recorder::open(RecorderOptions {
+        reserve: RESERVE,
+        ..RecorderOptions::unbounded(&path)
+    });
+    // Of earlier runs.
+    let old = |day: u32| path.join(format!("202501{day:02}T000000000Z-0000000a-0000.rec.zst"));
+    for day in 10..13 {
+        std::fs::write(old(day), vec![0; 100 << 10]).unwrap();
+    }
+    scene.agent().record(recorder.unwrap(), "sim".to_owned());
+    scene.good_poll().await;
+    assert!(free(disk) > RESERVE, "{}", free(disk));
+    assert!(old(10).exists());
+
+    // Others take what is above the reserve, and some of it.
+    let (log, _guard) = Log::listen();
+    let taken = free(disk) - RESERVE + (150 << 10);
+    let ballast = disk.join("ballast");
+    std::fs::write(&ballast, vec![0; usize::try_from(taken).unwrap()]).unwrap();
+    scene.good_poll().await;
+    assert_eq!(scene.agent().recorded(), (2, None));
+    assert_eq!(
+        [10, 11, 12].map(|day| old(day).exists()),
+        [false, false, true]
+    );
+    assert!(free(disk) >= RESERVE);
+    assert_eq!(log.lines(), Vec::<String>::new());
+
+    // More than the recorder has.
+    let taken = free(disk) - RESERVE + (300 << 10);
+    std::fs::write(disk.join("more"), vec![0; usize::try_from(taken).unwrap()]).unwrap();
+    let mut gone = 0;
+    for last in 1..=20 {
+        let abuser = scene.client("evil/1", last);
+        gone += executed(&scene.good_poll().await);
+        assert!(!scene.is_open(abuser), "the journal has room");
+    }
+    assert_eq!(gone, 20);
+    assert!(!old(12).exists());
+    assert_eq!(scene.agent().recorded().0, 2);
+    let told = log.lines();
+    let told: Vec<_> = told
+        .iter()
+        .filter(|line| line.starts_with("WARN"))
+        .collect();
+    assert_eq!(told.len(), 1, "told once: {told:?}");
+    assert_eq!(
+        *told[0],
+        format!(
+            "WARN nothing is recorded for a while: less than 1 MiB is free on the disk of `{}`, and \
+             that much is kept free (`reserve` of `[record]`): free some space",
+            path.display()
+        )
+    );
+
+    std::fs::remove_file(ballast).unwrap();
+    std::fs::remove_file(disk.join("more")).unwrap();
+    // A minute, after which it tries again.
+    for _ in 0..10 {
+        scene.good_poll().await;
+    }
+    assert!(scene.agent().recorded().0 >= 5);
+    let told = log.lines();
+    assert!(
+        told.contains(&"INFO recording goes on".to_owned()),
+        "{told:?}"
+    );
+    assert!(free(disk) >= RESERVE);
+}
+
 /// How many ticks come after each beginning, and what else is told.
 fn heard(path: &Path) -> (Vec<u64>, Vec<Notice>) {
     let (mut ticks, mut notices) = (Vec::new(), Vec::new());

@@ -75,6 +75,22 @@ async fn off_once_though_the_agent_is_killed_at_any_poll() {
     }
 }
 
+/// The clock was a day ahead when the run began, and is right after a restart of the agent.
+#[tokio::test]
+async fn a_run_that_began_while_the_clock_was_ahead_ends_after_its_length() {
+    let (mut scene, key) = scene(Release::V1_20_0).await;
+    scene.ahead = Duration::from_hours(24);
+    assert_eq!(logged(&mut scene, key, 2).await, "LL");
+    scene.kill_agent();
+    scene.ahead = Duration::ZERO;
+    assert_eq!(logged(&mut scene, key, 3).await, "LLL");
+    // Not a minute more with each restart.
+    scene.kill_agent();
+    assert_eq!(logged(&mut scene, key, 4).await, "LLL-");
+    assert_eq!(scene.tap.asked("log").len(), 2);
+    assert_eq!(scene.log_runs(), 0);
+}
+
 #[tokio::test]
 async fn it_is_logged_again_after_the_cooldown() {
     let mut scene = Scene::new(Release::V1_20_0, odd("2m")).await;

@@ -3,6 +3,7 @@
 
 mod acting;
 mod clients;
+mod clock;
 mod daemons;
 mod disk;
 mod faults;

@@ -30,6 +30,15 @@ impl Clock for SimClock {
     }
 }
 
+/// A clock that is wrong.
+struct Ahead(SimClock, Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        self.0.now() + self.1
+    }
+}
+
 /// A policy with a cooldown of an hour, unless `more` says otherwise.
 pub(crate) fn policy(name: &str, scope: &str, when: &str, action: &str, more: &str) -> String {
     let cooldown = if more.contains("cooldown") {
@@ -74,6 +83,9 @@ pub(crate) struct Scene {
     pub(crate) settings: Settings,
     pub(crate) options: ClientOptions,
     pub(crate) folder: tempfile::TempDir,
+    /// By so much the clock of the next agent is ahead.
+    pub(crate) ahead: Duration,
+    pub(crate) retention: Retention,
     agent: Option<Agent>,
 }
 
@@ -100,6 +112,8 @@ impl Scene {
             settings,
             options,
             folder: tempfile::tempdir().unwrap(),
+            ahead: Duration::ZERO,
+            retention: Retention::default(),
             agent: None,
         }
     }
@@ -114,11 +128,11 @@ impl Scene {
                 Warden::new(set(&self.policies), self.settings.clone()),
                 Client::new(self.options.clone()),
                 Journal::open(&self.journal()).unwrap(),
-                Box::new(SimClock(Arc::clone(&self.server))),
+                Box::new(Ahead(SimClock(Arc::clone(&self.server)), self.ahead)),
                 AgentOptions {
                     cadence: Cadence::steady(INTERVAL),
                     inspect_max: 20,
-                    retention: Retention::default(),
+                    retention: self.retention,
                 },
             );
             self.agent = Some(agent.unwrap());

@@ -1,108 +1,60 @@
-//! What `run` says: words for people, keys for programs.
+//! A log that cannot be written ends nothing: the agent polls, acts and journals on.
 
+use std::fs::File;
+use std::process::Stdio;
 use std::time::Duration;
 
+use electrumx_warden::decision::Outcome;
 use electrumx_warden::sim::{Pace, Release, Server, World};
-use serde_json::{Value, json};
 
-use crate::process::{Folder, until};
+use crate::process::{Folder, Running, until};
+use crate::tap::Tap;
 
-/// Alerts of the server, and disconnects a client whose name is as hostile as a name can be.
-const POLICIES: &str = r#"
-[lists]
-bad = ["evil\u001b\" u:p@h"]
-
-[[policy]]
-name = "evil"
-about = "x"
-scope = "session"
-when = { client = "in @bad" }
-action = "disconnect"
-
-[[policy]]
-name = "many"
-about = "x"
-scope = "server"
-when = { sessions = "> 0" }
-action = "alert"
-"#;
-
-/// What it says until it has decided twice.
-async fn said(format: &str) -> String {
+/// Starts the agent by `start`, calls `spoil` after the first act, and wants another act after that
+/// and an orderly end.
+async fn outlives(start: impl FnOnce(&Folder) -> Running, spoil: impl FnOnce(&Running)) {
     let world = World::empty(Release::V1_20_0, 1);
     let server = Server::start(world, Pace::Times(1.0)).await.unwrap();
-    let name = "evil\u{1b}\" u:p@h";
-    server.world().connect(([198, 51, 100, 1], 5).into(), name);
-    let folder = Folder::new(server.addr());
-    folder.configure(&format!("[log]\nformat = \"{format}\"\n"));
-    std::fs::write(folder.path("policies/p.toml"), POLICIES).unwrap();
-    let agent = folder.run();
-    until("it decides", || {
-        folder.journal().exists()
-            && electrumx_warden::journal::Journal::open_read_only(&folder.journal()).is_ok()
-            && folder.rows().len() >= 2
-    })
-    .await;
+    let tap = Tap::on(server.addr()).await;
+    let folder = Folder::new(tap.addr);
+    let connect = |last, port| {
+        let peer = ([198, 51, 100, last], port).into();
+        server.world().connect(peer, "evil/1")
+    };
+    let first = connect(1, 5);
+    let agent = start(&folder);
+    until("it acts", || !server.world().is_open(first)).await;
+    spoil(&agent);
+    let second = connect(2, 5);
+    until("it acts again", || !server.world().is_open(second)).await;
+    // Longer than one line of the log.
+    let polls = tap.asked("sessions").len();
+    until("it polls on", || tap.asked("sessions").len() > polls + 1).await;
     agent.terminate();
     let (status, told) = agent.end(Duration::from_secs(10)).await;
-    assert_eq!(status.code(), Some(0), "{told}");
-    told
+    assert_eq!(status.code(), Some(0), "{status}: {told}");
+    let done =
+        |row: &electrumx_warden::journal::Row| matches!(row.outcome, Outcome::Executed { .. });
+    assert_eq!(folder.rows().iter().filter(|row| done(row)).count(), 2);
 }
 
+const RUN: [&str; 3] = ["run", "--config", "warden.toml"];
+
 #[tokio::test]
-async fn json_has_what_matters_in_keys_of_its_own() {
-    let told = said("json").await;
-    let lines: Vec<Value> = told
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert!(
-        told.bytes().all(|byte| byte == b'\n' || byte >= b' '),
-        "{told}"
-    );
-    let decided: Vec<&Value> = lines.iter().filter(|it| !it["outcome"].is_null()).collect();
-    let of = |policy: &str, message: &str| {
-        let is_it = |line: &&&Value| {
-            line["policy"] == policy && line["message"].as_str().unwrap().starts_with(message)
+async fn a_full_disk_under_the_log_ends_nothing() {
+    for format in ["text", "json"] {
+        let start = |folder: &Folder| {
+            folder.configure(&format!(
+                "[log]\nlevel = \"debug\"\nformat = \"{format}\"\n"
+            ));
+            let full = File::options().write(true).open("/dev/full").unwrap();
+            Running::logging_to(&mut folder.command(&RUN), Stdio::from(full))
         };
-        let mut line = (**decided.iter().find(is_it).expect(message)).clone();
-        for key in ["timestamp", "message"] {
-            line.as_object_mut().unwrap().remove(key);
-        }
-        line
-    };
-    assert_eq!(
-        of("evil", "executed"),
-        json!({
-            "level": "INFO", "target": "0 (198.51.100.1:5)", "decision": 1, "policy": "evil", "mode": "enforce",
-            "action": "disconnect", "scope": "session", "address": "198.51.100.1",
-            "session_count": 1, "outcome": "executed", "detail": "disconnected 1", "held_s": 0.0,
-            "evidence": "client \"evil\\u{1b}\" ***@h\" (in @bad)",
-        })
-    );
-    assert_eq!(of("many", "executed")["evidence"], "sessions 2 (> 0)");
-    assert_eq!(
-        of("many", "alert:"),
-        json!({
-            "level": "WARN", "target": "server", "policy": "many", "mode": "enforce",
-            "action": "alert", "scope": "server", "outcome": "executed",
-            "evidence": "sessions 2 (> 0)",
-        })
-    );
+        outlives(start, |_| ()).await;
+    }
 }
 
 #[tokio::test]
-async fn text_says_it_once() {
-    let told = said("text").await;
-    let line = |words: &str| {
-        let line = told.lines().find(|line| line.contains(words)).expect(&told);
-        let (_, line) = line.split_once("  ").unwrap();
-        line.trim_start().to_owned()
-    };
-    let decided = line("disconnect session 0");
-    assert!(!decided.contains("policy="), "{decided}");
-    assert_eq!(
-        line("alert: "),
-        "WARN alert: sessions 2 (> 0); by `many` on server"
-    );
+async fn a_reader_of_the_log_that_leaves_ends_nothing() {
+    outlives(Folder::run, Running::close_stderr).await;
 }

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod kill;
 mod log;
+mod log_lines;
 mod once;
 mod process;
 mod record;

@@ -109,8 +109,18 @@ pub(crate) struct Running(Arc<Mutex<Child>>);
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::logging_to(command, Stdio::piped())
+    }
+
+    /// With standard error of the caller's choice, which [`Running::end`] shows only if it is a pipe.
+    pub(crate) fn logging_to(command: &mut Command, stderr: Stdio) -> Self {
+        command.stdout(Stdio::piped()).stderr(stderr);
         Self(Arc::new(Mutex::new(command.spawn().unwrap())))
+    }
+
+    /// The reader of its log leaves.
+    pub(crate) fn close_stderr(&self) {
+        drop(self.0.lock().unwrap().stderr.take());
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -142,7 +152,9 @@ impl Running {
             if let Some(status) = self.try_wait() {
                 let mut text = String::new();
                 let pipe = self.0.lock().unwrap().stderr.take();
-                std::io::Read::read_to_string(&mut pipe.unwrap(), &mut text).unwrap();
+                if let Some(mut pipe) = pipe {
+                    std::io::Read::read_to_string(&mut pipe, &mut text).unwrap();
+                }
                 return (status, text);
             }
             assert!(

@@ -197,7 +197,10 @@ async fn watch_on(disk: &Path) {
     let server = crowded_server().await;
     let folder = Folder::new(server.addr());
     let path = disk.join("rec");
-    folder.configure(&format!("[record]\npath = '{}'\n", path.display()));
+    let path_of = path.display();
+    folder.configure(&format!(
+        "[record]\npath = '{path_of}'\nreserve = \"0 B\"\n"
+    ));
     let agent = folder.run();
     until_polls(&path, 1).await;
     fill(&disk.join("ballast"));

@@ -1,5 +1,5 @@
-//! What `run` does not start with: a clear message, and exit code 3. What it starts with all the
-//! same, and tells.
+//! What `run` does not start with: a clear message, and exit code 3 where a person must change
+//! something, or else 4. What it starts with all the same, and tells.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use electrumx_warden::journal::Journal;
 use tokio::net::TcpListener;
 
 use crate::process::{Folder, Running, output};
+use crate::small_disk::{fill, on_a_small_disk};
 
 const NOBODY: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
 
@@ -64,11 +65,60 @@ async fn a_journal_that_another_agent_uses() {
     let folder = Folder::new(NOBODY.into());
     let _journal = Journal::open(&folder.journal()).unwrap();
     let (code, _, told) = output(folder.command(&["run", "--config", "warden.toml"])).await;
-    assert_eq!(code, 3);
+    assert_eq!(code, 4, "the other may end");
     assert!(
         told.contains("is in use by another agent (process "),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn a_journal_in_another_programs_transaction() {
+    let folder = Folder::new(NOBODY.into());
+    drop(Journal::open(&folder.journal()).unwrap());
+    let other = rusqlite::Connection::open(folder.journal()).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let (code, _, told) = output(folder.command(&["run", "--config", "warden.toml"])).await;
+    assert_eq!(code, 4, "{told}");
+    assert!(told.contains("is locked by another program"), "{told}");
+}
+
+#[test]
+fn a_full_disk_may_have_room_later() {
+    on_a_small_disk(|disk| {
+        let folder = Folder::new(NOBODY.into());
+        let journal = disk.join("journal.sqlite");
+        folder.configure(&format!("[journal]\npath = \"{}\"\n", journal.display()));
+        fill(&disk.join("ballast"));
+        let run = || {
+            let mut command = folder.command(&["run", "--config", "warden.toml"]);
+            command.output().unwrap()
+        };
+        let full = run();
+        let told = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(4), "{told}");
+        assert!(told.contains("no room left for the journal"), "{told}");
+        // The same disk, and what only a person can change.
+        std::fs::remove_file(disk.join("ballast")).unwrap();
+        _ = std::fs::remove_file(&journal);
+        std::fs::create_dir(&journal).unwrap();
+        assert_eq!(run().status.code(), Some(3));
+    });
+}
+
+#[tokio::test]
+async fn urls_that_nobody_may_read_want_a_person() {
+    let told = refused(|folder| {
+        std::fs::create_dir(folder.path("urls")).unwrap();
+        let source = "[server.daemon]\nurls = { file = \"urls\" }\n";
+        append(&folder.path("warden.toml"), source);
+    });
+    assert!(told.await.contains("it is not a file"));
+    let told = refused(|folder| {
+        let source = "[server.daemon]\nurls = { file = \"none\" }\n";
+        append(&folder.path("warden.toml"), source);
+    });
+    assert!(told.await.contains("`urls` of `[server.daemon]` names it"));
 }
 
 #[tokio::test]

@@ -237,6 +237,7 @@ fn the_state_survives_and_only_changes_are_written() {
     let run = |id, until, stage| LogRun {
         session: session(id),
         until: at(until),
+        length: at(until).since(at(5_000)),
         policy: "p".into(),
         decision: ids[0],
         stage,

@@ -36,13 +36,28 @@ fn prunes_by_age_but_never_what_awaits_its_outcome() {
     assert_eq!(
         journal.maintain(at_age(1), &retention).unwrap(),
         Upkeep {
-            pruned: 10,
+            pruned: 1,
             more: false
         }
     );
-    assert_eq!(rows(&journal), 4);
+    assert_eq!(rows(&journal), 13);
     let ids = journal.intend(&[intent("new")], &[]).unwrap();
     assert_eq!(ids, [DecisionId(15)]);
+}
+
+/// As when a clock is years ahead.
+#[test]
+fn one_decision_in_a_hundred_goes_for_its_age_in_an_hour() {
+    let home = Home::new();
+    let mut journal = home.open();
+    journal.intend(&past(0, 500, &executed()), &[]).unwrap();
+    let mut pruned = |minutes: u64| {
+        let now = at(0) + DAY * 400 + Duration::from_secs(minutes * 60);
+        journal.maintain(now, &Retention::default()).unwrap().pruned
+    };
+    assert_eq!([0, 1, 59].map(&mut pruned), [5, 0, 0]);
+    assert_eq!([60, 61, 119].map(&mut pruned), [4, 0, 0]);
+    assert_eq!(rows(&journal), 491);
 }
 
 #[test]
