@@ -18,7 +18,7 @@ pub(super) const FILE_MODE: u32 = 0o640;
 pub(super) const APPLICATION_ID: i64 = 0x4558_576a;
 
 /// The step from each format to the next; how many there are is the current format's number.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4_EVENTS];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
 const FORMAT: i64 = MIGRATIONS.len() as i64;
@@ -99,6 +99,15 @@ const V3: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE usual (
         one INTEGER PRIMARY KEY CHECK (one = 1),
+        json TEXT NOT NULL
+    ) STRICT;
+";
+
+/// What happens to the server without a decision.
+const V4_EVENTS: &str = "
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms INTEGER NOT NULL,
         json TEXT NOT NULL
     ) STRICT;
 ";

@@ -1,5 +1,6 @@
 //! `journal`: what the agent decided, why, and what came of it.
 
+mod event;
 mod follow;
 mod full;
 mod list;
