@@ -7,6 +7,7 @@ mod daemons;
 mod disk;
 mod faults;
 mod flood;
+mod inspecting;
 mod lists;
 mod log;
 mod logging;
