@@ -53,22 +53,20 @@ pub(super) fn list(
             break;
         }
     }
-    let count = limit - left;
-    if count == 0 && table.row_count() > 0 {
-        screen.table(layout.aligned(std::mem::take(&mut table)))?;
+    if table.row_count() > 0 {
+        screen.table(aligned(table))?;
     }
+    let count = limit - left;
     if count == 0 {
         nothing(reader, args, &filter, screen)?;
     } else if args.format == Format::Text {
         filter.limit = 1;
         let has_more = left == 0 && !reader.query(&filter)?.is_empty();
-        if table.row_count() > 0 {
-            screen.table(layout.aligned(table))?;
-        }
-        let mut total = total(count as usize, has_more, args.order);
-        if let Some(held_back) = held_back(reader, &filter)? {
-            total += &format!("; {held_back}");
-        }
+        let total = total(count as usize, has_more, args.order);
+        let total = match held_back(reader, &filter)? {
+            Some(held_back) => format!("{total}; {held_back}"),
+            None => total,
+        };
         screen.paragraph(&total, DIM)?;
     }
     Ok(Exit::Ok)
@@ -316,18 +314,18 @@ impl Layout {
                 .into(),
         }
     }
+}
 
-    fn aligned(self, mut table: Table) -> Table {
-        for (index, column) in table.column_iter_mut().enumerate() {
-            match index {
-                0 => {
-                    column.set_constraint(ColumnConstraint::ContentWidth);
-                    column.set_cell_alignment(CellAlignment::Right);
-                }
-                1 => drop(column.set_constraint(ColumnConstraint::ContentWidth)),
-                _ => {}
+fn aligned(mut table: Table) -> Table {
+    for (index, column) in table.column_iter_mut().enumerate() {
+        match index {
+            0 => {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+                column.set_cell_alignment(CellAlignment::Right);
             }
+            1 => drop(column.set_constraint(ColumnConstraint::ContentWidth)),
+            _ => {}
         }
-        table
     }
+    table
 }

@@ -41,6 +41,10 @@ const PAGE: u32 = 500;
   electrumx-warden journal --path electrumx-warden.sqlite --id 42
   electrumx-warden journal --path electrumx-warden.sqlite --format json --limit 9999"
 )]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(super) struct Args {
     /// The journal
     #[arg(long, value_name = "FILE")]
