@@ -22,7 +22,9 @@ use crate::act::{Actor, Carried, Confirmed, Done};
 use crate::decision::Outcome;
 use crate::escape;
 use crate::history::Continuity;
-use crate::journal::{Journal, JournalError, RestoredClients, Retention, SavedState, StateChange};
+use crate::journal::{
+    Event, Journal, JournalError, RestoredClients, Retention, SavedState, StateChange,
+};
 use crate::limits::Cooldown;
 use crate::policy::Mode;
 use crate::poll::{Clock, Groups, Inspected, inspect, poll};
@@ -87,6 +89,8 @@ pub struct Agent {
     foreign: Option<String>,
     /// The daemon that the server used when it last told.
     in_use: Option<String>,
+    /// What is to be journalled of the last poll.
+    event: Option<Event>,
     /// What was told of this outage.
     outage: Option<Outage>,
     lists: WatchedLists,
@@ -172,6 +176,7 @@ impl Agent {
             told: Vec::new(),
             foreign: None,
             in_use: None,
+            event: None,
             outage: None,
             lists,
             untracked: 0,
@@ -300,6 +305,7 @@ impl Agent {
     async fn judge_and_act(&mut self, failure: Option<RpcError>) -> Tick {
         self.check_journal();
         let closed = self.close_breakers();
+        self.journal_event();
         let mode = self.warden.mode();
         let missed_at = failure.as_ref().map(|_| self.clock.now());
         let judgement = match missed_at {

@@ -9,7 +9,7 @@ use crate::act::{Carried, Confirmed};
 use crate::daemon::{Daemons, Round};
 use crate::decision::Suppression;
 use crate::escape;
-use crate::journal::{DecisionId, StateChange};
+use crate::journal::{DecisionId, Event, StateChange};
 use crate::limits::{Ruling, Verdict};
 use crate::policy::{ActionKind, Mode};
 use crate::probe::Watching;
@@ -131,11 +131,23 @@ impl Agent {
                 escape::log(now),
                 escape::log(before)
             );
+            self.event = Some(Event::DaemonMoved {
+                from: before.to_owned(),
+                to: now.to_owned(),
+            });
         }
         if let Some(now) = daemon
             && self.in_use.as_deref() != Some(now)
         {
             self.in_use = Some(now.to_owned());
+        }
+    }
+
+    /// Journals what happened to the server since the poll before.
+    pub(super) fn journal_event(&mut self) {
+        if let Some(event) = self.event.take() {
+            let noted = self.journal.note(self.snapshot.at(), &event);
+            self.note_journal(noted);
         }
     }
 

@@ -12,6 +12,7 @@
 mod clients;
 mod closing;
 mod error;
+mod event;
 mod lock;
 mod preflight;
 mod query;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::clients::RestoredClients;
 pub use self::error::JournalError;
+pub use self::event::{EVENTS_MAX, Event, EventFilter, EventRow};
 pub use self::lock::Holder;
 pub use self::query::{Filter, OutcomeKind, Outcomes};
 pub use self::replay::{ReplayJournal, Replayed};
@@ -297,6 +299,14 @@ impl Journal {
         self.finish_all(&[], changes)
     }
 
+    /// Commits what happened to the server. The oldest beyond [`EVENTS_MAX`] goes.
+    ///
+    /// # Errors
+    /// Nothing was written, and it is not kept in mind.
+    pub fn note(&mut self, at: Timestamp, event: &Event) -> Result<(), JournalError> {
+        self.write(|transaction| event::insert(transaction, at, event))
+    }
+
     /// Whether the journal can be written again: tries it with more bytes than a poll's decisions
     /// usually take, and writes what it could not write before.
     pub fn probe(&mut self) -> Result<(), JournalError> {
@@ -367,6 +377,12 @@ impl Reader {
     /// The rows that `filter` lets through, as committed when the call begins.
     pub fn query(&self, filter: &Filter) -> Result<Vec<Row>, JournalError> {
         query::query(&self.connection, filter)
+            .map_err(|error| JournalError::from_sqlite(&self.path, error))
+    }
+
+    /// The events that `filter` lets through.
+    pub fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, JournalError> {
+        event::query(&self.connection, filter)
             .map_err(|error| JournalError::from_sqlite(&self.path, error))
     }
 

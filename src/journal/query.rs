@@ -207,7 +207,7 @@ pub(super) struct Clauses {
 }
 
 impl Clauses {
-    fn add(&mut self, sql: &'static str, value: Option<impl ToSql + 'static>) {
+    pub(super) fn add(&mut self, sql: &'static str, value: Option<impl ToSql + 'static>) {
         if let Some(value) = value {
             self.sql.push(sql);
             self.params.push(Box::new(value));

@@ -103,7 +103,8 @@ const V3: &str = "
     ) STRICT;
 ";
 
-/// What a person asked of the agent; and what was going on when the agent saved it.
+/// What a person asked of the agent; what was going on when the agent saved it; and what happens to the
+/// server without a decision.
 const V4: &str = "
     CREATE TABLE closing (
         policy TEXT PRIMARY KEY,
@@ -111,6 +112,11 @@ const V4: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE ongoing (
         one INTEGER PRIMARY KEY CHECK (one = 1),
+        json TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms INTEGER NOT NULL,
         json TEXT NOT NULL
     ) STRICT;
 ";

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::Value;
+use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use crate::daemon::{Address, DaemonUrl, Failure};
 use crate::redact::redact;
+use crate::rpc::dial;
 use crate::units::format_duration;
 
 /// What the daemon is asked for is much shorter.
@@ -21,8 +24,29 @@ const DETAIL_CHARS_MAX: usize = 200;
 /// closed is not used.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
+/// Looks up a daemon's name, with the address in front that answers first. What comes after this tries those
+/// of one family one after the other, and a dead one would cost half of the deadline.
+pub(super) struct SideBySide {
+    pub(super) port: u16,
+}
+
+impl Resolve for SideBySide {
+    fn resolve(&self, name: Name) -> Resolving {
+        let port = self.port;
+        Box::pin(async move {
+            let found = lookup_host((name.as_str(), port)).await?;
+            let addresses = dial::answering_first(found.collect()).await;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
 /// `is_secure`: with the system's certificates.
-pub(super) fn client(timeout: Duration, is_secure: bool) -> reqwest::Result<Client> {
+pub(super) fn client(
+    timeout: Duration,
+    is_secure: bool,
+    names: impl Resolve + 'static,
+) -> reqwest::Result<Client> {
     // There is one for the whole process; if another is there already, that is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
@@ -38,7 +62,8 @@ pub(super) fn client(timeout: Duration, is_secure: bool) -> reqwest::Result<Clie
         .http1_only()
         .connect_timeout(connect_timeout(timeout))
         .pool_idle_timeout(IDLE_MAX)
-        .pool_max_idle_per_host(1);
+        .pool_max_idle_per_host(1)
+        .dns_resolver(names);
     if is_secure {
         builder.build()
     } else {

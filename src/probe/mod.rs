@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::daemon::{Chain, Daemons, Failure, Report, Round};
 use crate::poll::Clock;
-use ask::Line;
+use ask::{Line, SideBySide};
 use reply::{Info, Refusal};
 pub use watch::Watching;
 
@@ -63,16 +63,20 @@ impl Prober {
         options: &ProbeOptions,
         clock: Box<dyn Clock>,
     ) -> Result<Self, ProberError> {
-        let is_secure = daemons.iter().any(|url| url.endpoint().scheme() == "https");
-        let client = ask::client(options.timeout, is_secure).map_err(|error| ProberError {
-            reason: ask::cause(error),
-        })?;
-        let probed = daemons.iter().map(|url| Probed {
-            line: Line::new(client.clone(), url.clone(), options.timeout),
-            tip: None,
+        let probed = daemons.iter().map(|url| {
+            let is_secure = url.endpoint().scheme() == "https";
+            let port = url.endpoint().port_or_known_default().unwrap_or_default();
+            let client = ask::client(options.timeout, is_secure, SideBySide { port });
+            let client = client.map_err(|error| ProberError {
+                reason: ask::cause(error),
+            })?;
+            Ok(Probed {
+                line: Line::new(client, url.clone(), options.timeout),
+                tip: None,
+            })
         });
         Ok(Self {
-            probed: probed.collect(),
+            probed: probed.collect::<Result<_, _>>()?,
             with_indexes: options.with_indexes,
             last_id: 0,
             clock,

@@ -695,3 +695,40 @@ async fn rounds_that_nobody_takes_are_dropped_from_the_oldest_on() {
     assert_eq!(rounds.len(), 64);
     assert!(rounds.is_sorted_by_key(|round| round.at));
 }
+
+/// A name with a dead address: that one costs a quarter of a second, not half of the deadline.
+#[tokio::test]
+async fn the_addresses_of_a_name_are_tried_side_by_side() {
+    use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+    use crate::daemon::DaemonUrl;
+    use crate::rpc::dial;
+
+    struct Fixed(Vec<std::net::SocketAddr>);
+
+    impl Resolve for Fixed {
+        fn resolve(&self, _: Name) -> Resolving {
+            let addresses = self.0.clone();
+            Box::pin(async move {
+                let addresses = dial::answering_first(addresses).await;
+                Ok(Box::new(addresses.into_iter()) as Addrs)
+            })
+        }
+    }
+
+    let daemon = BLOCKS.serve().await;
+    let good: std::net::SocketAddr = daemon.address.parse().unwrap();
+    let (_hole, _queued, dead) = dial::tests::black_hole(good.port()).await;
+    let limit = Duration::from_secs(20);
+    let client = super::ask::client(limit, false, Fixed(vec![dead, good])).unwrap();
+    let url = format!("http://user:pa%24%24word@daemon.test:{}", good.port());
+    let line = super::ask::Line::new(client, DaemonUrl::parse(&url, None).unwrap(), limit);
+    let began = std::time::Instant::now();
+    let request = json!({ "jsonrpc": "1.0", "id": 1, "method": "getblockchaininfo", "params": [] });
+    assert!(line.ask(&request).await.is_ok());
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+}

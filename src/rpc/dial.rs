@@ -12,6 +12,9 @@ use tokio::time::timeout;
 /// After so long without an answer the next address is tried too: RFC 8305's recommendation.
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// If none answers for so long, they stay in their order.
+const RACE_MAX: Duration = Duration::from_secs(2);
+
 /// Of a name with more addresses the rest is not tried: whoever answers for the name may say anything.
 const ADDRESSES_MAX: usize = 16;
 
@@ -19,6 +22,23 @@ const ADDRESSES_MAX: usize = 16;
 pub(super) async fn connect(addr: &str) -> io::Result<TcpStream> {
     let addresses = lookup_host(addr).await?;
     race(interleaved(addresses.take(ADDRESSES_MAX).collect())).await
+}
+
+/// Addresses with the one in front that answers first, for whoever would try one after the other. That
+/// takes a connection, which is closed again; a single address needs none.
+pub(crate) async fn answering_first(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    addresses.truncate(ADDRESSES_MAX);
+    if addresses.len() < 2 {
+        return addresses;
+    }
+    let raced = timeout(RACE_MAX, race(interleaved(addresses.clone()))).await;
+    if let Ok(Ok(stream)) = raced
+        && let Ok(first) = stream.peer_addr()
+    {
+        addresses.retain(|address| *address != first);
+        addresses.insert(0, first);
+    }
+    addresses
 }
 
 /// The first that accepts; if none does, the first error.
@@ -76,7 +96,7 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Instant;
 
     use tokio::net::{TcpListener, TcpSocket};
@@ -89,10 +109,10 @@ mod tests {
         (listener, addr)
     }
 
-    /// An address where nobody answers: a listener whose queue is full.
-    async fn black_hole() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
+    /// An address where nobody answers: a listener whose queue is full. Port 0 is any.
+    pub(crate) async fn black_hole(port: u16) -> (TcpListener, Vec<TcpStream>, SocketAddr) {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        socket.bind(([127, 0, 0, 2], port).into()).unwrap();
         let listener = socket.listen(1).unwrap();
         let addr = listener.local_addr().unwrap();
         let mut queued = Vec::new();
@@ -106,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dead_first_address_costs_a_moment() {
-        let (_hole, _queued, dead) = black_hole().await;
+        let (_hole, _queued, dead) = black_hole(0).await;
         let (_listener, good) = listener("127.0.0.1:0").await;
         let began = Instant::now();
         let stream = race(vec![dead, good]).await.unwrap();

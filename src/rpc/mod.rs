@@ -16,7 +16,7 @@
 //! ```
 
 mod connection;
-mod dial;
+pub(crate) mod dial;
 pub(crate) mod envelope;
 mod error;
 mod retry;

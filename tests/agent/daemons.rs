@@ -9,6 +9,7 @@ use crate::tap::Trick;
 use electrumx_warden::agent::Rounds;
 use electrumx_warden::daemon::{self, BlockHash, Chain, Daemons, Failure, Report, Round, Work};
 use electrumx_warden::decision::{Outcome, Suppression};
+use electrumx_warden::journal::{Event, EventFilter, Journal};
 use electrumx_warden::poll::Clock as _;
 use electrumx_warden::sim::{Release, Server};
 use electrumx_warden::status::Status;
@@ -415,6 +416,16 @@ async fn a_move_that_is_not_the_agents_is_told_and_the_agents_own_is_not() {
     scene.good_poll().await;
     let words = "uses the daemon `127.0.0.1:18332` now, and no longer `127.0.0.1:8332`";
     assert_eq!(told(words), 1, "{:?}", log.lines());
+    let journal = Journal::open_read_only(&scene.journal()).unwrap();
+    let events = journal.events(&EventFilter::default()).unwrap();
+    let moved = Event::DaemonMoved {
+        from: "127.0.0.1:8332".to_owned(),
+        to: "127.0.0.1:18332".to_owned(),
+    };
+    assert_eq!(
+        events.into_iter().map(|row| row.event).collect::<Vec<_>>(),
+        [moved]
+    );
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod daemons;
 mod disk;
 mod faults;
 mod flood;
+mod inspecting;
 mod lists;
 mod log;
 mod logging;

@@ -23,6 +23,8 @@ pub(crate) enum Trick {
     Then(Box<dyn FnOnce() + Send>),
     /// The server does not hear of it, and the agent is told that it refused.
     Refuse,
+    /// The server hears of it, and the agent cannot read the result.
+    Garble,
     /// The server hears of it this much later.
     Delay(Duration),
 }
@@ -109,7 +111,7 @@ async fn carry(
         let request: Value = serde_json::from_slice(&line).unwrap();
         let trick = take(&tricks, request["method"].as_str().unwrap());
         asked.lock().unwrap().push(request);
-        let mut is_cut = false;
+        let (mut is_cut, mut is_garbled) = (false, false);
         let mut then: Option<Box<dyn FnOnce() + Send>> = None;
         match trick {
             Some(Trick::CutBefore) => return,
@@ -124,6 +126,7 @@ async fn carry(
                 continue;
             }
             Some(Trick::CutAfter) => is_cut = true,
+            Some(Trick::Garble) => is_garbled = true,
             Some(Trick::First(first)) => first(),
             Some(Trick::Then(act)) => then = Some(act),
             Some(Trick::Delay(delay)) => tokio::time::sleep(delay).await,
@@ -137,6 +140,11 @@ async fn carry(
         let read = replies.read_until(b'\n', &mut reply).await;
         if let Some(then) = then {
             then();
+        }
+        if is_garbled {
+            let mut answer: Value = serde_json::from_slice(&reply).unwrap();
+            answer["result"] = json!("garbled");
+            reply = format!("{answer}\n").into_bytes();
         }
         if is_cut || read.is_err() || agent.write_all(&reply).await.is_err() {
             return;

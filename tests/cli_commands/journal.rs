@@ -9,7 +9,7 @@ use electrumx_warden::decision::{
     Decision, Epoch, Evidence, Outcome, Peer, Seen, SessionRef, Suppression, Target,
 };
 use electrumx_warden::field::Dimension;
-use electrumx_warden::journal::{Entry, Journal};
+use electrumx_warden::journal::{Entry, Event, Journal};
 use electrumx_warden::policy::{Action, DaemonTarget, Mode};
 use electrumx_warden::time::Timestamp;
 
@@ -342,6 +342,62 @@ fn follow_begins_with_the_newest_and_ends_with_the_file() {
     }
     std::fs::remove_file(folder.path().join("j.sqlite")).unwrap();
     assert_eq!(followed.child.wait().unwrap().code(), Some(1));
+}
+
+/// What happened to the server stands among the decisions, unless these are of some kind.
+#[test]
+fn a_move_to_another_daemon_is_shown() {
+    let folder = folder();
+    let mut journal = Journal::open(&folder.path().join("j.sqlite")).unwrap();
+    let moved = Event::DaemonMoved {
+        from: "10.0.0.1:8332".to_owned(),
+        to: "10.0.0.2:8332\u{1b}".to_owned(),
+    };
+    journal
+        .note(START + Duration::from_secs(90), &moved)
+        .unwrap();
+    let shown = [60, 80, 200].map(|columns| {
+        let mut command = folder.command(&["journal", "--path", "j.sqlite"]);
+        let ran = folder.ran(command.env("COLUMNS", columns.to_string()));
+        format!("{columns} columns:\n{}", ran.out)
+    });
+    let json = folder.run(&[
+        "journal", "--path", "j.sqlite", "--format", "json", "--order", "oldest",
+    ]);
+    let event = json
+        .out
+        .lines()
+        .find(|line| line.contains("event"))
+        .unwrap();
+    insta::assert_snapshot!(shown.join("\n") + "\n" + event);
+    let place = json
+        .out
+        .lines()
+        .position(|line| line.contains("daemon-moved"));
+    assert_eq!(place, Some(2), "after the decision of 00:01:00");
+    for filter in [
+        &["--held"][..],
+        &["--policy", "group-cost"],
+        &["--until", "2026-01-01 00:01:30"],
+    ] {
+        let args = [
+            &["journal", "--path", "j.sqlite", "--format", "json"],
+            filter,
+        ]
+        .concat();
+        assert!(
+            !folder.run(&args).out.contains("daemon-moved"),
+            "{filter:?}"
+        );
+    }
+    let mut followed = Followed::start(&folder, &["--limit", "1"]);
+    followed.line();
+    journal.note(START, &moved).unwrap();
+    assert_eq!(
+        followed.line(),
+        "2026-01-01 00:00:00  server: daemon changed to 10.0.0.2:8332\\u{1b} from 10.0.0.1:8332, not by the agent"
+    );
+    followed.signal(rustix::process::Signal::INT);
 }
 
 #[test]

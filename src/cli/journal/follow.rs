@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::event::{event_line, events_of, write_event};
 use super::{Args, PAGE, write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::runtime;
@@ -9,7 +10,7 @@ use crate::cli::screen::{Format, Screen};
 use crate::cli::show::{self, DIM, decision_line};
 use crate::cli::when::now;
 use crate::decision::Outcome;
-use crate::journal::{DecisionId, Filter, Reader, Row};
+use crate::journal::{DecisionId, EventFilter, Filter, Reader, Row};
 
 /// How often the journal is read.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -51,6 +52,8 @@ pub(super) fn follow(
 struct Rest {
     /// A page of them, from the oldest on.
     filter: Filter,
+    /// Those since the beginning, if any.
+    events: Option<EventFilter>,
 }
 
 impl Rest {
@@ -71,7 +74,17 @@ impl Rest {
             (None, Some(end)) => end.id.0,
             (None, None) => 0,
         };
+        let last_event = reader.events(&EventFilter {
+            limit: 1,
+            ..EventFilter::default()
+        })?;
+        let events = events_of(&filter).map(|events| EventFilter {
+            beyond: Some(last_event.first().map_or(0, |event| event.id)),
+            newest_first: false,
+            ..events
+        });
         Ok(Self {
+            events,
             filter: Filter {
                 beyond: Some(DecisionId(beyond)),
                 newest_first: false,
@@ -91,6 +104,7 @@ impl Rest {
             let message = "the journal was moved or deleted: no more decisions come into it";
             return Err(Failure::new(Exit::Failed, message));
         }
+        self.show_events(reader, format, screen)?;
         loop {
             let page = match reader.query(&self.filter) {
                 Ok(page) => page,
@@ -111,6 +125,32 @@ impl Rest {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Rest {
+    fn show_events(
+        &mut self,
+        reader: &Reader,
+        format: Format,
+        screen: &mut Screen,
+    ) -> Result<(), Failure> {
+        let Some(filter) = &mut self.events else {
+            return Ok(());
+        };
+        let events = match reader.events(filter) {
+            Ok(events) => events,
+            Err(error) if error.may_pass() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        for event in &events {
+            match format {
+                Format::Json => write_event(event, screen)?,
+                Format::Text => screen.entry(&event_line(event), 4)?,
+            }
+            filter.beyond = Some(event.id);
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,16 @@
 //! Decisions as a list.
 
+use std::io;
+
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, Table};
 
+use super::event::{event_line, event_words, events_of, write_event};
 use super::{Args, Order, PAGE, write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::screen::{Format, Screen, warn};
 use crate::cli::show::{self, DIM, HEAD, counted};
 use crate::decision::Target;
-use crate::journal::{Filter, OutcomeKind, Outcomes, Reader, Row};
+use crate::journal::{EventRow, Filter, OutcomeKind, Outcomes, Reader, Row};
 use crate::policy::reading::{by_nearness, word};
 
 /// So many are shown where nobody says.
@@ -23,10 +26,14 @@ pub(super) fn list(
     let layout = Layout::of(screen.width());
     let mut table = show::table(layout.header());
     let mut left = limit;
+    let mut events = Events::of(reader, &filter)?;
     while left > 0 {
         filter.limit = left.min(PAGE);
         let page = reader.query(&filter)?;
         for row in &page {
+            for event in events.before(row, args.order) {
+                show_event(&event, args.format, layout, &mut table, screen)?;
+            }
             match (args.format, layout) {
                 (Format::Json, _) => write(row, screen)?,
                 (Format::Text, Layout::List) => {
@@ -40,8 +47,14 @@ pub(super) fn list(
         filter.beyond = page.last().map(|row| row.id).or(filter.beyond);
         left -= u32::try_from(page.len()).unwrap_or(left).min(left);
         if page.len() < filter.limit as usize {
+            for event in events.rest() {
+                show_event(&event, args.format, layout, &mut table, screen)?;
+            }
             break;
         }
+    }
+    if table.row_count() > 0 {
+        screen.table(aligned(table))?;
     }
     let count = limit - left;
     if count == 0 {
@@ -49,16 +62,58 @@ pub(super) fn list(
     } else if args.format == Format::Text {
         filter.limit = 1;
         let has_more = left == 0 && !reader.query(&filter)?.is_empty();
-        if table.row_count() > 0 {
-            screen.table(layout.aligned(table))?;
-        }
-        let mut total = total(count as usize, has_more, args.order);
-        if let Some(held_back) = held_back(reader, &filter)? {
-            total += &format!("; {held_back}");
-        }
+        let total = total(count as usize, has_more, args.order);
+        let total = match held_back(reader, &filter)? {
+            Some(held_back) => format!("{total}; {held_back}"),
+            None => total,
+        };
         screen.paragraph(&total, DIM)?;
     }
     Ok(Exit::Ok)
+}
+
+/// The events among the decisions of a list.
+struct Events(std::iter::Peekable<std::vec::IntoIter<EventRow>>);
+
+impl Events {
+    /// None if the list is of some policy, target, action or outcome.
+    fn of(reader: &Reader, filter: &Filter) -> Result<Self, Failure> {
+        let events = match events_of(filter) {
+            Some(filter) => reader.events(&filter)?,
+            None => Vec::new(),
+        };
+        Ok(Self(events.into_iter().peekable()))
+    }
+
+    /// Those that stand before a decision.
+    fn before(&mut self, row: &Row, order: Order) -> Vec<EventRow> {
+        let is_before = |event: &EventRow| match order {
+            Order::Newest => event.at >= row.decision.at,
+            Order::Oldest => event.at <= row.decision.at,
+        };
+        std::iter::from_fn(|| self.0.next_if(is_before)).collect()
+    }
+
+    fn rest(self) -> impl Iterator<Item = EventRow> {
+        self.0
+    }
+}
+
+fn show_event(
+    event: &EventRow,
+    format: Format,
+    layout: Layout,
+    table: &mut Table,
+    screen: &mut Screen,
+) -> io::Result<()> {
+    match (format, layout) {
+        (Format::Json, _) => write_event(event, screen),
+        (Format::Text, Layout::List) => screen.prose(event_line(event), 4),
+        (Format::Text, _) => {
+            table.add_row(layout.event_cells(event));
+            Ok(())
+        }
+    }
 }
 
 /// What a list of acts leaves out.
@@ -244,17 +299,33 @@ impl Layout {
         }
     }
 
-    fn aligned(self, mut table: Table) -> Table {
-        for (index, column) in table.column_iter_mut().enumerate() {
-            match index {
-                0 => {
-                    column.set_constraint(ColumnConstraint::ContentWidth);
-                    column.set_cell_alignment(CellAlignment::Right);
-                }
-                1 => drop(column.set_constraint(ColumnConstraint::ContentWidth)),
-                _ => {}
-            }
+    fn event_cells(self, row: &EventRow) -> Vec<Cell> {
+        let (what, words) = event_words(&row.event);
+        let time = show::time(row.at);
+        match self {
+            Self::Wide => ["", &*time, "", "server", &*what, "", &*words]
+                .map(Cell::new)
+                .into(),
+            Self::Medium => ["", &*time, "server", &*what, &*words]
+                .map(Cell::new)
+                .into(),
+            Self::Narrow | Self::List => ["", &*lined(&time), "server", &*what, &*words]
+                .map(Cell::new)
+                .into(),
         }
-        table
     }
+}
+
+fn aligned(mut table: Table) -> Table {
+    for (index, column) in table.column_iter_mut().enumerate() {
+        match index {
+            0 => {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+            1 => drop(column.set_constraint(ColumnConstraint::ContentWidth)),
+            _ => {}
+        }
+    }
+    table
 }

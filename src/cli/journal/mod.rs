@@ -1,5 +1,6 @@
 //! `journal`: what the agent decided, why, and what came of it.
 
+mod event;
 mod follow;
 mod full;
 mod list;
@@ -39,6 +40,10 @@ const PAGE: u32 = 500;
   electrumx-warden journal --path electrumx-warden.sqlite --outcome failed
   electrumx-warden journal --path electrumx-warden.sqlite --id 42
   electrumx-warden journal --path electrumx-warden.sqlite --format json --limit 9999"
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
 )]
 pub(super) struct Args {
     /// The journal

@@ -1,10 +1,10 @@
 //! What each policy's decisions came to.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::screen::{Format, Screen};
@@ -16,6 +16,9 @@ const WIDE: usize = 110;
 
 /// On one narrower than this it is a list.
 const NARROW: usize = 70;
+
+/// One of a policy's figures.
+type Count = fn(&PolicySummary) -> u64;
 
 pub(super) fn show(
     reader: &Reader,
@@ -45,7 +48,7 @@ fn text(summaries: &[PolicySummary], screen: &mut Screen) -> io::Result<()> {
         }
         width => table(summaries, width >= WIDE, screen)?,
     }
-    let sum = |of: fn(&PolicySummary) -> u64| summaries.iter().map(of).sum::<u64>();
+    let sum = |of: Count| summaries.iter().map(of).sum::<u64>();
     let total = format!(
         "{} of {}: {} held back",
         counted(
@@ -61,14 +64,14 @@ fn text(summaries: &[PolicySummary], screen: &mut Screen) -> io::Result<()> {
 
 /// Columns of counts that are nothing but zeros are left out.
 fn table(summaries: &[PolicySummary], is_wide: bool, screen: &mut Screen) -> io::Result<()> {
-    const COUNTS: [(&str, fn(&PolicySummary) -> u64); 5] = [
+    const COUNTS: [(&str, Count); 5] = [
         ("done", |it| it.executed),
         ("would do", |it| it.dry_run),
         ("failed", |it| it.failed),
         ("unknown", |it| it.intended),
         ("targets", |it| it.targets),
     ];
-    let is_needed = |of: fn(&PolicySummary) -> u64| summaries.iter().any(|it| of(it) > 0);
+    let is_needed = |of: Count| summaries.iter().any(|it| of(it) > 0);
     let counts: Vec<_> = COUNTS
         .into_iter()
         .filter(|&(_, of)| is_needed(of))

@@ -393,3 +393,38 @@ fn hostile_lengths_are_cut_with_a_mark() {
     let state = journal.load_state().unwrap();
     assert_eq!(state.cooldowns[0].target, Target::Client(name));
 }
+
+#[test]
+fn events_are_kept_up_to_a_bound() {
+    let home = Home::new();
+    let mut journal = home.open();
+    let moved = |n: i64| Event::DaemonMoved {
+        from: format!("10.0.0.{n}:8332"),
+        to: "x".repeat(1_000),
+    };
+    for n in 1..=EVENTS_MAX + 5 {
+        journal.note(at(n), &moved(n)).unwrap();
+    }
+    let reader = Journal::open_read_only(&home.path()).unwrap();
+    let found = |filter: EventFilter| reader.events(&filter).unwrap();
+    let newest = found(EventFilter {
+        limit: u32::MAX,
+        ..EventFilter::default()
+    });
+    let ids: Vec<i64> = newest.iter().map(|row| row.id).collect();
+    assert_eq!(ids, (6..=EVENTS_MAX + 5).rev().collect::<Vec<_>>());
+    let Event::DaemonMoved { from, to } = &newest[0].event;
+    assert_eq!(*from, format!("10.0.0.{}:8332", EVENTS_MAX + 5));
+    assert_eq!(to.chars().count(), NAME_CHARS_MAX);
+    let of_some = found(EventFilter {
+        since: Some(at(100)),
+        until: Some(at(200)),
+        beyond: Some(150),
+        newest_first: false,
+        limit: 2,
+    });
+    assert_eq!(
+        of_some.iter().map(|row| row.id).collect::<Vec<_>>(),
+        [151, 152]
+    );
+}

@@ -1,0 +1,71 @@
+//! Events among the decisions.
+
+use std::io;
+
+use serde::Serialize;
+
+use crate::cli::screen::Screen;
+use crate::cli::show;
+use crate::journal::{EVENTS_MAX, Event, EventFilter, EventRow, Filter, Outcomes};
+
+/// The events that belong into a list of decisions: all of its time, unless it is of some policy, target,
+/// action or outcome.
+pub(super) fn events_of(filter: &Filter) -> Option<EventFilter> {
+    let Filter {
+        since,
+        until,
+        policy,
+        target_contains,
+        outcomes,
+        action,
+        newest_first,
+        ..
+    } = filter;
+    let is_of_all = policy.is_none()
+        && target_contains.is_none()
+        && action.is_none()
+        && matches!(outcomes, Outcomes::Any | Outcomes::Acts);
+    is_of_all.then_some(EventFilter {
+        since: *since,
+        until: *until,
+        newest_first: *newest_first,
+        beyond: None,
+        limit: u32::try_from(EVENTS_MAX).unwrap_or(u32::MAX),
+    })
+}
+
+/// What happened, and the rest of it.
+pub(super) fn event_words(event: &Event) -> (String, String) {
+    match event {
+        Event::DaemonMoved { from, to } => (
+            "daemon changed".to_owned(),
+            format!(
+                "to {} from {}, not by the agent",
+                show::text(to),
+                show::text(from)
+            ),
+        ),
+    }
+}
+
+/// On a line.
+pub(super) fn event_line(row: &EventRow) -> String {
+    let (what, words) = event_words(&row.event);
+    format!("{}  server: {what} {words}", show::time(row.at))
+}
+
+pub(super) fn write_event(row: &EventRow, screen: &mut Screen) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        id: i64,
+        at: String,
+        #[serde(flatten)]
+        event: &'a Event,
+    }
+    let line = Line {
+        id: row.id,
+        at: row.at.to_string(),
+        event: &row.event,
+    };
+    screen.json("event", &line)
+}

@@ -1,0 +1,109 @@
+//! What happened to the server without a decision.
+
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+
+use super::query::Clauses;
+use super::row::{Json, bounded_name};
+use crate::time::Timestamp;
+
+/// More are not kept: the oldest go.
+pub const EVENTS_MAX: i64 = 1_000;
+
+/// Something that happened to the server, and was not the agent's doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// `getinfo` names another daemon than at the poll before.
+    DaemonMoved {
+        /// The daemon before, as `getinfo` had it: unescaped.
+        from: String,
+        /// The daemon now.
+        to: String,
+    },
+}
+
+/// An event from the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// Counts up from 1, apart from decisions, and is never used again.
+    pub id: i64,
+    /// When it was seen.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Which events; the newest 100 by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Seen then or later.
+    pub since: Option<Timestamp>,
+    /// Seen before then.
+    pub until: Option<Timestamp>,
+    /// With a higher `id` than this.
+    pub beyond: Option<i64>,
+    /// From the newest to the oldest, not the other way.
+    pub newest_first: bool,
+    /// So many at most.
+    pub limit: u32,
+}
+
+impl Default for EventFilter {
+    fn default() -> Self {
+        Self {
+            since: None,
+            until: None,
+            beyond: None,
+            newest_first: true,
+            limit: 100,
+        }
+    }
+}
+
+pub(super) fn insert(
+    connection: &Connection,
+    at: Timestamp,
+    event: &Event,
+) -> rusqlite::Result<()> {
+    let Event::DaemonMoved { from, to } = event;
+    let event = Event::DaemonMoved {
+        from: bounded_name(from).into_owned(),
+        to: bounded_name(to).into_owned(),
+    };
+    connection.execute(
+        "INSERT INTO event (at_ms, json) VALUES (?1, ?2)",
+        params![at.as_millis(), Json(event)],
+    )?;
+    connection
+        .execute(
+            "DELETE FROM event WHERE id <= ?1",
+            [connection.last_insert_rowid() - EVENTS_MAX],
+        )
+        .map(drop)
+}
+
+pub(super) fn query(
+    connection: &Connection,
+    filter: &EventFilter,
+) -> rusqlite::Result<Vec<EventRow>> {
+    let order = if filter.newest_first { "DESC" } else { "ASC" };
+    let mut clauses = Clauses::default();
+    clauses.add("at_ms >= ?", filter.since.map(Timestamp::as_millis));
+    clauses.add("at_ms < ?", filter.until.map(Timestamp::as_millis));
+    clauses.add("id > ?", filter.beyond);
+    connection
+        .prepare(&format!(
+            "SELECT id, at_ms, json FROM event WHERE {} ORDER BY id {order} LIMIT {}",
+            clauses.sql(),
+            filter.limit
+        ))?
+        .query_map(rusqlite::params_from_iter(clauses.params), |row| {
+            Ok(EventRow {
+                id: row.get(0)?,
+                at: Timestamp::from_millis(row.get(1)?),
+                event: row.get::<_, Json<_>>(2)?.0,
+            })
+        })?
+        .collect()
+}
