@@ -101,6 +101,17 @@ pub struct Agent {
     /// How the last good poll followed the one before.
     continuity: Continuity,
     clock_trust: ClockTrust,
+    /// From then on a clock that was set ends the agent.
+    follows_clock_from: Option<Timestamp>,
+}
+
+/// Why an agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Asked,
+    /// The wall clock was set, and the agent's time is another: the next agent has the right one.
+    ClockSet,
 }
 
 /// What came of a poll.
@@ -184,6 +195,7 @@ impl Agent {
             took: Duration::ZERO,
             continuity: Continuity::First,
             clock_trust: ClockTrust::default(),
+            follows_clock_from: None,
         })
     }
 
@@ -213,36 +225,55 @@ impl Agent {
         self.warden.explain(&self.snapshot, subject)
     }
 
+    /// Ends if the wall clock is set, but not before it has run for so long.
+    ///
+    /// All that is remembered has times of the old clock. A fresh start is what is certain to be right;
+    /// a clock that is set over and over must not keep the agent at that.
+    pub fn follow_clock(&mut self, after: Duration) {
+        self.follows_clock_from = Some(self.clock.now() + after);
+    }
+
     /// Polls by the clock until `shutdown` is ready, and hands each poll's outcome to `told`. A poll
     /// is given up for the shutdown; an act under way is finished first, within its deadlines.
     pub async fn run(
         &mut self,
         shutdown: impl Future<Output = ()>,
         mut told: impl FnMut(&Self, &Tick),
-    ) {
+    ) -> Ended {
         let mut beat = Beat::new(self.options.cadence);
         tokio::pin!(shutdown);
-        loop {
+        let ended = loop {
             tokio::select! {
                 biased;
-                () = &mut shutdown => break,
+                () = &mut shutdown => break Ended::Asked,
                 () = beat.due() => {}
             }
             let began = Instant::now();
             let failure = tokio::select! {
                 biased;
-                () = &mut shutdown => break,
+                () = &mut shutdown => break Ended::Asked,
                 failure = self.watch() => failure,
             };
             let tick = self.judge_and_act(failure).await;
             told(self, &tick);
+            if self.is_clock_set() {
+                break Ended::ClockSet;
+            }
             beat.polled(began, self.is_alert(), self.took);
-        }
+        };
         self.save_clients();
         self.save_ongoing(self.clock.now());
         self.end_recording();
         self.remove_status();
-        info!("stopped");
+        if ended == Ended::Asked {
+            info!("stopped");
+        }
+        ended
+    }
+
+    fn is_clock_set(&self) -> bool {
+        let follows = self.follows_clock_from;
+        follows.is_some_and(|from| self.clock.now() >= from) && self.clock_trust.is_set()
     }
 
     /// One poll with all that follows from it.
@@ -590,7 +621,7 @@ impl Agent {
         if self.clock_trust.observe(now, self.clock.apart()) {
             warn!(
                 "the system's clock was set while the agent runs, which goes on by the time that it \
-                 started with; nothing is deleted for its age: restart the agent to take the new time"
+                 started with until it starts afresh; nothing is deleted for its age"
             );
         }
         let retention = self.options.retention;

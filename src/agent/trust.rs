@@ -1,4 +1,4 @@
-//! Whether the agent's time may be trusted to delete what is old.
+//! Whether the agent's time is the wall clock's, and may be trusted to delete what is old.
 //!
 //! A clock that is wrong when the agent starts, by a flat battery or before the network's time has
 //! come, would make a whole journal look old. So nothing is deleted by age until the wall clock has
@@ -18,19 +18,29 @@ const PROVEN_AFTER: Duration = Duration::from_hours(1);
 #[derive(Debug, Default)]
 pub(super) struct ClockTrust {
     agrees_since: Option<Timestamp>,
-    is_apart: bool,
+    /// For so many polls in a row they have been apart.
+    apart: u32,
 }
+
+/// A clock that is apart at so many polls in a row was set, and will not be set back at once.
+const SET_AFTER: u32 = 2;
 
 impl ClockTrust {
     /// Takes in how far apart the two are at `now`; whether they have just parted.
     pub(super) fn observe(&mut self, now: Timestamp, apart: Duration) -> bool {
-        let was_apart = std::mem::replace(&mut self.is_apart, apart > APART_MAX);
-        if self.is_apart {
+        if apart > APART_MAX {
             self.agrees_since = None;
+            self.apart = self.apart.saturating_add(1);
         } else {
             self.agrees_since.get_or_insert(now);
+            self.apart = 0;
         }
-        self.is_apart && !was_apart
+        self.apart == 1
+    }
+
+    /// Whether somebody has set the wall clock.
+    pub(super) const fn is_set(&self) -> bool {
+        self.apart >= SET_AFTER
     }
 
     /// Whether something may be deleted at `now` because it is old.
@@ -58,9 +68,12 @@ mod tests {
 
         let step = Duration::from_hours(400 * 24);
         assert!(trust.observe(at(61), step));
+        assert!(!trust.is_set(), "it may have been set back");
         assert!(!trust.observe(at(62), step), "told once");
+        assert!(trust.is_set());
         assert!(!trust.is_proven(at(200)));
         assert!(!trust.observe(at(200), Duration::ZERO));
+        assert!(!trust.is_set());
         assert!(!trust.is_proven(at(259)));
         assert!(trust.is_proven(at(260)));
     }

@@ -1,6 +1,7 @@
 //! `run`: the agent, until a signal ends it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing::{error, info, warn};
 
@@ -8,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::show::{counted, decision_line};
 use super::{logging, runtime, setup};
 use crate::act::{Carried, Keys};
-use crate::agent::{Agent, AgentOptions, Tick};
+use crate::agent::{Agent, AgentOptions, Ended, Tick};
 use crate::config::Config;
 use crate::daemon::Daemons;
 use crate::decision::Outcome;
@@ -40,74 +41,108 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let daemons = config.server.daemon.as_ref();
     let daemons = daemons.map(setup::daemons).transpose()?;
     let journal = setup::journal(&config.journal.path)?;
-    runtime::block_on(watch(&config, set, daemons, journal))
+    let outfit = Outfit {
+        config,
+        set,
+        daemons,
+    };
+    runtime::block_on(outfit.watch(journal))
 }
 
-async fn watch(
-    config: &Config,
+/// What agents are made of.
+struct Outfit {
+    config: Config,
     set: PolicySet,
     daemons: Option<Daemons>,
-    journal: Journal,
-) -> Result<Exit, Failure> {
-    let shutdown = runtime::shutdown()?;
-    if let Some(daemons) = &daemons {
-        let warnings = set.lint_daemons(&daemons.addresses());
-        super::screen::complain(&warnings);
+}
+
+/// After the clock was set and an agent started afresh, it is not followed again for so long: each time
+/// costs all that was seen.
+const FOLLOW_CLOCK_AGAIN: Duration = Duration::from_hours(1);
+
+impl Outfit {
+    async fn watch(&self, mut journal: Journal) -> Result<Exit, Failure> {
+        let shutdown = runtime::shutdown()?;
+        tokio::pin!(shutdown);
+        self.introduce();
+        let mut follow_clock_after = Duration::ZERO;
+        loop {
+            let mut agent = self.agent(journal)?;
+            agent.follow_clock(follow_clock_after);
+            if agent.run(&mut shutdown, |_, tick| tell(tick)).await == Ended::Asked {
+                return Ok(Exit::Ok);
+            }
+            drop(agent);
+            warn!("starting afresh by the time that the system's clock was set to");
+            journal = setup::journal(&self.config.journal.path)?;
+            follow_clock_after = FOLLOW_CLOCK_AGAIN;
+        }
     }
-    let policies = counted(set.policies.len(), "policy", "policies");
-    info!(
-        "watching {} every {:?}, as often as every {:?} when something is up, by {policies}, mode {}",
-        config.server.rpc, config.server.interval, config.server.interval_min, config.mode
-    );
-    if config.mode != Mode::Enforce {
-        warn!(
-            "mode {}: nothing on the server will be changed",
-            config.mode
-        );
-    }
-    if daemons.is_none()
-        && let Some(idle) = setup::idle_without_daemons(set.count_idle_without_daemons())
-    {
-        info!("{idle}");
-    }
-    let recorder = recorder(config);
-    let watched = config.server.daemon.as_ref().zip(daemons.as_ref());
-    let clock = SteadyClock::start();
-    let settings = config.settings(daemons.as_ref());
-    let options = AgentOptions {
-        cadence: config.server.cadence(),
-        inspect_max: config.server.inspect_max,
-        retention: config.journal.retention,
-    };
-    let mut agent = Agent::new(
-        Warden::new(set, settings),
-        Client::new(config.server.client_options()),
-        journal,
-        Box::new(clock),
-        options,
-    )
-    .map_err(setup::unusable)?;
-    if let Some((probing, daemons)) = watched {
-        let prober = setup::prober(probing, daemons, clock)?;
-        let addresses = daemons.addresses().join(", ");
+
+    fn introduce(&self) {
+        let (config, set) = (&self.config, &self.set);
+        if let Some(daemons) = &self.daemons {
+            let warnings = set.lint_daemons(&daemons.addresses());
+            super::screen::complain(&warnings);
+        }
+        let policies = counted(set.policies.len(), "policy", "policies");
         info!(
-            "probing the daemons every {:?}: {addresses}",
-            probing.interval
+            "watching {} every {:?}, as often as every {:?} when something is up, by {policies}, mode {}",
+            config.server.rpc, config.server.interval, config.server.interval_min, config.mode
         );
-        // Of the time between two polls, and of some that fail.
-        let rounds = config.server.interval.as_secs() / probing.interval.as_secs().max(1);
-        let kept = usize::try_from(rounds)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(2);
-        let watching = prober.watch(probing.interval, kept.clamp(64, 4_096));
-        agent.keep_status(Status::path(&config.journal.path));
-        agent.watch_daemons(daemons.clone(), Box::new(watching));
+        if config.mode != Mode::Enforce {
+            warn!(
+                "mode {}: nothing on the server will be changed",
+                config.mode
+            );
+        }
+        if self.daemons.is_none()
+            && let Some(idle) = setup::idle_without_daemons(set.count_idle_without_daemons())
+        {
+            info!("{idle}");
+        }
     }
-    if let Some(recorder) = recorder {
-        agent.record_aside(recorder, config.server.name.clone());
+
+    fn agent(&self, journal: Journal) -> Result<Agent, Failure> {
+        let config = &self.config;
+        let recorder = recorder(config);
+        let watched = config.server.daemon.as_ref().zip(self.daemons.as_ref());
+        let clock = SteadyClock::start();
+        let settings = config.settings(self.daemons.as_ref());
+        let options = AgentOptions {
+            cadence: config.server.cadence(),
+            inspect_max: config.server.inspect_max,
+            retention: config.journal.retention,
+        };
+        let mut agent = Agent::new(
+            Warden::new(self.set.clone(), settings),
+            Client::new(config.server.client_options()),
+            journal,
+            Box::new(clock),
+            options,
+        )
+        .map_err(setup::unusable)?;
+        if let Some((probing, daemons)) = watched {
+            let prober = setup::prober(probing, daemons, clock)?;
+            let addresses = daemons.addresses().join(", ");
+            info!(
+                "probing the daemons every {:?}: {addresses}",
+                probing.interval
+            );
+            // Of the time between two polls, and of some that fail.
+            let rounds = config.server.interval.as_secs() / probing.interval.as_secs().max(1);
+            let kept = usize::try_from(rounds)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(2);
+            let watching = prober.watch(probing.interval, kept.clamp(64, 4_096));
+            agent.keep_status(Status::path(&config.journal.path));
+            agent.watch_daemons(daemons.clone(), Box::new(watching));
+        }
+        if let Some(recorder) = recorder {
+            agent.record_aside(recorder, config.server.name.clone());
+        }
+        Ok(agent)
     }
-    agent.run(shutdown, |_, tick| tell(tick)).await;
-    Ok(Exit::Ok)
 }
 
 /// The flight recorder, if it is on. The watch goes on without it.
