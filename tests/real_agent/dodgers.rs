@@ -20,16 +20,16 @@ use super::support::warden::Agent;
 const SCOUTS: u8 = 4;
 const DODGERS: u8 = 6;
 
-/// While something is up polls come once a second on average, and most of them no sooner than this after another.
-const STAY: Duration = Duration::from_millis(600);
+/// While something is up polls come once a second on average, and most of them much later than this after another.
+const STAY: Duration = Duration::from_millis(400);
 
-/// A poll in eight finds them there.
-const UNSEEN_MAX: Duration = Duration::from_secs(120);
+/// A poll in ten finds them there.
+const UNSEEN_MAX: Duration = Duration::from_secs(180);
 
-/// Of brief sessions one is enough, and who is back within 20 s is cut.
+/// Of brief sessions one is enough, and who is back within 30 s is cut.
 fn sooner(text: &str) -> String {
     let shipped = "brief_sessions = \"> 4\" }\nwindow   = \"2m\"";
-    text.replace(shipped, "brief_sessions = \"> 0\" }\nwindow   = \"20s\"")
+    text.replace(shipped, "brief_sessions = \"> 0\" }\nwindow   = \"30s\"")
 }
 
 /// When the last poll came, as far as the scouts can tell.
