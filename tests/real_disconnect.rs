@@ -32,6 +32,9 @@ const CALM: Duration = Duration::from_millis(1_500);
 /// Beside the sessions the tests and the server open some files.
 const FILES_SPARE: u64 = 200;
 
+/// Held by the test that measures, so that no other of this file disturbs it.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// As a wallet begins: a name, the tip, an address.
 const GREETING: &str = concat!(
     r#"{"jsonrpc":"2.0","id":0,"method":"server.version","params":["4.5.8","1.4"]}"#,
@@ -178,8 +181,6 @@ fn a_disconnect_of_many_is_bearable(release: Release, counts: &[usize]) {
     if support::skipped() {
         return;
     }
-    // What is measured is to be the server's own doing.
-    static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     allow_files(3_000 + FILES_SPARE);
     let daemon = Daemon::start(20);
