@@ -9,7 +9,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The same while something is.
 const ALERT: Duration = Duration::from_secs(1);
 
-/// Intervals between polls, jittered by a third, so that nobody can tell when the next one comes.
+/// Intervals between polls as the agent makes them: jittered by a third, and while something is wrong one in five at
+/// any time before the others can come, so that nobody can tell when the next one does.
 #[derive(Clone, Debug)]
 pub struct Rhythm {
     rng: Rng,
@@ -25,7 +26,10 @@ impl Rhythm {
 
     /// How long until the next poll, while a policy holds for anything or nothing is wrong.
     pub fn interval(&mut self, is_alert: bool) -> Duration {
-        let interval = if is_alert { ALERT } else { IDLE };
-        interval.mul_f64(2.0 / 3.0 + 2.0 / 3.0 * self.rng.f64())
+        match (is_alert, self.rng.f64()) {
+            (false, chance) => IDLE.mul_f64(2.0 / 3.0 + 2.0 / 3.0 * chance),
+            (true, chance) if chance < 0.2 => ALERT.mul_f64(0.75 * chance / 0.2),
+            (true, chance) => ALERT.mul_f64(0.75 + 0.8125 * (chance - 0.2) / 0.8),
+        }
     }
 }

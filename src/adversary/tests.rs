@@ -37,14 +37,19 @@ fn without_an_agent_nobody_is_cut_and_the_harm_goes_on() {
 }
 
 #[test]
-fn polls_are_jittered_by_a_third() {
+fn polls_are_jittered_as_the_agents_are() {
     let mut rhythm = Rhythm::new(1);
-    for (is_alert, mean_ms) in [(false, 10_000.0), (true, 1_000.0)] {
-        let intervals: Vec<f64> = (0..1_000)
-            .map(|_| rhythm.interval(is_alert).as_secs_f64() * 1_000.0 / mean_ms)
+    for (is_alert, mean_s, least_s, most_s) in [(false, 10.0, 6.66, 13.34), (true, 1.0, 0.0, 1.57)]
+    {
+        let intervals: Vec<f64> = (0..2_000)
+            .map(|_| rhythm.interval(is_alert).as_secs_f64())
             .collect();
         let least = intervals.iter().copied().fold(f64::INFINITY, f64::min);
         let most = intervals.iter().copied().fold(0.0, f64::max);
-        assert!((0.66..0.68).contains(&least) && (1.32..1.34).contains(&most));
+        let mean = intervals.iter().sum::<f64>() / intervals.len() as f64;
+        let off = 0.01 * mean_s;
+        assert!((least_s..least_s + off).contains(&least), "{least}");
+        assert!((most_s - 2.0 * off..most_s).contains(&most), "{most}");
+        assert!((mean - mean_s).abs() < 3.0 * off, "{mean}");
     }
 }

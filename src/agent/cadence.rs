@@ -9,6 +9,15 @@ use tokio::time::{Instant, sleep_until};
 /// polls would connect after one and leave before the next.
 const JITTER: f64 = 1.0 / 3.0;
 
+/// While something is up, this part of the polls comes early: at any time after the one before.
+///
+/// A client with a name that a policy forbids is cut by the next poll, and so learns when that was. Others of its kind
+/// would stay until the next one can come, connect again after it, and never be seen.
+const EARLY: f64 = 0.2;
+
+/// An early poll comes before this part of the mean, and the others after it.
+const EARLY_BEFORE: f64 = 0.75;
+
 /// How often the server is polled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cadence {
@@ -69,7 +78,11 @@ impl Beat {
     /// pause polls do not come in a burst.
     pub(super) fn polled(&mut self, began: Instant, is_alert: bool, took: Duration) {
         let mean = self.cadence.mean(is_alert, took);
-        let delay = jittered(mean, chance());
+        let delay = if is_alert {
+            unforeseen(mean, chance())
+        } else {
+            jittered(mean, chance())
+        };
         let now = Instant::now();
         // A server that takes longer than that is given a whole pause to serve its clients.
         let from = if now - began < mean { began } else { now };
@@ -80,6 +93,17 @@ impl Beat {
 /// `chance` is from 0 to 1.
 fn jittered(mean: Duration, chance: f64) -> Duration {
     mean.mul_f64(1.0 + JITTER * (2.0 * chance - 1.0))
+}
+
+/// The same, with some of the delays as short as may be, and the others as much longer for the mean to stay.
+fn unforeseen(mean: Duration, chance: f64) -> Duration {
+    const OTHERS_MEAN: f64 = (1.0 - EARLY * EARLY_BEFORE / 2.0) / (1.0 - EARLY);
+    const OTHERS_SPAN: f64 = 2.0 * (OTHERS_MEAN - EARLY_BEFORE);
+    mean.mul_f64(if chance < EARLY {
+        EARLY_BEFORE * chance / EARLY
+    } else {
+        EARLY_BEFORE + OTHERS_SPAN * (chance - EARLY) / (1.0 - EARLY)
+    })
 }
 
 /// From 0 to 1, uniform. From the system's randomness each time: whoever times the polls learns
@@ -152,6 +176,27 @@ mod tests {
             let took = Duration::from_millis(took_ms);
             let mean = mean(&gaps(CADENCE, true, took, 2_000).await);
             assert!((mean / expected_s - 1.0).abs() < 0.03, "{took_ms}: {mean}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_something_is_up_no_time_is_safe_from_the_next_poll() {
+        let gaps = gaps(CADENCE, true, Duration::ZERO, 4_000).await;
+        assert!((mean(&gaps) - 1.0).abs() < 0.03, "{}", mean(&gaps));
+        assert!(
+            gaps.iter().all(|gap| (0.0..1.57_f64).contains(gap)),
+            "{gaps:?}"
+        );
+        for (from, expected) in [
+            (0.0, 267),
+            (0.25, 267),
+            (0.5, 267),
+            (0.75, 985),
+            (1.25, 985),
+        ] {
+            let within = from..from + 0.25;
+            let count = gaps.iter().filter(|&gap| within.contains(gap)).count();
+            assert!(count.abs_diff(expected) < 120, "{from}: {count}");
         }
     }
 

@@ -4,10 +4,15 @@
 mod support;
 
 mod daemons;
+mod dodgers;
 mod hostile;
 mod once;
+mod outnumbered;
+mod paused;
 mod recorded;
 mod run;
+mod siege;
+mod spread;
 mod strangers;
 mod subnets;
 

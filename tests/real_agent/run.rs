@@ -22,7 +22,7 @@ fn is_logged(rpc: &mut Rpc, port: u16) -> bool {
 }
 
 /// How many requests the agent has sent over its present connection: two a poll.
-fn requests(rpc: &mut Rpc) -> u64 {
+pub(crate) fn requests(rpc: &mut Rpc) -> u64 {
     let own = rpc.0.local_port();
     let mut rows = rpc.sessions();
     rows.retain(|row| {

@@ -104,6 +104,14 @@ impl Client {
             .pipeline((0..count).map(|_| ("no.such.method", "[]".to_owned())))
     }
 
+    /// Makes `count` requests that fail, and does not wait for the replies, which `closed_within` reads away. Gives
+    /// how many were sent.
+    pub(crate) fn send_errors(&mut self, count: usize) -> usize {
+        (0..count)
+            .map_while(|_| self.lines.ask("no.such.method", "[]").ok())
+            .count()
+    }
+
     /// Makes `count` requests that cost little and succeed. Gives how many were answered before the server closed.
     pub(crate) fn ping(&mut self, count: usize) -> usize {
         self.lines

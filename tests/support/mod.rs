@@ -4,12 +4,14 @@
 //! Nothing here knows the library under test; `warden` runs its program.
 #![allow(dead_code, reason = "each test binary uses its own part of this tree")]
 
+pub(crate) mod abusers;
 pub(crate) mod bitcoind;
 pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod daemon;
 pub(crate) mod electrumx;
+pub(crate) mod honest;
 pub(crate) mod netns;
 pub(crate) mod place;
 pub(crate) mod port;
@@ -17,6 +19,7 @@ pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod rpc;
 pub(crate) mod secret;
+pub(crate) mod shipped;
 pub(crate) mod wait;
 pub(crate) mod warden;
 

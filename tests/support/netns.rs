@@ -24,6 +24,20 @@ pub(crate) struct Netns(File);
 impl Netns {
     /// A namespace whose loopback is up and has `addresses` besides its own.
     pub(crate) fn with(addresses: &[IpAddr]) -> Self {
+        Self::set_up(|ip| {
+            for address in addresses {
+                ip(&["address", "add", &address.to_string(), "dev", "lo"]);
+            }
+        })
+    }
+
+    /// A namespace in which every address of `subnet` is loopback's.
+    pub(crate) fn spanning(subnet: &str) -> Self {
+        Self::set_up(|ip| ip(&["route", "add", "local", subnet, "dev", "lo"]))
+    }
+
+    /// `more` is given what runs `ip` in the namespace.
+    fn set_up(more: impl FnOnce(&dyn Fn(&[&str]))) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Nothing can be fetched from within: whatever is missing is put in place before.
         for release in Release::ALL {
@@ -37,18 +51,9 @@ impl Netns {
         let ip = |args: &[&str]| run(Command::new("ip").args(args), REMEDY);
         ip(&["netns", "add", &name]);
         let file = File::open(format!("/run/netns/{name}"));
-        ip(&["-n", &name, "link", "set", "lo", "up"]);
-        for address in addresses {
-            ip(&[
-                "-n",
-                &name,
-                "address",
-                "add",
-                &address.to_string(),
-                "dev",
-                "lo",
-            ]);
-        }
+        let ip_within = |args: &[&str]| drop(ip(&[&["-n", &name], args].concat()));
+        ip_within(&["link", "set", "lo", "up"]);
+        more(&ip_within);
         // The open file keeps the namespace; without a name nothing is left behind if the test is killed.
         ip(&["netns", "delete", &name]);
         Self(file.expect("open the namespace"))

@@ -61,11 +61,22 @@ impl Lines {
 
     /// Sends a request with `params` written out as JSON and gives the reply to it, as the server wrote it.
     pub(crate) fn exchange(&mut self, method: &str, params: &str) -> io::Result<Vec<u8>> {
+        self.ask(method, params)?;
+        self.hear()
+    }
+
+    /// Sends a request and does not wait for the reply.
+    pub(crate) fn ask(&mut self, method: &str, params: &str) -> io::Result<()> {
         self.id += 1;
         let id = self.id;
         self.send_line(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
-        ))?;
+        ))
+    }
+
+    /// The reply to the last request.
+    pub(crate) fn hear(&mut self) -> io::Result<Vec<u8>> {
+        let id = self.id;
         loop {
             let line = self.read_line()?;
             // Notifications bear no ID. Text is enough here: replies may hold what is not strictly JSON.

@@ -125,6 +125,11 @@ impl Agent {
         self.process = spawn(self.dir.path(), &self.env);
     }
 
+    /// Sends it a signal: `STOP`, `CONT`.
+    pub(crate) fn signal(&mut self, name: &str) {
+        self.process.signal(name);
+    }
+
     /// Asks it to end by SIGTERM, and gives the code with which it does so within `limit`.
     pub(crate) fn terminate(&mut self, limit: Duration) -> i32 {
         self.process.signal("TERM");
@@ -168,7 +173,7 @@ impl Agent {
         let path = self.dir.path().join("journal.sqlite");
         let path = path.to_str().expect("a path in UTF-8");
         let shown = run(&[
-            "journal", "--path", path, "--order", "oldest", "--format", format,
+            "journal", "--path", path, "--order", "oldest", "--limit", "10000", "--format", format,
         ]);
         assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
         shown
