@@ -104,7 +104,7 @@ impl Default for LimitsConfig {
             burst,
         };
         Self {
-            disconnect: budget(30_000, 60, 3_000),
+            disconnect: budget(12_000, 60, 3_000),
             disconnect_regulars: Quota {
                 count: 30,
                 per: Duration::from_secs(60),
