@@ -122,12 +122,13 @@ fn close(
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     if !stopped.iter().any(|(other, _)| **other == *policy) {
-        let mut message = format!("the breaker has not stopped `{}`", show::text(policy));
         let names: Vec<&str> = stopped.iter().map(|(name, _)| &**name).collect();
-        match by_nearness(policy, names).first() {
-            Some(nearest) => message += &format!("; it has stopped `{}`", show::text(nearest)),
-            None => message += "; it has stopped no policy",
-        }
+        let others = match by_nearness(policy, names).first() {
+            Some(nearest) => format!("`{}`", show::text(nearest)),
+            None => "no policy".to_owned(),
+        };
+        let name = show::text(policy);
+        let message = format!("the breaker has not stopped `{name}`; it has stopped {others}");
         return Err(Failure::new(Exit::Failed, message));
     }
     Journal::ask_to_close(path, policy, at)?;

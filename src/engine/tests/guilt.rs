@@ -53,6 +53,11 @@ impl Town {
         id
     }
 
+    fn leave(&mut self, id: u64) {
+        self.scene.leave(id);
+        self.takes.retain(|&(other, _)| other != id);
+    }
+
     /// Ten seconds, and a poll.
     fn pass(&mut self) -> Vec<Proposal> {
         for &(id, kb_per_s) in &self.takes {
@@ -185,8 +190,8 @@ fn strangers_who_do_the_same_go_until_the_rest_is_below() {
     assert_eq!((choice.outliers, choice.strangers), (0, 10));
 }
 
-/// Visits last for ten seconds, a subnet's addresses take turns.
-fn take_turns(addresses: u32, polls: u32, visits: u32) -> (Town, Vec<Vec<u64>>) {
+/// Visits last for ten seconds, a subnet's addresses take turns. Whom each poll hits.
+fn take_turns(addresses: u32, polls: u32, visits: u32) -> Vec<Vec<u64>> {
     let mut town = Town::new(&policy(
         "p",
         "subnet",
@@ -195,27 +200,16 @@ fn take_turns(addresses: u32, polls: u32, visits: u32) -> (Town, Vec<Vec<u64>>) 
     ));
     let quiet = town.regular("8.8.8.200:1", 1);
     let mut hit = Vec::new();
-    let mut there = None;
+    let (mut there, mut newcomer) = (None, 0);
     for poll in 0..polls {
-        let gone: Option<u64> = there.take();
-        gone.into_iter().for_each(|id| {
-            town.scene.leave(id);
-            town.takes.retain(|&(other, _)| other != id);
-        });
-        // A newcomer whose network fails once.
-        if poll == polls - 3 || poll == polls - 1 {
-            town.stranger("8.8.8.100:1", 1);
+        if let Some(id) = there.take() {
+            town.leave(id);
         }
-        if poll == polls - 2 {
-            let id = town
-                .scene
-                .rows
-                .iter()
-                .find(|row| row.peer == "8.8.8.100:1")
-                .unwrap()
-                .id;
-            town.scene.leave(id);
-            town.takes.retain(|&(other, _)| other != id);
+        // A newcomer whose network fails once.
+        match polls - poll {
+            1 | 3 => newcomer = town.stranger("8.8.8.100:1", 1),
+            2 => town.leave(newcomer),
+            _ => {}
         }
         if poll < addresses * visits {
             there = Some(town.stranger(&format!("8.8.8.{}:{poll}", poll % addresses), 1));
@@ -223,19 +217,19 @@ fn take_turns(addresses: u32, polls: u32, visits: u32) -> (Town, Vec<Vec<u64>>) 
         hit.push(town.pass().iter().flat_map(ids).collect());
     }
     assert!(hit.iter().flatten().all(|&id| id != quiet));
-    (town, hit)
+    hit
 }
 
 #[test]
 fn who_goes_from_address_to_address_is_hit_though_the_others_are_not_there() {
-    let (_, hit) = take_turns(6, 16, 3);
+    let hit = take_turns(6, 16, 3);
     assert!(hit.iter().flatten().count() >= 2, "{hit:?}");
 }
 
 #[test]
 fn who_comes_and_goes_once_is_not_blamed_for_those_who_are_gone() {
     // As many addresses, once each; then only the newcomer is there, back after ten seconds.
-    let (_, hit) = take_turns(12, 16, 1);
+    let hit = take_turns(12, 16, 1);
     assert_eq!(hit.iter().flatten().count(), 0, "{hit:?}");
 }
 

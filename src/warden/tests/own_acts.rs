@@ -202,10 +202,11 @@ impl<'a> World<'a> {
             ports: 1_000,
             guilty: Guilty::new(),
         };
-        for index in 0..clients.len() {
-            if clients[index].spans[0].0 < 0 {
+        for (index, client) in clients.iter().enumerate() {
+            let (from_ms, _) = client.spans[0];
+            if from_ms < 0 {
                 world.connect(index);
-                world.scene.rows.last_mut().unwrap().since_ms += clients[index].spans[0].0;
+                world.scene.rows.last_mut().unwrap().since_ms += from_ms;
             }
         }
         world
