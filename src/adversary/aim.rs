@@ -46,11 +46,11 @@ const BEHIND_TOR: Aim = Aim {
     ..TENTH
 };
 
-/// Subscriptions of a session begin at nothing each time, and 15,000 are many for a wallet but no abuse
-/// yet.
-const HOARDERS: Aim = Aim {
-    left_max: 0.7,
-    because: Some("a hoarder that is back is none before it has subscribed to thousands again"),
+/// Whoever has behaved for an hour is a regular: until each has been disconnected once, no more go than
+/// of regulars may.
+const AMONG_REGULARS: Aim = Aim {
+    left_max: 0.65,
+    because: Some("they are regulars, of whom no more than 30 a minute are disconnected"),
     ..TENTH
 };
 
@@ -85,14 +85,10 @@ impl Attack {
                 ..TENTH
             },
             Self::TorHog | Self::TorHogs => BEHIND_TOR,
-            Self::Outnumbered => HOARDERS,
-            // They wake one after the other, and a third of them are hoarders.
-            Self::Sleepers => Aim {
-                left_max: 0.9,
-                ..HOARDERS
-            },
+            Self::Sleepers => AMONG_REGULARS,
             Self::ReconnectingHogs | Self::RenamingHogs => RECONNECTING,
             Self::Housemate
+            | Self::Outnumbered
             | Self::BalancerHog
             | Self::HogNeighbours
             | Self::PollDodgers

@@ -260,7 +260,7 @@ pub fn reasons(evidence: &[Evidence]) -> String {
     reasons.join(", ")
 }
 
-/// The same for a cell: a line for each field, [`REASONS_IN_CELL`] of them at the most; or two, with
+/// The same for a cell: a line for each field, `REASONS_IN_CELL` of them at the most; or two, with
 /// the tests on the second.
 pub fn evidence(evidence: &[Evidence], is_stacked: bool) -> String {
     let between = if is_stacked { '\n' } else { ' ' };
