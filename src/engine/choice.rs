@@ -51,6 +51,10 @@ pub(super) struct Candidate {
     pub(super) is_free: bool,
 }
 
+/// Nor is coming and going as often for each session of an address: many people may be behind it, and
+/// their network may fail twice.
+const VISITS_EACH: f64 = 2.0;
+
 /// Who comes and goes by itself less often than this is not blamed for what others did who are not
 /// there now.
 const OFTEN_MIN: f64 = 2.0;
@@ -471,7 +475,9 @@ impl<'a> Count<'a> {
             .collect();
         let mut others: Vec<f64> = visits.iter().copied().filter(|&it| it > 0.0).collect();
         let ordinary = ORDINARY_TIMES * median_of_others(&mut others).max(VISITS_MIN);
-        let is_outlier = |address: usize| visits[address] > ordinary;
+        let sessions: Vec<f64> = self.addresses.iter().map(|it| it.len() as f64).collect();
+        let is_outlier =
+            |address: usize| visits[address] > ordinary.max(VISITS_EACH * sessions[address]);
         let may_go = |&address: &usize| {
             let is_regular = self.candidates[self.addresses[address][0]].is_regular;
             visits[address] > 0.0 && (!is_regular || is_outlier(address))

@@ -217,7 +217,7 @@ mod tests {
         let folder = dir.path();
         assert_eq!(
             error(folder, Key::load_or_create(folder)),
-            "cannot read the key of the pseudonyms from `KEY`: Is a directory (os error 21)"
+            "cannot read the key of the pseudonyms from `KEY`: it is a folder, not a file"
         );
     }
 }

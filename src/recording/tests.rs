@@ -640,7 +640,7 @@ fn settings_that_no_agent_has_are_refused() {
     recorded(folder.path(), [1]);
     let path = segments(folder.path()).remove(0);
     for (from, to, what) in [
-        (r#""count":3000"#, r#""count":0"#, "limits"),
+        (r#""count":12000"#, r#""count":0"#, "limits"),
         (r#""v4":24"#, r#""v4":99"#, "widths"),
         (r#""share":0.1"#, r#""share":-1"#, "breaker"),
         (r#""share_of_all":0.33"#, r#""share_of_all":7"#, "breaker"),

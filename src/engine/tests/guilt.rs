@@ -190,6 +190,36 @@ fn strangers_who_do_the_same_go_until_the_rest_is_below() {
     assert_eq!((choice.outliers, choice.strangers), (0, 10));
 }
 
+#[test]
+fn a_load_balancer_whose_network_fails_makes_nobody_guilty() {
+    let brief = policy(
+        "p",
+        "address",
+        "{ brief_sessions = \"> 4\" }",
+        "window = \"2m\"",
+    );
+    let mut town = Town::new(&brief);
+    let mut crowd: Vec<u64> = (1..=40)
+        .map(|port| town.regular(&format!("8.8.8.8:{port}"), 1))
+        .collect();
+    town.after(13);
+    for connection in 1..6 {
+        // All of them are back at once; the second time they had been there for ten seconds.
+        for (port, id) in (1..).zip(&mut crowd) {
+            town.leave(*id);
+            *id = town.stranger(&format!("8.8.8.8:{}", connection * 100 + port), 1);
+            if connection > 2 {
+                break;
+            }
+        }
+        let proposals = town.pass();
+        assert!(
+            proposals.iter().all(|it| ids(it).is_empty()),
+            "{connection}"
+        );
+    }
+}
+
 /// Visits last for ten seconds, a subnet's addresses take turns. Whom each poll hits.
 fn take_turns(addresses: u32, polls: u32, visits: u32) -> Vec<Vec<u64>> {
     let mut town = Town::new(&policy(
