@@ -25,6 +25,7 @@ async fn flood(mode: Mode) -> Scene {
     let mut scene = Scene::new(Release::V1_20_0, policies).await;
     scene.settings.mode = mode;
     scene.settings.limits.breaker.regulars_min = 1_000_000;
+    scene.settings.limits.disconnect.rate.count = 3_000;
     let mut keys: Vec<SessionKey> = Vec::new();
     let (mut told, mut untold) = (0, 0);
     for _ in 0..POLLS {

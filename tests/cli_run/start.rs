@@ -113,7 +113,7 @@ async fn urls_that_nobody_may_read_want_a_person() {
         let source = "[server.daemon]\nurls = { file = \"urls\" }\n";
         append(&folder.path("warden.toml"), source);
     });
-    assert!(told.await.contains("it is not a file"));
+    assert!(told.await.contains("it is a folder, not a file"));
     let told = refused(|folder| {
         let source = "[server.daemon]\nurls = { file = \"none\" }\n";
         append(&folder.path("warden.toml"), source);
