@@ -173,7 +173,8 @@ impl Agent {
         let path = self.dir.path().join("journal.sqlite");
         let path = path.to_str().expect("a path in UTF-8");
         let shown = run(&[
-            "journal", "--path", path, "--order", "oldest", "--limit", "10000", "--format", format,
+            "journal", "--all", "--path", path, "--order", "oldest", "--limit", "10000",
+            "--format", format,
         ]);
         assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
         shown
