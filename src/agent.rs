@@ -572,13 +572,13 @@ impl Agent {
             if self.warden.close_breaker(&policy) {
                 warn!(
                     policy = &*name,
-                    "the breaker of this policy was closed by hand"
+                    "the breaker of policy `{name}` was closed by hand"
                 );
                 closed.push(policy.into());
             } else {
                 warn!(
                     policy = &*name,
-                    "the breaker was to be closed by hand, and has not stopped this policy"
+                    "the breaker was to be closed by hand, and has not stopped policy `{name}`"
                 );
             }
         }

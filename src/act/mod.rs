@@ -285,31 +285,22 @@ fn alert(carried: &mut [Carried], intended: &[usize]) {
 
 fn tell_alert(decision: &Decision, outcome: &Outcome) {
     let keys = Keys::of(decision, outcome);
-    let Keys {
-        policy,
-        mode,
-        action,
-        scope,
-        target,
-        address,
-        outcome,
-        ..
-    } = &keys;
     let evidence = keys.evidence();
     let of = if decision.target == Target::Server {
-        (*scope).to_owned()
+        keys.scope.to_owned()
     } else {
-        format!("{scope} `{target}`")
+        format!("{} `{}`", keys.scope, keys.target)
     };
     warn!(
-        policy,
-        mode,
-        action,
-        scope,
-        target,
-        address,
-        outcome,
+        policy = keys.policy,
+        mode = keys.mode,
+        action = keys.action,
+        scope = keys.scope,
+        target = keys.target,
+        address = keys.address,
+        outcome = keys.outcome,
         evidence,
-        "alert: {evidence}; by `{policy}` on {of}"
+        "alert: {evidence}; by `{}` on {of}",
+        keys.policy
     );
 }

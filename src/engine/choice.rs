@@ -36,6 +36,14 @@ const REGULAR_WEIGHT: f64 = 0.1;
 /// Coming and going less often than this is nothing out of the ordinary.
 const VISITS_MIN: f64 = 1.0;
 
+/// Nor is coming and going as often for each session of an address: many people may be behind it, and
+/// their network may fail twice.
+const VISITS_EACH: f64 = 2.0;
+
+/// Who comes and goes by itself less often than this is not blamed for what others did who are not
+/// there now.
+const OFTEN_MIN: f64 = 2.0;
+
 /// A session of a target that is due.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
@@ -50,14 +58,6 @@ pub(super) struct Candidate {
     /// Whether it may be acted on. Who may not be is left out of the evidence, too.
     pub(super) is_free: bool,
 }
-
-/// Nor is coming and going as often for each session of an address: many people may be behind it, and
-/// their network may fail twice.
-const VISITS_EACH: f64 = 2.0;
-
-/// Who comes and goes by itself less often than this is not blamed for what others did who are not
-/// there now.
-const OFTEN_MIN: f64 = 2.0;
 
 /// What is chosen.
 #[derive(Debug, Default)]
@@ -348,15 +348,17 @@ impl<'a> Count<'a> {
 
     /// Whether those who are left, and those who are not there now, still meet every test.
     fn is_met(&self) -> bool {
-        let rests = self.rests.iter().zip(&self.absent);
-        let mut rests = self.measures.iter().zip(rests);
-        rests.all(|(it, (rest, absent))| it.is_met_by(rest + absent))
+        self.meets(|index| self.rests[index] + self.absent[index])
     }
 
     /// Whether those who are left meet every test by themselves.
     fn is_met_by_present(&self) -> bool {
-        let mut rests = self.measures.iter().zip(&self.rests);
-        rests.all(|(it, &rest)| it.is_met_by(rest))
+        self.meets(|index| self.rests[index])
+    }
+
+    fn meets(&self, number: impl Fn(usize) -> f64) -> bool {
+        let mut measures = self.measures.iter().enumerate();
+        measures.all(|(index, it)| it.is_met_by(number(index)))
     }
 
     fn place_of(&self, measure: &Measure) -> usize {

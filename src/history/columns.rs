@@ -487,9 +487,7 @@ impl History {
         values.fill(0.0);
         for (slot, _) in sums.iter().enumerate().filter(|&(_, &sum)| sum > 0) {
             let net = self.addresses.keys.key(slot);
-            let subnet =
-                net.and_then(|net| self.subnets.keys.find(&self.widths.network(net.addr())));
-            if let Some(subnet) = subnet {
+            if let Some(subnet) = net.and_then(|net| self.subnet_of(net)) {
                 values[subnet as usize] += 1.0;
             }
         }

@@ -149,9 +149,13 @@ impl History {
         let absent = keys.used().filter(|&index| keys.present(index) == 0);
         absent.filter_map(|index| {
             let net = keys.key(index).filter(|net| !is_private(net.addr()))?;
-            let subnet = self.subnets.keys.find(&self.widths.network(net.addr()))?;
-            Some((slot_id(index), net, subnet))
+            Some((slot_id(index), net, self.subnet_of(net)?))
         })
+    }
+
+    /// The slot of the subnet that an address is in.
+    pub(super) fn subnet_of(&self, address: &IpNet) -> Option<u32> {
+        self.subnets.keys.find(&self.widths.network(address.addr()))
     }
 
     /// The network of an address or a subnet.

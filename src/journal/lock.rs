@@ -74,9 +74,15 @@ impl Holder {
     }
 }
 
+/// The lock's file.
 pub(super) fn beside(journal: &Path) -> PathBuf {
+    behind(journal, "-lock")
+}
+
+/// The file whose name is the journal's with this after it.
+pub(super) fn behind(journal: &Path, suffix: &str) -> PathBuf {
     let mut path = journal.as_os_str().to_owned();
-    path.push("-lock");
+    path.push(suffix);
     path.into()
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
@@ -23,8 +23,8 @@ pub(super) fn check(path: &Path) -> Result<(), JournalError> {
     for file in [
         real.clone(),
         lock::beside(&real),
-        behind(&real, "-wal"),
-        behind(&real, "-shm"),
+        lock::behind(&real, "-wal"),
+        lock::behind(&real, "-shm"),
     ] {
         match writable(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => is_one_missing = true,
@@ -51,12 +51,6 @@ fn room_for_files(journal: &Path, folder: &Path) -> Result<(), JournalError> {
     let made = tempfile::tempfile_in(folder);
     made.map(drop)
         .map_err(|error| JournalError::from_io(journal, &error))
-}
-
-fn behind(journal: &Path, suffix: &str) -> PathBuf {
-    let mut path = journal.as_os_str().to_owned();
-    path.push(suffix);
-    path.into()
 }
 
 /// What the file is. `SQLite` reads it alone, without the log beside it, and makes none.

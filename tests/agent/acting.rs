@@ -224,8 +224,8 @@ async fn the_breaker_stops_a_policy_alone_and_over_a_restart() {
     let outcomes = scene.good_poll().await;
     assert_eq!((executed(&outcomes), breaker(&outcomes)), (4, 0));
     let told = [
-        "WARN the breaker of this policy was closed by hand policy=\"evil\"",
-        "WARN the breaker was to be closed by hand, and has not stopped this policy policy=\"good\\\\u{1b}\"",
+        "WARN the breaker of policy `evil` was closed by hand policy=\"evil\"",
+        "WARN the breaker was to be closed by hand, and has not stopped policy `good\\u{1b}` policy=\"good\\\\u{1b}\"",
     ];
     assert_eq!(log.lines(), told);
     scene.good_poll().await;
