@@ -59,6 +59,21 @@ pub(super) struct Candidate {
     pub(super) is_free: bool,
 }
 
+/// Whether a policy tests how often somebody comes and goes.
+pub(super) fn counts_visits(policy: &Policy) -> bool {
+    let mut tests = policy.when.any.iter().flat_map(|all| &all.tests);
+    tests.any(|test| {
+        matches!(
+            test.field,
+            Field::NewSessions
+                | Field::GoneSessions
+                | Field::BriefSessions
+                | Field::NewAddresses
+                | Field::BriefAddresses
+        )
+    })
+}
+
 /// What is chosen.
 #[derive(Debug, Default)]
 pub(super) struct Chosen {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use hashbrown::HashMap;
 
-use super::choice::{Asked, Candidate};
+use super::choice::{Asked, Candidate, counts_visits};
 use super::compile::{Compiled, How};
 use super::evidence::saw;
 use super::hold::Held;
@@ -226,7 +226,8 @@ impl Engine {
         let asks_who = policy.asks_who();
         let by_net = policy.acts_on_sessions()
             && matches!(policy.scope, Scope::Address | Scope::Subnet | Scope::Group);
-        let absent = if asks_who && policy.scope == Scope::Subnet {
+        // All addresses are gone through for it, which bandwidth and costs do not ask for.
+        let absent = if asks_who && policy.scope == Scope::Subnet && counts_visits(policy) {
             self.absent(due, history)
         } else {
             vec![Vec::new(); due.len()]
