@@ -21,7 +21,6 @@ use hashbrown::HashSet;
 use ipnet::IpNet;
 
 use crate::decision::{Decision, Evidence, Peer, Seen, SessionRef, Target};
-use crate::limits::Cooldown;
 
 pub use key::{Key, KeyError};
 pub use reply::{Reply, Unreadable};
@@ -102,14 +101,6 @@ impl Pseudonyms {
             self.hide_seen(evidence);
         }
         hidden
-    }
-
-    /// The cooldown by pseudonyms.
-    pub fn cooldown(&self, cooldown: &Cooldown) -> Cooldown {
-        Cooldown {
-            target: self.target(&cooldown.target),
-            ..cooldown.clone()
-        }
     }
 
     fn hide_seen(&self, evidence: &mut Evidence) {

@@ -636,7 +636,7 @@ fn hidden(judgement: &Judgement, pseudonyms: &Pseudonyms) -> Judgement {
         ruling.decision = pseudonyms.decision(&ruling.decision);
     }
     for cooldown in &mut hidden.cooldowns {
-        *cooldown = pseudonyms.cooldown(cooldown);
+        cooldown.target = pseudonyms.target(&cooldown.target);
     }
     let evidence = hidden
         .rulings

@@ -52,11 +52,11 @@ impl Net {
         (self.0.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
     }
 
+    /// The address, or the subnet if these are the widths of subnets.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the lower half is the address"
     )]
-    /// The address, or the subnet if these are the widths of subnets.
     pub(super) fn target(self, subnet: Option<SubnetWidths>) -> Target {
         let bits = self.0.get();
         let widths = subnet.unwrap_or(SubnetWidths::ADDRESS);
