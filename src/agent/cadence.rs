@@ -78,15 +78,15 @@ impl Beat {
     /// pause polls do not come in a burst.
     pub(super) fn polled(&mut self, began: Instant, is_alert: bool, took: Duration) {
         let mean = self.cadence.mean(is_alert, took);
-        let delay = if is_alert {
-            unforeseen(mean, chance())
-        } else {
-            jittered(mean, chance())
-        };
         let now = Instant::now();
-        // A server that takes longer than that is given a whole pause to serve its clients.
-        let from = if now - began < mean { began } else { now };
-        self.next = from + delay;
+        self.next = if now - began >= mean {
+            // Such a server is given a whole pause to serve its clients.
+            now + jittered(mean, chance())
+        } else if is_alert {
+            began + unforeseen(mean, chance())
+        } else {
+            began + jittered(mean, chance())
+        };
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
     async fn while_something_is_up_polls_take_their_share_of_the_servers_time() {
         for (took_ms, expected_s) in [(1, 1.0), (10, 1.0), (30, 3.0), (110, 10.0)] {
             let took = Duration::from_millis(took_ms);
-            let mean = mean(&gaps(CADENCE, true, took, 2_000).await);
+            let mean = mean(&gaps(CADENCE, true, took, 10_000).await);
             assert!((mean / expected_s - 1.0).abs() < 0.03, "{took_ms}: {mean}");
         }
     }
@@ -196,7 +196,7 @@ mod tests {
         ] {
             let within = from..from + 0.25;
             let count = gaps.iter().filter(|&gap| within.contains(gap)).count();
-            assert!(count.abs_diff(expected) < 120, "{from}: {count}");
+            assert!(count.abs_diff(expected) < 160, "{from}: {count}");
         }
     }
 
@@ -236,13 +236,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_poll_that_is_slow_or_stopped_midway_is_followed_by_a_whole_pause() {
-        let mut beat = Beat::new(CADENCE);
-        let began = Instant::now();
-        tokio::time::advance(Duration::from_mins(30)).await;
-        let ended = Instant::now();
-        beat.polled(began, true, Duration::from_mins(30));
-        beat.due().await;
-        let gap = ended.elapsed().as_secs_f64();
-        assert!((6.66..13.34).contains(&gap), "{gap}");
+        for is_alert in [false, true].repeat(100) {
+            let mut beat = Beat::new(CADENCE);
+            let began = Instant::now();
+            tokio::time::advance(Duration::from_mins(30)).await;
+            let ended = Instant::now();
+            beat.polled(began, is_alert, Duration::from_mins(30));
+            beat.due().await;
+            let gap = ended.elapsed().as_secs_f64();
+            assert!((6.66..13.34).contains(&gap), "{gap}");
+        }
     }
 }
