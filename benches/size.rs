@@ -22,6 +22,7 @@ use electrumx_warden::poll::Clock;
 use electrumx_warden::rpc::{Client, ClientOptions};
 use electrumx_warden::time::Timestamp;
 use electrumx_warden::warden::{Settings, Warden};
+use serde_json::json;
 
 /// Sessions, and the MiB that the agent may take with them.
 const SIZES: [(usize, f64); 3] = [(1_000, 16.0), (10_000, f64::INFINITY), (100_000, 128.0)];
@@ -86,15 +87,20 @@ fn serve(stream: &TcpStream, crowd: &mut Crowd) -> std::io::Result<()> {
     while requests.read_line(&mut line)? > 0 {
         let request: serde_json::Value = serde_json::from_str(&line)?;
         line.clear();
+        let mut reply = br#"{"jsonrpc":"2.0","result":"#.to_vec();
         match request["method"].as_str() {
             Some("getinfo") => crowd.write_getinfo(&mut result),
             Some("groups") => crowd.write_groups(&mut result),
-            _ => {
+            Some("sessions") => {
                 crowd.write_sessions(&mut result);
                 crowd.advance();
             }
+            method => {
+                reply = br#"{"jsonrpc":"2.0","error":"#.to_vec();
+                let message = format!("unknown method {method:?}");
+                result = serde_json::to_vec(&json!({ "code": -32601, "message": message }))?;
+            }
         }
-        let mut reply = br#"{"jsonrpc":"2.0","result":"#.to_vec();
         reply.extend_from_slice(&result);
         writeln!(reply, ",\"id\":{}}}", request["id"])?;
         (&mut &*stream).write_all(&reply)?;

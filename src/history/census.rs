@@ -45,8 +45,8 @@ impl History {
         if self.plan.needs_groups() {
             self.groups.keys.reserve(snapshot.groups.len());
         }
-        self.session_deltas.clear(self.sessions.len());
-        self.server_deltas.clear(1);
+        self.session_deltas.clear();
+        self.server_deltas.clear();
         self.addresses.begin();
         self.subnets.begin();
         self.clients.begin();
@@ -380,29 +380,22 @@ impl History {
                 self.group_unsure_at[index] = at;
             }
         }
-        if self.groups.keys.len() == 0 {
-            return;
-        }
         for index in 0..self.sessions.len() {
             let slot = slot_id(index);
             let row = self.sessions.row(slot);
             if row == GONE {
                 continue;
             }
-            let session = self.sessions.get_mut(slot);
             let mut of = self
                 .members
                 .of_session(row as usize)
                 .map(|row| self.group_slots[row as usize]);
-            session.groups = [of.next().unwrap_or(NONE), of.next().unwrap_or(NONE)];
-            for group in session.groups.into_iter().filter(|&group| group != NONE) {
-                for counter in GROUP_COUNTERS {
-                    let amount = self
-                        .session_deltas
-                        .of(counter)
-                        .get(index)
-                        .copied()
-                        .unwrap_or(0);
+            self.sessions.get_mut(slot).groups =
+                [of.next().unwrap_or(NONE), of.next().unwrap_or(NONE)];
+        }
+        for counter in GROUP_COUNTERS {
+            for (slot, amount) in self.session_deltas.of(counter) {
+                for group in self.sessions.get(slot).groups {
                     self.groups.add(group, counter, amount);
                 }
             }

@@ -47,7 +47,6 @@ pub(crate) use columns::transport_name;
 pub use continuity::Continuity;
 use continuity::Last;
 pub use heights::SavedHeights;
-use keys::slot_id;
 use members::Members;
 pub(crate) use numbers::Numbers;
 pub(crate) use plan::ColumnId;
@@ -254,17 +253,13 @@ impl History {
             return Vec::new();
         }
         let costs = self.session_deltas.of(Counter::Cost);
-        let likely = self
-            .sessions
-            .connected()
-            .map(|(slot, _)| (costs.get(slot).copied().unwrap_or(0), slot_id(slot)))
-            // An error costs 100, and decay takes little of it between two polls.
-            .filter(|&(cost, _)| cost >= ERROR_COST_THOUSANDTHS / 2);
-        let likely: Vec<(u64, u32)> = likely.collect();
+        // An error costs 100, and decay takes little of it between two polls.
+        let likely = costs.filter(|&(_, cost)| cost >= ERROR_COST_THOUSANDTHS / 2);
+        let likely: Vec<(u32, u64)> = likely.collect();
         let id = |slot: u32| self.session(slot).id;
         let mut offenders: Vec<_> = likely
             .iter()
-            .filter_map(|&(_, slot)| {
+            .filter_map(|&(slot, _)| {
                 let known = self.sessions.get(slot).inspected.as_ref()?;
                 (known.errors > 0).then(|| (Reverse(known.errors), id(slot)))
             })
@@ -272,12 +267,12 @@ impl History {
         offenders.sort_unstable();
         let mut dearest: Vec<_> = likely
             .iter()
-            .map(|&(cost, slot)| (Reverse(cost), id(slot)))
+            .map(|&(slot, cost)| (Reverse(cost), id(slot)))
             .collect();
         dearest.sort_unstable();
         let mut longest: Vec<_> = likely
             .iter()
-            .map(|&(cost, slot)| (self.sessions.get(slot).asked_at, Reverse(cost), id(slot)))
+            .map(|&(slot, cost)| (self.sessions.get(slot).asked_at, Reverse(cost), id(slot)))
             .collect();
         longest.sort_unstable();
         let mut chosen = Vec::new();
@@ -446,15 +441,10 @@ impl History {
         let rose_by = server.errors.saturating_sub(before);
         self.may_have_erred |= rose_by > 0;
         self.server_deltas.add(Counter::Errors, 0, rose_by);
-        let seen = self.server_deltas.of(Counter::RecvCount);
+        let seen = self.server_deltas.total(Counter::RecvCount);
         let servers = (last.map(|last| &last.server), server);
-        self.requests.observe(
-            servers,
-            seen.first().copied().unwrap_or(0),
-            self.sessions.untracked,
-            &self.methods,
-            at,
-        );
+        self.requests
+            .observe(servers, seen, self.sessions.untracked, &self.methods, at);
     }
 
     /// Frees the slots of targets that have left every window.

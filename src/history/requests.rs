@@ -64,7 +64,7 @@ impl RequestTotals {
         methods: &[Arc<str>],
         at: Timestamp,
     ) {
-        self.deltas.clear(METHODS as usize + methods.len());
+        self.deltas.clear();
         let is_complete = untracked == self.untracked;
         self.untracked = untracked;
         let Some(before) = before else { return };

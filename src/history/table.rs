@@ -40,7 +40,7 @@ impl<K: Hash + Eq> Table<K> {
     /// Before the sessions of a poll are added.
     pub(super) fn begin(&mut self) {
         self.keys.clear_presence();
-        self.deltas.clear(self.keys.len());
+        self.deltas.clear();
     }
 
     pub(super) fn add(&mut self, slot: u32, counter: Counter, amount: u64) {

@@ -33,18 +33,37 @@ impl Counter {
     }
 }
 
-/// What happened since the last poll, by counter and slot; of the counters that are wanted.
+/// What happened since the last poll; of the counters that are wanted.
 #[derive(Debug, Default)]
 pub(super) struct Deltas {
     wanted: [bool; Counter::COUNT],
     by_counter: [Amounts; Counter::COUNT],
 }
 
+/// Slots, and beside each what it did: at most polls most sessions do nothing. A slot may come more
+/// than once, and no amount is 0.
 #[derive(Debug, Default)]
 struct Amounts {
-    by_slot: Vec<u64>,
-    /// The slots whose amount is not 0, each once: at most polls most sessions do nothing.
-    touched: Vec<u32>,
+    slots: Vec<u32>,
+    amounts: Vec<u64>,
+}
+
+impl Amounts {
+    fn add(&mut self, slot: u32, amount: u64) {
+        match self.amounts.last_mut() {
+            // As all sessions' do in the server's.
+            Some(last) if self.slots.last() == Some(&slot) => *last = last.saturating_add(amount),
+            _ => {
+                self.slots.push(slot);
+                self.amounts.push(amount);
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u32, u64)> {
+        let slots = self.slots.iter().copied();
+        slots.zip(self.amounts.iter().copied())
+    }
 }
 
 impl Deltas {
@@ -53,38 +72,29 @@ impl Deltas {
         self.wanted[counter as usize] = true;
     }
 
-    pub(super) fn clear(&mut self, slots: usize) {
-        let wanted = self.by_counter.iter_mut().zip(self.wanted);
-        for (amounts, _) in wanted.filter(|(_, is_wanted)| *is_wanted) {
-            for slot in amounts.touched.drain(..) {
-                amounts.by_slot[slot as usize] = 0;
-            }
-            amounts.by_slot.resize(slots, 0);
+    pub(super) fn clear(&mut self) {
+        for Amounts { slots, amounts } in &mut self.by_counter {
+            slots.clear();
+            amounts.clear();
         }
     }
 
     #[inline]
     pub(super) fn add(&mut self, counter: Counter, slot: u32, amount: u64) {
         if amount != 0 && self.wanted[counter as usize] {
-            self.put(counter, slot, amount);
+            self.by_counter[counter as usize].add(slot, amount);
         }
     }
 
-    fn put(&mut self, counter: Counter, slot: u32, amount: u64) {
-        let Amounts { by_slot, touched } = &mut self.by_counter[counter as usize];
-        let index = slot as usize;
-        if index >= by_slot.len() {
-            by_slot.resize(index + 1, 0);
-        }
-        if by_slot[index] == 0 {
-            touched.push(slot);
-        }
-        by_slot[index] = by_slot[index].saturating_add(amount);
+    /// Slots and amounts. A slot may come more than once; of sessions each comes once at the most.
+    pub(super) fn of(&self, counter: Counter) -> impl Iterator<Item = (u32, u64)> {
+        self.by_counter[counter as usize].iter()
     }
 
-    /// By slot; slots beyond are at 0.
-    pub(super) fn of(&self, counter: Counter) -> &[u64] {
-        &self.by_counter[counter as usize].by_slot
+    /// Of all slots together.
+    pub(super) fn total(&self, counter: Counter) -> u64 {
+        let amounts = self.of(counter).map(|(_, amount)| amount);
+        amounts.fold(0, u64::saturating_add)
     }
 }
 
@@ -107,13 +117,14 @@ struct Tally {
 /// What happened in a part of the window.
 #[derive(Debug, Default)]
 struct Bin {
-    /// As long as only few slots have any: who comes and who goes is few at most times.
-    few: Vec<(u32, u64)>,
-    /// From then on; empty before.
-    by_slot: Vec<u64>,
+    /// Slots and amounts, as long as there are few: who comes and who goes is few at most times. From
+    /// then on what is too large for `by_slot`.
+    listed: Vec<(u32, u64)>,
+    /// From then on; empty before. Half as wide as the sums, for there are many bins.
+    by_slot: Vec<u32>,
 }
 
-/// A bin goes by slot when more than one slot in so many would be listed.
+/// A bin goes by slot when more would be listed than one in so many slots.
 const FEW: usize = 8;
 
 impl Tallies {
@@ -165,12 +176,11 @@ impl Tallies {
 
     /// Makes a slot ready for another target.
     pub(super) fn clear_slot(&mut self, slot: u32) {
+        let index = slot as usize;
         for tally in &mut self.tallies {
-            let bins = tally.bins.iter_mut().map(|bin| &mut bin.by_slot);
-            for column in std::iter::once(&mut tally.sums).chain(bins) {
-                if let Some(sum) = column.get_mut(slot as usize) {
-                    *sum = 0;
-                }
+            tally.sums.get_mut(index).map(std::mem::take);
+            for bin in &mut tally.bins {
+                bin.by_slot.get_mut(index).map(std::mem::take);
             }
         }
         self.cleared.push(slot);
@@ -184,29 +194,19 @@ impl Tallies {
         // What a heir's slot held before must not be taken for what it is handed.
         self.unlist_cleared();
         for tally in &mut self.tallies {
-            let bins = tally.bins.iter_mut();
-            let listed = bins.flat_map(|bin| &mut bin.few).map(|(slot, _)| slot);
-            for slot in listed {
-                if let Ok(found) = pairs.binary_search_by_key(slot, |&(from, _)| from) {
-                    *slot = pairs[found].1;
+            for &(from, to) in pairs {
+                let amount = tally.sums.get_mut(from as usize).map_or(0, std::mem::take);
+                if amount > 0 {
+                    let slots = tally.sums.len().max(to as usize + 1);
+                    tally.sums.resize(slots, 0);
+                    let sum = &mut tally.sums[to as usize];
+                    *sum = sum.saturating_add(amount);
                 }
             }
-            let bins = tally.bins.iter_mut().map(|bin| &mut bin.by_slot);
-            for column in std::iter::once(&mut tally.sums).chain(bins) {
-                for &(from, to) in pairs {
-                    hand_over(column, from as usize, to as usize);
-                }
+            for bin in &mut tally.bins {
+                bin.hand_over(pairs);
             }
         }
-    }
-}
-
-/// An empty column stays so: it lists nothing by slot.
-fn hand_over(column: &mut Vec<u64>, from: usize, to: usize) {
-    let amount = column.get_mut(from).map_or(0, std::mem::take);
-    if amount > 0 {
-        column.resize(column.len().max(to + 1), 0);
-        column[to] = column[to].saturating_add(amount);
     }
 }
 
@@ -215,7 +215,7 @@ impl Tally {
     fn unlist(&mut self, slots: &[u32]) {
         if !slots.is_empty() {
             for bin in &mut self.bins {
-                bin.few
+                bin.listed
                     .retain(|(slot, _)| slots.binary_search(slot).is_err());
             }
         }
@@ -238,34 +238,132 @@ impl Tally {
 
 impl Bin {
     fn add_to(&mut self, sums: &mut [u64], amounts: &Amounts) {
-        let Amounts { by_slot, touched } = amounts;
-        let of = |slot: u32| by_slot[slot as usize];
-        for &slot in touched {
+        for (slot, amount) in amounts.iter() {
             let sum = &mut sums[slot as usize];
-            *sum = sum.saturating_add(of(slot));
+            *sum = sum.saturating_add(amount);
         }
-        if self.by_slot.is_empty() && self.few.len() + touched.len() <= sums.len() / FEW {
-            self.few
-                .extend(touched.iter().map(|&slot| (slot, of(slot))));
+        let is_few = self.listed.len() + amounts.slots.len() <= sums.len() / FEW;
+        if self.by_slot.is_empty() && is_few {
+            self.listed.extend(amounts.iter());
             return;
         }
+        let listed = if self.by_slot.is_empty() {
+            std::mem::take(&mut self.listed)
+        } else {
+            Vec::new()
+        };
         self.by_slot.resize(sums.len(), 0);
-        let listed = std::mem::take(&mut self.few).into_iter();
-        for (slot, amount) in listed.chain(touched.iter().map(|&slot| (slot, of(slot)))) {
-            let bin = &mut self.by_slot[slot as usize];
-            *bin = bin.saturating_add(amount);
+        for (slot, amount) in listed.into_iter().chain(amounts.iter()) {
+            self.put(slot, amount);
+        }
+    }
+
+    fn put(&mut self, slot: u32, amount: u64) {
+        let known = &mut self.by_slot[slot as usize];
+        match u32::try_from(u64::from(*known).saturating_add(amount)) {
+            Ok(sum) => *known = sum,
+            Err(_) => self.listed.push((slot, amount)),
         }
     }
 
     /// Takes all that is in it out of the sums, and leaves it empty.
     fn take_from(&mut self, sums: &mut [u64]) {
-        for (slot, amount) in self.few.drain(..) {
+        for (slot, amount) in self.listed.drain(..) {
             let sum = &mut sums[slot as usize];
             *sum = sum.saturating_sub(amount);
         }
         for (sum, amount) in sums.iter_mut().zip(&mut self.by_slot) {
-            *sum = sum.saturating_sub(*amount);
+            *sum = sum.saturating_sub(u64::from(*amount));
             *amount = 0;
         }
+    }
+
+    /// As [`Tallies::hand_over`].
+    fn hand_over(&mut self, pairs: &[(u32, u32)]) {
+        for (slot, _) in &mut self.listed {
+            if let Ok(found) = pairs.binary_search_by_key(slot, |&(from, _)| from) {
+                *slot = pairs[found].1;
+            }
+        }
+        for &(from, to) in pairs {
+            let amount = self
+                .by_slot
+                .get_mut(from as usize)
+                .map_or(0, std::mem::take);
+            if amount > 0 {
+                let slots = self.by_slot.len().max(to as usize + 1);
+                self.by_slot.resize(slots, 0);
+                self.put(to, amount.into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGE: u64 = u32::MAX as u64;
+
+    fn amounts(entries: &[(u32, u64)]) -> Amounts {
+        let mut amounts = Amounts::default();
+        for &(slot, amount) in entries {
+            amounts.add(slot, amount);
+        }
+        amounts
+    }
+
+    #[test]
+    fn a_bin_gives_back_what_it_took_however_much_that_is() {
+        for slots in [4, 800] {
+            let (mut bin, mut sums) = (Bin::default(), vec![7; slots]);
+            let before = sums.clone();
+            for entries in [
+                [(0, LARGE), (1, 1), (0, 1)],
+                [(2, LARGE + 5), (0, LARGE), (3, 2)],
+            ] {
+                bin.add_to(&mut sums, &amounts(&entries));
+            }
+            assert_eq!(sums[..4], [2 * LARGE + 8, 8, LARGE + 12, 9], "{slots}");
+            assert_eq!(bin.by_slot.is_empty(), slots > 4);
+            bin.take_from(&mut sums);
+            assert_eq!(sums, before, "{slots}");
+        }
+    }
+
+    #[test]
+    fn what_is_handed_over_is_given_back_by_the_heir() {
+        for slots in [4, 800] {
+            let (mut bin, mut sums) = (Bin::default(), vec![0; slots]);
+            let entries = [(0, LARGE), (1, LARGE), (0, 9)];
+            bin.add_to(&mut sums, &amounts(&entries));
+            bin.hand_over(&[(0, 1)]);
+            let mut given_back = vec![3 * LARGE; slots];
+            bin.take_from(&mut given_back);
+            assert_eq!(given_back[..2], [3 * LARGE, LARGE - 9], "{slots}");
+        }
+    }
+
+    #[test]
+    fn what_comes_one_after_the_other_for_a_slot_is_one_amount() {
+        let mut deltas = Deltas::default();
+        deltas.want(Counter::Cost);
+        for (counter, slot, amount) in [
+            (Counter::Cost, 0, 1),
+            (Counter::Cost, 0, 2),
+            (Counter::Cost, 1, 4),
+            (Counter::Cost, 1, 0),
+            (Counter::New, 1, 9),
+        ] {
+            deltas.add(counter, slot, amount);
+        }
+        assert_eq!(
+            deltas.of(Counter::Cost).collect::<Vec<_>>(),
+            [(0, 3), (1, 4)]
+        );
+        assert_eq!(
+            (deltas.total(Counter::Cost), deltas.total(Counter::New)),
+            (7, 0)
+        );
     }
 }
