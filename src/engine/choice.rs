@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 
 use crate::decision::{Choice, ChosenBy};
 use crate::field::{Field, Kind, Scope};
-use crate::history::{ColumnId, History, Numbers};
+use crate::history::{BRIEF, ColumnId, History, Numbers};
 use crate::policy::{AllOf, Comparison, POPULATION_MIN, Policy, Predicate, Test};
 
 /// A part is out of the ordinary if it is more than so many times what is normal: the median of the
@@ -53,7 +53,7 @@ pub(super) struct Candidate {
     pub(super) address: Option<u32>,
     pub(super) is_regular: bool,
     pub(super) age: Duration,
-    /// Whether it connected within the policy's window.
+    /// Whether it has been connected for less than [`fresh_for`].
     pub(super) is_fresh: bool,
     /// Whether it may be acted on. Who may not be is left out of the evidence, too.
     pub(super) is_free: bool,
@@ -72,6 +72,18 @@ pub(super) fn counts_visits(policy: &Policy) -> bool {
                 | Field::BriefAddresses
         )
     })
+}
+
+/// Whoever connected longer ago than this does not come and go, and has nothing to do with what
+/// others did within the policy's window.
+pub(super) fn fresh_for(policy: &Policy) -> Duration {
+    let mut tests = policy.when.any.iter().flat_map(|all| &all.tests);
+    let is_brief = |test: &Test| matches!(test.field, Field::BriefSessions | Field::BriefAddresses);
+    if tests.any(is_brief) {
+        policy.window.min(BRIEF)
+    } else {
+        policy.window
+    }
 }
 
 /// What is chosen.
@@ -290,7 +302,7 @@ impl<'a> Count<'a> {
                     .map(|one| known(numbers.of(one.session)))
                     .collect();
                 if let Some(of_address) = of_address {
-                    self.add_left(&mut parts, history.column(of_address));
+                    self.add_left(&mut parts, part, history.column(of_address));
                 }
                 parts
             }
@@ -304,21 +316,31 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// What an address's sessions did that have left is its new sessions' part: whoever reconnects
-    /// under another name is one of them.
-    fn add_left(&self, parts: &mut [f64], addresses: Numbers<'_>) {
+    /// What an address's sessions did that have left is its new sessions' part, as far as their own
+    /// pace bears that out: whoever reconnects under another name is one of them, and its neighbours
+    /// that come meanwhile do nothing of the kind.
+    fn add_left(&self, parts: &mut [f64], part: ColumnId, addresses: Numbers<'_>) {
+        let history = self.asked.history;
         for places in &self.addresses {
             let Some(address) = self.candidates[places[0]].address else {
                 continue;
             };
             let present: f64 = places.iter().map(|&place| parts[place]).sum();
             let left = known(addresses.of(address)) - present;
-            let is_fresh = |place: &&usize| self.candidates[**place].is_fresh;
-            let fresh = places.iter().filter(is_fresh).count();
-            if left > 0.0 && fresh > 0 {
-                let each = left / fresh as f64;
-                let fresh = places.iter().filter(is_fresh);
-                fresh.for_each(|&place| parts[place] += each);
+            if left <= 0.0 {
+                continue;
+            }
+            let room = |place: usize| {
+                let most = history.at_own_pace(part, self.candidates[place].session);
+                (most - parts[place]).clamp(0.0, left)
+            };
+            let fresh = places
+                .iter()
+                .filter(|&&place| self.candidates[place].is_fresh);
+            let rooms: Vec<(usize, f64)> = fresh.map(|&place| (place, room(place))).collect();
+            let all: f64 = rooms.iter().map(|(_, room)| room).sum();
+            for (place, room) in rooms {
+                parts[place] += room * (left / all.max(left));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use hashbrown::HashMap;
 
-use super::choice::{Asked, Candidate, counts_visits};
+use super::choice::{Asked, Candidate, counts_visits, fresh_for};
 use super::compile::{Compiled, How};
 use super::evidence::saw;
 use super::hold::Held;
@@ -280,6 +280,7 @@ impl Engine {
     ) -> Members {
         let thresholds = self.thresholds(index, &due.held, history, snapshot);
         let policy = &self.set.policies[self.compiled[index].policy];
+        let fresh_for = fresh_for(policy);
         let candidates: Vec<Candidate> = members
             .iter()
             .map(|&(session, fate)| {
@@ -290,7 +291,7 @@ impl Engine {
                     address: address.filter(|_| !is_private),
                     is_regular: history.is_regular(session),
                     age: history.age(session),
-                    is_fresh: !history.is_connected_for(session, policy.window),
+                    is_fresh: !history.is_connected_for(session, fresh_for),
                     is_free: fate != Fate::Spared,
                 }
             })

@@ -98,6 +98,9 @@ impl History {
                 self.fresh.push(slot);
             }
         }
+        for slot in self.sessions.evicted() {
+            self.session_tallies.clear_slot(slot);
+        }
         let Self {
             sessions,
             session_tallies,

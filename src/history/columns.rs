@@ -9,7 +9,6 @@ use super::plan::{Column, ColumnId, WindowId};
 use super::requests::Quantity;
 use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
-use super::timeline::Timeline;
 use crate::field::{Field, Scope, Source};
 use crate::snapshot::{Generation, Sessions, Snapshot, Transport};
 use crate::time::Timestamp;
@@ -193,7 +192,7 @@ impl History {
         let (scope, window) = (column.scope, column.window?);
         let windowed = Windowed::of(scope, column.field)?;
         let is_for_all = scope != Scope::Group
-            && !(scope == Scope::Session && self.sessions.has_returned())
+            && !(scope == Scope::Session && self.sessions.has_heirs())
             && column.field.info().source != Source::Inspection
             && is_told(column.field, snapshot);
         let factor = self.factor(windowed, window).filter(|_| is_for_all)?;
@@ -266,8 +265,11 @@ impl History {
             for (value, &sum) in values.iter_mut().zip(sums) {
                 *value = sum as f64 * factor;
             }
-            if column.scope == Scope::Session && matches!(windowed, Windowed::Rate(_)) {
-                self.leave_out_absences(values, timeline);
+            if column.scope == Scope::Session {
+                for heir in self.sessions.heirs() {
+                    let value = &mut values[heir as usize];
+                    *value = self.tempered(*value, heir, windowed, window);
+                }
             }
         } else {
             values.fill(f64::NAN);
@@ -292,19 +294,52 @@ impl History {
         }
     }
 
-    /// Whoever comes back from a disconnect by the agent is judged by the time that it was there: being
-    /// cut makes nobody look quiet.
-    fn leave_out_absences(&self, values: &mut [f64], timeline: &Timeline) {
-        let span_s = timeline.span().as_secs_f64();
-        for (slot, _) in self.sessions.connected() {
-            let session = self.sessions.get(slot_id(slot));
-            let away_s = session.away_since(timeline.start()).as_secs_f64();
-            if away_s > 0.0 {
-                // Of a moment nothing can be told.
-                let there_s = (span_s - away_s).max(span_s * PRESENCE_MIN);
-                values[slot] *= span_s / there_s;
-            }
+    /// What somebody is judged by who took up what another did.
+    ///
+    /// Where that one was away because the agent disconnected it, by the time that it was there: being
+    /// cut makes nobody look quiet. And at its own pace at the most: it may be that one's neighbour,
+    /// and do nothing of the kind.
+    fn tempered(&self, value: f64, heir: u32, windowed: Windowed, window: WindowId) -> f64 {
+        let timeline = &self.timelines[window.0];
+        let session = self.sessions.get(heir);
+        if session.session.since <= timeline.start() {
+            return value;
         }
+        let span_s = timeline.span().as_secs_f64();
+        let away = session.away_since(timeline.start());
+        let mut value = value;
+        if matches!(windowed, Windowed::Rate(_)) {
+            // Of a moment nothing can be told.
+            let there_s = (span_s - away.as_secs_f64()).max(span_s * PRESENCE_MIN);
+            value *= span_s / there_s;
+        }
+        value.min(self.at_its_pace(heir, windowed, window))
+    }
+
+    /// As [`Self::at_own_pace`].
+    fn at_its_pace(&self, session: u32, windowed: Windowed, window: WindowId) -> f64 {
+        let span_s = self.timelines[window.0].span().as_secs_f64();
+        let amount = self
+            .sessions
+            .get(session)
+            .at_its_pace(windowed.counter(), span_s);
+        let factor = self.factor(windowed, window);
+        factor.map_or(f64::INFINITY, |factor| amount * factor)
+    }
+
+    /// What a session's number in a windowed column would be if it had always done as since it
+    /// connected; infinite where that cannot be told.
+    pub(crate) fn at_own_pace(&self, column: ColumnId, session: u32) -> f64 {
+        let Column {
+            scope,
+            field,
+            window,
+            ..
+        } = self.plan.columns[column.0];
+        let windowed = Windowed::of(scope, field).zip(window);
+        windowed.map_or(f64::INFINITY, |(windowed, window)| {
+            self.at_its_pace(session, windowed, window)
+        })
     }
 
     /// While the agent has not watched for a whole window: a session younger than the window did

@@ -59,6 +59,7 @@ use seniority::Seniority;
 pub use seniority::{
     CLIENTS_MAX, ClientBounds, ClientChanges, Crowd, Hour, KnownClient, Rank, SavedClients, Usual,
 };
+pub(crate) use sessions::BRIEF;
 use sessions::SessionTable;
 use table::Table;
 use tally::{Counter, Deltas, Tallies};

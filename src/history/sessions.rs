@@ -23,6 +23,12 @@ pub(super) const GONE: u32 = u32::MAX;
 /// their order, and few leave between two polls.
 const SCAN: usize = 8;
 
+/// A session's pace is taken over this time at the least, in seconds.
+const PACE_S: f64 = 1.0;
+
+/// So long the list of those who left may always be, in sessions.
+const LEFT_MIN: usize = 64;
+
 /// As many absences of a session are remembered; the oldest go first.
 const AWAY_MAX: usize = 64;
 
@@ -39,18 +45,27 @@ pub(super) struct Slot {
     state: State,
     /// Whether it connected since the last poll.
     is_fresh: bool,
+    /// What the agent did to it, and to those that it is the return of, if it did.
+    marks: Option<Box<Marks>>,
+    age_s: f64,
+    counters: Counters,
+    /// By how much its cost rose since it connected, or was first seen; in thousandths.
+    cost_risen: u64,
+    pub(super) inspected: Option<Box<Inspected>>,
+    /// When it was inspected last, readably or not.
+    pub(super) asked_at: Option<Timestamp>,
+}
+
+/// What the agent did to a session, and to those that it is the return of.
+#[derive(Debug, Default)]
+struct Marks {
     /// When the agent asked the server to disconnect it.
     expelled_at: Option<Timestamp>,
-    /// When it was away for that, and those that it is the return of; oldest first.
+    /// When it was away for that; oldest first.
     away: Vec<(Timestamp, Timestamp)>,
     /// How old the session would be that the agent disconnected, when this one connected, which is
     /// its return.
     earlier_s: f64,
-    age_s: f64,
-    counters: Counters,
-    pub(super) inspected: Option<Box<Inspected>>,
-    /// When it was inspected last, readably or not.
-    pub(super) asked_at: Option<Timestamp>,
 }
 
 impl Slot {
@@ -60,13 +75,21 @@ impl Slot {
     }
 
     /// Whether the agent asked the server to disconnect it.
-    pub(super) const fn is_expelled(&self) -> bool {
-        self.expelled_at.is_some()
+    pub(super) fn is_expelled(&self) -> bool {
+        self.expelled_at().is_some()
+    }
+
+    fn expelled_at(&self) -> Option<Timestamp> {
+        self.marks.as_ref()?.expelled_at
+    }
+
+    fn marks_mut(&mut self) -> &mut Marks {
+        self.marks.get_or_insert_default()
     }
 
     /// For how long since `start` it was away because the agent disconnected it.
     pub(super) fn away_since(&self, start: Timestamp) -> Duration {
-        let away = self.away.iter();
+        let away = self.marks.iter().flat_map(|marks| &marks.away);
         away.map(|&(from, until)| until.since(from.max(start)))
             .sum()
     }
@@ -79,7 +102,26 @@ impl Slot {
     /// How old it is, and the session that it is the return of, in seconds; NaN where the server
     /// does not know.
     pub(super) fn age_with_earlier_s(&self) -> f64 {
-        self.age_s + self.earlier_s
+        self.age_s + self.marks.as_ref().map_or(0.0, |marks| marks.earlier_s)
+    }
+
+    /// What it would have done in `span_s` seconds if it had always done as since it connected, in
+    /// the unit of sums; infinite where that is not known.
+    pub(super) fn at_its_pace(&self, counter: Counter, span_s: f64) -> f64 {
+        let did = match counter {
+            Counter::RecvCount => self.counters.recv_count as f64,
+            Counter::RecvSize => self.counters.recv_size as f64,
+            Counter::SentSize => self.counters.sent_size as f64,
+            Counter::TxsSent => self.counters.txs_sent as f64,
+            Counter::Cost => self.cost_risen as f64,
+            Counter::Errors => match &self.inspected {
+                Some(inspected) => inspected.errors as f64,
+                None => return f64::INFINITY,
+            },
+            Counter::New | Counter::Gone | Counter::Brief => return f64::INFINITY,
+        };
+        // Who has just connected has no pace yet. An unknown age is the shortest.
+        did / self.age_s.max(PACE_S) * span_s
     }
 }
 
@@ -155,7 +197,7 @@ impl Counters {
 const COST_MAX: f64 = 1e12;
 
 /// A session that was certainly shorter than this is brief. Wallets stay for minutes at the least.
-const BRIEF_S: f64 = 30.0;
+pub(crate) const BRIEF: Duration = Duration::from_secs(30);
 
 /// What is known of a session that has left.
 #[derive(Clone, Copy, Debug)]
@@ -223,7 +265,9 @@ pub(super) struct SessionTable {
     /// Of those who left, the slots by heritage, and in the order in which they left.
     left: HashMap<Heritage, VecDeque<u32>>,
     left_in_order: VecDeque<(Timestamp, u32, u32)>,
-    has_returned: bool,
+    evicted: Vec<u32>,
+    /// The slots and generations of those who took up what another did, within the longest window.
+    heirs: Vec<(u32, u32)>,
     /// The slots of the last poll in its order, and of this one.
     order: Vec<u32>,
     next_order: Vec<u32>,
@@ -248,7 +292,8 @@ impl SessionTable {
             hasher: DefaultHashBuilder::default(),
             left: HashMap::new(),
             left_in_order: VecDeque::new(),
-            has_returned: false,
+            evicted: Vec::new(),
+            heirs: Vec::new(),
             order: Vec::new(),
             next_order: Vec::new(),
             cursor: 0,
@@ -319,6 +364,7 @@ impl SessionTable {
         self.free.clear();
         self.left.clear();
         self.left_in_order.clear();
+        self.heirs.clear();
         for (index, slot) in (0..).zip(&mut self.slots) {
             slot.state = State::Free;
             self.free.push(index);
@@ -366,6 +412,7 @@ impl SessionTable {
             if is_same {
                 let did = now.since(&slot.counters);
                 slot.counters = now;
+                slot.cost_risen = slot.cost_risen.saturating_add(cost_of(&did));
                 slot.is_fresh = false;
                 slot.age_s = sessions.age_s[row];
                 self.rows[index as usize] = u32::try_from(row).unwrap_or(GONE);
@@ -393,8 +440,7 @@ impl SessionTable {
         (slot.address, slot.subnet) = (NONE, NONE);
         slot.state = State::Used;
         slot.is_fresh = is_fresh;
-        (slot.expelled_at, slot.earlier_s) = (None, 0.0);
-        slot.away.clear();
+        slot.marks = None;
         slot.age_s = age_s;
         slot.counters = now;
         slot.inspected = None;
@@ -413,11 +459,13 @@ impl SessionTable {
         });
         self.next_order.push(index);
         let before = if is_fresh { Counters::default() } else { now };
+        let did = now.since(&before);
+        self.slots[index as usize].cost_risen = cost_of(&did);
         let seen = Seen::New {
             slot: index,
             is_fresh,
         };
-        (seen, now.since(&before))
+        (seen, did)
     }
 
     fn locate(&mut self, id: u64) -> Option<u32> {
@@ -470,9 +518,13 @@ impl SessionTable {
         if let Some(index) = self.free.pop() {
             return Some(index);
         }
-        let index = u32::try_from(self.slots.len())
-            .ok()
-            .filter(|&i| (i as usize) < self.cap)?;
+        let next = u32::try_from(self.slots.len());
+        let Some(index) = next.ok().filter(|&index| (index as usize) < self.cap) else {
+            // Whoever is there comes before those who may come back.
+            let slot = self.take_first_left(|_| true)?;
+            self.evicted.push(slot);
+            return Some(slot);
+        };
         self.slots.push(Slot {
             session: SessionRef {
                 id: 0,
@@ -485,11 +537,10 @@ impl SessionTable {
             groups: [NONE; 2],
             state: State::Free,
             is_fresh: false,
-            expelled_at: None,
-            away: Vec::new(),
-            earlier_s: 0.0,
+            marks: None,
             age_s: f64::NAN,
             counters: Counters::default(),
+            cost_risen: 0,
             inspected: None,
             asked_at: None,
         });
@@ -518,7 +569,7 @@ impl SessionTable {
             let index32 = slot_id(index);
             let visit = Visit {
                 // An unknown age is not below anything.
-                is_brief: slot.age_s + slot.earlier_s + elapsed_s < BRIEF_S,
+                is_brief: slot.age_with_earlier_s() + elapsed_s < BRIEF.as_secs_f64(),
                 is_expelled: slot.is_expelled(),
             };
             let after = gone(index32, slot, self.clients[index], visit);
@@ -539,6 +590,20 @@ impl SessionTable {
         self.left.entry(heritage).or_default().push_back(slot);
         let generation = self.generations[slot as usize];
         self.left_in_order.push_back((at, slot, generation));
+        // Who is back leaves an entry behind; whoever comes and goes shall not make it long.
+        if self.left_in_order.len() > 2 * self.slots.len().max(LEFT_MIN) {
+            let mut left = std::mem::take(&mut self.left_in_order);
+            left.retain(|&(_, slot, generation)| self.heritage(slot, generation).is_some());
+            self.left_in_order = left;
+        }
+    }
+
+    /// By what a slot is inherited, if the one that left is in it still.
+    fn heritage(&self, slot: u32, generation: u32) -> Option<Heritage> {
+        match self.slots[slot as usize].state {
+            State::Left(heritage) if self.generation(slot) == generation => Some(heritage),
+            _ => None,
+        }
     }
 
     /// The slot of one that left, if a fresh session with this heritage is its return. It is free from
@@ -552,6 +617,7 @@ impl SessionTable {
         }
         self.lineages[heir as usize] = self.lineages[from as usize];
         self.hand_over_absence(from, heir);
+        self.heirs.push((heir, self.generations[heir as usize]));
         self.slots[from as usize].state = State::Free;
         self.free.push(from);
         Some(from)
@@ -559,38 +625,67 @@ impl SessionTable {
 
     /// What an heir was away for by the agent's doing must not make it look quieter than it is.
     fn hand_over_absence(&mut self, from: u32, heir: u32) {
-        let mut away = std::mem::take(&mut self.slots[from as usize].away);
-        let expelled_at = self.slots[from as usize].expelled_at;
+        let Some(marks) = self.slots[from as usize].marks.take() else {
+            return;
+        };
         let heir = &mut self.slots[heir as usize];
+        let Marks {
+            mut away,
+            expelled_at,
+            ..
+        } = *marks;
         away.extend(expelled_at.map(|at| (at, heir.session.since.max(at))));
         let excess = away.len().saturating_sub(AWAY_MAX);
         away.drain(..excess);
-        self.has_returned |= !away.is_empty();
-        heir.away = away;
+        if !away.is_empty() {
+            heir.marks_mut().away = away;
+        }
     }
 
-    /// Whether any session was ever away by the agent's doing.
-    pub(super) const fn has_returned(&self) -> bool {
-        self.has_returned
+    /// The slots of those who took up what another did, and may be judged by it.
+    pub(super) fn heirs(&self) -> impl Iterator<Item = u32> {
+        let heirs = self.heirs.iter();
+        let connected = heirs.filter(|&&(slot, generation)| {
+            self.row(slot) != GONE && self.generation(slot) == generation
+        });
+        connected.map(|&(slot, _)| slot)
     }
 
-    /// Frees the slots of those who left before `start`; of all who left, if the table is so full that
-    /// nobody else could come.
+    /// Whether there are any.
+    pub(super) const fn has_heirs(&self) -> bool {
+        !self.heirs.is_empty()
+    }
+
+    /// Frees the slots of those who left before `start`.
     pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(u32)) {
-        let is_full = self.free.is_empty() && self.slots.len() >= self.cap;
-        while let Some(&(left_at, slot, generation)) = self.left_in_order.front() {
-            if left_at > start && !is_full {
-                break;
+        self.heirs.retain(|&(slot, generation)| {
+            let session = &self.slots[slot as usize];
+            let is_it = self.generations[slot as usize] == generation;
+            is_it && session.state == State::Used && session.session.since > start
+        });
+        while let Some(slot) = self.take_first_left(|left_at| left_at <= start) {
+            self.free.push(slot);
+            freed(slot);
+        }
+    }
+
+    /// The slots that were taken from those who left because the table was full, since this was asked
+    /// last: what stood in them is nobody's.
+    pub(super) fn evicted(&mut self) -> impl Iterator<Item = u32> {
+        self.evicted.drain(..)
+    }
+
+    /// The slot of the one that left first, if it left when it is `wanted`.
+    fn take_first_left(&mut self, wanted: impl Fn(Timestamp) -> bool) -> Option<u32> {
+        loop {
+            let &(left_at, slot, generation) = self.left_in_order.front()?;
+            if !wanted(left_at) {
+                return None;
             }
             self.left_in_order.pop_front();
-            // The slot may have been inherited since, and be another's.
-            let is_same = self.generations[slot as usize] == generation;
-            let State::Left(heritage) = self.slots[slot as usize].state else {
+            let Some(heritage) = self.heritage(slot, generation) else {
                 continue;
             };
-            if !is_same {
-                continue;
-            }
             if let Some(left) = self.left.get_mut(&heritage) {
                 // Both are in the order in which they left.
                 left.pop_front_if(|&mut first| first == slot);
@@ -599,9 +694,14 @@ impl SessionTable {
                 }
             }
             self.slots[slot as usize].state = State::Free;
-            self.free.push(slot);
-            freed(slot);
+            return Some(slot);
         }
+    }
+
+    /// How long the list of those who left is.
+    #[cfg(test)]
+    pub(super) fn listed(&self) -> usize {
+        self.left_in_order.len()
     }
 
     /// Tells those who come back from those who come for the first time.
@@ -614,16 +714,16 @@ impl SessionTable {
     pub(super) fn expel(&mut self, id: u64, since: Timestamp, at: Timestamp) -> Option<(u32, f64)> {
         let index = self.find(id)?;
         let slot = &mut self.slots[index as usize];
-        let is_it = slot.session.since == since;
-        if is_it {
-            slot.expelled_at.get_or_insert(at);
+        if slot.session.since != since {
+            return None;
         }
-        is_it.then_some((index, slot.age_s + slot.earlier_s))
+        slot.marks_mut().expelled_at.get_or_insert(at);
+        Some((index, slot.age_with_earlier_s()))
     }
 
     /// A fresh session is the return of one that the agent disconnected at this age.
     pub(super) fn returned(&mut self, slot: u32, earlier_s: f64) {
-        self.slots[slot as usize].earlier_s = earlier_s;
+        self.slots[slot as usize].marks_mut().earlier_s = earlier_s;
     }
 
     /// Takes in what the server said of one session; gives the errors since the last time.
@@ -650,6 +750,11 @@ impl SessionTable {
         }));
         inspection.errors.saturating_sub(known)
     }
+}
+
+fn cost_of(did: &Did) -> u64 {
+    let cost = did.iter().find(|(counter, _)| *counter == Counter::Cost);
+    cost.map_or(0, |&(_, amount)| amount)
 }
 
 fn start(at: Timestamp, age_s: f64) -> Timestamp {

@@ -210,6 +210,46 @@ fn tables_are_bounded() {
 }
 
 #[test]
+fn who_is_there_comes_before_those_who_may_come_back() {
+    let bounds = Bounds {
+        // Who left is found gone only when those who came are counted.
+        sessions_max: 20 + 12,
+        ..Bounds::default()
+    };
+    let mut watch = Watch::bounded("1m", &["session sent_rate"], bounds);
+    let mut scene = Scene::new();
+    for poll in 0..30_u32 {
+        // Up to twelve leave and as many come: in a minute far more than there are places.
+        let leaving = if poll % 2 == 0 { 12 } else { 4 };
+        scene.rows.drain(..scene.rows.len().min(leaving));
+        while scene.rows.len() < 20 {
+            let host = scene.rows.len();
+            let id = scene.connect(&format!("8.{poll}.8.{host}:1"), "wallet");
+            scene.of(id).sent = 600;
+        }
+        watch.see_for(&mut scene, 10, 10);
+        assert_eq!(watch.history.untracked(), 0, "{poll}");
+        if poll > 6 {
+            let rates = watch.all(Session, "sent_rate");
+            assert_eq!(rates.len(), 20);
+            assert!(rates.iter().all(|&(_, rate)| rate > 0.0 && rate <= 10.1), "{rates:?}");
+        }
+    }
+}
+
+#[test]
+fn who_comes_and_goes_leaves_no_list_behind() {
+    let (mut watch, mut scene) = (Watch::new("1h", &["session sent_rate"]), Scene::new());
+    for _ in 0..400 {
+        scene.rows.clear();
+        scene.connect(PEER, "wallet");
+        watch.see_for(&mut scene, 4, 4);
+    }
+    let listed = watch.history.sessions.listed();
+    assert!((1..=130).contains(&listed), "{listed}");
+}
+
+#[test]
 fn a_restart_drops_everything_and_so_does_a_gap() {
     let (mut watch, mut scene) = watched(&["address sent_rate", "address new_sessions"]);
     let id = scene.connect(PEER, "wallet");

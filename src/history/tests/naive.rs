@@ -111,7 +111,7 @@ impl Naive {
     /// Whether it is certain what a session of the last poll inherited.
     pub(super) fn is_certain(&self, target: &str) -> bool {
         let mut rows = self.before.iter();
-        let found = rows.find(|(_, row)| format!("{} ({})", row.id, row.peer) == target);
+        let found = rows.find(|(_, row)| name(row) == target);
         found.is_none_or(|(session, _)| !self.uncertain.contains(session))
     }
 
@@ -134,9 +134,9 @@ impl Naive {
     }
 
     /// By target, the sum over what happened after `start_ms`. Sessions: only those here now, with
-    /// what those did that they inherited from.
-    pub(super) fn sums(&self, scope: Scope, sum: Sum, start_ms: i64) -> BTreeMap<String, u64> {
-        let mut sums = BTreeMap::new();
+    /// what those did that they inherited from, as far as their own pace bears it out.
+    pub(super) fn sums(&self, scope: Scope, sum: Sum, start_ms: i64) -> BTreeMap<String, f64> {
+        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
         for deed in self.deeds.iter().filter(|deed| deed.at_ms > start_ms) {
             let amount = match sum {
                 Sum::Sent => deed.sent,
@@ -154,21 +154,49 @@ impl Naive {
                         *session == deed.session
                             || ancestors.is_some_and(|them| them.contains(&deed.session))
                     })
-                    .map(|(_, row)| format!("{} ({})", row.id, row.peer))
+                    .map(|(_, row)| name(row))
                 }
                 scope => network(scope, &deed.peer),
             };
             if let Some(target) = target {
-                *sums.entry(target).or_default() += amount;
+                *sums.entry(target).or_default() += amount as f64;
             }
         }
+        let heirs = self.before.iter().filter(|(session, row)| {
+            self.ancestors.contains_key(session) && row.since_ms > start_ms
+        });
+        for (_, row) in heirs.filter(|_| scope == Scope::Session) {
+            let most = self.at_its_pace(row, sum, start_ms);
+            sums.entry(name(row))
+                .and_modify(|known| *known = known.min(most));
+        }
         sums
+    }
+
+    /// What a session would have done since `start_ms` if it had always done as it does.
+    fn at_its_pace(&self, row: &Row, sum: Sum, start_ms: i64) -> f64 {
+        let now_ms = self.polls_ms.last().copied().unwrap_or_default();
+        let did = match sum {
+            Sum::Sent => row.sent,
+            Sum::Requests => row.requests,
+            Sum::New | Sum::Gone => return f64::INFINITY,
+        };
+        let age_ms = if row.is_age_unknown {
+            1_000
+        } else {
+            (now_ms - row.since_ms).max(1_000)
+        };
+        did as f64 * (now_ms - start_ms) as f64 / age_ms as f64
     }
 
     /// The rows of the last poll.
     pub(super) fn present(&self) -> impl Iterator<Item = &Row> {
         self.before.iter().map(|(_, row)| row)
     }
+}
+
+fn name(row: &Row) -> String {
+    format!("{} ({})", row.id, row.peer)
 }
 
 fn network(scope: Scope, peer: &str) -> Option<String> {

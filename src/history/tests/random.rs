@@ -46,20 +46,20 @@ fn compare(
     watch: &Watch,
     scope: Scope,
     field: &str,
-    expected: &BTreeMap<String, u64>,
+    expected: &BTreeMap<String, f64>,
     scale: f64,
     is_certain: impl Fn(&str) -> bool,
 ) -> Result<(), String> {
     let seen: BTreeMap<String, f64> = watch.all(scope, field).into_iter().collect();
     for (target, &value) in seen.iter().filter(|(target, _)| is_certain(target)) {
-        let wanted = expected.get(target).copied().unwrap_or(0) as f64 * scale;
+        let wanted = expected.get(target).copied().unwrap_or(0.0) * scale;
         if (value - wanted).abs() > 1e-9 * wanted.max(1.0) || value < 0.0 {
             return Err(format!("{scope} {target} {field}: {value} is not {wanted}"));
         }
     }
     // Nobody with anything to their name goes missing.
     for (target, &amount) in expected {
-        if amount > 0 && !seen.contains_key(target) {
+        if amount > 0.0 && !seen.contains_key(target) {
             return Err(format!("{scope} {target} {field}: missing, {amount}"));
         }
     }
