@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
+use super::population::usual_of_sessions;
 use crate::decision::{Choice, ChosenBy};
 use crate::field::{Field, Kind, Scope};
 use crate::history::{BRIEF, ColumnId, History, Numbers};
-use crate::policy::{AllOf, Comparison, POPULATION_MIN, Policy, Predicate, Test};
+use crate::policy::{AllOf, Comparison, Policy, Predicate, Test};
 
 /// A part is out of the ordinary if it is more than so many times what is normal: the median of the
-/// target's other members, and the median of all sessions of the server.
+/// target's other members, and the median of the regulars' sessions.
 const ORDINARY_TIMES: f64 = 10.0;
 
 /// Of a regular, a part below this part of the threshold is never out of the ordinary.
@@ -429,19 +430,12 @@ impl<'a> Count<'a> {
         chosen
     }
 
-    /// The median of all sessions of the server; 0 where there are too few to have one.
+    /// What a regular's session has; 0 where there are too few regulars to tell.
     fn normal(&self, measure: &Measure) -> f64 {
         let Makeup::Sum { part, .. } = measure.makeup else {
             return 0.0;
         };
-        let history = self.asked.history;
-        let numbers = history.column(part);
-        let live = history.live(Scope::Session, true).iter();
-        let mut values: Vec<f64> = live.map(|&slot| known(numbers.of(slot))).collect();
-        if values.len() < POPULATION_MIN {
-            return 0.0;
-        }
-        median(&mut values)
+        usual_of_sessions(self.asked.history, part).unwrap_or(0.0)
     }
 
     /// Those whose part is out of the ordinary, in the order in which they go.

@@ -123,7 +123,7 @@ pub enum Missing {
         #[serde(with = "rfc3339")]
         until: Timestamp,
     },
-    /// Too few targets have a value to say what is normal.
+    /// Too few regulars have a value to say what is normal.
     Population,
     /// The server's release does not give it.
     Release,

@@ -1,14 +1,18 @@
-//! What is normal among the targets of one snapshot.
+//! What is normal, as the regulars have it.
+//!
+//! Anybody can be many, and so make of the crowd what he likes: with decoys that take a little, what
+//! he takes elsewhere would look like nothing. Regulars he cannot be in a hurry.
 
 use super::select::Facts;
-use crate::history::ColumnId;
+use crate::field::Scope;
+use crate::history::{ColumnId, History};
 use crate::policy::POPULATION_MIN;
 
 /// Quantiles already found in this poll.
 #[derive(Debug, Default)]
 pub(super) struct Population {
     found: Vec<(ColumnId, bool, f64, f64)>,
-    scratch: Vec<f64>,
+    values: Vec<f64>,
 }
 
 impl Population {
@@ -17,10 +21,9 @@ impl Population {
         self.found.clear();
     }
 
-    /// The value below which a part `quantile` of the targets lies, by the nearest rank from below:
-    /// of an even number the median is the lower of the middle two. NaN if fewer than
-    /// [`POPULATION_MIN`] targets have a session and a value: those who left are not what is normal,
-    /// and who comes and goes could make it what they like.
+    /// The value below which a part `quantile` of the regulars' targets lies, by the nearest rank from
+    /// below: of an even number the median is the lower of the middle two. NaN if fewer than
+    /// [`POPULATION_MIN`] of them have a value.
     pub(super) fn quantile(&mut self, facts: &Facts<'_>, column: ColumnId, quantile: f64) -> f64 {
         let include_private = facts.include_private;
         let known = |&&(c, p, q, _): &&(ColumnId, bool, f64, f64)| {
@@ -29,17 +32,42 @@ impl Population {
         if let Some(&(.., value)) = self.found.iter().find(known) {
             return value;
         }
-        let (history, scope) = (facts.history, facts.scope);
-        let values = history.column(column);
-        let live = history.live(scope, include_private).iter();
-        let present = live.filter(|&&slot| history.is_present(scope, slot));
-        let known = present.map(|&slot| values.of(slot)).filter(|v| !v.is_nan());
-        self.scratch.clear();
-        self.scratch.extend(known);
-        let value = nearest_rank(&mut self.scratch, quantile);
+        self.values.clear();
+        gather(&mut self.values, facts, column);
+        let value = nearest_rank(&mut self.values, quantile);
         self.found.push((column, include_private, quantile, value));
         value
     }
+}
+
+/// The median of the regulars' sessions, one of each; `None` if fewer than [`POPULATION_MIN`] of them
+/// have a value.
+pub(super) fn usual_of_sessions(history: &History, column: ColumnId) -> Option<f64> {
+    let numbers = history.column(column);
+    let known = history.regulars().map(|session| numbers.of(session));
+    let mut values: Vec<f64> = known.filter(|value| !value.is_nan()).collect();
+    let median = nearest_rank(&mut values, 0.5);
+    (!median.is_nan()).then_some(median)
+}
+
+/// The values of the regulars' targets, each once.
+fn gather(values: &mut Vec<f64>, facts: &Facts<'_>, column: ColumnId) {
+    let (history, scope) = (facts.history, facts.scope);
+    let is_for_all = facts.include_private || !matches!(scope, Scope::Address | Scope::Subnet);
+    let numbers = history.column(column);
+    let regulars = history
+        .regulars()
+        .filter(|&session| is_for_all || !history.is_private_session(session));
+    let mut targets: Vec<u32> = regulars
+        .flat_map(|session| history.targets_of(scope, session))
+        .flatten()
+        .collect();
+    if scope != Scope::Session {
+        targets.sort_unstable();
+        targets.dedup();
+    }
+    let known = targets.into_iter().map(|target| numbers.of(target));
+    values.extend(known.filter(|value| !value.is_nan()));
 }
 
 fn nearest_rank(values: &mut [f64], quantile: f64) -> f64 {

@@ -9,7 +9,7 @@ use super::keys::{NONE, slot_id};
 use super::private::{SubnetWidths, is_private};
 use super::returns::{Name, Sign};
 use super::seniority::{Lone, Pace, Present};
-use super::sessions::{After, Did, GONE, Heritage, Seen, Slot, millis};
+use super::sessions::{After, Did, GONE, Heritage, Seen, Slot};
 use super::tally::Counter;
 use crate::decision::SessionRef;
 use crate::snapshot::Snapshot;
@@ -53,8 +53,8 @@ impl History {
         self.groups.begin();
         self.subnet_addresses.clear();
         self.subnet_addresses.resize(self.subnets.keys.len(), 0);
-        self.oldest_ms.clear();
-        self.oldest_ms.resize(self.addresses.keys.len(), 0);
+        self.eldest.clear();
+        self.eldest.resize(self.addresses.keys.len(), NONE);
         self.fresh.clear();
         self.hit.clear();
         self.client_slots.clear();
@@ -90,7 +90,7 @@ impl History {
             self.place(slot, at);
             let client = self.client_slots[sessions.client[row].index()];
             self.sessions.set_client(slot, client);
-            self.count_presence(slot, at, sessions.age_s[row]);
+            self.count_presence(slot, at);
             if is_continued {
                 self.credit(slot, &did);
             }
@@ -260,19 +260,19 @@ impl History {
         };
         let Self {
             addresses,
-            oldest_ms,
+            eldest,
             sessions,
             seniority,
             ..
         } = self;
         let keys = &addresses.keys;
-        let present = oldest_ms.iter().enumerate().filter_map(|(index, &age_ms)| {
-            let net = keys.key(index).filter(|_| keys.present(index) > 0)?;
+        let present = eldest.iter().enumerate().filter_map(|(index, &eldest)| {
+            let net = keys.key(index).filter(|_| eldest != NONE)?;
             (!is_private(net.addr())).then(|| Present {
                 address: slot_id(index),
                 generation: keys.generation(index),
                 net,
-                age_ms,
+                age_ms: sessions.get(eldest).age_ms(),
             })
         });
         let lone = sessions.connected().filter_map(|(index, _)| {
@@ -309,15 +309,19 @@ impl History {
         }
     }
 
-    fn count_presence(&mut self, slot: u32, at: Timestamp, age_s: f64) {
+    fn count_presence(&mut self, slot: u32, at: Timestamp) {
         let session = self.sessions.get(slot);
         let is_first = session.address != NONE && self.addresses.keys.count(session.address, at);
         if session.address != NONE {
             let index = session.address as usize;
-            if index >= self.oldest_ms.len() {
-                self.oldest_ms.resize(index + 1, 0);
+            if index >= self.eldest.len() {
+                self.eldest.resize(index + 1, NONE);
             }
-            self.oldest_ms[index] = self.oldest_ms[index].max(millis(age_s));
+            let eldest = &mut self.eldest[index];
+            let age_ms = |slot| self.sessions.get(slot).age_ms();
+            if *eldest == NONE || age_ms(*eldest) < session.age_ms() {
+                *eldest = slot;
+            }
         }
         if session.subnet != NONE {
             self.subnets.keys.count(session.subnet, at);

@@ -588,7 +588,7 @@ impl History {
         let known_flag = |value: Option<bool>| value.map_or(f64::NAN, flag);
         let seconds = |value: Option<Duration>| value.map_or(f64::NAN, |value| value.as_secs_f64());
         match field {
-            Field::Regulars => self.regulars_present() as f64,
+            Field::Regulars => self.regulars().count() as f64,
             Field::Sessions => server.sessions as f64,
             Field::PendingRequests => server.pending_requests as f64,
             Field::Subs => server.subs as f64,

@@ -139,8 +139,8 @@ pub struct History {
     hit: HashMap<u32, u32>,
     /// The sessions that connected since the last poll.
     fresh: Vec<u32>,
-    /// By address slot: the age of the oldest session in the present snapshot.
-    oldest_ms: Vec<u64>,
+    /// By address slot: its oldest session in the present snapshot, or [`NONE`](keys::NONE).
+    eldest: Vec<u32>,
     /// Whether the server's sum of errors rose, or may have fallen by as much as it rose.
     may_have_erred: bool,
     columns: Vec<numbers::Column>,
@@ -186,7 +186,7 @@ impl History {
             heirs: Vec::new(),
             hit: HashMap::new(),
             fresh: Vec::new(),
-            oldest_ms: Vec::new(),
+            eldest: Vec::new(),
             may_have_erred: false,
             columns: plan
                 .columns

@@ -279,13 +279,15 @@ impl History {
         met.unwrap_or(self.sessions.get(session).session.since)
     }
 
-    /// How many regulars are connected.
-    pub(super) fn regulars_present(&self) -> usize {
-        let regulars = self.connected().filter(|&session| self.is_regular(session));
-        let mut clients: Vec<Client> = regulars.map(|session| self.client_of(session)).collect();
-        clients.sort_unstable();
-        clients.dedup();
-        clients.len()
+    /// Of each regular that is connected one session: the oldest.
+    pub(crate) fn regulars(&self) -> impl Iterator<Item = u32> {
+        self.connected().filter(|&session| {
+            let is_eldest = match self.client_of(session) {
+                Client::Session(_) => true,
+                Client::Address(address) => self.eldest[address as usize] == session,
+            };
+            is_eldest && self.is_regular(session)
+        })
     }
 
     /// Whether a session is a client of its own.

@@ -363,6 +363,7 @@ fn crowd(count: u64, subs: impl Fn(u64) -> u64) -> Scene {
     for i in 0..count {
         let id = scene.connect(&format!("8.8.{}.{}:1", i / 250, i % 250 + 1), "wallet");
         scene.of(id).subs = subs(i);
+        scene.of(id).since_ms -= 3_600_000;
     }
     scene
 }
@@ -374,6 +375,26 @@ fn multiples_of_the_median_need_twenty_with_a_value() {
     assert!(Judge::new(&text).see(&crowd(19, subs)).is_empty());
     let proposals = Judge::new(&text).see(&crowd(20, subs));
     assert_eq!(targets(&proposals), ["4"]);
+    assert_eq!(proposals[0].decision.evidence[0].threshold, Some(30.0));
+}
+
+#[test]
+fn decoys_do_not_make_what_is_normal() {
+    let text = policy("p", "session", "{ subs = \"> 3x median\" }", "");
+    let mut scene = crowd(20, |_| 10);
+    let old = scene.rows[0].since_ms;
+    for i in 0..200_u32 {
+        // Strangers of many addresses, and one regular's many sessions, the oldest of them as it should be.
+        let decoy = scene.connect(&format!("9.9.{i}.9:1"), "wallet");
+        scene.of(decoy).subs = 30;
+        let many = scene.connect(&format!("8.8.0.1:{}", i + 2), "wallet");
+        scene.of(many).subs = 30;
+        scene.of(many).since_ms = old + 1;
+    }
+    let hog = scene.connect("9.8.7.6:1", "wallet");
+    scene.of(hog).subs = 31;
+    let proposals = Judge::new(&text).see(&scene);
+    assert_eq!(targets(&proposals), [hog.to_string()]);
     assert_eq!(proposals[0].decision.evidence[0].threshold, Some(30.0));
 }
 

@@ -232,7 +232,10 @@ fn who_is_there_comes_before_those_who_may_come_back() {
         if poll > 6 {
             let rates = watch.all(Session, "sent_rate");
             assert_eq!(rates.len(), 20);
-            assert!(rates.iter().all(|&(_, rate)| rate > 0.0 && rate <= 10.1), "{rates:?}");
+            assert!(
+                rates.iter().all(|&(_, rate)| rate > 0.0 && rate <= 10.1),
+                "{rates:?}"
+            );
         }
     }
 }

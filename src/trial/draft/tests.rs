@@ -147,6 +147,7 @@ fn churn(policies_text: &str, target: Target, policy: &str) -> (Drafted, PolicyS
     }
     for (host, row) in (1..).zip(&mut server.rows) {
         row.subs = if host > 90 { 10_000 } else { host };
+        row.since_ms -= 3_600_000;
     }
     let whale = server.connect("203.0.113.9:50001", "whale");
     let mut ticks = Vec::new();

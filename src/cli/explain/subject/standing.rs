@@ -141,7 +141,7 @@ pub(super) fn missing_words(missing: Missing) -> String {
             show::time(until)
         ),
         Missing::Population => format!(
-            "fewer than {} targets have a value, too few to say what is normal",
+            "fewer than {} regulars have a value, too few to say what is normal",
             crate::policy::POPULATION_MIN
         ),
         Missing::Release => "this server does not give it".to_owned(),
