@@ -68,14 +68,15 @@ impl Siege {
         if !self.attack.sticks_daemon() {
             return;
         }
-        let urls = DAEMONS.map(|address| format!("http://{address}")).join(",");
-        if let Ok(daemons) = Daemons::parse(&urls, None) {
-            let probed = Probed {
-                server: Arc::clone(server),
-                prober: Prober::default(),
-            };
-            agent.watch_daemons(daemons, Box::new(probed));
-        }
+        let urls = DAEMONS
+            .map(|address| format!("http://demo:demo@{address}"))
+            .join(",");
+        let daemons = Daemons::parse(&urls, None).expect("two good URLs");
+        let probed = Probed {
+            server: Arc::clone(server),
+            prober: Prober::default(),
+        };
+        agent.watch_daemons(daemons, Box::new(probed));
     }
 
     /// Takes in what came of a poll; says when the next one is due.

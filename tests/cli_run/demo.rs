@@ -99,6 +99,16 @@ async fn an_attack_is_compared_with_the_same_without_an_agent() {
 }
 
 #[tokio::test]
+async fn under_attack_a_stuck_daemon_is_left() {
+    let (code, out, told) = demo(&["--attack", "tags-once", "--format", "json"]).await;
+    assert_eq!((code, &*told), (0, ""));
+    let last: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    let failover_s = last["failover_s"].as_f64();
+    assert!(failover_s.is_some_and(|it| it < 300.0), "{last}");
+    assert_eq!(last["shortfalls"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn in_dry_run_an_attack_goes_on() {
     let args = ["--attack", "housemate", "--dry-run"];
     let (code, out, told) = demo(&args).await;
