@@ -70,6 +70,9 @@ impl Groups {
     }
 }
 
+/// Room is made for at most as many sessions before they are read, whatever the server says.
+const ROOM_MAX: usize = 200_000;
+
 /// Reads a snapshot, over the connection there is or a new one.
 pub async fn poll(
     client: &mut Client,
@@ -91,6 +94,8 @@ pub async fn poll(
         let seed = GroupsSeed(&mut snapshot.groups);
         client.call_with("groups", &NO_PARAMS, seed).await?;
     }
+    let expected = usize::try_from(snapshot.server.sessions).unwrap_or(usize::MAX);
+    snapshot.sessions.make_room(expected.min(ROOM_MAX));
     // Last, so that the evidence is as fresh as can be when it is acted on.
     let asked = clock.now();
     client

@@ -227,6 +227,38 @@ impl Sessions {
         self.id.is_empty()
     }
 
+    /// Makes room for so many rows in one go, and a few more: growing to them step by step leaves the
+    /// smaller columns behind as holes in the heap.
+    pub(crate) fn make_room(&mut self, rows: usize) {
+        if rows <= self.id.capacity() {
+            return;
+        }
+        let more = rows + rows / 8 - self.len();
+        self.id.reserve_exact(more);
+        self.flags.reserve_exact(more);
+        self.peer.reserve_exact(more);
+        self.client.reserve_exact(more);
+        self.protocol.reserve_exact(more);
+        for column in [&mut self.cost, &mut self.extra_cost, &mut self.age_s] {
+            column.reserve_exact(more);
+        }
+        for column in self.counters_mut() {
+            column.reserve_exact(more);
+        }
+    }
+
+    fn counters_mut(&mut self) -> [&mut Vec<u64>; 7] {
+        [
+            &mut self.pending_requests,
+            &mut self.txs_sent,
+            &mut self.subs,
+            &mut self.recv_count,
+            &mut self.recv_size,
+            &mut self.sent_count,
+            &mut self.sent_size,
+        ]
+    }
+
     /// Forgets the rows, keeps the memory.
     pub fn clear(&mut self) {
         self.generation = None;
@@ -238,15 +270,7 @@ impl Sessions {
         for column in [&mut self.cost, &mut self.extra_cost, &mut self.age_s] {
             column.clear();
         }
-        for column in [
-            &mut self.pending_requests,
-            &mut self.txs_sent,
-            &mut self.subs,
-            &mut self.recv_count,
-            &mut self.recv_size,
-            &mut self.sent_count,
-            &mut self.sent_size,
-        ] {
+        for column in self.counters_mut() {
             column.clear();
         }
         self.names.clear();

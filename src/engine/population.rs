@@ -12,6 +12,7 @@ use crate::policy::POPULATION_MIN;
 #[derive(Debug, Default)]
 pub(super) struct Population {
     found: Vec<(ColumnId, bool, f64, f64)>,
+    targets: Vec<u32>,
     values: Vec<f64>,
 }
 
@@ -32,11 +33,30 @@ impl Population {
         if let Some(&(.., value)) = self.found.iter().find(known) {
             return value;
         }
+        self.gather(facts);
+        let numbers = facts.history.column(column);
+        let known = self.targets.iter().map(|&target| numbers.of(target));
         self.values.clear();
-        gather(&mut self.values, facts, column);
+        self.values.extend(known.filter(|value| !value.is_nan()));
         let value = nearest_rank(&mut self.values, quantile);
         self.found.push((column, include_private, quantile, value));
         value
+    }
+
+    /// The targets that a regular belongs to, each once.
+    fn gather(&mut self, facts: &Facts<'_>) {
+        let (history, scope) = (facts.history, facts.scope);
+        let is_for_all = facts.include_private || !matches!(scope, Scope::Address | Scope::Subnet);
+        let regulars = history
+            .regulars()
+            .filter(|&session| is_for_all || !history.is_private_session(session));
+        let targets = regulars.flat_map(|session| history.targets_of(scope, session));
+        self.targets.clear();
+        self.targets.extend(targets.flatten());
+        if scope != Scope::Session {
+            self.targets.sort_unstable();
+            self.targets.dedup();
+        }
     }
 }
 
@@ -48,26 +68,6 @@ pub(super) fn usual_of_sessions(history: &History, column: ColumnId) -> Option<f
     let mut values: Vec<f64> = known.filter(|value| !value.is_nan()).collect();
     let median = nearest_rank(&mut values, 0.5);
     (!median.is_nan()).then_some(median)
-}
-
-/// The values of the regulars' targets, each once.
-fn gather(values: &mut Vec<f64>, facts: &Facts<'_>, column: ColumnId) {
-    let (history, scope) = (facts.history, facts.scope);
-    let is_for_all = facts.include_private || !matches!(scope, Scope::Address | Scope::Subnet);
-    let numbers = history.column(column);
-    let regulars = history
-        .regulars()
-        .filter(|&session| is_for_all || !history.is_private_session(session));
-    let mut targets: Vec<u32> = regulars
-        .flat_map(|session| history.targets_of(scope, session))
-        .flatten()
-        .collect();
-    if scope != Scope::Session {
-        targets.sort_unstable();
-        targets.dedup();
-    }
-    let known = targets.into_iter().map(|target| numbers.of(target));
-    values.extend(known.filter(|value| !value.is_nan()));
 }
 
 fn nearest_rank(values: &mut [f64], quantile: f64) -> f64 {

@@ -230,6 +230,8 @@ fn keep_numbers(
     // No branches here, so that several are tested at once.
     let holds = |value: f64| (holds(value) & !value.is_nan()) | (value.is_nan() & if_unknown);
     match values {
+        Numbers::Untold if if_unknown => {}
+        Numbers::Untold => slots.clear(),
         Numbers::Each(values) => keep_valued(slots, values, |&value| holds(value)),
         Numbers::Scaled(sums, factor) => {
             keep_valued(slots, sums, |&sum| holds(sum as f64 * factor));

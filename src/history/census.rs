@@ -8,6 +8,7 @@ use super::continuity::Continuity;
 use super::keys::{NONE, slot_id};
 use super::private::{SubnetWidths, is_private};
 use super::returns::{Name, Sign};
+use super::room::stretch;
 use super::seniority::{Lone, Pace, Present};
 use super::sessions::{After, Did, GONE, Heritage, Seen, Slot};
 use super::tally::Counter;
@@ -52,9 +53,9 @@ impl History {
         self.clients.begin();
         self.groups.begin();
         self.subnet_addresses.clear();
-        self.subnet_addresses.resize(self.subnets.keys.len(), 0);
+        stretch(&mut self.subnet_addresses, self.subnets.keys.len(), 0);
         self.eldest.clear();
-        self.eldest.resize(self.addresses.keys.len(), NONE);
+        stretch(&mut self.eldest, self.addresses.keys.len(), NONE);
         self.fresh.clear();
         self.hit.clear();
         self.client_slots.clear();
@@ -315,7 +316,7 @@ impl History {
         if session.address != NONE {
             let index = session.address as usize;
             if index >= self.eldest.len() {
-                self.eldest.resize(index + 1, NONE);
+                stretch(&mut self.eldest, index + 1, NONE);
             }
             let eldest = &mut self.eldest[index];
             let age_ms = |slot| self.sessions.get(slot).age_ms();
@@ -327,7 +328,7 @@ impl History {
             self.subnets.keys.count(session.subnet, at);
             let index = session.subnet as usize;
             if index >= self.subnet_addresses.len() {
-                self.subnet_addresses.resize(index + 1, 0);
+                stretch(&mut self.subnet_addresses, index + 1, 0);
             }
             self.subnet_addresses[index] += u32::from(is_first);
         }

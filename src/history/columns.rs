@@ -7,6 +7,7 @@ use super::keys::{NONE, slot_id};
 use super::numbers::{self, Numbers};
 use super::plan::{Column, ColumnId, WindowId};
 use super::requests::Quantity;
+use super::room::stretch;
 use super::sessions::GONE;
 use super::tally::{Counter, Tallies};
 use crate::field::{Field, Scope, Source};
@@ -144,15 +145,18 @@ impl History {
     pub(super) fn fill_columns(&mut self, snapshot: &Snapshot) {
         let mut columns = std::mem::take(&mut self.columns);
         for (filled, column) in columns.iter_mut().zip(&self.plan.columns) {
-            if let Some(tallied) = self.tallied(column, snapshot) {
+            if !self.is_told(column.field, snapshot) {
+                *filled = numbers::Column::Untold;
+                continue;
+            }
+            if let Some(tallied) = self.tallied(column) {
                 *filled = tallied;
                 continue;
             }
             // What fills a column writes every slot: what is left of the last poll is not cleared.
             let values = filled.here();
-            values.resize(self.slots(column.scope), f64::NAN);
+            stretch(values, self.slots(column.scope), f64::NAN);
             match (Windowed::of(column.scope, column.field), column.window) {
-                _ if !is_told(column.field, snapshot) => values.fill(f64::NAN),
                 (Some(windowed), Some(window)) => {
                     self.fill_windowed(values, column, windowed, window, snapshot);
                 }
@@ -173,6 +177,18 @@ impl History {
         self.columns = columns;
     }
 
+    /// Whether the server reckons what the field is about, and was asked.
+    fn is_told(&self, field: Field, snapshot: &Snapshot) -> bool {
+        match field.info().source {
+            Source::Cost => {
+                let generation = snapshot.sessions.generation;
+                generation.is_none_or(|generation| generation == Generation::Cost)
+            }
+            Source::Inspection => self.sessions.has_inspected(),
+            _ => true,
+        }
+    }
+
     /// What a column takes of the server's totals of requests, if it takes anything.
     fn quantity(&self, column: &Column) -> Option<Quantity> {
         Some(match column.field {
@@ -188,13 +204,12 @@ impl History {
     }
 
     /// A column that is nothing but sums over a covered window, for every target.
-    fn tallied(&self, column: &Column, snapshot: &Snapshot) -> Option<numbers::Column> {
+    fn tallied(&self, column: &Column) -> Option<numbers::Column> {
         let (scope, window) = (column.scope, column.window?);
         let windowed = Windowed::of(scope, column.field)?;
         let is_for_all = scope != Scope::Group
             && !(scope == Scope::Session && self.sessions.has_heirs())
-            && column.field.info().source != Source::Inspection
-            && is_told(column.field, snapshot);
+            && column.field.info().source != Source::Inspection;
         let factor = self.factor(windowed, window).filter(|_| is_for_all)?;
         Some(numbers::Column::Tallied {
             scope,
@@ -229,6 +244,7 @@ impl History {
     /// A number or flag by target; NaN where it cannot be told.
     pub(crate) fn column(&self, column: ColumnId) -> Numbers<'_> {
         match &self.columns[column.0] {
+            numbers::Column::Untold => Numbers::Untold,
             numbers::Column::Here(values) => Numbers::Each(values),
             &numbers::Column::Tallied {
                 scope,
@@ -660,12 +676,6 @@ impl History {
     fn height_gap(&self, daemon: Option<&Watched>) -> Option<f64> {
         Some(self.daemons.height_gap(daemon?)? as f64)
     }
-}
-
-/// Whether the server reckons what the field is about.
-fn is_told(field: Field, snapshot: &Snapshot) -> bool {
-    let generation = snapshot.sessions.generation;
-    field.info().source != Source::Cost || generation.is_none_or(|g| g == Generation::Cost)
 }
 
 /// The text fields of a session that are not interned by the history.

@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, Hash};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::room::make_room;
 use crate::time::Timestamp;
 
 /// No slot.
@@ -35,7 +36,6 @@ pub(super) struct Keys<K> {
 #[derive(Debug)]
 struct Slot<K> {
     key: Option<K>,
-    hash: u64,
     /// Counts the keys that this slot has had.
     generation: u32,
 }
@@ -46,6 +46,13 @@ struct Presence {
     sessions: u32,
     /// When a session was last there, or was first found gone.
     last_seen: Timestamp,
+}
+
+impl<K: Hash> Slot<K> {
+    /// As the table has it.
+    fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
+        self.key.as_ref().map_or(0, |key| hasher.hash_one(key))
+    }
 }
 
 impl<K: Hash + Eq> Keys<K> {
@@ -96,12 +103,11 @@ impl<K: Hash + Eq> Keys<K> {
         };
         let slot = &mut self.slots[index as usize];
         slot.key = Some(K::from(key.to_owned()));
-        slot.hash = hash;
         slot.generation = slot.generation.wrapping_add(1);
         self.presence[index as usize].last_seen = now;
-        let slots = &self.slots;
+        let (slots, hasher) = (&self.slots, &self.hasher);
         self.table
-            .insert_unique(hash, index, |&slot| slots[slot as usize].hash);
+            .insert_unique(hash, index, |&slot| slots[slot as usize].hash(hasher));
         index
     }
 
@@ -117,13 +123,12 @@ impl<K: Hash + Eq> Keys<K> {
     /// as holes in the heap.
     pub(super) fn reserve(&mut self, slots: usize) {
         let slots = slots.min(self.cap);
-        self.slots.reserve(slots.saturating_sub(self.slots.len()));
-        self.presence
-            .reserve(slots.saturating_sub(self.presence.len()));
-        let hashes = &self.slots;
+        make_room(&mut self.slots, slots);
+        make_room(&mut self.presence, slots);
+        let (keys, hasher) = (&self.slots, &self.hasher);
         self.table
             .reserve(slots.saturating_sub(self.table.len()), |&slot| {
-                hashes[slot as usize].hash
+                keys[slot as usize].hash(hasher)
             });
     }
 
@@ -134,9 +139,10 @@ impl<K: Hash + Eq> Keys<K> {
         let index = u32::try_from(self.slots.len())
             .ok()
             .filter(|&i| (i as usize) < self.cap)?;
+        make_room(&mut self.slots, index as usize + 1);
+        make_room(&mut self.presence, index as usize + 1);
         self.slots.push(Slot {
             key: None,
-            hash: 0,
             generation: 0,
         });
         self.presence.push(Presence::default());
@@ -180,8 +186,9 @@ impl<K: Hash + Eq> Keys<K> {
         }
         for (_, index) in absent {
             let slot = &mut self.slots[index as usize];
+            let hash = slot.hash(&self.hasher);
             slot.key = None;
-            if let Ok(entry) = self.table.find_entry(slot.hash, |&s| s == index) {
+            if let Ok(entry) = self.table.find_entry(hash, |&s| s == index) {
                 entry.remove();
             }
             self.free.push(index);

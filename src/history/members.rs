@@ -10,7 +10,9 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use ipnet::IpNet;
 
+use super::keys::NONE;
 use super::private::SubnetWidths;
+use super::room::stretch;
 use crate::snapshot::Snapshot;
 
 /// The first release with groups sliced time into 15 minutes (0.8.11 to 1.10.0).
@@ -44,8 +46,8 @@ fn rule(name: &str) -> Rule {
 /// The groups of one poll.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    /// By session row: its subnet's and its slice's group row.
-    of_session: Vec<[Option<u32>; 2]>,
+    /// By session row: its subnet's and its slice's group row, or [`NONE`].
+    of_session: Vec<[u32; 2]>,
     /// By group row.
     is_certain: Vec<bool>,
     /// By group row, while members are found: how many there are for certain, and how many more
@@ -62,8 +64,7 @@ impl Members {
     pub(super) fn of_session(&self, row: usize) -> impl Iterator<Item = u32> {
         self.of_session[row]
             .into_iter()
-            .flatten()
-            .filter(|&group| self.is_certain[group as usize])
+            .filter(|&group| group != NONE && self.is_certain[group as usize])
     }
 
     /// Whether the members of group row `row` are known.
@@ -75,7 +76,7 @@ impl Members {
     pub(super) fn assign(&mut self, snapshot: &Snapshot) {
         let (sessions, groups) = (&snapshot.sessions, &snapshot.groups);
         self.of_session.clear();
-        self.of_session.resize(sessions.len(), [None; 2]);
+        stretch(&mut self.of_session, sessions.len(), [NONE; 2]);
         self.is_certain.clear();
         self.is_certain.resize(groups.len(), false);
         self.subnets.clear();
@@ -133,7 +134,7 @@ impl Members {
                 continue;
             }
             if let Some(&group) = self.subnets.get(&widths.network(address)) {
-                self.of_session[row][0] = Some(group);
+                self.of_session[row][0] = group;
                 counts[group as usize] += 1;
             }
         }
@@ -157,7 +158,7 @@ impl Members {
             };
             if first == last {
                 if let Some(&group) = self.slices.get(&first) {
-                    self.of_session[row][1] = Some(group);
+                    self.of_session[row][1] = group;
                     certain[group as usize] += 1;
                 }
                 continue;
@@ -178,7 +179,7 @@ impl Members {
         for &(row, group) in &self.undecided {
             let index = group as usize;
             if self.is_certain[index] && snapshot.groups.sessions[index] > certain[index] {
-                self.of_session[row][1] = Some(group);
+                self.of_session[row][1] = group;
             }
         }
     }
@@ -186,7 +187,7 @@ impl Members {
 
 fn zeros(counts: &mut Vec<u64>, len: usize) -> &mut [u64] {
     counts.clear();
-    counts.resize(len, 0);
+    stretch(counts, len, 0);
     counts
 }
 

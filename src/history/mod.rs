@@ -18,6 +18,7 @@ mod plan;
 mod private;
 mod requests;
 mod returns;
+mod room;
 mod seniority;
 mod sessions;
 mod table;

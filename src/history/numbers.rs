@@ -7,6 +7,8 @@ use crate::field::Scope;
 /// A number by slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Numbers<'a> {
+    /// Of nobody it can be told.
+    Untold,
     /// As they are; NaN where it cannot be told.
     Each(&'a [f64]),
     /// Sums over a window, each to be multiplied by the factor.
@@ -17,6 +19,7 @@ impl Numbers<'_> {
     /// The number of a slot.
     pub(crate) fn of(self, slot: u32) -> f64 {
         match self {
+            Self::Untold => f64::NAN,
             Self::Each(values) => values[slot as usize],
             Self::Scaled(sums, factor) => sums[slot as usize] as f64 * factor,
         }
@@ -26,6 +29,8 @@ impl Numbers<'_> {
 /// Where the numbers of a column stand.
 #[derive(Debug)]
 pub(super) enum Column {
+    /// Nobody has one.
+    Untold,
     Here(Vec<f64>),
     /// In the tallies: copying them would take longer than what is done with them.
     Tallied {
@@ -45,12 +50,12 @@ impl Default for Column {
 impl Column {
     /// The numbers, to be written: of the last poll's some may be left.
     pub(super) fn here(&mut self) -> &mut Vec<f64> {
-        if matches!(self, Self::Tallied { .. }) {
+        if !matches!(self, Self::Here(_)) {
             *self = Self::default();
         }
         match self {
             Self::Here(values) => values,
-            Self::Tallied { .. } => unreachable!("it has just been replaced"),
+            Self::Untold | Self::Tallied { .. } => unreachable!("it has just been replaced"),
         }
     }
 }

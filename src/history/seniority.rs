@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{NONE, slot_id};
+use super::room::{make_room, stretch};
 use crate::time::Timestamp;
 
 /// No agent is configured to know more clients. A recording has all of them at the beginning of each
@@ -247,7 +248,6 @@ pub(super) struct Pace {
 #[derive(Clone, Debug)]
 struct Slot {
     client: Option<KnownClient>,
-    hash: u64,
     /// Whether it has changed since it was saved.
     is_dirty: bool,
     /// Whether it was ever saved, so that it must be deleted when it is forgotten.
@@ -387,7 +387,7 @@ impl Seniority {
     fn meet(&mut self, present: &Present<'_>) -> (u32, bool) {
         let index = present.address as usize;
         if index >= self.of_address.len() {
-            self.of_address.resize(index + 1, (0, NONE));
+            stretch(&mut self.of_address, index + 1, (0, NONE));
         }
         let (generation, slot) = self.of_address[index];
         if generation == present.generation && self.is_of(slot, present.net) {
@@ -441,23 +441,26 @@ impl Seniority {
             self.overflow += 1;
             return NONE;
         }
+        let hash = self.hasher.hash_one(client.address);
         let slot = Slot {
-            hash: self.hasher.hash_one(client.address),
             client: Some(client),
             is_dirty: !is_saved,
             is_saved,
         };
-        let hash = slot.hash;
         let index = if let Some(index) = self.free.pop() {
             self.slots[index as usize] = slot;
             index
         } else {
+            let slots = self.slots.len();
+            make_room(&mut self.slots, slots + 1);
             self.slots.push(slot);
             slot_id(self.slots.len() - 1)
         };
-        let slots = &self.slots;
-        self.table
-            .insert_unique(hash, index, |&slot| slots[slot as usize].hash);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.table.insert_unique(hash, index, |&slot| {
+            let client = slots[slot as usize].client.as_ref();
+            client.map_or(0, |client| hasher.hash_one(client.address))
+        });
         index
     }
 
@@ -500,7 +503,8 @@ impl Seniority {
         };
         slot.is_dirty = false;
         let is_saved = std::mem::take(&mut slot.is_saved);
-        if let Ok(entry) = self.table.find_entry(slot.hash, |&slot| slot == index) {
+        let hash = self.hasher.hash_one(client.address);
+        if let Ok(entry) = self.table.find_entry(hash, |&slot| slot == index) {
             entry.remove();
         }
         self.free.push(index);

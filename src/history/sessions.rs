@@ -10,6 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use super::CLOCK_SLACK;
 use super::keys::{NONE, slot_id};
 use super::private::is_private;
+use super::room::make_room;
 use super::tally::{COST_SCALE, Counter};
 use crate::decision::{Epoch, Peer, SessionRef};
 use crate::snapshot::Sessions;
@@ -266,6 +267,7 @@ pub(super) struct SessionTable {
     left: HashMap<Heritage, VecDeque<u32>>,
     left_in_order: VecDeque<(Timestamp, u32, u32)>,
     evicted: Vec<u32>,
+    has_inspected: bool,
     /// The slots and generations of those who took up what another did, within the longest window.
     heirs: Vec<(u32, u32)>,
     /// The slots of the last poll in its order, and of this one.
@@ -293,6 +295,7 @@ impl SessionTable {
             left: HashMap::new(),
             left_in_order: VecDeque::new(),
             evicted: Vec::new(),
+            has_inspected: false,
             heirs: Vec::new(),
             order: Vec::new(),
             next_order: Vec::new(),
@@ -377,13 +380,9 @@ impl SessionTable {
     pub(super) fn begin(&mut self, rows: usize) {
         // In one go, as in the tables of targets.
         let rows = rows.min(self.cap);
-        let more = rows.saturating_sub(self.slots.len());
-        self.slots.reserve(more);
-        for column in [&mut self.rows, &mut self.generations, &mut self.clients] {
-            column.reserve(more);
-        }
+        self.make_room(rows);
         self.next_order.clear();
-        self.next_order.reserve(rows);
+        make_room(&mut self.next_order, rows);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.by_id
             .reserve(rows.saturating_sub(self.by_id.len()), |&slot| {
@@ -514,6 +513,14 @@ impl SessionTable {
         }
     }
 
+    fn make_room(&mut self, slots: usize) {
+        make_room(&mut self.slots, slots);
+        for column in [&mut self.rows, &mut self.generations, &mut self.clients] {
+            make_room(column, slots);
+        }
+        make_room(&mut self.lineages, slots);
+    }
+
     fn vacant(&mut self) -> Option<u32> {
         if let Some(index) = self.free.pop() {
             return Some(index);
@@ -525,6 +532,7 @@ impl SessionTable {
             self.evicted.push(slot);
             return Some(slot);
         };
+        self.make_room(index as usize + 1);
         self.slots.push(Slot {
             session: SessionRef {
                 id: 0,
@@ -726,6 +734,11 @@ impl SessionTable {
         self.slots[slot as usize].marks_mut().earlier_s = earlier_s;
     }
 
+    /// Whether any session was ever inspected.
+    pub(super) const fn has_inspected(&self) -> bool {
+        self.has_inspected
+    }
+
     /// Takes in what the server said of one session; gives the errors since the last time.
     pub(super) fn inspected(
         &mut self,
@@ -742,6 +755,7 @@ impl SessionTable {
             None => inspection.errors,
         };
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
+        self.has_inspected = true;
         slot.asked_at = Some(at);
         slot.inspected = Some(Box::new(Inspected {
             errors: inspection.errors,

@@ -1,6 +1,7 @@
 //! Sums of counters over windows, for the slots of one table.
 
 use super::plan::WindowId;
+use super::room::stretch;
 use super::timeline::Timeline;
 
 /// What is summed. Cost is kept in thousandths, so that sums are exact and come back to 0.
@@ -198,7 +199,7 @@ impl Tallies {
                 let amount = tally.sums.get_mut(from as usize).map_or(0, std::mem::take);
                 if amount > 0 {
                     let slots = tally.sums.len().max(to as usize + 1);
-                    tally.sums.resize(slots, 0);
+                    stretch(&mut tally.sums, slots, 0);
                     let sum = &mut tally.sums[to as usize];
                     *sum = sum.saturating_add(amount);
                 }
@@ -223,7 +224,7 @@ impl Tally {
 
     fn fold(&mut self, amounts: &Amounts, slots: usize, timeline: &Timeline) {
         let turn = timeline.turn();
-        self.sums.resize(slots, 0);
+        stretch(&mut self.sums, slots, 0);
         while self.bins.len() <= turn.open {
             self.bins.push(Bin::default());
         }
@@ -252,7 +253,7 @@ impl Bin {
         } else {
             Vec::new()
         };
-        self.by_slot.resize(sums.len(), 0);
+        stretch(&mut self.by_slot, sums.len(), 0);
         for (slot, amount) in listed.into_iter().chain(amounts.iter()) {
             self.put(slot, amount);
         }
@@ -292,7 +293,7 @@ impl Bin {
                 .map_or(0, std::mem::take);
             if amount > 0 {
                 let slots = self.by_slot.len().max(to as usize + 1);
-                self.by_slot.resize(slots, 0);
+                stretch(&mut self.by_slot, slots, 0);
                 self.put(to, amount.into());
             }
         }
