@@ -386,6 +386,11 @@ impl Warden {
         self.limits.stopped(at)
     }
 
+    /// Until when all policies together have used up their share of the regulars, if they have.
+    pub fn share_used_up_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.limits.share_used_up_until(at)
+    }
+
     /// Lets a policy go on that the breaker has stopped; whether it was.
     pub fn close_breaker(&mut self, policy: &str) -> bool {
         self.limits.close_breaker(policy)

@@ -86,6 +86,10 @@ impl SavedLedger {
         BreakerState::restore(self.breaker.clone()).open(at)
     }
 
+    pub(super) fn share_used_up_until(&self, at: Timestamp) -> Option<Timestamp> {
+        BreakerState::restore(self.breaker.clone()).share_used_up_until(at)
+    }
+
     pub(super) fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
         self.breaker.map_addresses(to);
     }
@@ -191,6 +195,10 @@ impl Ledger {
 
     pub(super) fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
         self.breaker.open(at)
+    }
+
+    pub(super) fn share_used_up_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.breaker.share_used_up_until(at)
     }
 
     pub(super) fn close_breaker(&mut self, policy: &str) -> bool {
@@ -335,31 +343,36 @@ impl Ledger {
         let used_up = self.regulars.until(limit, at);
         let mut regulars_left = self.regulars.left(limit);
         let mut granted: Vec<Wanted> = Vec::new();
-        decision.sessions.retain(|session| {
-            let wanted = Wanted::new(session, (clients.rank)(session));
+        for &session in &decision.sessions {
+            if granted.len() >= most {
+                break;
+            }
+            let wanted = Wanted::new(session, (clients.rank)(&session));
             let is_regular = wanted.rank == Rank::Regular;
-            if granted.len() >= most || (is_regular && regulars_left == 0) {
-                return false;
+            if is_regular && regulars_left == 0 {
+                continue;
             }
             regulars_left -= usize::from(is_regular);
             granted.push(wanted);
-            true
-        });
+        }
         if let Some(until) = used_up.filter(|_| granted.is_empty() && most > 0) {
             return Err(Suppression::ActionLimit { until });
         }
+        let (policy, breaker, crowd) = (&decision.policy, config.breaker, clients.crowd);
         self.breaker
-            .pass(
-                &decision.policy,
-                config.breaker,
-                at,
-                &granted,
-                clients.crowd,
-            )
+            .pass(policy, breaker, at, &granted, crowd)
             .map_err(|until| Suppression::Breaker { until })?;
+        let left_until = self
+            .breaker
+            .leave_regulars(breaker, at, &mut granted, crowd);
+        if let Some(until) = left_until.filter(|_| granted.is_empty()) {
+            return Err(Suppression::ShareOfAll { until });
+        }
+        self.breaker.note(policy, at, &granted, crowd);
         for _ in granted.iter().filter(|it| it.rank == Rank::Regular) {
             self.regulars.note(at);
         }
+        decision.sessions = granted.iter().map(|granted| granted.session).collect();
         Ok(granted.len())
     }
 
