@@ -760,6 +760,51 @@ fn regulars_have_a_strict_budget_of_their_own() {
     assert_eq!(ask(&mut limits, 60, 3, 900..910), (10, None));
 }
 
+/// Sixty sessions of one address that is a regular, as one decision or as sixty, worst first.
+#[test]
+fn no_regular_takes_the_budget_from_the_others() {
+    let hog = |ids: std::ops::Range<u64>| {
+        let mut hog = proposal("free", 1, ids);
+        for session in &mut hog.decision.sessions {
+            session.peer = Peer(Some(([8, 8, 8, 8], 1).into()));
+        }
+        hog
+    };
+    let at_once = || vec![hog(0..60)];
+    let one_by_one = || {
+        let each = (0..60).map(|id| {
+            let mut each = hog(id..id + 1);
+            each.decision.target = Target::Session(each.decision.sessions[0]);
+            each
+        });
+        each.collect()
+    };
+    let ways: [&dyn Fn() -> Vec<Proposal>; 2] = [&at_once, &one_by_one];
+    for of_hog in ways {
+        let mut limits = limits();
+        let mut ask = |s, others: std::ops::Range<u64>| {
+            let mut proposals = of_hog();
+            let count = proposals.len();
+            proposals.push(proposal("free", 2, others));
+            let rulings = rule_in(&mut limits, s, proposals, crowd(1_000));
+            let done = |rulings: &[Ruling]| {
+                let permitted = rulings.iter().filter(|it| suppression(it).is_none());
+                permitted
+                    .map(|it| it.decision.sessions.len())
+                    .sum::<usize>()
+            };
+            (done(&rulings[..count]), done(&rulings[count..]))
+        };
+        assert_eq!(ask(0, 100..110), (15, 10));
+        // Nobody else waits: the rest is for it.
+        assert_eq!(ask(2, 0..0).0, 3);
+        assert_eq!(ask(4, 0..0).0, 1);
+        assert_eq!(ask(6, 0..0).0, 1);
+        assert_eq!(ask(8, 0..0).0, 0);
+        assert_eq!(ask(60, 110..150), (13, 12));
+    }
+}
+
 #[test]
 fn who_comes_back_over_and_over_stops_no_policy() {
     let mut limits = for_regulars();
