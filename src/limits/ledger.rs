@@ -172,7 +172,9 @@ impl Ledger {
         self.breaker.begin(at, config.breaker);
         let regulars = config.disconnect_regulars;
         self.regulars.until(regulars, at);
-        self.of_client_max = self.regulars.left(regulars).div_ceil(2);
+        let left = self.regulars.left(regulars);
+        // Half of one is none, or the worst would get each one that becomes free by itself.
+        self.of_client_max = if regulars.count == 1 { left } else { left / 2 };
         self.of_client.clear();
         // A poll that fails judges no session: who was taken at the last good one stays to be told.
         self.taken

@@ -796,13 +796,35 @@ fn no_regular_takes_the_budget_from_the_others() {
             (done(&rulings[..count]), done(&rulings[count..]))
         };
         assert_eq!(ask(0, 100..110), (15, 10));
-        // Nobody else waits: the rest is for it.
-        assert_eq!(ask(2, 0..0).0, 3);
+        // Nobody else waits: but for one the rest is for it.
+        assert_eq!(ask(2, 0..0).0, 2);
         assert_eq!(ask(4, 0..0).0, 1);
         assert_eq!(ask(6, 0..0).0, 1);
         assert_eq!(ask(8, 0..0).0, 0);
-        assert_eq!(ask(60, 110..150), (13, 12));
+        assert_eq!(ask(60, 110..150), (13, 13));
+        // What becomes free by itself is not always for the worst.
+        assert_eq!(ask(62, 150..160), (1, 1));
     }
+    let one = Quota {
+        count: 1,
+        per: Duration::from_secs(60),
+    };
+    let config = LimitsConfig {
+        disconnect_regulars: one,
+        ..LimitsConfig::default()
+    };
+    let mut limits = Limits::new(config, Mode::Enforce);
+    let rulings = rule_in(
+        &mut limits,
+        0,
+        vec![proposal("free", 1, 0..1)],
+        crowd(1_000),
+    );
+    assert_eq!(
+        suppression(&rulings[0]),
+        None,
+        "half of one would be nobody"
+    );
 }
 
 #[test]
