@@ -74,6 +74,8 @@ pub struct Agent {
     is_journal_down: bool,
     /// The policies that the breaker has stopped, as the log has them.
     stopped: Vec<(Arc<str>, Timestamp)>,
+    /// Whether all policies together leave regulars alone, as the log has it.
+    is_share_used_up: bool,
     crowds: Crowds,
     placed: Placed,
     clients_saved_at: Timestamp,
@@ -176,6 +178,7 @@ impl Agent {
             is_down: false,
             is_journal_down: false,
             stopped: Vec::new(),
+            is_share_used_up: false,
             crowds: Crowds::default(),
             clients_saved_at: now,
             ongoing_saved_at: now,
@@ -614,6 +617,23 @@ impl Agent {
             }
         }
         self.stopped = stopped;
+        let used_up_until = self.warden.share_used_up_until(self.clock.now());
+        match used_up_until {
+            Some(until) if !self.is_share_used_up => error!(
+                "all policies together have disconnected as many regular clients as `share_of_all` in \
+                 `[breaker]` allows (mode {}): no other regular client is disconnected until {until}, \
+                 strangers are; a person must look at the acts, and correct the policy that is wrong, or \
+                 raise the share",
+                self.warden.mode()
+            ),
+            None if self.is_share_used_up => {
+                warn!(
+                    "regular clients can be disconnected again: `share_of_all` is no longer used up"
+                );
+            }
+            _ => {}
+        }
+        self.is_share_used_up = used_up_until.is_some();
     }
 
     /// What the journal keeps now.

@@ -318,9 +318,14 @@ pub enum Suppression {
         /// When it may again, for one at least.
         until: Timestamp,
     },
-    /// Too large a share of the sessions was disconnected; a person must look.
+    /// The policy was to disconnect too large a share of the regulars; a person must look.
     Breaker {
         /// When it closes by itself.
+        until: Timestamp,
+    },
+    /// All policies together have disconnected as many regulars as they may, and everybody here is one.
+    ShareOfAll {
+        /// When they may disconnect one more, if the crowd stays as large.
         until: Timestamp,
     },
     /// An earlier decision of the same poll covers every session of this one.
@@ -346,13 +351,14 @@ pub enum Suppression {
 
 impl Suppression {
     /// Every name.
-    pub const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 13] = [
         "protection",
         "cooldown",
         "backoff",
         "policy-limit",
         "action-limit",
         "breaker",
+        "share-of-all",
         "covered",
         "uncertain-members",
         "ambiguous-id",
@@ -370,6 +376,7 @@ impl Suppression {
             policy_limit,
             action_limit,
             breaker,
+            share_of_all,
             covered,
             uncertain_members,
             ambiguous_id,
@@ -384,6 +391,7 @@ impl Suppression {
             Self::PolicyLimit { .. } => policy_limit,
             Self::ActionLimit { .. } => action_limit,
             Self::Breaker { .. } => breaker,
+            Self::ShareOfAll { .. } => share_of_all,
             Self::Covered { .. } => covered,
             Self::UncertainMembers => uncertain_members,
             Self::AmbiguousId => ambiguous_id,
@@ -399,7 +407,8 @@ impl Suppression {
             Self::Cooldown { until }
             | Self::PolicyLimit { until }
             | Self::ActionLimit { until }
-            | Self::Breaker { until } => Some(*until),
+            | Self::Breaker { until }
+            | Self::ShareOfAll { until } => Some(*until),
             Self::Protection
             | Self::Backoff { .. }
             | Self::Covered { .. }

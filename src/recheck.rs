@@ -231,7 +231,11 @@ fn outcome(row: &Row) -> Option<String> {
                 "what held it back had ended before"
             }
             // To the millisecond these may end at once.
-            Suppression::ActionLimit { until } | Suppression::Breaker { until } if *until < at => {
+            Suppression::ActionLimit { until }
+            | Suppression::Breaker { until }
+            | Suppression::ShareOfAll { until }
+                if *until < at =>
+            {
                 "what held it back had ended before"
             }
             Suppression::Backoff { .. } if decision.at_once => {

@@ -202,7 +202,8 @@ impl Warden {
         }
     }
 
-    /// Takes in what came, by `at`, of an enforced decision of the last poll.
+    /// Takes in what came, by `at`, of a decision of the last poll. What was held back, or said in dry-run
+    /// only, changes nothing.
     ///
     /// What the server was never asked for, `unsent` of its sessions, has no cooldown, costs no budget
     /// and is due again at the next poll. What it was asked for in vain is a failure of the policy: it
@@ -212,7 +213,8 @@ impl Warden {
     /// Sessions that it was asked to disconnect leave by the agent's doing, which is no evidence.
     pub fn settle(&mut self, decision: &Decision, outcome: &Outcome, unsent: usize, at: Timestamp) {
         let is_disconnect = decision.action.kind() == ActionKind::Disconnect;
-        if is_disconnect && unsent < decision.sessions.len() {
+        let is_done = matches!(outcome, Outcome::Executed { .. } | Outcome::Failed { .. });
+        if is_disconnect && is_done && unsent < decision.sessions.len() {
             self.history.expelled(&decision.sessions, decision.at);
         }
         match outcome {
@@ -382,6 +384,11 @@ impl Warden {
     /// The policies that the breaker has stopped, each with the end of that.
     pub fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
         self.limits.stopped(at)
+    }
+
+    /// Until when all policies together have used up their share of the regulars, if they have.
+    pub fn share_used_up_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.limits.share_used_up_until(at)
     }
 
     /// Lets a policy go on that the breaker has stopped; whether it was.

@@ -1,4 +1,5 @@
-//! `breaker`: the policies that the breaker has stopped, and how a person lets one go on.
+//! `breaker`: the policies that the breaker has stopped, how a person lets one go on, and whether all
+//! policies together leave regulars alone.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use crate::units::format_duration;
 ///
 /// A policy is stopped when it was to disconnect so many regular clients, or so many of all newcomers,
 /// that it is more likely wrong than they are. Look at what it did, mend it, and then let it go on;
-/// or wait. Reads and writes the journal, whether the agent runs or not.
+/// or wait. It says, too, whether all policies together have disconnected so many regular clients that
+/// the others of them are left alone. Reads and writes the journal, whether the agent runs or not.
 #[derive(Debug, clap::Args)]
 #[command(
     group = ArgGroup::new("where").required(true).args(["path", "config"]),
@@ -54,6 +56,12 @@ struct StoppedJson<'a> {
     until: Timestamp,
 }
 
+/// All policies together have used up their share.
+#[derive(Serialize)]
+struct UsedUpJson {
+    until: Timestamp,
+}
+
 type Stopped = Vec<(Arc<str>, Timestamp)>;
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -63,25 +71,33 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         (None, None) => return Err(Failure::new(Exit::Usage, "name the journal: `--path FILE`")),
     };
     let at = now();
-    let stopped = stopped(&path, at)?;
+    let limits = limits(&path)?;
+    let stopped = limits.stopped(at);
     match &args.close {
         Some(policy) => close(&path, policy, &stopped, at, screen),
-        None => list(&stopped, at, args.format, screen),
+        None => list(
+            &stopped,
+            limits.share_used_up_until(at),
+            at,
+            args.format,
+            screen,
+        ),
     }
 }
 
 /// As the agent wrote it last: of policies that enforce, for in dry-run nothing is stopped in earnest.
-fn stopped(path: &Path, at: Timestamp) -> Result<Stopped, Failure> {
+fn limits(path: &Path) -> Result<SavedLimits, Failure> {
     let state = setup::reader(path)?.of_agent()?.load_state()?;
     let limits = Option::<SavedLimits>::deserialize(state.limits).map_err(|error| {
         let message = format!("the journal's limits cannot be read ({error})");
         Failure::new(Exit::Failed, message)
     })?;
-    Ok(limits.unwrap_or_default().stopped(at))
+    Ok(limits.unwrap_or_default())
 }
 
 fn list(
     stopped: &Stopped,
+    used_up_until: Option<Timestamp>,
     at: Timestamp,
     format: Format,
     screen: &mut Screen,
@@ -103,12 +119,20 @@ fn list(
             ))?,
         }
     }
+    if let (Format::Json, Some(until)) = (format, used_up_until) {
+        screen.json("share-of-all", &UsedUpJson { until })?;
+    }
     if format == Format::Text {
         if stopped.is_empty() {
             screen.line("the breaker has stopped no policy")?;
         } else {
             screen.line("")?;
             screen.prose("All other policies go on. Look at whom it hit (`journal --all --policy NAME`), mend it, and let it go on with `--close NAME`.", 0)?;
+        }
+        if let Some(until) = used_up_until {
+            screen.line("")?;
+            let until = show::time(until);
+            screen.prose(format!("All policies together have disconnected as many regular clients as `share_of_all` in `[breaker]` allows. No other regular client is disconnected until {until}; strangers are. Look at the acts (`journal`), and correct the policy that is wrong, or raise the share."), 0)?;
         }
     }
     Ok(Exit::Ok)

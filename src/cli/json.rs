@@ -20,15 +20,8 @@ pub(super) fn decision_json<'a>(
         Outcome::Suppressed(by) => (None, Some(by)),
         Outcome::Intended | Outcome::DryRun => (None, None),
     };
-    let until = match by {
-        Some(
-            Suppression::Cooldown { until }
-            | Suppression::PolicyLimit { until }
-            | Suppression::ActionLimit { until }
-            | Suppression::Breaker { until },
-        ) => Some(until.to_string()),
-        _ => None,
-    };
+    let until = by.and_then(Suppression::until);
+    let until = until.map(|until| until.to_string());
     let covered_by = match by {
         Some(Suppression::Covered { policy }) => Some(&**policy),
         _ => None,

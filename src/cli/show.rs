@@ -204,6 +204,9 @@ pub fn suppression(by: &Suppression) -> String {
             format!("the limit of this action until {}", time(*until))
         }
         Suppression::Breaker { until } => format!("stopped by the breaker until {}", time(*until)),
+        Suppression::ShareOfAll { until } => {
+            format!("too many regulars by all policies until {}", time(*until))
+        }
         Suppression::Covered { policy } => format!("covered by {}", text(policy)),
         Suppression::UncertainMembers => "members uncertain".to_owned(),
         Suppression::AmbiguousId => "ambiguous ID".to_owned(),

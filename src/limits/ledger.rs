@@ -55,6 +55,9 @@ pub(super) struct Ledger {
     daemon_changes: Window,
     /// Sessions of regulars that were disconnected.
     regulars: Window,
+    /// How many of them each client had in this poll, and how many it may have.
+    of_client: HashMap<Party, usize>,
+    of_client_max: usize,
     policies: HashMap<Arc<str>, Window>,
     breaker: BreakerState,
     failures: HashMap<Arc<str>, Failures>,
@@ -84,6 +87,10 @@ pub(super) struct SavedLedger {
 impl SavedLedger {
     pub(super) fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
         BreakerState::restore(self.breaker.clone()).open(at)
+    }
+
+    pub(super) fn share_used_up_until(&self, at: Timestamp) -> Option<Timestamp> {
+        BreakerState::restore(self.breaker.clone()).share_used_up_until(at)
     }
 
     pub(super) fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
@@ -163,6 +170,12 @@ impl Ledger {
             failures.last = failures.last.min(at);
         }
         self.breaker.begin(at, config.breaker);
+        let regulars = config.disconnect_regulars;
+        self.regulars.until(regulars, at);
+        let left = self.regulars.left(regulars);
+        // Half of one is none, or the worst would get each one that becomes free by itself.
+        self.of_client_max = if regulars.count == 1 { left } else { left / 2 };
+        self.of_client.clear();
         // A poll that fails judges no session: who was taken at the last good one stays to be told.
         self.taken
             .retain(|&(_, target), _| is_missed && target != SERVER);
@@ -191,6 +204,10 @@ impl Ledger {
 
     pub(super) fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
         self.breaker.open(at)
+    }
+
+    pub(super) fn share_used_up_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.breaker.share_used_up_until(at)
     }
 
     pub(super) fn close_breaker(&mut self, policy: &str) -> bool {
@@ -323,6 +340,9 @@ impl Ledger {
 
     /// Leaves in a decision to disconnect as many sessions as may be: in all, and of regulars. How many
     /// that are.
+    ///
+    /// Of what is left for regulars at a poll a client gets half at the most, or one of many sessions, which
+    /// stays a regular as long as most of them behave, would keep all other regulars from their turn.
     fn grant(
         &mut self,
         decision: &mut Decision,
@@ -335,31 +355,50 @@ impl Ledger {
         let used_up = self.regulars.until(limit, at);
         let mut regulars_left = self.regulars.left(limit);
         let mut granted: Vec<Wanted> = Vec::new();
-        decision.sessions.retain(|session| {
-            let wanted = Wanted::new(session, (clients.rank)(session));
-            let is_regular = wanted.rank == Rank::Regular;
-            if granted.len() >= most || (is_regular && regulars_left == 0) {
-                return false;
+        let mut of_client: HashMap<Party, usize> = HashMap::new();
+        let mut is_client_served = false;
+        for &session in &decision.sessions {
+            if granted.len() >= most {
+                break;
             }
-            regulars_left -= usize::from(is_regular);
+            let wanted = Wanted::new(session, (clients.rank)(&session));
+            let is_regular = wanted.rank == Rank::Regular;
+            if is_regular {
+                let before = self.of_client.get(&wanted.party);
+                let own = of_client.entry(wanted.party);
+                let own = own.or_insert(before.copied().unwrap_or_default());
+                is_client_served |= *own >= self.of_client_max;
+                if regulars_left == 0 || *own >= self.of_client_max {
+                    continue;
+                }
+                *own += 1;
+                regulars_left -= 1;
+            }
             granted.push(wanted);
-            true
-        });
-        if let Some(until) = used_up.filter(|_| granted.is_empty() && most > 0) {
+        }
+        let next_poll = is_client_served.then_some(at);
+        if let Some(until) = used_up
+            .or(next_poll)
+            .filter(|_| granted.is_empty() && most > 0)
+        {
             return Err(Suppression::ActionLimit { until });
         }
+        let (policy, breaker, crowd) = (&decision.policy, config.breaker, clients.crowd);
         self.breaker
-            .pass(
-                &decision.policy,
-                config.breaker,
-                at,
-                &granted,
-                clients.crowd,
-            )
+            .pass(policy, breaker, at, &granted, crowd)
             .map_err(|until| Suppression::Breaker { until })?;
-        for _ in granted.iter().filter(|it| it.rank == Rank::Regular) {
-            self.regulars.note(at);
+        let left_until = self
+            .breaker
+            .leave_regulars(breaker, at, &mut granted, crowd);
+        if let Some(until) = left_until.filter(|_| granted.is_empty()) {
+            return Err(Suppression::ShareOfAll { until });
         }
+        self.breaker.note(policy, at, &granted, crowd);
+        for regular in granted.iter().filter(|it| it.rank == Rank::Regular) {
+            self.regulars.note(at);
+            *self.of_client.entry(regular.party).or_default() += 1;
+        }
+        decision.sessions = granted.iter().map(|granted| granted.session).collect();
         Ok(granted.len())
     }
 

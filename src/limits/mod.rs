@@ -39,11 +39,12 @@ pub struct Budget {
 pub struct Breaker {
     /// The share of the regulars that one policy may disconnect within the window, from 0 to 1.
     pub share: f64,
-    /// The share that all policies together may.
+    /// The share that all policies together may. Beyond it regulars are left alone, and no policy is
+    /// stopped.
     pub share_of_all: f64,
     /// The window.
     pub window: Duration,
-    /// Fewer disconnected regulars than this never stop a policy, whatever their share.
+    /// Fewer disconnected regulars than this are never too many, whatever their share.
     pub regulars_min: u32,
     /// For how long a policy stays stopped.
     pub reset: Duration,
@@ -185,6 +186,11 @@ impl SavedLimits {
     /// The policies that the breaker has stopped at `at`, each with the end of that.
     pub fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
         self.ledger.stopped(at)
+    }
+
+    /// Until when all policies together have used up their share of the regulars, if they have at `at`.
+    pub fn share_used_up_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.ledger.share_used_up_until(at)
     }
 
     /// Replaces the addresses in it.
@@ -332,6 +338,12 @@ impl Limits {
     /// while nothing is enforced, of those that would.
     pub fn stopped(&self, at: Timestamp) -> Vec<(Arc<str>, Timestamp)> {
         self.ledger(Mode::Enforce).stopped(at)
+    }
+
+    /// Until when all policies together have used up their share of the regulars, if they have: none that
+    /// was not disconnected before goes. Of policies as in [`Self::stopped`].
+    pub fn share_used_up_until(&self, at: Timestamp) -> Option<Timestamp> {
+        self.ledger(Mode::Enforce).share_used_up_until(at)
     }
 
     /// Lets a policy go on that the breaker has stopped; whether it was.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::breaker::NEWCOMERS_MAX;
 use super::{Budget, Clients, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits, Verdict};
 use crate::decision::{Decision, Epoch, Peer, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
@@ -482,10 +483,13 @@ fn one_policy_is_stopped_and_the_others_go_on() {
     assert_eq!(suppression(&again[0]), None);
 }
 
-#[test]
-fn all_policies_together_have_a_third() {
-    let mut limits = for_regulars();
-    let set = {
+const USED_UP: Suppression = Suppression::ShareOfAll {
+    until: Timestamp::from_millis(300_000),
+};
+
+/// Five policies, each of which asks for as many sessions as it is told.
+fn five() -> PolicySet {
+    {
         let one = |name: usize| {
             format!(
                 "[[policy]]\nname = \"p{name}\"\nscope = \"subnet\"\n\
@@ -499,20 +503,194 @@ fn all_policies_together_have_a_third() {
         policy::check(vec![source], &mut |_| unreachable!())
             .set
             .unwrap()
+    }
+}
+
+/// What becomes of a decision of one of the five: how many sessions go, or what holds it back.
+fn ask_five(
+    limits: &mut Limits,
+    s: i64,
+    number: usize,
+    ids: std::ops::Range<u64>,
+    crowd: Crowd,
+) -> Result<usize, Suppression> {
+    let rank = |session: &SessionRef| match session.id {
+        id if id < crowd.regulars as u64 => Rank::Regular,
+        _ => Rank::Stranger,
     };
-    let crowd = crowd(1_000);
-    let clients = Clients {
-        crowd,
-        rank: &|_| Rank::Regular,
+    let clients = Clients { crowd, rank: &rank };
+    // Each its own target, so that no cooldown holds it back.
+    let net = u8::try_from(ids.start % 250).unwrap();
+    let mut proposal = proposal(&format!("p{number}"), net, ids);
+    proposal.decision.at = at(s);
+    let wanted = proposal.decision.sessions.clone();
+    let ruling = limits
+        .rule(vec![proposal], &five(), at(s), &clients)
+        .remove(0);
+    match ruling.verdict {
+        Verdict::Permitted { withheld } => {
+            let done = ruling.decision.sessions.len();
+            assert_eq!(done + withheld, wanted.len());
+            Ok(done)
+        }
+        Verdict::Suppressed { by, .. } => {
+            assert_eq!(
+                ruling.decision.sessions, wanted,
+                "it says whom it was about"
+            );
+            Err(by)
+        }
+    }
+}
+
+#[test]
+fn all_policies_together_have_a_third_and_none_is_stopped_for_it() {
+    let mut limits = for_regulars();
+    let mut ask = |s, number, ids| ask_five(&mut limits, s, number, ids, crowd(1_000));
+    for number in 0..3 {
+        let first = number as u64 * 90;
+        assert_eq!(ask(0, number, first..first + 90), Ok(90));
+    }
+    assert_eq!(ask(0, 3, 270..360), Ok(60), "330 in all");
+    assert_eq!(ask(1, 4, 360..361), Err(USED_UP));
+    assert_eq!(ask(1, 3, 330..331), Err(USED_UP));
+    assert_eq!(ask(1, 4, 995..1_005), Ok(5), "strangers go");
+    assert_eq!(ask(1, 4, 0..20), Ok(20), "who went before is no more");
+    assert_eq!(ask(299, 4, 361..362), Err(USED_UP));
+    assert_eq!(limits.stopped(at(299)), []);
+    assert_eq!(limits.share_used_up_until(at(299)), Some(at(300)));
+
+    let saved = serde_json::to_string(&limits.save()).unwrap();
+    let saved: SavedLimits = serde_json::from_str(&saved).unwrap();
+    assert_eq!(saved.share_used_up_until(at(299)), Some(at(300)));
+    let mut again = for_regulars();
+    again.restore(saved, []);
+    for limits in [&mut limits, &mut again] {
+        let mut ask = |s, number, ids| ask_five(limits, s, number, ids, crowd(1_000));
+        assert_eq!(ask(299, 4, 363..364), Err(USED_UP));
+        assert_eq!(
+            ask(300, 3, 364..454),
+            Ok(90),
+            "20 of the 330 went later again"
+        );
+        assert_eq!(limits.share_used_up_until(at(300)), None);
+    }
+}
+
+/// The rule that is for a policy that is wrong is no switch: nine of 26 regulars are not enough to stop
+/// the policy that they trip, and each further hit of another one would have stopped that.
+#[test]
+fn who_fills_the_share_of_all_policies_stops_none() {
+    let mut limits = for_regulars();
+    let mut ask = |s, number, ids| ask_five(&mut limits, s, number, ids, crowd(26));
+    for id in 0..9 {
+        assert_eq!(ask(0, 0, id..id + 1), Ok(1));
+    }
+    for number in 1..5 {
+        let id = 9 + number as u64;
+        assert_eq!(ask(2, number, id..id + 1), Err(USED_UP));
+        let strangers = 1_000 * id..1_000 * id + 200;
+        assert_eq!(ask(2, number, strangers), Ok(200));
+    }
+    assert_eq!(limits.stopped(at(2)), []);
+    // The tenth of its own: that is more likely a policy that is wrong.
+    let mut ask = |s, number, ids| ask_five(&mut limits, s, number, ids, crowd(26));
+    let until = at(3 + 1_800);
+    assert_eq!(ask(3, 0, 20..21), Err(Suppression::Breaker { until }));
+    assert_eq!(
+        ask(3, 1, 21..22),
+        Err(USED_UP),
+        "the nine were disconnected"
+    );
+    assert_eq!(limits.stopped(at(3)), [("p0".into(), until)]);
+}
+
+/// What is remembered, and saved at each poll with an act, does not grow with an attack.
+#[test]
+fn of_newcomers_no_more_are_kept_than_can_stop_a_policy() {
+    // Each poll disconnects a thousand that came since the last: 100,000 in an hour.
+    let cut = |usual: Option<usize>, most: usize| {
+        let mut limits = limits();
+        for poll in 0..100_u64 {
+            let first = 100_000 + poll * 1_000;
+            let net = u8::try_from(poll).unwrap();
+            let proposals = vec![proposal("free", net, first..first + 1_000)];
+            let crowd = Crowd {
+                newcomers: usize::try_from(poll + 1).unwrap() * 1_000,
+                newcomers_usual: usual,
+                ..crowd(60)
+            };
+            rule_in(&mut limits, 36 * poll.cast_signed(), proposals, crowd);
+            let saved = serde_json::to_value(limits.save()).unwrap();
+            let kept = saved["ledger"]["breaker"]["policies"].as_array().unwrap();
+            let kept = kept
+                .iter()
+                .map(|account| account["newcomers"].as_array().unwrap().len());
+            let kept: usize = kept.sum();
+            assert!(kept <= most, "{usual:?}: {kept} at {poll}");
+            let size = saved.to_string().len();
+            assert!(size <= 1_000 + 50 * most, "{usual:?}: {size} B at {poll}");
+        }
     };
-    let mut ask = |number: u64| {
-        let ids = number * 90..number * 90 + 90;
-        let proposal = proposal(&format!("p{number}"), 1, ids);
-        let rulings = limits.rule(vec![proposal], &set, at(0), &clients);
-        suppression(&rulings[0]).cloned()
+    cut(Some(20), 0);
+    cut(None, NEWCOMERS_MAX);
+    cut(Some(1_000_000), NEWCOMERS_MAX);
+}
+
+/// Just as many come as are usual, ten of them disconnected at a time.
+#[test]
+fn of_as_many_newcomers_as_are_usual_no_more_than_half_are_kept() {
+    let mut limits = limits();
+    let crowd = Crowd {
+        newcomers: 186,
+        newcomers_usual: Some(150),
+        ..crowd(60)
     };
-    let by: Vec<_> = (0..5).map(&mut ask).collect();
-    assert_eq!(by, [None, None, None, Some(STOPPED), Some(STOPPED)]);
+    let mut ask = |poll: u8| {
+        let first = 100_000 + u64::from(poll) * 10;
+        let proposals = vec![proposal("free", poll, first..first + 10)];
+        let ruling = rule_in(&mut limits, i64::from(poll), proposals, crowd).remove(0);
+        let saved = serde_json::to_value(limits.save()).unwrap();
+        let kept = &saved["ledger"]["breaker"]["policies"][0]["newcomers"];
+        (
+            suppression(&ruling).is_none(),
+            kept.as_array().unwrap().len(),
+        )
+    };
+    for poll in 0..9 {
+        assert_eq!(ask(poll), (true, usize::from(poll + 1) * 10));
+    }
+    assert_eq!(ask(9), (false, 0), "a hundred of 186");
+}
+
+/// An earlier version kept 100,000 newcomers, and did not know whom all policies together disconnected.
+#[test]
+fn what_an_earlier_version_saved_is_taken_up() {
+    let mut limits = for_regulars();
+    assert_eq!(ask_five(&mut limits, 0, 0, 0..90, crowd(300)), Err(STOPPED));
+    assert_eq!(ask_five(&mut limits, 0, 1, 0..20, crowd(300)), Ok(20));
+    let mut saved = serde_json::to_value(limits.save()).unwrap();
+    let breaker = &mut saved["ledger"]["breaker"];
+    breaker.as_object_mut().unwrap().remove("regulars");
+    breaker
+        .as_object_mut()
+        .unwrap()
+        .remove("share_used_up_until");
+    let newcomers: Vec<_> = (0..9_999)
+        .map(|id| serde_json::json!([{ "session": id }, 1_000]))
+        .collect();
+    breaker["policies"][1]["newcomers"] = newcomers.into();
+    let mut limits = for_regulars();
+    limits.restore(serde_json::from_value(saved).unwrap(), []);
+    assert_eq!(limits.stopped(at(1)), [("p0".into(), at(1_800))]);
+    for number in 2..5 {
+        let first = number as u64 * 30;
+        let done = ask_five(&mut limits, 1, number, first..first + 30, crowd(300));
+        assert_eq!(done, Ok(if number == 4 { 19 } else { 30 }), "99 in all");
+    }
+    let saved = serde_json::to_value(limits.save()).unwrap();
+    let kept = &saved["ledger"]["breaker"]["policies"][1]["newcomers"];
+    assert_eq!(kept.as_array().unwrap().len(), NEWCOMERS_MAX);
 }
 
 #[test]
@@ -580,6 +758,73 @@ fn regulars_have_a_strict_budget_of_their_own() {
     assert_eq!(ask(&mut limits, 20, 3, 900..910), (0, used_up));
     assert_eq!(ask(&mut limits, 20, 4, 2_000..2_010), (10, None));
     assert_eq!(ask(&mut limits, 60, 3, 900..910), (10, None));
+}
+
+/// Sixty sessions of one address that is a regular, as one decision or as sixty, worst first.
+#[test]
+fn no_regular_takes_the_budget_from_the_others() {
+    let hog = |ids: std::ops::Range<u64>| {
+        let mut hog = proposal("free", 1, ids);
+        for session in &mut hog.decision.sessions {
+            session.peer = Peer(Some(([8, 8, 8, 8], 1).into()));
+        }
+        hog
+    };
+    let at_once = || vec![hog(0..60)];
+    let one_by_one = || {
+        let each = (0..60).map(|id| {
+            let mut each = hog(id..id + 1);
+            each.decision.target = Target::Session(each.decision.sessions[0]);
+            each
+        });
+        each.collect()
+    };
+    let ways: [&dyn Fn() -> Vec<Proposal>; 2] = [&at_once, &one_by_one];
+    for of_hog in ways {
+        let mut limits = limits();
+        let mut ask = |s, others: std::ops::Range<u64>| {
+            let mut proposals = of_hog();
+            let count = proposals.len();
+            proposals.push(proposal("free", 2, others));
+            let rulings = rule_in(&mut limits, s, proposals, crowd(1_000));
+            let done = |rulings: &[Ruling]| {
+                let permitted = rulings.iter().filter(|it| suppression(it).is_none());
+                permitted
+                    .map(|it| it.decision.sessions.len())
+                    .sum::<usize>()
+            };
+            (done(&rulings[..count]), done(&rulings[count..]))
+        };
+        assert_eq!(ask(0, 100..110), (15, 10));
+        // Nobody else waits: but for one the rest is for it.
+        assert_eq!(ask(2, 0..0).0, 2);
+        assert_eq!(ask(4, 0..0).0, 1);
+        assert_eq!(ask(6, 0..0).0, 1);
+        assert_eq!(ask(8, 0..0).0, 0);
+        assert_eq!(ask(60, 110..150), (13, 13));
+        // What becomes free by itself is not always for the worst.
+        assert_eq!(ask(62, 150..160), (1, 1));
+    }
+    let one = Quota {
+        count: 1,
+        per: Duration::from_secs(60),
+    };
+    let config = LimitsConfig {
+        disconnect_regulars: one,
+        ..LimitsConfig::default()
+    };
+    let mut limits = Limits::new(config, Mode::Enforce);
+    let rulings = rule_in(
+        &mut limits,
+        0,
+        vec![proposal("free", 1, 0..1)],
+        crowd(1_000),
+    );
+    assert_eq!(
+        suppression(&rulings[0]),
+        None,
+        "half of one would be nobody"
+    );
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn wish(carried: &Carried) -> Wish {
             Suppression::PolicyLimit { .. }
                 | Suppression::ActionLimit { .. }
                 | Suppression::Breaker { .. }
+                | Suppression::ShareOfAll { .. }
         ),
         _ => true,
     };
@@ -143,6 +144,7 @@ mod tests {
         };
         for held_back in [
             Suppression::Breaker { until },
+            Suppression::ShareOfAll { until },
             Suppression::PolicyLimit { until },
             Suppression::ActionLimit { until },
         ] {

@@ -93,6 +93,9 @@ pub fn held_back_by(by: &'static str) -> &'static str {
         "policy-limit" => "the policy's own limit was used up",
         "action-limit" => "the limit for this kind of action was used up",
         "breaker" => "the breaker had stopped the policy",
+        "share-of-all" => {
+            "all policies together had disconnected as many regular clients as they may"
+        }
         "covered" => "another decision covered the same sessions",
         "uncertain-members" => "it was not certain who belongs to the group",
         "ambiguous-id" => "an RPC connection had the same number",
@@ -242,6 +245,16 @@ impl Decided {
                 "The breaker stopped a policy {}: it was to disconnect so many regular clients, or so many of \
                  all newcomers, that it is more likely wrong than they are.",
                 counted(self.breaker.openings, "time", "times"),
+            ));
+        }
+        let by = outcomes.suppressed_by.iter();
+        let of_all = by.filter(|suppressed| suppressed.by == "share-of-all");
+        let of_all: u64 = of_all.map(|suppressed| suppressed.decisions).sum();
+        if of_all > 0 {
+            points.push(format!(
+                "All policies together were to disconnect so many regular clients that {} \
+                 held back: look at whom they hit.",
+                counted(of_all, "decision was", "decisions were"),
             ));
         }
         // A few who come back over and over are few, so addresses count where there are any.

@@ -52,6 +52,9 @@ pub struct Explanation {
     pub sessions_left_out: usize,
     /// The policies that the breaker has stopped, each with the end of that.
     pub stopped: Vec<Stopped>,
+    /// Until when all policies together have used up their share of the regulars, if they have.
+    #[serde(with = "rfc3339", skip_serializing_if = "Option::is_none")]
+    pub share_used_up_until: Option<Timestamp>,
     /// The policies with their targets; those nearest to acting come first, those for the server last.
     pub accounts: Vec<Account>,
     /// The policies whose mode is `off`.
@@ -287,6 +290,7 @@ impl Warden {
                 .into_iter()
                 .map(|(policy, until)| Stopped { policy, until })
                 .collect(),
+            share_used_up_until: self.share_used_up_until(at),
             accounts,
             off,
         })

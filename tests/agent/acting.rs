@@ -233,6 +233,46 @@ async fn the_breaker_stops_a_policy_alone_and_over_a_restart() {
 }
 
 #[tokio::test]
+async fn the_share_of_all_policies_keeps_regulars_and_stops_none() {
+    let mut scene = Scene::new(Release::V1_20_0, evil()).await;
+    let breaker = &mut scene.settings.limits.breaker;
+    (breaker.share, breaker.share_of_all, breaker.regulars_min) = (1.0, 0.25, 1);
+    let keys: Vec<_> = (0..8).map(|last| scene.client("evil/1", last)).collect();
+    let good = (100..108).map(|last| scene.client("good", last));
+    let all: Vec<_> = keys.iter().copied().chain(good).collect();
+    scene.wait_alive(&all, Duration::from_hours(1));
+    let left = |outcomes: &[(String, Outcome)]| {
+        let is_left = |(_, outcome): &&(String, Outcome)| {
+            matches!(outcome, Outcome::Suppressed(Suppression::ShareOfAll { .. }))
+        };
+        outcomes.iter().filter(is_left).count()
+    };
+    let (log, _guard) = Log::listen();
+    let outcomes = scene.good_poll().await;
+    assert_eq!((executed(&outcomes), left(&outcomes)), (4, 4));
+    assert_eq!(
+        log.lines(),
+        [
+            "ERROR all policies together have disconnected as many regular clients as `share_of_all` in \
+             `[breaker]` allows (mode enforce): no other regular client is disconnected \
+             until 2026-01-01T01:05:00.000Z, strangers are; a person must look at the acts, and correct the \
+             policy that is wrong, or raise the share"
+        ]
+    );
+    // A stranger; and over a restart it is the same. An agent that has just started says so once.
+    scene.client("evil/1", 200);
+    assert_eq!(executed(&scene.good_poll().await), 1);
+    assert!(log.lines().is_empty(), "told once");
+    scene.kill_agent();
+    let outcomes = scene.good_poll().await;
+    assert_eq!((executed(&outcomes), left(&outcomes)), (0, 4));
+    log.lines();
+    scene.wait_alive(&all, Duration::from_mins(5));
+    assert_eq!(executed(&scene.good_poll().await), 3, "a quarter of 12");
+    assert_eq!(keys.iter().filter(|&&key| scene.is_open(key)).count(), 1);
+}
+
+#[tokio::test]
 async fn hold_times_outlive_an_agent_that_is_killed_again_and_again() {
     let slow = policy(
         "slow",

@@ -18,7 +18,7 @@ use crate::{Folder, told};
 /// 2026-01-01T00:00:00Z
 const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-fn session(id: u64, peer: &str) -> SessionRef {
+pub(crate) fn session(id: u64, peer: &str) -> SessionRef {
     SessionRef {
         id,
         peer: Peer(peer.parse().ok()),

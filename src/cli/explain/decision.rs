@@ -181,7 +181,13 @@ impl Known<'_> {
                     kind.name(),
                     self.until(*until)
                 ),
-                format!("A higher `{}` in `[limits]` would let more through.", kind.name()),
+                if kind == ActionKind::Disconnect {
+                    "A higher `disconnect` in `[limits]` would let more through, or, if these are regular \
+                     clients, a higher `disconnect_regulars`."
+                        .to_owned()
+                } else {
+                    format!("A higher `{}` in `[limits]` would let more through.", kind.name())
+                },
             ),
             Suppression::Breaker { until } => (
                 format!(
@@ -190,6 +196,17 @@ impl Known<'_> {
                     self.until(*until)
                 ),
                 "Look at what it decided at that time before anything else.".to_owned(),
+            ),
+            Suppression::ShareOfAll { until } => (
+                format!(
+                    "all policies together had disconnected as many regular clients as `share_of_all` in \
+                     `[breaker]` allows {}, and every client here is a regular one",
+                    self.until(*until)
+                ),
+                "Look at the acts just before it: `electrumx-warden journal`. If a policy is wrong, correct it; if \
+                 all are right, a higher `share_of_all` would let more through. Strangers are still \
+                 disconnected."
+                    .to_owned(),
             ),
             Suppression::Covered { policy } => (
                 format!(

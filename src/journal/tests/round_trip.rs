@@ -97,6 +97,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         any_time().prop_map(|until| Suppression::PolicyLimit { until }),
         any_time().prop_map(|until| Suppression::ActionLimit { until }),
         any_time().prop_map(|until| Suppression::Breaker { until }),
+        any_time().prop_map(|until| Suppression::ShareOfAll { until }),
         any_name().prop_map(|policy| Suppression::Covered { policy }),
         Just(Suppression::UncertainMembers),
         Just(Suppression::AmbiguousId),

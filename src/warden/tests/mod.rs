@@ -3,4 +3,5 @@ mod false_alarms;
 mod own_acts;
 mod random;
 mod restarts;
+mod share;
 mod world;

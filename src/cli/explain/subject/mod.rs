@@ -71,6 +71,16 @@ pub(super) fn show(
             4,
         )?;
     }
+    if let Some(until) = explanation.share_used_up_until {
+        let until = View::Now(explanation.at).until(until);
+        screen.prose(
+            format!(
+                "{BAD}regular clients are left alone {until}: all policies together have disconnected as \
+                 many as `share_of_all` in `[breaker]` allows{BAD:#}"
+            ),
+            4,
+        )?;
+    }
     let is_told_in_full = |account: &Account| {
         account.apart.is_none()
             && (account.standing.holds || account.standing.progress() >= NEAR_IN_FULL)
