@@ -9,6 +9,7 @@ mod daemons;
 mod lists;
 mod placed;
 mod record;
+mod recurrence;
 mod trust;
 
 use std::sync::Arc;
@@ -33,14 +34,15 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::{Explanation, Judgement, Subject, Warden};
 use crate::watch::Outage;
-use cadence::Beat;
 pub use cadence::Cadence;
+use cadence::{Beat, Pace};
 use crowds::Crowds;
 pub use daemons::Rounds;
 use daemons::{KeptStatus, Told, tell_used_up};
 use lists::WatchedLists;
 use placed::Placed;
 use record::{Flight, Recorded};
+use recurrence::{News, Recurrence, Spell, Turn};
 use trust::ClockTrust;
 
 /// What the loop is configured with.
@@ -69,8 +71,15 @@ pub struct Agent {
     clock: Box<dyn Clock>,
     options: AgentOptions,
     snapshot: Snapshot,
-    /// Whether the last poll failed, so that an outage is told once and its end once.
+    /// Whether the last poll failed.
     is_down: bool,
+    outages: Spell,
+    crowded: Recurrence,
+    full_tables: Recurrence,
+    held_back: Recurrence,
+    uninspectable: Recurrence,
+    throttled: Recurrence,
+    ambiguous: Recurrence,
     is_journal_down: bool,
     /// The policies that the breaker has stopped, as the log has them.
     stopped: Vec<(Arc<str>, Timestamp)>,
@@ -176,6 +185,13 @@ impl Agent {
             options,
             snapshot: Snapshot::default(),
             is_down: false,
+            outages: Spell::default(),
+            crowded: Recurrence::default(),
+            full_tables: Recurrence::default(),
+            held_back: Recurrence::default(),
+            uninspectable: Recurrence::default(),
+            throttled: Recurrence::default(),
+            ambiguous: Recurrence::default(),
             is_journal_down: false,
             stopped: Vec::new(),
             is_share_used_up: false,
@@ -262,7 +278,7 @@ impl Agent {
             if self.is_clock_set() {
                 break Ended::ClockSet;
             }
-            beat.polled(began, self.is_alert(), self.took);
+            beat.polled(began, self.pace(), self.took);
         };
         self.save_clients();
         self.save_ongoing(self.clock.now());
@@ -285,13 +301,17 @@ impl Agent {
         self.judge_and_act(failure).await
     }
 
-    /// Whether the next poll is to come sooner than the interval. Not over a connection that costs too
-    /// much: others can bring that about, and a fresh one is made once an interval at the most.
-    fn is_alert(&self) -> bool {
+    /// How the next poll is to come. Over a connection that costs too much not sooner on average: others
+    /// can bring that about, and the next poll opens a fresh one.
+    fn pace(&self) -> Pace {
         let is_up = self.is_down
             || self.continuity != Continuity::Continued
             || self.warden.is_alert(&self.snapshot);
-        is_up && !self.client.needs_fresh_connection()
+        match (is_up, self.client.needs_fresh_connection()) {
+            (false, _) => Pace::Quiet,
+            (true, false) => Pace::Alert,
+            (true, true) => Pace::Throttled,
+        }
     }
 
     /// Everything that only reads, so that it can be given up at any moment.
@@ -315,11 +335,10 @@ impl Agent {
     }
 
     async fn poll(&mut self) -> Result<(), RpcError> {
-        if self.client.needs_fresh_connection() {
-            info!("opening a fresh connection before the server throttles this one");
-            self.client.reconnect().await?;
-        } else if self.actor.wants_another_connection() {
-            info!("opening another connection, for an RPC connection bears the ID of a client");
+        let is_throttled = self.client.needs_fresh_connection();
+        let is_ambiguous = !is_throttled && self.actor.wants_another_connection();
+        self.tell_fresh_connection(is_throttled, is_ambiguous);
+        if is_throttled || is_ambiguous {
             self.client.reconnect().await?;
         }
         let needs_groups = self.warden.needs_groups();
@@ -392,21 +411,40 @@ impl Agent {
 
     fn judge(&mut self) -> Judgement {
         let judgement = self.warden.judge(&self.snapshot);
-        if judgement.crowded > 0 {
-            warn!(
-                targets = judgement.crowded,
-                "more targets are due than one poll decides on"
-            );
+        let at = self.clock.now();
+        let crowded = self.crowded.note(judgement.crowded as u64, at);
+        if let Some(News::Begun(targets) | News::GoesOn(targets)) = crowded {
+            warn!(targets, "more targets are due than one poll decides on");
         }
         let untracked = self.warden.untracked();
-        if untracked > self.untracked {
+        let news = untracked.saturating_sub(self.untracked);
+        self.untracked = untracked;
+        if let Some(News::Begun(count) | News::GoesOn(count)) = self.full_tables.note(news, at) {
             warn!(
-                count = untracked - self.untracked,
+                count,
                 "a table is full and some targets are not watched: raise the bounds in `[history]`"
             );
-            self.untracked = untracked;
         }
         judgement
+    }
+
+    /// Clients can make the connection dear by their own cost, where they share a group with it.
+    fn tell_fresh_connection(&mut self, is_throttled: bool, is_ambiguous: bool) {
+        let at = self.clock.now();
+        let throttled = self.throttled.note(u64::from(is_throttled), at);
+        if let Some(News::Begun(times) | News::GoesOn(times)) = throttled {
+            info!(
+                times,
+                "opening a fresh connection before the server throttles this one"
+            );
+        }
+        let ambiguous = self.ambiguous.note(u64::from(is_ambiguous), at);
+        if let Some(News::Begun(times) | News::GoesOn(times)) = ambiguous {
+            info!(
+                times,
+                "opening another connection, for an RPC connection bears the ID of a client"
+            );
+        }
     }
 
     /// What policies ask for and this server's release cannot give.
@@ -422,6 +460,13 @@ impl Agent {
     }
 
     async fn inspect(&mut self) {
+        let mut unreadable = Vec::new();
+        self.inspect_each(&mut unreadable).await;
+        self.tell_uninspectable(&unreadable);
+    }
+
+    /// Adds to `unreadable` the sessions whose inspections cannot be read, and why.
+    async fn inspect_each(&mut self, unreadable: &mut Vec<(u64, RpcError)>) {
         for id in self.warden.inspect_next(self.options.inspect_max) {
             match inspect(&mut self.client, id).await {
                 Ok(Inspected::Session(inspection)) => {
@@ -438,9 +483,26 @@ impl Agent {
                 // Of this session alone: what a client chose may be in its reply, and must not hide others.
                 Err(error) => {
                     self.warden.uninspectable(id);
-                    warn!(session = id, "cannot inspect: {error}");
+                    unreadable.push((id, error));
                 }
             }
+        }
+    }
+
+    fn tell_uninspectable(&mut self, unreadable: &[(u64, RpcError)]) {
+        let at = self.clock.now();
+        let news = self.uninspectable.note(unreadable.len() as u64, at);
+        let example = unreadable.first();
+        match (news, example) {
+            (Some(News::Begun(count) | News::GoesOn(count)), Some((session, error))) => warn!(
+                session,
+                count, "inspections cannot be read, that of session {session} among them: {error}"
+            ),
+            (Some(News::Begun(count) | News::GoesOn(count)), None) => {
+                warn!(count, "inspections could not be read in the last minute");
+            }
+            (Some(News::Over), _) => info!("inspections can be read again"),
+            (None, _) => {}
         }
     }
 
@@ -471,9 +533,10 @@ impl Agent {
             .await;
         self.note_journal(journalled);
         let settled = self.settle(&carried);
-        if untold > 0 {
+        let news = self.held_back.note(untold as u64, self.clock.now());
+        if let Some(News::Begun(decisions) | News::GoesOn(decisions)) = news {
             warn!(
-                decisions = untold,
+                decisions,
                 "so many more decisions are held back that they are not journalled one by one"
             );
         }
@@ -549,12 +612,13 @@ impl Agent {
     }
 
     fn tell_outage(&mut self, failure: Option<&RpcError>) {
-        match (failure, self.is_down) {
-            (Some(failure), false) => warn!("poll failed: {failure}"),
-            (None, true) => info!("polls succeed again"),
+        self.is_down = failure.is_some();
+        let turn = self.outages.note(self.is_down, self.clock.now());
+        match (turn, failure) {
+            (Some(Turn::Begins), Some(failure)) => warn!("poll failed: {failure}"),
+            (Some(Turn::Ends), _) => info!("polls succeed again"),
             _ => {}
         }
-        self.is_down = failure.is_some();
     }
 
     /// Lets policies go on whose breaker a person has closed.

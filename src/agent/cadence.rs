@@ -18,6 +18,17 @@ const EARLY: f64 = 0.2;
 /// An early poll comes before this part of the mean, and the others after it.
 const EARLY_BEFORE: f64 = 0.75;
 
+/// What the next poll's time depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Nothing is up.
+    Quiet,
+    /// Something is up.
+    Alert,
+    /// Something is up, and the connection costs the server so much that it is about to throttle it.
+    Throttled,
+}
+
 /// How often the server is polled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cadence {
@@ -41,8 +52,8 @@ impl Cadence {
 
     /// The mean time from the start of a poll to the next, after a poll that took `took` of the
     /// server's time.
-    fn mean(&self, is_alert: bool, took: Duration) -> Duration {
-        if !is_alert {
+    fn mean(&self, pace: Pace, took: Duration) -> Duration {
+        if pace != Pace::Alert {
             return self.interval;
         }
         let affordable = Duration::try_from_secs_f64(took.as_secs_f64() / self.cost_share);
@@ -76,13 +87,13 @@ impl Beat {
     ///
     /// The next one is reckoned from this one, never from one that should have been: after a
     /// pause polls do not come in a burst.
-    pub(super) fn polled(&mut self, began: Instant, is_alert: bool, took: Duration) {
-        let mean = self.cadence.mean(is_alert, took);
+    pub(super) fn polled(&mut self, began: Instant, pace: Pace, took: Duration) {
+        let mean = self.cadence.mean(pace, took);
         let now = Instant::now();
         self.next = if now - began >= mean {
             // Such a server is given a whole pause to serve its clients.
             now + jittered(mean, chance())
-        } else if is_alert {
+        } else if pace != Pace::Quiet {
             began + unforeseen(mean, chance())
         } else {
             began + jittered(mean, chance())
@@ -129,7 +140,7 @@ mod tests {
     };
 
     /// The times between the starts of polls that take `took`, in seconds.
-    async fn gaps(cadence: Cadence, is_alert: bool, took: Duration, polls: usize) -> Vec<f64> {
+    async fn gaps(cadence: Cadence, pace: Pace, took: Duration, polls: usize) -> Vec<f64> {
         let mut beat = Beat::new(cadence);
         let mut starts = Vec::new();
         for _ in 0..polls {
@@ -137,7 +148,7 @@ mod tests {
             let began = Instant::now();
             starts.push(began);
             tokio::time::advance(took).await;
-            beat.polled(began, is_alert, took);
+            beat.polled(began, pace, took);
         }
         let pairs = starts.windows(2);
         pairs
@@ -151,7 +162,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn polls_are_a_third_from_their_time_at_the_most_and_keep_the_interval_on_average() {
-        let gaps = gaps(CADENCE, false, Duration::from_millis(10), 4_000).await;
+        let gaps = gaps(CADENCE, Pace::Quiet, Duration::from_millis(10), 4_000).await;
         let bounds = 6.66..13.34;
         assert!(gaps.iter().all(|gap| bounds.contains(gap)), "{gaps:?}");
         assert!((mean(&gaps) - 10.0).abs() < 0.2, "{}", mean(&gaps));
@@ -174,14 +185,14 @@ mod tests {
     async fn while_something_is_up_polls_take_their_share_of_the_servers_time() {
         for (took_ms, expected_s) in [(1, 1.0), (10, 1.0), (30, 3.0), (110, 10.0)] {
             let took = Duration::from_millis(took_ms);
-            let mean = mean(&gaps(CADENCE, true, took, 10_000).await);
+            let mean = mean(&gaps(CADENCE, Pace::Alert, took, 10_000).await);
             assert!((mean / expected_s - 1.0).abs() < 0.03, "{took_ms}: {mean}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn while_something_is_up_no_time_is_safe_from_the_next_poll() {
-        let gaps = gaps(CADENCE, true, Duration::ZERO, 4_000).await;
+        let gaps = gaps(CADENCE, Pace::Alert, Duration::ZERO, 4_000).await;
         assert!((mean(&gaps) - 1.0).abs() < 0.03, "{}", mean(&gaps));
         assert!(
             gaps.iter().all(|gap| (0.0..1.57_f64).contains(gap)),
@@ -200,12 +211,25 @@ mod tests {
         }
     }
 
+    /// A connection is throttled for what others of its group cost: whoever brings that about must not learn when
+    /// the next poll comes.
+    #[tokio::test(start_paused = true)]
+    async fn over_a_throttled_connection_polls_keep_the_interval_and_cannot_be_foreseen_either() {
+        let gaps = gaps(CADENCE, Pace::Throttled, Duration::ZERO, 4_000).await;
+        assert!((mean(&gaps) / 10.0 - 1.0).abs() < 0.03, "{}", mean(&gaps));
+        let early = gaps.iter().filter(|&&gap| gap < 6.66).count();
+        // 0.2 * 6.66 / 7.5 of them.
+        assert!(early.abs_diff(710) < 160, "{early}");
+    }
+
     #[test]
     fn the_pace_stays_within_its_bounds() {
-        let mean = |cadence: Cadence, took| cadence.mean(true, took);
+        let mean = |cadence: Cadence, took| cadence.mean(Pace::Alert, took);
         assert_eq!(mean(CADENCE, Duration::ZERO), SECOND);
         assert_eq!(mean(CADENCE, Duration::MAX), CADENCE.interval);
-        assert_eq!(CADENCE.mean(false, Duration::ZERO), CADENCE.interval);
+        for pace in [Pace::Quiet, Pace::Throttled] {
+            assert_eq!(CADENCE.mean(pace, Duration::ZERO), CADENCE.interval);
+        }
         let steady = Cadence::steady(SECOND * 7);
         for took in [Duration::ZERO, SECOND, SECOND * 100] {
             assert_eq!(mean(steady, took), SECOND * 7);
@@ -223,12 +247,12 @@ mod tests {
     async fn after_a_pause_there_is_one_poll_and_then_the_pace_goes_on() {
         let mut beat = Beat::new(CADENCE);
         beat.due().await;
-        beat.polled(Instant::now(), false, Duration::ZERO);
+        beat.polled(Instant::now(), Pace::Quiet, Duration::ZERO);
         tokio::time::advance(Duration::from_hours(1)).await;
         let resumed = Instant::now();
         beat.due().await;
         assert_eq!(Instant::now(), resumed);
-        beat.polled(resumed, false, Duration::ZERO);
+        beat.polled(resumed, Pace::Quiet, Duration::ZERO);
         beat.due().await;
         let gap = resumed.elapsed().as_secs_f64();
         assert!((6.66..13.34).contains(&gap), "{gap}");
@@ -236,12 +260,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_poll_that_is_slow_or_stopped_midway_is_followed_by_a_whole_pause() {
-        for is_alert in [false, true].repeat(100) {
+        for pace in [Pace::Quiet, Pace::Alert, Pace::Throttled].repeat(100) {
             let mut beat = Beat::new(CADENCE);
             let began = Instant::now();
             tokio::time::advance(Duration::from_mins(30)).await;
             let ended = Instant::now();
-            beat.polled(began, is_alert, Duration::from_mins(30));
+            beat.polled(began, pace, Duration::from_mins(30));
             beat.due().await;
             let gap = ended.elapsed().as_secs_f64();
             assert!((6.66..13.34).contains(&gap), "{gap}");

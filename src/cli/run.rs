@@ -1,8 +1,10 @@
 //! `run`: the agent, until a signal ends it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use tracing::{error, info, warn};
 
 use super::exit::{Exit, Failure};
@@ -14,11 +16,14 @@ use crate::config::Config;
 use crate::daemon::Daemons;
 use crate::decision::Outcome;
 use crate::journal::Journal;
-use crate::policy::{Mode, PolicySet};
+use crate::limits::{Bucket, Budget};
+use crate::policy::{Mode, PolicySet, Quota};
 use crate::poll::SteadyClock;
 use crate::recording::Recorder;
 use crate::rpc::Client;
+use crate::snapshot::Snapshot;
 use crate::status::Status;
+use crate::time::Timestamp;
 use crate::warden::Warden;
 
 /// Watch a server and act by policies, until SIGTERM or SIGINT.
@@ -66,10 +71,16 @@ impl Outfit {
         tokio::pin!(shutdown);
         self.introduce();
         let mut follow_clock_after = Duration::ZERO;
+        let mut lines = DecisionLines::default();
         loop {
             let mut agent = self.agent(journal)?;
             agent.follow_clock(follow_clock_after);
-            if agent.run(&mut shutdown, |_, tick| tell(tick)).await == Ended::Asked {
+            let told = |agent: &Agent, tick: &Tick| {
+                lines.tell_untold(agent.snapshot().map(Snapshot::at));
+                lines.tell(tick);
+            };
+            let ended = agent.run(&mut shutdown, told).await;
+            if ended == Ended::Asked {
                 return Ok(Exit::Ok);
             }
             drop(agent);
@@ -166,42 +177,105 @@ fn recorder(config: &Config) -> Option<Recorder> {
     }
 }
 
-/// Each decision as a line of the log.
-fn tell(tick: &Tick) {
-    for Carried {
+/// The log's lines about decisions. Thousands a minute may be carried out, as many as clients bring about.
+#[derive(Debug, Default)]
+struct DecisionLines {
+    /// By policy, so that a flood hides no other's.
+    policies: HashMap<Arc<str>, PolicyLines>,
+}
+
+#[derive(Debug)]
+struct PolicyLines {
+    bucket: Bucket,
+    untold: u64,
+}
+
+/// Of a policy.
+const LINES: Budget = Budget {
+    rate: Quota {
+        count: 20,
+        per: Duration::from_mins(1),
+    },
+    burst: 300,
+};
+
+impl DecisionLines {
+    /// After a poll at `at`, if it was a good one: how many had no line.
+    fn tell_untold(&mut self, at: Option<Timestamp>) {
+        let Some(at) = at else { return };
+        for (policy, lines) in &mut self.policies {
+            if lines.untold > 0 && lines.bucket.available(LINES, at) > 0 {
+                lines.bucket.take(1);
+                lines.tell_untold(policy);
+            }
+        }
+    }
+
+    /// Each decision as a line of the log, beyond [`LINES`] as a number.
+    fn tell(&mut self, tick: &Tick) {
+        for carried in &tick.carried {
+            let decision = &carried.decision;
+            let lines = self.policies.entry_ref(&decision.policy);
+            let lines = lines.or_insert_with(|| PolicyLines {
+                bucket: Bucket::full(LINES, decision.at),
+                untold: 0,
+            });
+            if lines.bucket.available(LINES, decision.at) == 0 {
+                lines.untold += 1;
+                continue;
+            }
+            lines.bucket.take(1);
+            lines.tell_untold(&decision.policy);
+            tell(carried);
+        }
+    }
+}
+
+impl PolicyLines {
+    fn tell_untold(&mut self, policy: &str) {
+        let decisions = std::mem::take(&mut self.untold);
+        if decisions > 0 {
+            warn!(
+                decisions,
+                policy, "so many more decisions have no line of their own: `journal` shows them"
+            );
+        }
+    }
+}
+
+fn tell(carried: &Carried) {
+    let Carried {
         id,
         decision,
         outcome,
         ..
-    } in &tick.carried
-    {
-        let line = decision_line(decision, outcome);
-        let line = anstream::adapter::strip_str(&line);
-        let keys = Keys::of(decision, outcome);
-        macro_rules! say {
-            ($level:ident) => {
-                $level!(
-                    decision = id.map(|id| id.0),
-                    policy = keys.policy,
-                    mode = keys.mode,
-                    action = keys.action,
-                    scope = keys.scope,
-                    target = keys.target,
-                    address = keys.address,
-                    session_count = keys.sessions,
-                    outcome = keys.outcome,
-                    by = keys.by,
-                    detail = keys.detail,
-                    held_s = keys.held_s,
-                    evidence = keys.evidence(),
-                    "{line}"
-                )
-            };
-        }
-        if matches!(outcome, Outcome::Failed { .. }) {
-            say!(error);
-        } else {
-            say!(info);
-        }
+    } = carried;
+    let line = decision_line(decision, outcome);
+    let line = anstream::adapter::strip_str(&line);
+    let keys = Keys::of(decision, outcome);
+    macro_rules! say {
+        ($level:ident) => {
+            $level!(
+                decision = id.map(|id| id.0),
+                policy = keys.policy,
+                mode = keys.mode,
+                action = keys.action,
+                scope = keys.scope,
+                target = keys.target,
+                address = keys.address,
+                session_count = keys.sessions,
+                outcome = keys.outcome,
+                by = keys.by,
+                detail = keys.detail,
+                held_s = keys.held_s,
+                evidence = keys.evidence(),
+                "{line}"
+            )
+        };
+    }
+    if matches!(outcome, Outcome::Failed { .. }) {
+        say!(error);
+    } else {
+        say!(info);
     }
 }

@@ -44,7 +44,7 @@ pub use self::state::{LogRun, LogStage, SavedState, StateChange};
 pub use self::summary::{POLICIES_MAX, PolicySummary};
 
 use self::lock::Lock;
-use self::retention::AgeQuota;
+use self::retention::{AgeQuota, SizeTurn};
 use crate::decision::{Decision, Outcome, SessionRef};
 use crate::history::ClientChanges;
 use crate::time::Timestamp;
@@ -108,6 +108,7 @@ pub struct Journal {
     interrupted: Vec<Row>,
     written_since_upkeep: u64,
     age_quota: AgeQuota,
+    size_turn: SizeTurn,
     /// How much of the file the clients take.
     client_bytes: u64,
 }
@@ -142,6 +143,7 @@ impl Journal {
             interrupted: Vec::new(),
             written_since_upkeep: 0,
             age_quota: AgeQuota::default(),
+            size_turn: SizeTurn::default(),
             client_bytes: 0,
         };
         journal.client_bytes = journal.measure_clients()?;
@@ -336,6 +338,7 @@ impl Journal {
             },
             self.written_since_upkeep,
             &mut self.age_quota,
+            &mut self.size_turn,
         )
         .map_err(|error| JournalError::from_sqlite(&self.path, error))?;
         self.written_since_upkeep = 0;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use crate::time::Timestamp;
 
@@ -14,7 +14,8 @@ use crate::time::Timestamp;
 pub struct Retention {
     /// Decisions older than this go, one in a hundred an hour at the most.
     pub age_max: Duration,
-    /// While the rows and the state take more bytes than this, the oldest decisions go. What is known
+    /// While the rows and the state take more bytes than this, the oldest decisions go; those to disconnect
+    /// of an hour that has more than one row in 24 first. What is known
     /// of clients comes on top, so that no crowd pushes decisions out, and so does the write-ahead
     /// log, with a few MiB.
     pub size_max_bytes: u64,
@@ -63,6 +64,96 @@ impl AgeQuota {
     }
 }
 
+/// An hour with more than one in so many of all rows is crowded: a flood of disconnects must not wash out
+/// what happened in the weeks before it.
+const CROWDED_PART: u64 = 24;
+
+/// Whose turn it is to go for the journal's size, and for how many rows more.
+#[derive(Debug, Default)]
+pub(super) struct SizeTurn {
+    /// The oldest crowded hour, if there is one.
+    crowded: Option<Hour>,
+    rows_left: u64,
+}
+
+/// Hours since 1970.
+type Hour = i64;
+
+impl SizeTurn {
+    /// So many rows go before the hours are counted again.
+    const ROWS: u64 = 1_000;
+    const HOUR_MS: i64 = 3_600_000;
+
+    /// Removes the next rows whose turn it is, `rows_max` at the most: how many went.
+    fn prune(&mut self, connection: &Connection, rows_max: u64) -> rusqlite::Result<u64> {
+        if self.rows_left == 0 {
+            *self = Self::of(connection)?;
+        }
+        let rows_max = rows_max.min(self.rows_left);
+        let mut gone = match self.crowded {
+            Some(hour) => prune_disconnects(connection, hour, rows_max)?,
+            None => 0,
+        };
+        if gone == 0 {
+            self.crowded = None;
+            gone = prune_first(connection, rows_max)?;
+        }
+        self.rows_left = self.rows_left.saturating_sub(gone);
+        Ok(gone)
+    }
+
+    fn of(connection: &Connection) -> rusqlite::Result<Self> {
+        let count = "SELECT COUNT(*) FROM decision";
+        let rows: i64 = connection.query_row(count, [], |row| row.get(0))?;
+        let fair = rows.cast_unsigned() / CROWDED_PART;
+        let mut crowded = connection.prepare_cached(
+            "SELECT hour, rows FROM
+                 (SELECT at_ms / ?1 AS hour, COUNT(*) AS rows FROM decision GROUP BY hour)
+             WHERE rows > ?2 AND EXISTS (SELECT 1 FROM decision
+                 WHERE at_ms >= hour * ?1 AND at_ms < (hour + 1) * ?1
+                 AND action = 'disconnect' AND outcome <> 'intended')
+             ORDER BY hour LIMIT 1",
+        )?;
+        let params = params![Self::HOUR_MS, fair.cast_signed()];
+        let crowded: Option<(Hour, i64)> = crowded
+            .query_row(params, |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        Ok(match crowded {
+            Some((hour, rows)) => Self {
+                crowded: Some(hour),
+                rows_left: (rows.cast_unsigned() - fair).min(Self::ROWS),
+            },
+            None => Self {
+                crowded: None,
+                rows_left: Self::ROWS,
+            },
+        })
+    }
+}
+
+fn prune_disconnects(connection: &Connection, hour: Hour, rows_max: u64) -> rusqlite::Result<u64> {
+    let gone = connection.execute(
+        "DELETE FROM decision WHERE id IN (SELECT id FROM decision
+         WHERE at_ms >= ?1 AND at_ms < ?2 AND action = 'disconnect' AND outcome <> 'intended'
+         ORDER BY at_ms, id LIMIT ?3)",
+        params![
+            hour * SizeTurn::HOUR_MS,
+            (hour + 1) * SizeTurn::HOUR_MS,
+            rows_max.cast_signed()
+        ],
+    )?;
+    Ok(gone as u64)
+}
+
+fn prune_first(connection: &Connection, rows_max: u64) -> rusqlite::Result<u64> {
+    let gone = connection.execute(
+        "DELETE FROM decision WHERE id IN (SELECT id FROM decision
+         WHERE outcome <> 'intended' ORDER BY id LIMIT ?1)",
+        [rows_max.cast_signed()],
+    )?;
+    Ok(gone as u64)
+}
+
 /// Decisions a round removes, at least.
 const BATCH_ROWS: u64 = 1_000;
 
@@ -80,6 +171,7 @@ pub(super) fn maintain(
     retention: &Retention,
     written: u64,
     quota: &mut AgeQuota,
+    turn: &mut SizeTurn,
 ) -> rusqlite::Result<Upkeep> {
     let rows_max = BATCH_ROWS.max(written.saturating_mul(2));
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
@@ -90,7 +182,13 @@ pub(super) fn maintain(
     let aged_max = rows_max.min(quota.left(&transaction, now)?);
     let aged = prune_aged(&transaction, now - retention.age_max, aged_max)?;
     quota.left = quota.left.saturating_sub(aged);
-    let pruned = aged + prune_oldest(&transaction, retention.size_max_bytes, rows_max - aged)?;
+    let pruned = aged
+        + prune_to_size(
+            &transaction,
+            retention.size_max_bytes,
+            rows_max - aged,
+            turn,
+        )?;
     transaction.commit()?;
     if pruned > 0 || Pages::of(connection)?.free > 0 {
         give_back(connection)?;
@@ -112,23 +210,19 @@ fn prune_aged(connection: &Connection, oldest: Timestamp, rows_max: u64) -> rusq
 }
 
 /// In small steps, so that no more goes than has to.
-fn prune_oldest(
+fn prune_to_size(
     connection: &Connection,
     size_max_bytes: u64,
     rows_max: u64,
+    turn: &mut SizeTurn,
 ) -> rusqlite::Result<u64> {
     let mut pruned = 0;
     while pruned < rows_max && Pages::of(connection)?.used_bytes() > size_max_bytes {
-        let step = STEP_ROWS.min(rows_max - pruned);
-        let gone = connection.execute(
-            "DELETE FROM decision WHERE id IN (SELECT id FROM decision
-             WHERE outcome <> 'intended' ORDER BY id LIMIT ?1)",
-            [step.cast_signed()],
-        )?;
+        let gone = turn.prune(connection, STEP_ROWS.min(rows_max - pruned))?;
         if gone == 0 {
             break;
         }
-        pruned += gone as u64;
+        pruned += gone;
     }
     Ok(pruned)
 }

@@ -52,6 +52,8 @@ pub(super) struct Ledger {
     /// Of policies on sessions, by address: who connects from it after the act is the one acted on.
     returns: HashMap<(Arc<str>, IpNet), Rest>,
     actions: HashMap<ActionKind, Bucket>,
+    /// Alerts about the server, apart: clients can bring about as many alerts about themselves as they like.
+    server_alerts: Option<Bucket>,
     daemon_changes: Window,
     /// Sessions of regulars that were disconnected.
     regulars: Window,
@@ -73,6 +75,8 @@ pub(super) struct Ledger {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedLedger {
     actions: Vec<(ActionKind, Bucket)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server_alerts: Option<Bucket>,
     #[serde(default)]
     daemon_changes: Window,
     #[serde(default)]
@@ -105,6 +109,7 @@ impl Ledger {
         cooldowns: impl IntoIterator<Item = Cooldown>,
     ) {
         self.actions = saved.actions.into_iter().collect();
+        self.server_alerts = saved.server_alerts;
         self.daemon_changes = saved.daemon_changes;
         self.regulars = saved.regulars;
         self.policies = saved.windows.into_iter().collect();
@@ -155,6 +160,7 @@ impl Ledger {
         failures.sort_by(|(a, _), (b, _)| a.cmp(b));
         SavedLedger {
             actions,
+            server_alerts: self.server_alerts,
             daemon_changes: self.daemon_changes.clone(),
             regulars: self.regulars.clone(),
             windows,
@@ -293,7 +299,7 @@ impl Ledger {
         let own = policy.and_then(|policy| policy.limit);
         let wanted = wanted(decision);
         let mut granted = self
-            .available(&decision.policy, own, kind, config, at)?
+            .available(&decision.policy, own, (kind, &decision.target), config, at)?
             .min(wanted);
         if kind == ActionKind::Disconnect {
             granted = self.grant(decision, granted, config, at, clients)?;
@@ -306,7 +312,8 @@ impl Ledger {
                 self.taken.insert((kind, SERVER), decision.policy.clone());
             }
             Allowance::Budget(budget) => {
-                bucket(&mut self.actions, kind, budget, at).take(granted);
+                self.bucket(kind, &decision.target, budget, at)
+                    .take(granted);
             }
         }
         if own.is_some() {
@@ -457,12 +464,13 @@ impl Ledger {
         }
         let mut then = Self {
             actions: self.actions.clone(),
+            server_alerts: self.server_alerts,
             policies: self.policies.clone(),
             daemon_changes: self.daemon_changes.clone(),
             ..Self::default()
         };
         let kind = policy.action.kind();
-        let available = then.available(&policy.name, policy.limit, kind, config, due);
+        let available = then.available(&policy.name, policy.limit, (kind, target), config, due);
         available.err()
     }
 
@@ -487,7 +495,7 @@ impl Ledger {
         &mut self,
         policy: &Arc<str>,
         own: Option<Quota>,
-        kind: ActionKind,
+        (kind, target): (ActionKind, &Target),
         config: &LimitsConfig,
         at: Timestamp,
     ) -> Result<usize, Suppression> {
@@ -504,7 +512,7 @@ impl Ledger {
                 None => Ok(1),
             },
             Allowance::Budget(budget) => {
-                let bucket = bucket(&mut self.actions, kind, budget, at);
+                let bucket = self.bucket(kind, target, budget, at);
                 match bucket.available(budget, at) {
                     0 => Err(used_up(bucket.next(budget))),
                     available => Ok(available),
@@ -526,7 +534,7 @@ impl Ledger {
         match allowance(config, kind) {
             Allowance::Strict(_) => self.daemon_changes.take_back(at),
             Allowance::Budget(budget) => {
-                let bucket = bucket(&mut self.actions, kind, budget, at);
+                let bucket = self.bucket(kind, &decision.target, budget, at);
                 bucket.put_back(budget, unsent.min(taken));
             }
         }
@@ -539,6 +547,21 @@ impl Ledger {
         }
         if let Some(window) = self.policies.get_mut(policy) {
             window.take_back(at);
+        }
+    }
+
+    /// What is left of an action's budget.
+    fn bucket(
+        &mut self,
+        kind: ActionKind,
+        target: &Target,
+        budget: Budget,
+        at: Timestamp,
+    ) -> &mut Bucket {
+        let full = || Bucket::full(budget, at);
+        match (kind, target) {
+            (ActionKind::Alert, Target::Server) => self.server_alerts.get_or_insert_with(full),
+            _ => self.actions.entry(kind).or_insert_with(full),
         }
     }
 
@@ -660,15 +683,4 @@ fn allowance(config: &LimitsConfig, kind: ActionKind) -> Allowance {
         ActionKind::DaemonUrl => Allowance::Strict(config.daemon_url),
         ActionKind::Alert => Allowance::Budget(config.alert),
     }
-}
-
-fn bucket(
-    buckets: &mut HashMap<ActionKind, Bucket>,
-    kind: ActionKind,
-    budget: Budget,
-    at: Timestamp,
-) -> &mut Bucket {
-    buckets
-        .entry(kind)
-        .or_insert_with(|| Bucket::full(budget, at))
 }

@@ -89,7 +89,7 @@ pub struct LimitsConfig {
     pub log: Budget,
     /// Changes of the daemon: within any such span of time never more.
     pub daemon_url: Quota,
-    /// Alerts.
+    /// Alerts: so many about clients, and as many about the server.
     pub alert: Budget,
     /// The breaker.
     pub breaker: Breaker,

@@ -204,6 +204,47 @@ fn an_alert_is_one_however_many_sessions_it_is_about() {
     assert_eq!(suppression(&disconnect[0]), None);
 }
 
+/// Clients choose how many of them there are to tell of.
+#[test]
+fn alerts_about_clients_hold_back_none_about_the_server() {
+    let mut limits = limits();
+    let alert = |target| {
+        let mut proposal = proposal("free", 1, 0..1);
+        proposal.decision.action = Action::Alert;
+        proposal.decision.target = target;
+        proposal
+    };
+    let about = |id| alert(Target::Session(session(id)));
+    let rulings = rule(&mut limits, 0, (0..60).map(about).collect());
+    let held_back = rulings
+        .iter()
+        .filter(|it| suppression(it).is_some())
+        .count();
+    assert_eq!(held_back, 40);
+    let server = rule(&mut limits, 1, vec![alert(Target::Server)]);
+    assert_eq!(suppression(&server[0]), None);
+    // Kept over a restart, each as it was.
+    let saved = serde_json::to_value(limits.save()).unwrap();
+    let mut limits = Limits::new(LimitsConfig::default(), Mode::Enforce);
+    limits.restore(serde_json::from_value(saved).unwrap(), []);
+    let rulings = rule(&mut limits, 2, vec![about(70), alert(Target::Server)]);
+    assert!(matches!(
+        suppression(&rulings[0]),
+        Some(Suppression::ActionLimit { .. })
+    ));
+    assert_eq!(suppression(&rulings[1]), None);
+    // The server's have a bound, too.
+    let mut limits = self::limits();
+    let cooldown = 60;
+    let passed = (0..60).filter(|n| {
+        let at = 1_000 + n * cooldown / 60;
+        limits.restore(limits.save(), []);
+        let rulings = rule(&mut limits, at, vec![alert(Target::Server)]);
+        suppression(&rulings[0]).is_none()
+    });
+    assert_eq!(passed.count(), 20);
+}
+
 #[test]
 fn what_was_never_asked_for_is_put_back_once_and_a_log_puts_back_no_disconnect() {
     let config = LimitsConfig {

@@ -91,6 +91,72 @@ fn prunes_by_size_oldest_first_and_shrinks_the_file() {
     assert!(bytes <= retention.size_max_bytes, "{bytes}");
 }
 
+/// 12,000 disconnects a minute fill any journal within an hour.
+#[test]
+fn a_flood_of_disconnects_does_not_wash_out_what_was_before() {
+    const HOUR_MS: i64 = 3_600_000;
+    let home = Home::new();
+    let mut journal = home.open();
+    // Four days with a row an hour, and a minute in which something was done about the daemons.
+    for hour in 0..96 {
+        journal
+            .intend(&past(hour * HOUR_MS, 1, &executed()), &[])
+            .unwrap();
+    }
+    let flood_ms = 96 * HOUR_MS;
+    let mut alert = past(flood_ms, 5, &executed());
+    for entry in &mut alert {
+        entry.decision.action = Action::Alert;
+    }
+    journal.intend(&alert, &[]).unwrap();
+    let retention = Retention {
+        size_max_bytes: 2 << 20,
+        ..Retention::default()
+    };
+    for poll in 0..200 {
+        let millis = flood_ms + poll * 1_000;
+        journal
+            .intend(&past(millis, 200, &executed()), &[])
+            .unwrap();
+        journal.maintain(at(millis), &retention).unwrap();
+    }
+    until_done(&mut journal, at(flood_ms), &retention);
+    let kept = all(&journal);
+    assert!((2_000..5_000).contains(&kept.len()), "{}", kept.len());
+    let before = kept.iter().filter(|row| row.decision.at < at(flood_ms));
+    assert_eq!(before.count(), 96);
+    let alerts = kept
+        .iter()
+        .filter(|row| row.decision.action == Action::Alert);
+    assert_eq!(alerts.count(), 5);
+    assert_eq!(kept.last().unwrap().id, DecisionId(96 + 5 + 40_000));
+}
+
+/// A flood a day ago gives way to what goes on now.
+#[test]
+fn of_two_crowded_hours_the_older_goes_first() {
+    let home = Home::new();
+    let mut journal = home.open();
+    let hours = [0, 24].map(|hour| hour * 3_600_000);
+    for millis in hours {
+        journal
+            .intend(&past(millis, 2_000, &executed()), &[])
+            .unwrap();
+    }
+    let retention = Retention {
+        size_max_bytes: 1 << 20,
+        ..Retention::default()
+    };
+    until_done(&mut journal, at(hours[1]), &retention);
+    let kept = all(&journal);
+    let left = |hour: usize| {
+        let is_then = |row: &&Row| row.decision.at == at(hours[hour]);
+        kept.iter().filter(is_then).count()
+    };
+    assert!(left(0) < 2_000, "something went: {}", left(0));
+    assert_eq!(left(1), 2_000);
+}
+
 #[test]
 fn cooldowns_go_when_they_have_run_out() {
     let home = Home::new();
