@@ -149,7 +149,7 @@ impl UnitError {
             Reason::Negative { .. } => "no quantity goes below 0".to_owned(),
             Reason::NoUnit { number, wanted } => match (wanted, number.parse::<f64>()) {
                 (Dimension::Share, Ok(part)) if part <= 1.0 => format!(
-                    "shares are written in percent: `{}`",
+                    "shares are written in percent: `{number}%`, or `{}` if `{number}` is a part of 1",
                     format(part, Dimension::Share)
                 ),
                 _ => {

@@ -16,7 +16,7 @@ use crate::history::{Bounds, CLIENTS_MAX, ClientBounds, SubnetWidths};
 use crate::journal::Retention;
 use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
-use crate::policy::reading::{Document, Findings, Node, Place, Table, Text, mode, out_of_bounds};
+use crate::policy::reading::{Document, Findings, Node, Place, TOP, Table, Text, mode, out_of_bounds};
 use crate::policy::{Diagnostic, Source};
 use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
@@ -50,6 +50,7 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("enabled", "on"),
     ("pseudonymize", "pseudonymise"),
     ("recording", "record"),
+    ("mode", TOP),
 ];
 
 /// Tables that belong into another.

@@ -378,8 +378,10 @@ fn what_is_wrong_with_the_daemons() {
 
 #[test]
 fn tables_at_the_wrong_place() {
-    let texts = ["daemon", "daemons", "proxy"].map(|key| format!("{LEAST}[{key}]\nrise = 5\n"));
-    let texts = texts.each_ref().map(String::as_str);
+    let tables = ["daemon", "daemons", "proxy"];
+    let mut texts = Vec::from(tables.map(|key| format!("{LEAST}[{key}]\nrise = 5\n")));
+    texts.push(format!("{LEAST}mode = 'enforce'\n"));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     insta::assert_snapshot!(reports(&texts));
 }
 

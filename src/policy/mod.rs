@@ -40,7 +40,7 @@ pub(crate) mod reading {
     pub(crate) use super::registry::{bad_entry, host_bits, unreadable};
     pub(crate) use super::set::{Document, mode, unknown_word};
     pub(crate) use super::source::{Place, Text, Written, word};
-    pub(crate) use super::table::{Entry, Node, Table, listed};
+    pub(crate) use super::table::{Entry, Node, TOP, Table, listed};
     pub(crate) use super::test::regex;
 }
 

@@ -80,6 +80,9 @@ impl<'t> Node<'t> {
     }
 }
 
+/// Where keys stand that belong to no table.
+pub(crate) const TOP: &str = "[]";
+
 /// A table whose keys are taken one by one.
 pub(crate) struct Table<'t> {
     text: &'t Arc<Text>,
@@ -156,7 +159,8 @@ impl<'t> Table<'t> {
     }
 
     /// Reports the keys that nothing asked for, and those that are missing; `synonyms` are words
-    /// that others use, for keys of this table or for another, `[table]`.
+    /// that others use, for keys of this table or for another, `[table]`; or keys that stand above all
+    /// tables, [`TOP`].
     pub(crate) fn finish(mut self, synonyms: &[(&str, &'static str)], findings: &mut Findings) {
         for (key, value) in self.keys {
             let name = key.get_ref().as_ref();
@@ -172,6 +176,7 @@ impl<'t> Table<'t> {
             // What is there under another name is not missing as well.
             self.missing.retain(|&(missing, _)| Some(missing) != close);
             let help = match close {
+                Some(TOP) => format!("write `{name}` above the first `[table]`"),
                 Some(close) => format!("did you mean `{close}`?"),
                 None if self.known.len() == 1 => format!("the only key is {}", listed(&self.known)),
                 None => format!("the keys are {}", listed(&self.known)),
