@@ -202,8 +202,8 @@ impl Warden {
         }
     }
 
-    /// Takes in what came, by `at`, of a decision of the last poll. What was held back, or said in dry-run
-    /// only, changes nothing.
+    /// Takes in what came, by `at`, of a decision of the last poll. What was held back changes nothing; in
+    /// dry-run whoever would be disconnected counts as if it had been.
     ///
     /// What the server was never asked for, `unsent` of its sessions, has no cooldown, costs no budget
     /// and is due again at the next poll. What it was asked for in vain is a failure of the policy: it
@@ -213,8 +213,8 @@ impl Warden {
     /// Sessions that it was asked to disconnect leave by the agent's doing, which is no evidence.
     pub fn settle(&mut self, decision: &Decision, outcome: &Outcome, unsent: usize, at: Timestamp) {
         let is_disconnect = decision.action.kind() == ActionKind::Disconnect;
-        let is_done = matches!(outcome, Outcome::Executed { .. } | Outcome::Failed { .. });
-        if is_disconnect && is_done && unsent < decision.sessions.len() {
+        let is_held_back = matches!(outcome, Outcome::Suppressed(_));
+        if is_disconnect && !is_held_back && unsent < decision.sessions.len() {
             self.history.expelled(&decision.sessions, decision.at);
         }
         match outcome {

@@ -530,21 +530,18 @@ const USED_UP: Suppression = Suppression::ShareOfAll {
 
 /// Five policies, each of which asks for as many sessions as it is told.
 fn five() -> PolicySet {
-    {
-        let one = |name: usize| {
-            format!(
-                "[[policy]]\nname = \"p{name}\"\nscope = \"subnet\"\n\
-                 when = {{ sessions = \"> 1\" }}\naction = \"disconnect\"\n"
-            )
-        };
-        let source = policy::Source {
-            name: "p.toml".into(),
-            text: (0..5).map(one).collect(),
-        };
-        policy::check(vec![source], &mut |_| unreachable!())
-            .set
-            .unwrap()
-    }
+    let one = |name: usize| {
+        format!(
+            "[[policy]]\nname = \"p{name}\"\nscope = \"subnet\"\n\
+             when = {{ sessions = \"> 1\" }}\naction = \"disconnect\"\n"
+        )
+    };
+    let source = policy::Source {
+        name: "p.toml".into(),
+        text: (0..5).map(one).collect(),
+    };
+    let checked = policy::check(vec![source], &mut |_| unreachable!());
+    checked.set.unwrap()
 }
 
 /// What becomes of a decision of one of the five: how many sessions go, or what holds it back.
