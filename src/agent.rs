@@ -307,11 +307,7 @@ impl Agent {
         let is_up = self.is_down
             || self.continuity != Continuity::Continued
             || self.warden.is_alert(&self.snapshot);
-        match (is_up, self.client.needs_fresh_connection()) {
-            (false, _) => Pace::Quiet,
-            (true, false) => Pace::Alert,
-            (true, true) => Pace::Throttled,
-        }
+        Pace::of(is_up, self.client.needs_fresh_connection())
     }
 
     /// Everything that only reads, so that it can be given up at any moment.

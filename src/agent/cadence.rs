@@ -29,6 +29,16 @@ pub(super) enum Pace {
     Throttled,
 }
 
+impl Pace {
+    pub(super) const fn of(is_up: bool, is_throttled: bool) -> Self {
+        match (is_up, is_throttled) {
+            (false, _) => Self::Quiet,
+            (true, false) => Self::Alert,
+            (true, true) => Self::Throttled,
+        }
+    }
+}
+
 /// How often the server is polled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cadence {
@@ -215,7 +225,7 @@ mod tests {
     /// the next poll comes.
     #[tokio::test(start_paused = true)]
     async fn over_a_throttled_connection_polls_keep_the_interval_and_cannot_be_foreseen_either() {
-        let gaps = gaps(CADENCE, Pace::Throttled, Duration::ZERO, 4_000).await;
+        let gaps = gaps(CADENCE, Pace::of(true, true), Duration::ZERO, 4_000).await;
         assert!((mean(&gaps) / 10.0 - 1.0).abs() < 0.03, "{}", mean(&gaps));
         let early = gaps.iter().filter(|&&gap| gap < 6.66).count();
         // 0.2 * 6.66 / 7.5 of them.

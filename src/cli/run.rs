@@ -220,18 +220,23 @@ impl DecisionLines {
                 bucket: Bucket::full(LINES, decision.at),
                 untold: 0,
             });
-            if lines.bucket.available(LINES, decision.at) == 0 {
-                lines.untold += 1;
-                continue;
+            if lines.admit(decision.at) {
+                lines.tell_untold(&decision.policy);
+                tell(carried);
             }
-            lines.bucket.take(1);
-            lines.tell_untold(&decision.policy);
-            tell(carried);
         }
     }
 }
 
 impl PolicyLines {
+    /// Whether there may be a line now; if not, it is counted.
+    fn admit(&mut self, at: Timestamp) -> bool {
+        let admits = self.bucket.available(LINES, at) > 0;
+        self.bucket.take(usize::from(admits));
+        self.untold += u64::from(!admits);
+        admits
+    }
+
     fn tell_untold(&mut self, policy: &str) {
         let decisions = std::mem::take(&mut self.untold);
         if decisions > 0 {
@@ -277,5 +282,27 @@ fn tell(carried: &Carried) {
         say!(error);
     } else {
         say!(info);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_decisions_has_few_lines_and_the_rest_are_counted() {
+        let start = Timestamp::default();
+        let mut lines = PolicyLines {
+            bucket: Bucket::full(LINES, start),
+            untold: 0,
+        };
+        // 12,000 a minute, for two minutes.
+        let polls = (0..120).map(Duration::from_secs);
+        let admitted: u64 = polls
+            .flat_map(|passed| [start + passed; 200])
+            .map(|at| u64::from(lines.admit(at)))
+            .sum();
+        assert!((338..=340).contains(&admitted), "{admitted}");
+        assert_eq!(lines.untold, 24_000 - admitted);
     }
 }

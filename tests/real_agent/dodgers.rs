@@ -4,11 +4,14 @@
 //! leave before the next poll can come.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::SECOND;
 use super::siege::{Siege, abuser_address, connect, disconnects};
@@ -91,11 +94,19 @@ impl Phase {
     }
 }
 
-/// Whether the agent has cut somebody because of the comings and goings that it saw.
-fn has_cut(agent: &Agent) -> bool {
-    let log = agent.log();
-    let mut lines = log.lines();
-    lines.any(|line| line.contains(" executed ") && line.contains(" quick-reconnector: "))
+/// Whether the agent has cut a dodger because of the comings and goings that it saw. Scouts come and go as well.
+fn has_cut_a_dodger(agent: &Agent) -> bool {
+    let is_of_a_dodger = |session: &Value| {
+        let peer = session["peer"].as_str().expect("a peer");
+        let peer: SocketAddr = peer.parse().expect("an address and a port");
+        (0..DODGERS).any(|n| peer.ip() == abuser_address(n, 0))
+    };
+    agent.journal().iter().any(|decision| {
+        let mut sessions = decision["sessions"].as_array().expect("sessions").iter();
+        decision["policy"] == "quick-reconnector"
+            && decision["outcome"] == "executed"
+            && sessions.any(is_of_a_dodger)
+    })
 }
 
 #[test]
@@ -114,7 +125,7 @@ fn who_dodges_the_polls_is_seen_and_cut_all_the_same() {
             thread::spawn(move || phase.dodge(|| connect(port, abuser_address(n, 0))));
         }
         let begun = Instant::now();
-        while !has_cut(&agent) {
+        while !has_cut_a_dodger(&agent) {
             assert!(begun.elapsed() < UNSEEN_MAX, "never seen: {phase:?}");
             siege.pass(SECOND);
         }

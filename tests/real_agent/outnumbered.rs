@@ -33,6 +33,9 @@ const TAG: Habit = Habit {
     ..Habit::IDLE
 };
 
+/// In five seconds; 41 to 126 a second are cut on two cores that others use as well.
+const CUTS_MIN: u64 = 100;
+
 /// Of each /24 with an honest client in it come five abusers.
 fn moderation_goes_on(release: Release) {
     Siege::of(release, HONEST, |siege| {
@@ -64,7 +67,7 @@ fn moderation_goes_on(release: Release) {
             "{release:?}: {cuts:?} sessions of 300 abusers cut in 5 s each, by {} acts",
             decisions.len()
         );
-        assert!(cuts.iter().all(|&cuts| cuts > 30), "{cuts:?}");
+        assert!(cuts.iter().all(|&cuts| cuts >= CUTS_MIN), "{cuts:?}");
         let policies: BTreeSet<&str> = decisions
             .iter()
             .filter_map(|d| d["policy"].as_str())

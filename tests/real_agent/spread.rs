@@ -16,8 +16,11 @@ const SPAN: Duration = Duration::from_secs(5);
 const FIRST_CUT_MAX: Duration = Duration::from_secs(40);
 
 /// What may get through, as a share of that without the agent. A server bears less at one time than at another where
-/// others use the machine, so it is far above what is printed on a quiet one.
-const LEFT_MAX: f64 = 1.2;
+/// others use the machine, so it is above what is printed on a quiet one.
+const LEFT_MAX: f64 = 0.7;
+
+/// The same of those that are back at once: a disconnect costs them the connection, and the server as much as without.
+const LEFT_MAX_OF_RECONNECTING: f64 = 1.2;
 
 /// As the simulation has it, where they come back after one second or two.
 const BACK_AFTER: Duration = Duration::from_millis(1_500);
@@ -51,7 +54,7 @@ const RECONNECTING: Habit = Habit {
 };
 
 /// The abusers are cut again and again, and nobody honest is.
-fn are_cut(siege: &mut Siege, what: &str, who: &[(Ipv4Addr, Habit)]) {
+fn are_cut(siege: &mut Siege, what: &str, who: &[(Ipv4Addr, Habit)], left_max: f64) {
     let abusers = siege.abusers(who.iter().copied());
     siege.pass(SPAN);
     let without = abusers.stop();
@@ -82,7 +85,7 @@ fn are_cut(siege: &mut Siege, what: &str, who: &[(Ipv4Addr, Habit)]) {
         then.cuts,
     );
     assert!(then.cuts > 0, "only once: {then:?}");
-    assert!(left < LEFT_MAX, "{then:?} beside {without:?}");
+    assert!(left < left_max, "{then:?} beside {without:?}");
 }
 
 #[test]
@@ -94,11 +97,26 @@ fn abuse_that_is_spread_is_cut() {
             .collect()
     };
     Siege::of(Release::V1_20_0, 40, |siege| {
-        are_cut(siege, "30 subnets, bytes", &each_in_a_subnet(30, HOG));
+        are_cut(
+            siege,
+            "30 subnets, bytes",
+            &each_in_a_subnet(30, HOG),
+            LEFT_MAX,
+        );
         let of_one_address = [(abuser_address(7, 0), BELOW); 100];
-        are_cut(siege, "100 sessions of an address, errors", &of_one_address);
+        are_cut(
+            siege,
+            "100 sessions of an address, errors",
+            &of_one_address,
+            LEFT_MAX,
+        );
         // Between two polls nobody sees whoever is back at once: all that a disconnect costs it is the connection.
         let reconnecting = each_in_a_subnet(12, RECONNECTING);
-        are_cut(siege, "12 that are back at once, bytes", &reconnecting);
+        are_cut(
+            siege,
+            "12 that are back at once, bytes",
+            &reconnecting,
+            LEFT_MAX_OF_RECONNECTING,
+        );
     });
 }
