@@ -16,7 +16,9 @@ use crate::history::{Bounds, CLIENTS_MAX, ClientBounds, SubnetWidths};
 use crate::journal::Retention;
 use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
-use crate::policy::reading::{Document, Findings, Node, Place, TOP, Table, Text, mode, out_of_bounds};
+use crate::policy::reading::{
+    Document, Findings, Node, Place, TOP, Table, Text, mode, out_of_bounds,
+};
 use crate::policy::{Diagnostic, Source};
 use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
