@@ -405,7 +405,7 @@ impl Agent {
     fn judge(&mut self) -> Judgement {
         let judgement = self.warden.judge(&self.snapshot);
         let at = self.clock.now();
-        let crowded = self.crowded.note(judgement.crowded as u64, at);
+        let crowded = self.crowded.note(judgement.crowded, at);
         if let Some(News::Begun(targets) | News::GoesOn(targets)) = crowded {
             warn!(targets, "more targets are due than one poll decides on");
         }
