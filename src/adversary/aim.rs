@@ -47,7 +47,7 @@ const BEHIND_TOR: Aim = Aim {
 /// Whoever has behaved for an hour is a regular: until each has been disconnected once, no more go than
 /// of regulars may.
 const AMONG_REGULARS: Aim = Aim {
-    left_max: 0.65,
+    left_max: 0.72,
     because: Some("they are regulars, of whom no more than 30 a minute are disconnected"),
     ..TENTH
 };
