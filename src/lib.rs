@@ -48,6 +48,7 @@ pub mod redact;
 mod regular;
 pub mod replay;
 pub mod report;
+mod room;
 pub mod rpc;
 mod scene;
 pub mod sim;

@@ -10,6 +10,7 @@ use crate::daemon::Round;
 use crate::decision::{Epoch, Peer};
 use crate::names::{NameId, Names};
 use crate::policy::Capabilities;
+use crate::room::make_room;
 use crate::time::Timestamp;
 
 /// One poll.
@@ -230,20 +231,16 @@ impl Sessions {
     /// Makes room for so many rows in one go, and a few more: growing to them step by step leaves the
     /// smaller columns behind as holes in the heap.
     pub(crate) fn make_room(&mut self, rows: usize) {
-        if rows <= self.id.capacity() {
-            return;
-        }
-        let more = rows + rows / 8 - self.len();
-        self.id.reserve_exact(more);
-        self.flags.reserve_exact(more);
-        self.peer.reserve_exact(more);
-        self.client.reserve_exact(more);
-        self.protocol.reserve_exact(more);
+        make_room(&mut self.id, rows);
+        make_room(&mut self.flags, rows);
+        make_room(&mut self.peer, rows);
+        make_room(&mut self.client, rows);
+        make_room(&mut self.protocol, rows);
         for column in [&mut self.cost, &mut self.extra_cost, &mut self.age_s] {
-            column.reserve_exact(more);
+            make_room(column, rows);
         }
         for column in self.counters_mut() {
-            column.reserve_exact(more);
+            make_room(column, rows);
         }
     }
 

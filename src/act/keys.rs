@@ -1,8 +1,10 @@
 //! What of a decision stands in keys of its own in the log, for programs. A line's words say all of it
 //! again, for people.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
+
+use tracing::warn;
 
 use crate::decision::{Decision, Evidence, Outcome, Seen, SessionRef, Target};
 use crate::escape;
@@ -51,6 +53,22 @@ impl<'a> Keys<'a> {
             held_s: Duration::as_secs_f64(held),
             evidence: &decision.evidence,
         }
+    }
+
+    /// Logs an alert.
+    pub(crate) fn alert(&self, words: fmt::Arguments<'_>) {
+        warn!(
+            policy = self.policy,
+            mode = self.mode,
+            action = self.action,
+            scope = self.scope,
+            target = self.target,
+            address = self.address,
+            outcome = self.outcome,
+            by = self.by,
+            evidence = self.evidence(),
+            "alert: {words}"
+        );
     }
 
     /// Each test with what it saw, on one line.

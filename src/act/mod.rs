@@ -12,8 +12,6 @@ mod words;
 
 use std::time::Duration;
 
-use tracing::warn;
-
 pub use confirmed::Confirmed;
 pub(crate) use keys::Keys;
 use words::Words;
@@ -285,22 +283,14 @@ fn alert(carried: &mut [Carried], intended: &[usize]) {
 
 fn tell_alert(decision: &Decision, outcome: &Outcome) {
     let keys = Keys::of(decision, outcome);
-    let evidence = keys.evidence();
     let of = if decision.target == Target::Server {
         keys.scope.to_owned()
     } else {
         format!("{} `{}`", keys.scope, keys.target)
     };
-    warn!(
-        policy = keys.policy,
-        mode = keys.mode,
-        action = keys.action,
-        scope = keys.scope,
-        target = keys.target,
-        address = keys.address,
-        outcome = keys.outcome,
-        evidence,
-        "alert: {evidence}; by `{}` on {of}",
+    keys.alert(format_args!(
+        "{}; by `{}` on {of}",
+        keys.evidence(),
         keys.policy
-    );
+    ));
 }

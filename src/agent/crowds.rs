@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
-use tracing::warn;
-
 use crate::act::Keys;
 use crate::decision::{Outcome, Suppression, Target};
 use crate::escape;
 use crate::limits::{Ruling, Verdict};
 use crate::time::Timestamp;
+use hashbrown::HashMap;
 
 /// A crowd is told of once in so long, however often it comes and goes.
 const TOLD_EVERY: Duration = Duration::from_hours(1);
@@ -62,21 +60,12 @@ fn tell(ruling: &Ruling) {
     let target = decision.target.to_string();
     let choice = decision.choice.as_ref().map(ToString::to_string);
     let keys = Keys::of(decision, &Outcome::Suppressed(Suppression::NobodyStandsOut));
-    warn!(
-        policy = keys.policy,
-        mode = keys.mode,
-        action = keys.action,
-        scope = keys.scope,
-        target = keys.target,
-        address = keys.address,
-        outcome = keys.outcome,
-        by = keys.by,
-        evidence = keys.evidence(),
-        "alert: {} `{}` meets the tests of `{}`, and nobody of it is acted on: {}; look whether the \
-         threshold is too low for so many",
+    keys.alert(format_args!(
+        "{} `{}` meets the tests of `{}`, and nobody of it is acted on: {}; look whether the threshold is \
+         too low for so many",
         decision.target.scope(),
         escape::log(&target),
         keys.policy,
         escape::log(&choice.unwrap_or_default())
-    );
+    ));
 }

@@ -8,11 +8,11 @@ use super::continuity::Continuity;
 use super::keys::{NONE, slot_id};
 use super::private::{SubnetWidths, is_private};
 use super::returns::{Name, Sign};
-use super::room::stretch;
 use super::seniority::{Lone, Pace, Present};
 use super::sessions::{After, Did, GONE, Heritage, Seen, Slot};
 use super::tally::Counter;
 use crate::decision::SessionRef;
+use crate::room::stretch;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hash};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::room::make_room;
+use crate::room::make_room;
 use crate::time::Timestamp;
 
 /// No slot.

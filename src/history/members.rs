@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use super::keys::NONE;
 use super::private::SubnetWidths;
-use super::room::stretch;
+use crate::room::stretch;
 use crate::snapshot::Snapshot;
 
 /// The first release with groups sliced time into 15 minutes (0.8.11 to 1.10.0).

@@ -18,7 +18,6 @@ mod plan;
 mod private;
 mod requests;
 mod returns;
-mod room;
 mod seniority;
 mod sessions;
 mod table;

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{NONE, slot_id};
-use super::room::{make_room, stretch};
+use crate::room::{make_room, stretch};
 use crate::time::Timestamp;
 
 /// No agent is configured to know more clients. A recording has all of them at the beginning of each

@@ -1,8 +1,8 @@
 //! Sums of counters over windows, for the slots of one table.
 
 use super::plan::WindowId;
-use super::room::stretch;
 use super::timeline::Timeline;
+use crate::room::stretch;
 
 /// What is summed. Cost is kept in thousandths, so that sums are exact and come back to 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

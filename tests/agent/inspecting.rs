@@ -8,17 +8,20 @@ use crate::log::Log;
 use crate::scene::{Scene, executed, policy};
 use crate::tap::Trick;
 
-/// What a client chose may be in its reply: it hides neither those after it, nor itself for long.
-#[tokio::test]
-async fn one_that_cannot_be_read_ends_no_other() {
-    let errs = policy(
+fn errs() -> String {
+    policy(
         "errs",
         "session",
         "{ errors = \"> 5\" }",
         "\"alert\"",
         "cooldown = \"1h\"",
-    );
-    let mut scene = Scene::new(Release::V2_0_0, errs).await;
+    )
+}
+
+/// What a client chose may be in its reply: it hides neither those after it, nor itself for long.
+#[tokio::test]
+async fn one_that_cannot_be_read_ends_no_other() {
+    let mut scene = Scene::new(Release::V2_0_0, errs()).await;
     let keys = [30, 20, 10].map(|errors| (scene.client("x", errors), u64::from(errors)));
     let err = |scene: &Scene| {
         for (key, errors) in keys {
@@ -71,14 +74,7 @@ async fn one_that_cannot_be_read_ends_no_other() {
 /// A client chooses whether its inspection can be read, and its line in the log must not be one a poll.
 #[tokio::test]
 async fn those_that_cannot_be_read_are_logged_once_a_minute_and_counted() {
-    let errs = policy(
-        "errs",
-        "session",
-        "{ errors = \"> 5\" }",
-        "\"alert\"",
-        "cooldown = \"1h\"",
-    );
-    let mut scene = Scene::new(Release::V2_0_0, errs).await;
+    let mut scene = Scene::new(Release::V2_0_0, errs()).await;
     let keys = [1, 2, 3].map(|last| scene.client("x", last));
     scene.good_poll().await;
     let (log, _guard) = Log::listen();

@@ -3,14 +3,14 @@
 /// Sees to it that `column` can take `len` entries, and an eighth more.
 ///
 /// Doubling would leave half of every column empty, and the smaller ones behind as holes in the heap.
-pub(super) fn make_room<T>(column: &mut Vec<T>, len: usize) {
+pub(crate) fn make_room<T>(column: &mut Vec<T>, len: usize) {
     if len > column.capacity() {
         column.reserve_exact(len + len / 8 - column.len());
     }
 }
 
 /// Makes `column` so long; what is new is `value`.
-pub(super) fn stretch<T: Clone>(column: &mut Vec<T>, len: usize, value: T) {
+pub(crate) fn stretch<T: Clone>(column: &mut Vec<T>, len: usize, value: T) {
     make_room(column, len);
     column.resize(len, value);
 }
