@@ -233,6 +233,9 @@ fn keep_numbers(
         Numbers::Untold if if_unknown => {}
         Numbers::Untold => slots.clear(),
         Numbers::Each(values) => keep_valued(slots, values, |&value| holds(value)),
+        Numbers::Counted(counts, factor) => {
+            keep_valued(slots, counts, |&count| holds(f64::from(count) * factor));
+        }
         Numbers::Scaled(sums, factor) => {
             keep_valued(slots, sums, |&sum| holds(sum as f64 * factor));
         }

@@ -238,7 +238,7 @@ impl History {
             {
                 let hit = self.hit.entry(address).or_default();
                 *hit += 1;
-                if *hit * 2 >= self.addresses.keys.present(address as usize) {
+                if *hit * 2 >= self.addresses.keys.present()[address as usize] {
                     self.seniority.acted(&net, at);
                 }
             }

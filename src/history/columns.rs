@@ -145,12 +145,12 @@ impl History {
     pub(super) fn fill_columns(&mut self, snapshot: &Snapshot) {
         let mut columns = std::mem::take(&mut self.columns);
         for (filled, column) in columns.iter_mut().zip(&self.plan.columns) {
-            if !self.is_told(column.field, snapshot) {
+            if !self.is_told(column, snapshot) {
                 *filled = numbers::Column::Untold;
                 continue;
             }
-            if let Some(tallied) = self.tallied(column) {
-                *filled = tallied;
+            if let Some(elsewhere) = self.tallied(column).or_else(|| self.counted(column)) {
+                *filled = elsewhere;
                 continue;
             }
             // What fills a column writes every slot: what is left of the last poll is not cleared.
@@ -177,16 +177,23 @@ impl History {
         self.columns = columns;
     }
 
-    /// Whether the server reckons what the field is about, and was asked.
-    fn is_told(&self, field: Field, snapshot: &Snapshot) -> bool {
-        match field.info().source {
+    /// Whether the server reckons what the column is about, and was asked for long enough. Before
+    /// that only young sessions have a rate.
+    fn is_told(&self, column: &Column, snapshot: &Snapshot) -> bool {
+        let is_asked = match column.field.info().source {
             Source::Cost => {
                 let generation = snapshot.sessions.generation;
                 generation.is_none_or(|generation| generation == Generation::Cost)
             }
             Source::Inspection => self.sessions.has_inspected(),
             _ => true,
-        }
+        };
+        let of_young = match Windowed::of(column.scope, column.field) {
+            Some(Windowed::Rate(_)) => column.scope == Scope::Session,
+            _ => false,
+        };
+        let is_covered = |window: WindowId| self.timelines[window.0].is_covered();
+        is_asked && (of_young || column.window.is_none_or(is_covered))
     }
 
     /// What a column takes of the server's totals of requests, if it takes anything.
@@ -217,6 +224,28 @@ impl History {
             window,
             factor,
         })
+    }
+
+    /// A column that is nothing but the sessions of each target.
+    fn counted(&self, column: &Column) -> Option<numbers::Column> {
+        let factor = match column.field {
+            Field::Sessions => 1.0,
+            Field::SessionsShare => 1.0 / (self.present.max(1) as f64),
+            _ => return None,
+        };
+        let scope = column.scope;
+        self.sessions_of(scope)
+            .map(|_| numbers::Column::Present { scope, factor })
+    }
+
+    /// By slot how many sessions each target has, of a scope whose sessions the history counts.
+    fn sessions_of(&self, scope: Scope) -> Option<&[u32]> {
+        match scope {
+            Scope::Address => Some(self.addresses.keys.present()),
+            Scope::Subnet => Some(self.subnets.keys.present()),
+            Scope::Client => Some(self.clients.keys.present()),
+            Scope::Server | Scope::Session | Scope::Group => None,
+        }
     }
 
     /// What takes a sum to the field's unit; `None` while the window is not covered.
@@ -254,6 +283,9 @@ impl History {
             } => {
                 let sums = self.tallies(scope).sums(counter, window);
                 Numbers::Scaled(sums.unwrap_or_default(), factor)
+            }
+            &numbers::Column::Present { scope, factor } => {
+                Numbers::Counted(self.sessions_of(scope).unwrap_or_default(), factor)
             }
         }
     }
@@ -303,7 +335,7 @@ impl History {
         if column.field.info().source == Source::Inspection {
             for (slot, value) in values.iter_mut().enumerate() {
                 let slot = self.sessions.get(slot_id(slot));
-                if slot.inspected.is_none() {
+                if slot.inspected().is_none() {
                     *value = f64::NAN;
                 }
             }
@@ -368,7 +400,7 @@ impl History {
         sessions: &Sessions,
     ) {
         let window_s = window.as_secs_f64();
-        let errors = |slot: u32| self.sessions.get(slot).inspected.as_ref().map(|i| i.errors);
+        let errors = |slot: u32| self.sessions.get(slot).inspected().map(|i| i.errors);
         for (slot, row) in self.sessions.connected() {
             // An unknown age is not below anything.
             if sessions.age_s[row] <= window_s {
@@ -392,7 +424,7 @@ impl History {
             return self.fill_connected(values, |_, row| value(sessions, row));
         }
         let slot = |slot: usize| self.sessions.get(slot_id(slot));
-        let inspected = |index: usize| slot(index).inspected.as_ref();
+        let inspected = |index: usize| slot(index).inspected();
         match column.field {
             Field::Private => self.fill_connected(values, |index, _| flag(slot(index).is_private)),
             Field::Logged => {
@@ -453,15 +485,11 @@ impl History {
             (_, Field::NewAddresses | Field::BriefAddresses) => {
                 self.fill_addresses(values, column.field, column.window);
             }
-            (_, Field::Sessions) => self.fill_presence(values, column.scope, 1.0),
             (_, Field::Addresses) => {
                 values.fill(0.0);
                 for (value, &addresses) in values.iter_mut().zip(&self.subnet_addresses) {
                     *value = f64::from(addresses);
                 }
-            }
-            (_, Field::SessionsShare) => {
-                self.fill_presence(values, column.scope, 1.0 / (self.present.max(1) as f64));
             }
             (scope, field) => {
                 let Some(value) = summed(field) else {
@@ -488,7 +516,7 @@ impl History {
         values.fill(f64::NAN);
         for (slot, value) in values.iter_mut().enumerate() {
             let net = self.addresses.keys.key(slot);
-            if self.addresses.keys.present(slot) > 0
+            if self.addresses.keys.is_present(slot)
                 && net.is_some_and(|net| !super::is_private(net.addr()))
             {
                 let address = slot_id(slot);
@@ -541,17 +569,6 @@ impl History {
             if let Some(subnet) = net.and_then(|net| self.subnet_of(net)) {
                 values[subnet as usize] += 1.0;
             }
-        }
-    }
-
-    fn fill_presence(&self, values: &mut [f64], scope: Scope, scale: f64) {
-        for (slot, value) in values.iter_mut().enumerate() {
-            let present = match scope {
-                Scope::Address => self.addresses.keys.present(slot),
-                Scope::Subnet => self.subnets.keys.present(slot),
-                _ => self.clients.keys.present(slot),
-            };
-            *value = f64::from(present) * scale;
         }
     }
 

@@ -24,8 +24,10 @@ pub(super) fn slot_id(slot: usize) -> u32 {
 #[derive(Debug)]
 pub(super) struct Keys<K> {
     slots: Vec<Slot<K>>,
-    /// By slot; apart, for every session of every poll touches it.
-    presence: Vec<Presence>,
+    /// By slot its sessions at the last poll; apart, for every session of every poll touches it.
+    present: Vec<u32>,
+    /// By slot when a session was last there, or was first found gone.
+    last_seen: Vec<Timestamp>,
     free: Vec<u32>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -40,14 +42,6 @@ struct Slot<K> {
     generation: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Presence {
-    /// At the last poll.
-    sessions: u32,
-    /// When a session was last there, or was first found gone.
-    last_seen: Timestamp,
-}
-
 impl<K: Hash> Slot<K> {
     /// As the table has it.
     fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
@@ -59,7 +53,8 @@ impl<K: Hash + Eq> Keys<K> {
     pub(super) fn new(cap: usize) -> Self {
         Self {
             slots: Vec::new(),
-            presence: Vec::new(),
+            present: Vec::new(),
+            last_seen: Vec::new(),
             free: Vec::new(),
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -104,7 +99,7 @@ impl<K: Hash + Eq> Keys<K> {
         let slot = &mut self.slots[index as usize];
         slot.key = Some(K::from(key.to_owned()));
         slot.generation = slot.generation.wrapping_add(1);
-        self.presence[index as usize].last_seen = now;
+        self.last_seen[index as usize] = now;
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.table
             .insert_unique(hash, index, |&slot| slots[slot as usize].hash(hasher));
@@ -123,8 +118,7 @@ impl<K: Hash + Eq> Keys<K> {
     /// as holes in the heap.
     pub(super) fn reserve(&mut self, slots: usize) {
         let slots = slots.min(self.cap);
-        make_room(&mut self.slots, slots);
-        make_room(&mut self.presence, slots);
+        self.make_room(slots);
         let (keys, hasher) = (&self.slots, &self.hasher);
         self.table
             .reserve(slots.saturating_sub(self.table.len()), |&slot| {
@@ -139,45 +133,50 @@ impl<K: Hash + Eq> Keys<K> {
         let index = u32::try_from(self.slots.len())
             .ok()
             .filter(|&i| (i as usize) < self.cap)?;
-        make_room(&mut self.slots, index as usize + 1);
-        make_room(&mut self.presence, index as usize + 1);
+        self.make_room(index as usize + 1);
         self.slots.push(Slot {
             key: None,
             generation: 0,
         });
-        self.presence.push(Presence::default());
+        self.present.push(0);
+        self.last_seen.push(Timestamp::default());
         Some(index)
+    }
+
+    fn make_room(&mut self, slots: usize) {
+        make_room(&mut self.slots, slots);
+        make_room(&mut self.present, slots);
+        make_room(&mut self.last_seen, slots);
     }
 
     /// Before the sessions of a poll are counted.
     pub(super) fn clear_presence(&mut self) {
-        for presence in &mut self.presence {
-            presence.sessions = 0;
-        }
+        self.present.fill(0);
     }
 
     /// Counts a session of the poll at `now`; whether it is the first of the target.
     pub(super) fn count(&mut self, slot: u32, now: Timestamp) -> bool {
-        let presence = &mut self.presence[slot as usize];
-        presence.sessions += 1;
-        presence.last_seen = now;
-        presence.sessions == 1
+        self.last_seen[slot as usize] = now;
+        let sessions = &mut self.present[slot as usize];
+        *sessions += 1;
+        *sessions == 1
     }
 
     /// A session was found gone by the poll at `now`.
     pub(super) fn touch(&mut self, slot: u32, now: Timestamp) {
-        self.presence[slot as usize].last_seen = now;
+        self.last_seen[slot as usize] = now;
     }
 
     /// Frees what has had no session since `start`, when the longest window began, and if the table
     /// is full nonetheless the longest absent eighth; hands each slot to `freed`.
     pub(super) fn sweep(&mut self, start: Timestamp, mut freed: impl FnMut(u32)) {
         let is_full = self.table.len() >= self.cap;
-        let mut absent: Vec<(Timestamp, u32)> = (0_u32..)
-            .zip(&self.presence)
-            .filter(|(_, p)| p.sessions == 0 && (is_full || p.last_seen <= start))
-            .filter(|&(index, _)| self.key(index as usize).is_some())
-            .map(|(index, presence)| (presence.last_seen, index))
+        let seen = self.last_seen.iter().copied().zip(0_u32..);
+        let mut absent: Vec<(Timestamp, u32)> = seen
+            .zip(&self.present)
+            .filter(|&((last, _), &sessions)| sessions == 0 && (is_full || last <= start))
+            .map(|(seen, _)| seen)
+            .filter(|&(_, index)| self.key(index as usize).is_some())
             .collect();
         if is_full {
             absent.sort_unstable();
@@ -209,8 +208,14 @@ impl<K: Hash + Eq> Keys<K> {
         self.slots.get(slot).map_or(0, |slot| slot.generation)
     }
 
-    pub(super) fn present(&self, slot: usize) -> u32 {
-        self.presence.get(slot).map_or(0, |p| p.sessions)
+    /// By slot: its sessions at the last poll.
+    pub(super) fn present(&self) -> &[u32] {
+        &self.present
+    }
+
+    /// Whether it had a session at the last poll.
+    pub(super) fn is_present(&self, slot: usize) -> bool {
+        self.present.get(slot).is_some_and(|&sessions| sessions > 0)
     }
 
     /// The slots in use.

@@ -261,8 +261,8 @@ impl History {
         let mut offenders: Vec<_> = likely
             .iter()
             .filter_map(|&(slot, _)| {
-                let known = self.sessions.get(slot).inspected.as_ref()?;
-                (known.errors > 0).then(|| (Reverse(known.errors), id(slot)))
+                let known = self.sessions.get(slot).known_errors();
+                (known > 0).then(|| (Reverse(known), id(slot)))
             })
             .collect();
         offenders.sort_unstable();
@@ -273,7 +273,7 @@ impl History {
         dearest.sort_unstable();
         let mut longest: Vec<_> = likely
             .iter()
-            .map(|&(slot, cost)| (self.sessions.get(slot).asked_at, Reverse(cost), id(slot)))
+            .map(|&(slot, cost)| (self.sessions.get(slot).asked_at(), Reverse(cost), id(slot)))
             .collect();
         longest.sort_unstable();
         let mut chosen = Vec::new();
@@ -301,7 +301,7 @@ impl History {
     pub fn uninspectable(&mut self, id: u64) {
         if let Some(slot) = self.sessions.find(id) {
             let at = self.last.as_ref().map(|last| last.at).unwrap_or_default();
-            self.sessions.get_mut(slot).asked_at = Some(at);
+            self.sessions.get_mut(slot).uninspectable(at);
         }
     }
 

@@ -13,6 +13,8 @@ pub(crate) enum Numbers<'a> {
     Each(&'a [f64]),
     /// Sums over a window, each to be multiplied by the factor.
     Scaled(&'a [u64], f64),
+    /// Sessions, each number of them to be multiplied by the factor.
+    Counted(&'a [u32], f64),
 }
 
 impl Numbers<'_> {
@@ -22,6 +24,7 @@ impl Numbers<'_> {
             Self::Untold => f64::NAN,
             Self::Each(values) => values[slot as usize],
             Self::Scaled(sums, factor) => sums[slot as usize] as f64 * factor,
+            Self::Counted(counts, factor) => f64::from(counts[slot as usize]) * factor,
         }
     }
 }
@@ -39,6 +42,8 @@ pub(super) enum Column {
         window: WindowId,
         factor: f64,
     },
+    /// In the table of the scope, by the same reason.
+    Present { scope: Scope, factor: f64 },
 }
 
 impl Default for Column {
@@ -55,7 +60,7 @@ impl Column {
         }
         match self {
             Self::Here(values) => values,
-            Self::Untold | Self::Tallied { .. } => unreachable!("it has just been replaced"),
+            Self::Untold | Self::Tallied { .. } | Self::Present { .. } => unreachable!("it has just been replaced"),
         }
     }
 }

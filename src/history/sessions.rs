@@ -52,9 +52,7 @@ pub(super) struct Slot {
     counters: Counters,
     /// By how much its cost rose since it connected, or was first seen; in thousandths.
     cost_risen: u64,
-    pub(super) inspected: Option<Box<Inspected>>,
-    /// When it was inspected last, readably or not.
-    pub(super) asked_at: Option<Timestamp>,
+    asked: Option<Box<Asked>>,
 }
 
 /// What the agent did to a session, and to those that it is the return of.
@@ -106,6 +104,30 @@ impl Slot {
         self.age_s + self.marks.as_ref().map_or(0.0, |marks| marks.earlier_s)
     }
 
+    /// What `inspect_session` last said of it.
+    pub(super) fn inspected(&self) -> Option<&Inspected> {
+        self.asked.as_ref()?.told.as_ref()
+    }
+
+    /// When it was inspected last, readably or not; as a return also when the one was that left.
+    pub(super) fn asked_at(&self) -> Option<Timestamp> {
+        self.asked.as_ref().map(|asked| asked.at)
+    }
+
+    /// The errors that it is known to have made, and those that it is the return of.
+    pub(super) fn known_errors(&self) -> u64 {
+        self.asked.as_ref().map_or(0, |asked| asked.errors())
+    }
+
+    /// It was inspected, and nothing could be read of it.
+    pub(super) fn uninspectable(&mut self, at: Timestamp) {
+        self.asked_mut().at = at;
+    }
+
+    fn asked_mut(&mut self) -> &mut Asked {
+        self.asked.get_or_insert_default()
+    }
+
     /// What it would have done in `span_s` seconds if it had always done as since it connected, in
     /// the unit of sums; infinite where that is not known.
     pub(super) fn at_its_pace(&self, counter: Counter, span_s: f64) -> f64 {
@@ -115,7 +137,7 @@ impl Slot {
             Counter::SentSize => self.counters.sent_size as f64,
             Counter::TxsSent => self.counters.txs_sent as f64,
             Counter::Cost => self.cost_risen as f64,
-            Counter::Errors => match &self.inspected {
+            Counter::Errors => match self.inspected() {
                 Some(inspected) => inspected.errors as f64,
                 None => return f64::INFINITY,
             },
@@ -133,7 +155,16 @@ enum State {
     /// A session that is connected.
     Used,
     /// One that left not long ago: whoever comes from its address under its name takes up what it did.
-    Left(Heritage),
+    Left,
+}
+
+/// A session that left, in its slot.
+#[derive(Clone, Copy, Debug)]
+struct Leaver {
+    at: Timestamp,
+    slot: u32,
+    generation: u32,
+    heritage: Heritage,
 }
 
 /// By what a session is taken for the return of one that left: the slots of address and client name,
@@ -142,6 +173,24 @@ enum State {
 pub(super) struct Heritage {
     pub(super) address: (u32, u32),
     pub(super) client: (u32, u32),
+}
+
+/// The inspections of a session.
+#[derive(Debug, Default)]
+struct Asked {
+    /// When the last one was.
+    at: Timestamp,
+    /// What it said, if it could be read.
+    told: Option<Inspected>,
+    /// The errors of those that the session is the return of.
+    errors_before: u64,
+}
+
+impl Asked {
+    fn errors(&self) -> u64 {
+        let told = self.told.as_ref().map_or(0, |told| told.errors);
+        told.saturating_add(self.errors_before)
+    }
 }
 
 /// What `inspect_session` last said of a session.
@@ -265,7 +314,7 @@ pub(super) struct SessionTable {
     hasher: DefaultHashBuilder,
     /// Of those who left, the slots by heritage, and in the order in which they left.
     left: HashMap<Heritage, VecDeque<u32>>,
-    left_in_order: VecDeque<(Timestamp, u32, u32)>,
+    left_in_order: VecDeque<Leaver>,
     evicted: Vec<u32>,
     has_inspected: bool,
     /// The slots and generations of those who took up what another did, within the longest window.
@@ -442,8 +491,7 @@ impl SessionTable {
         slot.marks = None;
         slot.age_s = age_s;
         slot.counters = now;
-        slot.inspected = None;
-        slot.asked_at = None;
+        slot.asked = None;
         slot.groups = [NONE; 2];
         self.rows[index as usize] = u32::try_from(row).unwrap_or(GONE);
         self.clients[index as usize] = NONE;
@@ -549,8 +597,7 @@ impl SessionTable {
             age_s: f64::NAN,
             counters: Counters::default(),
             cost_risen: 0,
-            inspected: None,
-            asked_at: None,
+            asked: None,
         });
         self.rows.push(GONE);
         self.generations.push(0);
@@ -594,24 +641,26 @@ impl SessionTable {
     }
 
     fn keep(&mut self, slot: u32, heritage: Heritage, at: Timestamp) {
-        self.slots[slot as usize].state = State::Left(heritage);
+        self.slots[slot as usize].state = State::Left;
         self.left.entry(heritage).or_default().push_back(slot);
-        let generation = self.generations[slot as usize];
-        self.left_in_order.push_back((at, slot, generation));
+        self.left_in_order.push_back(Leaver {
+            at,
+            slot,
+            generation: self.generations[slot as usize],
+            heritage,
+        });
         // Who is back leaves an entry behind; whoever comes and goes shall not make it long.
         if self.left_in_order.len() > 2 * self.slots.len().max(LEFT_MIN) {
             let mut left = std::mem::take(&mut self.left_in_order);
-            left.retain(|&(_, slot, generation)| self.heritage(slot, generation).is_some());
+            left.retain(|leaver| self.is_left(leaver));
             self.left_in_order = left;
         }
     }
 
-    /// By what a slot is inherited, if the one that left is in it still.
-    fn heritage(&self, slot: u32, generation: u32) -> Option<Heritage> {
-        match self.slots[slot as usize].state {
-            State::Left(heritage) if self.generation(slot) == generation => Some(heritage),
-            _ => None,
-        }
+    /// Whether the one that left is in its slot still.
+    fn is_left(&self, leaver: &Leaver) -> bool {
+        let state = self.slots[leaver.slot as usize].state;
+        state == State::Left && self.generation(leaver.slot) == leaver.generation
     }
 
     /// The slot of one that left, if a fresh session with this heritage is its return. It is free from
@@ -625,6 +674,7 @@ impl SessionTable {
         }
         self.lineages[heir as usize] = self.lineages[from as usize];
         self.hand_over_absence(from, heir);
+        self.hand_over_errors(from, heir);
         self.heirs.push((heir, self.generations[heir as usize]));
         self.slots[from as usize].state = State::Free;
         self.free.push(from);
@@ -648,6 +698,16 @@ impl SessionTable {
         if !away.is_empty() {
             heir.marks_mut().away = away;
         }
+    }
+
+    /// Whoever made errors before is asked about first, so that reconnecting hides nobody.
+    fn hand_over_errors(&mut self, from: u32, heir: u32) {
+        let asked = self.slots[from as usize].asked.take();
+        self.slots[heir as usize].asked = asked.map(|mut asked| {
+            asked.errors_before = asked.errors();
+            asked.told = None;
+            asked
+        });
     }
 
     /// The slots of those who took up what another did, and may be judged by it.
@@ -686,14 +746,15 @@ impl SessionTable {
     /// The slot of the one that left first, if it left when it is `wanted`.
     fn take_first_left(&mut self, wanted: impl Fn(Timestamp) -> bool) -> Option<u32> {
         loop {
-            let &(left_at, slot, generation) = self.left_in_order.front()?;
-            if !wanted(left_at) {
+            let leaver = *self.left_in_order.front()?;
+            if !wanted(leaver.at) {
                 return None;
             }
             self.left_in_order.pop_front();
-            let Some(heritage) = self.heritage(slot, generation) else {
+            if !self.is_left(&leaver) {
                 continue;
-            };
+            }
+            let Leaver { slot, heritage, .. } = leaver;
             if let Some(left) = self.left.get_mut(&heritage) {
                 // Both are in the order in which they left.
                 left.pop_front_if(|&mut first| first == slot);
@@ -748,7 +809,7 @@ impl SessionTable {
         at: Timestamp,
     ) -> u64 {
         let slot = &mut self.slots[slot as usize];
-        let known = match &slot.inspected {
+        let known = match slot.inspected() {
             Some(last) => last.errors,
             None if slot.is_fresh => 0,
             // Errors from before the first look have no time: they are in the total, not in a rate.
@@ -756,12 +817,13 @@ impl SessionTable {
         };
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
         self.has_inspected = true;
-        slot.asked_at = Some(at);
-        slot.inspected = Some(Box::new(Inspected {
+        let asked = slot.asked_mut();
+        asked.at = at;
+        asked.told = Some(Inspected {
             errors: inspection.errors,
             requests: inspection.requests,
             methods: methods.iter().map(count).collect(),
-        }));
+        });
         inspection.errors.saturating_sub(known)
     }
 }

@@ -84,7 +84,7 @@ impl History {
 
     /// Whether `inspect_session` has told of a session.
     pub(crate) fn is_inspected(&self, session: u32) -> bool {
-        self.sessions.get(session).inspected.is_some()
+        self.sessions.get(session).inspected().is_some()
     }
 
     /// The targets of scopes `address` and `subnet` that an address belongs to, as far as they had a
@@ -121,9 +121,9 @@ impl History {
     pub(crate) fn is_present(&self, scope: Scope, slot: u32) -> bool {
         let index = slot as usize;
         match scope {
-            Scope::Address => self.addresses.keys.present(index) > 0,
-            Scope::Subnet => self.subnets.keys.present(index) > 0,
-            Scope::Client => self.clients.keys.present(index) > 0,
+            Scope::Address => self.addresses.keys.is_present(index),
+            Scope::Subnet => self.subnets.keys.is_present(index),
+            Scope::Client => self.clients.keys.is_present(index),
             Scope::Server | Scope::Session | Scope::Group => true,
         }
     }
@@ -146,7 +146,7 @@ impl History {
     /// The public addresses that have no session now and are not forgotten yet, each with its subnet.
     pub(crate) fn absent_addresses(&self) -> impl Iterator<Item = (u32, &IpNet, u32)> {
         let keys = &self.addresses.keys;
-        let absent = keys.used().filter(|&index| keys.present(index) == 0);
+        let absent = keys.used().filter(|&index| !keys.is_present(index));
         absent.filter_map(|index| {
             let net = keys.key(index).filter(|net| !is_private(net.addr()))?;
             Some((slot_id(index), net, self.subnet_of(net)?))

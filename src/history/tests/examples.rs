@@ -530,6 +530,33 @@ fn nobody_hides_from_inspection() {
 }
 
 #[test]
+fn who_made_errors_and_comes_back_is_inspected_first() {
+    let (mut watch, mut scene) = watched(&["session error_rate"]);
+    let others: Vec<u64> = (1..=5)
+        .map(|port| scene.connect(&format!("8.8.4.{port}:1"), "y"))
+        .collect();
+    let offender = scene.connect("8.8.8.8:1", "x");
+    watch.see_for(&mut scene, 20, 10);
+    scene.errors = 500;
+    scene.of(offender).cost += 50_000.0;
+    scene.wait(10.0);
+    let snapshot = scene.poll();
+    watch.history.begin(&snapshot);
+    watch.history.inspected(offender, &errors(500));
+    watch.history.finish(&snapshot);
+    scene.leave(offender);
+    let back = scene.connect("8.8.8.8:2", "x");
+    for &id in &others {
+        scene.of(id).cost += 90_000.0;
+    }
+    scene.of(back).cost += 100.0;
+    scene.errors += 1;
+    scene.wait(10.0);
+    watch.history.begin(&scene.poll());
+    assert_eq!(watch.history.inspect_next(3)[0], back);
+}
+
+#[test]
 fn who_was_cut_and_is_back_is_judged_by_the_time_that_it_was_there() {
     let mut watch = Watch::new("1m", &["session sent_rate", "address new_sessions"]);
     let mut scene = Scene::new();
