@@ -27,7 +27,7 @@ use serde_json::json;
 /// Sessions, and the MiB that the agent may take with them.
 const SIZES: [(usize, f64); 3] = [(1_000, 16.0), (10_000, f64::INFINITY), (100_000, 128.0)];
 /// Longer than the longest window of the shipped policies.
-const POLLS: usize = 20;
+const POLLS: usize = 40;
 
 fn main() -> ExitCode {
     if let Ok(addr) = std::env::var("WARDEN_BENCH_SERVER") {

@@ -12,7 +12,7 @@ use serde::de::DeserializeSeed;
 use crate::crowd::Crowd;
 
 /// Longer than the longest window of the shipped policies.
-const WARM_UP: usize = 20;
+const WARM_UP: usize = 40;
 const COUNTED: usize = 9;
 
 /// The median poll of so many sessions, of which at each poll as many leave and come as `comers`,

@@ -65,7 +65,8 @@ impl Population {
 pub(super) fn usual_of_sessions(history: &History, column: ColumnId) -> Option<f64> {
     let numbers = history.column(column);
     let known = history.regulars().map(|session| numbers.of(session));
-    let mut values: Vec<f64> = known.filter(|value| !value.is_nan()).collect();
+    let mut values = Vec::with_capacity(history.present());
+    values.extend(known.filter(|value| !value.is_nan()));
     let median = nearest_rank(&mut values, 0.5);
     (!median.is_nan()).then_some(median)
 }

@@ -161,7 +161,8 @@ impl History {
             } else if is_continued {
                 self.count_new(slot);
             }
-            if !is_private && address != NONE && client != NONE {
+            let may_inherit = returned.is_some() || self.sessions.has_left();
+            if may_inherit && !is_private && address != NONE && client != NONE {
                 self.heirs.push(Heir {
                     slot,
                     generation: self.sessions.generation(slot),

@@ -245,20 +245,23 @@ pub(super) struct Pace {
     pub(super) uptime: Option<Duration>,
 }
 
-#[derive(Clone, Debug)]
-struct Slot {
-    client: Option<KnownClient>,
-    /// Whether it has changed since it was saved.
-    is_dirty: bool,
-    /// Whether it was ever saved, so that it must be deleted when it is forgotten.
-    is_saved: bool,
+/// What the journal has of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stored {
+    Nothing,
+    /// What was known earlier.
+    Earlier,
+    /// What is known.
+    Current,
 }
 
 /// The memory.
 #[derive(Debug)]
 pub(super) struct Seniority {
     bounds: ClientBounds,
-    slots: Vec<Slot>,
+    slots: Vec<Option<KnownClient>>,
+    /// By slot, apart, or each slot would be an eighth larger.
+    stored: Vec<Stored>,
     free: Vec<u32>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -285,6 +288,7 @@ impl Seniority {
         Self {
             bounds,
             slots: Vec::new(),
+            stored: Vec::new(),
             free: Vec::new(),
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -308,7 +312,7 @@ impl Seniority {
         self.usual.hours.truncate(HOURS_MAX);
         for client in saved.clients.into_iter().take(self.bounds.clients_max) {
             if self.find(&client.address).is_none() {
-                self.insert(client, true);
+                self.insert(client, Stored::Current);
             }
         }
     }
@@ -323,10 +327,11 @@ impl Seniority {
 
     /// What has changed since it was saved.
     pub(super) fn changes(&self) -> ClientChanges {
-        let dirty = self.slots.iter().filter(|slot| slot.is_dirty);
+        let slots = self.slots.iter().zip(&self.stored);
+        let changed = slots.filter(|(_, stored)| **stored != Stored::Current);
         ClientChanges {
             forgotten: self.forgotten.clone(),
-            known: dirty.filter_map(|slot| slot.client).collect(),
+            known: changed.filter_map(|(client, _)| *client).collect(),
             usual: self.usual.clone(),
         }
     }
@@ -334,10 +339,7 @@ impl Seniority {
     /// All that [`Self::changes`] says is saved.
     pub(super) fn saved(&mut self) {
         self.forgotten.clear();
-        for slot in &mut self.slots {
-            slot.is_saved |= slot.client.is_some();
-            slot.is_dirty = false;
-        }
+        self.stored.fill(Stored::Current);
     }
 
     /// Takes in who is connected: addresses, and the sessions that are clients of their own.
@@ -403,7 +405,7 @@ impl Seniority {
                     last_seen: self.at,
                     acted_at: None,
                 },
-                false,
+                Stored::Nothing,
             )
         });
         self.of_address[index] = (present.generation, slot);
@@ -411,8 +413,7 @@ impl Seniority {
     }
 
     fn is_of(&self, slot: u32, net: &IpNet) -> bool {
-        let slot = self.slots.get(slot as usize);
-        let client = slot.and_then(|slot| slot.client.as_ref());
+        let client = self.slots.get(slot as usize).and_then(Option::as_ref);
         client.is_some_and(|client| client.address == *net)
     }
 
@@ -424,16 +425,19 @@ impl Seniority {
     }
 
     fn client_mut(&mut self, slot: u32) -> Option<&mut KnownClient> {
-        let slot = self.slots.get_mut(slot as usize)?;
-        slot.is_dirty = true;
-        slot.client.as_mut()
+        let client = self.slots.get_mut(slot as usize)?.as_mut()?;
+        let stored = &mut self.stored[slot as usize];
+        if *stored == Stored::Current {
+            *stored = Stored::Earlier;
+        }
+        Some(client)
     }
 
     fn clients(&self) -> impl Iterator<Item = &KnownClient> {
-        self.slots.iter().filter_map(|slot| slot.client.as_ref())
+        self.slots.iter().flatten()
     }
 
-    fn insert(&mut self, client: KnownClient, is_saved: bool) -> u32 {
+    fn insert(&mut self, client: KnownClient, stored: Stored) -> u32 {
         if self.table.len() >= self.bounds.clients_max {
             self.evict();
         }
@@ -442,23 +446,21 @@ impl Seniority {
             return NONE;
         }
         let hash = self.hasher.hash_one(client.address);
-        let slot = Slot {
-            client: Some(client),
-            is_dirty: !is_saved,
-            is_saved,
-        };
         let index = if let Some(index) = self.free.pop() {
-            self.slots[index as usize] = slot;
+            self.slots[index as usize] = Some(client);
+            self.stored[index as usize] = stored;
             index
         } else {
-            let slots = self.slots.len();
-            make_room(&mut self.slots, slots + 1);
-            self.slots.push(slot);
-            slot_id(self.slots.len() - 1)
+            let slots = self.slots.len() + 1;
+            make_room(&mut self.slots, slots);
+            make_room(&mut self.stored, slots);
+            self.slots.push(Some(client));
+            self.stored.push(stored);
+            slot_id(slots - 1)
         };
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.table.insert_unique(hash, index, |&slot| {
-            let client = slots[slot as usize].client.as_ref();
+            let client = slots[slot as usize].as_ref();
             client.map_or(0, |client| hasher.hash_one(client.address))
         });
         index
@@ -490,25 +492,22 @@ impl Seniority {
 
     fn absent(&self, wanted: impl Fn(&KnownClient) -> bool) -> Vec<(KnownClient, u32)> {
         let slots = self.slots.iter().enumerate();
-        let known = slots.filter_map(|(index, slot)| Some((slot.client?, slot_id(index))));
+        let known = slots.filter_map(|(index, client)| Some(((*client)?, slot_id(index))));
         known
             .filter(|(client, _)| client.last_seen < self.before.min(self.at) && wanted(client))
             .collect()
     }
 
     fn remove(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        let Some(client) = slot.client.take() else {
+        let Some(client) = self.slots[index as usize].take() else {
             return;
         };
-        slot.is_dirty = false;
-        let is_saved = std::mem::take(&mut slot.is_saved);
         let hash = self.hasher.hash_one(client.address);
         if let Ok(entry) = self.table.find_entry(hash, |&slot| slot == index) {
             entry.remove();
         }
         self.free.push(index);
-        if is_saved {
+        if self.stored[index as usize] != Stored::Nothing {
             self.forgotten.push(client.address);
         }
     }
@@ -531,7 +530,8 @@ impl Seniority {
     /// The most senior, as many as are usually connected.
     fn choose_regulars(&mut self, pace: Pace) {
         let Self { slots, scratch, .. } = self;
-        let candidates = slots.iter().filter_map(|slot| slot.client.as_ref());
+        let candidates = slots.iter().flatten();
+        make_room(scratch, scratch.len() + slots.len());
         scratch.extend(
             candidates
                 .filter(|client| is_candidate(client, pace.at))
@@ -555,7 +555,7 @@ impl Seniority {
     /// The client of an address that is connected, if it is known.
     fn of_address(&self, address: u32) -> Option<&KnownClient> {
         let &(_, slot) = self.of_address.get(address as usize)?;
-        self.slots.get(slot as usize)?.client.as_ref()
+        self.slots.get(slot as usize)?.as_ref()
     }
 
     /// For how long the client of a connected address has been known.

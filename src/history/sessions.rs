@@ -710,6 +710,11 @@ impl SessionTable {
         });
     }
 
+    /// Whether there is anybody to inherit from.
+    pub(super) fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
     /// The slots of those who took up what another did, and may be judged by it.
     pub(super) fn heirs(&self) -> impl Iterator<Item = u32> {
         let heirs = self.heirs.iter();

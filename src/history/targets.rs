@@ -14,6 +14,7 @@ use super::sessions::GONE;
 use super::table::Table;
 use crate::decision::{SessionRef, Target};
 use crate::field::Scope;
+use crate::room::make_room;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -47,16 +48,14 @@ impl History {
             (Scope::Address, &self.addresses),
             (Scope::Subnet, &self.subnets),
         ] {
+            let keys = &table.keys;
+            let is_public = |&slot: &usize| {
+                let net = keys.key(slot);
+                net.is_some_and(|net| !is_private(net.addr()))
+            };
             let Live { all, public } = &mut self.live[scope as usize];
-            all.clear();
-            public.clear();
-            for slot in table.keys.used() {
-                all.push(slot_id(slot));
-                let net = table.keys.key(slot);
-                if net.is_some_and(|net| !is_private(net.addr())) {
-                    public.push(slot_id(slot));
-                }
-            }
+            fill(all, keys.used());
+            fill(public, keys.used().filter(is_public));
         }
     }
 
@@ -328,5 +327,6 @@ pub(crate) struct ClientSlot(pub(crate) u32);
 
 fn fill(slots: &mut Vec<u32>, with: impl Iterator<Item = usize>) {
     slots.clear();
+    make_room(slots, with.size_hint().1.unwrap_or(0));
     slots.extend(with.map(slot_id));
 }
