@@ -43,7 +43,10 @@ pub(super) enum Column {
         factor: f64,
     },
     /// In the table of the scope, by the same reason.
-    Present { scope: Scope, factor: f64 },
+    Present {
+        scope: Scope,
+        factor: f64,
+    },
 }
 
 impl Default for Column {
@@ -60,7 +63,9 @@ impl Column {
         }
         match self {
             Self::Here(values) => values,
-            Self::Untold | Self::Tallied { .. } | Self::Present { .. } => unreachable!("it has just been replaced"),
+            Self::Untold | Self::Tallied { .. } | Self::Present { .. } => {
+                unreachable!("it has just been replaced")
+            }
         }
     }
 }

@@ -31,7 +31,11 @@ const PACE_S: f64 = 1.0;
 const LEFT_MIN: usize = 64;
 
 /// As many absences of a session are remembered; the oldest go first.
-const AWAY_MAX: usize = 64;
+const ABSENCES_MAX: usize = 64;
+
+/// So much of an absence after a disconnect is the agent's doing: whoever wants to be back is back by
+/// then. The rest is the client's own choice, and makes it quieter.
+const AWAY_MAX: Duration = Duration::from_secs(5);
 
 /// A session that the history knows.
 #[derive(Debug)]
@@ -692,8 +696,8 @@ impl SessionTable {
             expelled_at,
             ..
         } = *marks;
-        away.extend(expelled_at.map(|at| (at, heir.session.since.max(at))));
-        let excess = away.len().saturating_sub(AWAY_MAX);
+        away.extend(expelled_at.map(|at| (at, heir.session.since.clamp(at, at + AWAY_MAX))));
+        let excess = away.len().saturating_sub(ABSENCES_MAX);
         away.drain(..excess);
         if !away.is_empty() {
             heir.marks_mut().away = away;

@@ -594,3 +594,30 @@ fn who_was_cut_and_is_back_is_judged_by_the_time_that_it_was_there() {
         .unwrap();
     assert!(rate < 0.95e6, "{rate}");
 }
+
+#[test]
+fn who_was_cut_and_stays_away_for_longer_is_quieter_for_that() {
+    let mut watch = Watch::new("1m", &["session sent_rate"]);
+    let mut scene = Scene::new();
+    let id = scene.connect("8.8.8.8:1", "wallet");
+    scene.of(id).since_ms -= 60_000;
+    watch.see(&scene.poll());
+    for _ in 0..7 {
+        scene.of(id).sent += 3_300_000;
+        watch.see_for(&mut scene, 10, 10);
+    }
+    let slot = watch.history.find_session(id).unwrap();
+    let session = watch.history.session(slot);
+    watch.history.expelled(&[session], scene.at());
+    scene.leave(id);
+    watch.see_for(&mut scene, 30, 10);
+    scene.wait(9.0);
+    let back = scene.connect("8.8.8.8:2", "wallet");
+    scene.of(back).sent = 330_000;
+    scene.wait(1.0);
+    watch.see(&scene.poll());
+    let rate = watch.get(Session, "sent_rate", &back.to_string());
+    // Of 39 s that it was away, 5 are the agent's doing.
+    let expected = (2.0 * 3_300_000.0 + 330_000.0) / 55.0;
+    assert!((rate.unwrap() - expected).abs() < 1e-3, "{rate:?}");
+}

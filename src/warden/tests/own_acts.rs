@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::decision::{Decision, Outcome, SessionRef};
+use crate::decision::{Decision, Outcome, SessionRef, Target};
 use crate::limits::Verdict;
 use crate::policy::{Mode, Quota};
 use crate::scene::{Scene, policies};
@@ -16,6 +16,8 @@ type Guilty = BTreeSet<(String, String)>;
 
 const POLL_MS: i64 = 10_000;
 const POLLS: i64 = 60;
+/// So many polls cover the longest window before anybody comes or goes.
+const POLLS_BEFORE: i64 = 13;
 const HOUR_MS: i64 = 3_600_000;
 /// So long after it was cut a client is back.
 const BACK_MS: i64 = 1_500;
@@ -30,7 +32,18 @@ const ADDRESSES: [&str; 5] = [
 ];
 const NAMES: [&str; 4] = ["wallet", "other", "third", ""];
 
-/// Whatever counts who comes and goes, and low enough that random lives trip it.
+/// What clients send while they are connected, in bytes a millisecond; most send nothing.
+const RATES: [u64; 5] = [0, 0, 0, 300, 1_500];
+
+/// The thresholds of sessions, and those of dry-run.
+///
+/// What a client would have done while it was away is not known. It is taken for as busy then as it was
+/// before, for 5 s at the most of each absence, so for up to half of the time if it is cut at each poll. Whoever
+/// would have left by itself just then looks up to twice as busy as it was.
+const SESSION_THRESHOLDS: [(&str, &str); 2] =
+    [("> 1000 kB/s", "> 500 kB/s"), ("> 200 kB/s", "> 100 kB/s")];
+
+/// Whatever counts who comes and goes, and what was sent; low enough that random lives trip it.
 const POLICIES: &str = r#"
 [[policy]]
 name = "address-brief"
@@ -80,6 +93,34 @@ scope = "client"
 when = { new_sessions = ">= 5" }
 window = "1m"
 action = "disconnect"
+
+[[policy]]
+name = "session-sent"
+scope = "session"
+when = { sent_rate = "> 1000 kB/s" }
+window = "20s"
+action = "disconnect"
+
+[[policy]]
+name = "session-sent-long"
+scope = "session"
+when = { sent_rate = "> 200 kB/s" }
+window = "1m"
+action = "disconnect"
+
+[[policy]]
+name = "address-sent"
+scope = "address"
+when = { sent_rate = "> 500 kB/s" }
+window = "30s"
+action = "disconnect"
+
+[[policy]]
+name = "subnet-sent"
+scope = "subnet"
+when = { sent_rate = "> 2 MB/s" }
+window = "1m"
+action = "disconnect"
 "#;
 
 /// A client by what it does of itself: whenever it is not cut, it is connected in these spans.
@@ -89,6 +130,7 @@ action = "disconnect"
 struct Client {
     address: usize,
     name: usize,
+    rate: u64,
     /// From and to, in order, and apart.
     spans: Vec<(i64, i64)>,
 }
@@ -124,16 +166,28 @@ fn clients() -> impl Strategy<Value = Vec<Client>> {
     let whole = ADDRESSES.len() * NAMES.len();
     let who = prop::sample::subsequence((0..whole).collect::<Vec<_>>(), 1..whole);
     who.prop_flat_map(|who| {
-        let lives = prop::collection::vec(life(), who.len());
+        let life = (life(), prop::sample::select(&RATES));
+        let lives = prop::collection::vec(life, who.len());
         (Just(who), lives).prop_map(|(who, lives)| {
-            let of = |(who, spans): (usize, _)| Client {
+            let of = |(who, (spans, rate)): (usize, _)| Client {
                 address: who % ADDRESSES.len(),
                 name: who / ADDRESSES.len(),
+                rate,
                 spans,
             };
             who.into_iter().zip(lives).map(of).collect()
         })
     })
+}
+
+fn policies_of(mode: Mode) -> String {
+    let mut text = POLICIES.to_owned();
+    if mode == Mode::DryRun {
+        for (threshold, watched) in SESSION_THRESHOLDS {
+            text = text.replace(threshold, watched);
+        }
+    }
+    text
 }
 
 struct World<'a> {
@@ -163,7 +217,7 @@ impl Client {
     }
 
     fn is_quiet(&self) -> bool {
-        self.spans == [(-HOUR_MS, HOUR_MS)]
+        self.rate == 0 && self.spans == [(-HOUR_MS, HOUR_MS)]
     }
 
     fn wants_to_be_there(&self, at_ms: i64) -> bool {
@@ -192,9 +246,9 @@ impl<'a> World<'a> {
         settings.limits.breaker.regulars_min = 1_000_000;
         let scene = Scene::new();
         let mut world = World {
-            began_ms: scene.now_ms,
+            began_ms: scene.now_ms + POLLS_BEFORE * POLL_MS,
             scene,
-            warden: Warden::new(policies(POLICIES), settings),
+            warden: Warden::new(policies(&policies_of(mode)), settings),
             clients: clients
                 .iter()
                 .map(|client| (client, Presence::default()))
@@ -233,12 +287,22 @@ impl<'a> World<'a> {
                 .iter()
                 .flat_map(|(client, presence)| client.moments(*presence));
             let next = moments.filter(|&ms| now_ms < ms && ms <= until_ms).min();
-            self.scene.now_ms = self.began_ms + next.unwrap_or(until_ms);
+            self.send_until(next.unwrap_or(until_ms));
             if next.is_none() {
                 return;
             }
             for index in 0..self.clients.len() {
                 self.act(index);
+            }
+        }
+    }
+
+    fn send_until(&mut self, until_ms: i64) {
+        let elapsed_ms = u64::try_from(until_ms - self.now_ms()).unwrap();
+        self.scene.now_ms = self.began_ms + until_ms;
+        for (client, presence) in &self.clients {
+            if let Some(id) = presence.session {
+                self.scene.of(id).sent += client.rate * elapsed_ms;
             }
         }
     }
@@ -283,14 +347,24 @@ impl<'a> World<'a> {
     /// Of dry-run, a decision that falls on nobody is enough.
     fn note(&mut self, decision: &Decision) {
         if self.warden.mode() == Mode::DryRun || !decision.sessions.is_empty() {
-            let target = (decision.policy.to_string(), decision.target.to_string());
-            self.guilty.insert(target);
+            let guilty = (decision.policy.to_string(), self.who(&decision.target));
+            self.guilty.insert(guilty);
         }
         for (client, presence) in &self.clients {
             let is_hit = |session: &SessionRef| presence.session == Some(session.id);
             let is_hit = decision.sessions.iter().any(is_hit);
             assert!(!(client.is_quiet() && is_hit), "{client:?}");
         }
+    }
+
+    /// A session by the client that it is of, who has another when it is back.
+    fn who(&self, target: &Target) -> String {
+        let Target::Session(session) = target else {
+            return target.to_string();
+        };
+        let mut clients = self.clients.iter();
+        let client = clients.position(|(_, presence)| presence.session == Some(session.id));
+        format!("client {}", client.unwrap())
     }
 
     fn cut(&mut self, sessions: &[SessionRef]) {
@@ -312,7 +386,7 @@ impl<'a> World<'a> {
 fn guilty(mode: Mode, clients: &[Client]) -> Guilty {
     let mut world = World::new(mode, clients);
     world.poll();
-    for poll in 1..=POLLS {
+    for poll in 1 - POLLS_BEFORE..=POLLS {
         world.live(poll * POLL_MS);
         world.poll();
     }
