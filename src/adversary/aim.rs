@@ -44,6 +44,14 @@ const BEHIND_TOR: Aim = Aim {
     ..TENTH
 };
 
+/// Every second who comes takes up what the hog did, and is spared at its own pace; the hog's next return
+/// is watched from its beginning then.
+const AMONG_NAMESAKES: Aim = Aim {
+    left_max: 0.65,
+    because: Some("others of its address and name come as often, and nobody can tell who is back"),
+    ..TENTH
+};
+
 /// Whoever has behaved for an hour is a regular: until each has been disconnected once, no more go than
 /// of regulars may.
 const AMONG_REGULARS: Aim = Aim {
@@ -95,11 +103,14 @@ impl Attack {
                 ..TENTH
             },
             Self::TorHog | Self::TorHogs => BEHIND_TOR,
+            Self::CarrierHog => AMONG_NAMESAKES,
             Self::Sleepers => AMONG_REGULARS,
             Self::ReconnectingHogs | Self::RenamingHogs => RECONNECTING,
-            Self::Outnumbered | Self::BalancerHog | Self::HogNeighbours | Self::PollDodgers => {
-                FOUND_AT_ONCE
-            }
+            Self::Outnumbered
+            | Self::BalancerHog
+            | Self::HogNeighbours
+            | Self::HogDecoys
+            | Self::PollDodgers => FOUND_AT_ONCE,
             Self::ThirtySubnets => BARELY_ABOVE,
             Self::Housemate | Self::ErrorsBelow | Self::AllBelow => BACK_AT_ONCE,
         }

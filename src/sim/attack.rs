@@ -41,6 +41,8 @@ pub enum Attack {
     Monitor,
     /// A hog with quiet neighbours.
     HogNeighbours,
+    /// A hog at a carrier's address, where honest clients of the same name keep coming.
+    CarrierHog,
     /// One hog among Tor users.
     TorHog,
     /// Twenty hogs among Tor users.
@@ -57,6 +59,8 @@ pub enum Attack {
     PollDodgers,
     /// Bandwidth spread over subnets.
     ThirtySubnets,
+    /// Hogs, and decoys that take enough to make them look usual.
+    HogDecoys,
     /// Errors spread over the sessions of one address.
     ErrorsBelow,
     /// All that a session may do, a hundred times from one address.
@@ -73,7 +77,7 @@ pub enum Attack {
 
 impl Attack {
     /// Every attack.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::BriefNeighbour,
         Self::BriefNeighbourV6,
         Self::Household,
@@ -82,6 +86,7 @@ impl Attack {
         Self::BalancerHog,
         Self::Monitor,
         Self::HogNeighbours,
+        Self::CarrierHog,
         Self::TorHog,
         Self::TorHogs,
         Self::TagsOnce,
@@ -90,6 +95,7 @@ impl Attack {
         Self::Outnumbered,
         Self::PollDodgers,
         Self::ThirtySubnets,
+        Self::HogDecoys,
         Self::ErrorsBelow,
         Self::AllBelow,
         Self::ReconnectingHogs,
@@ -109,6 +115,7 @@ impl Attack {
             Self::BalancerHog => "balancer-hog",
             Self::Monitor => "monitor",
             Self::HogNeighbours => "hog-neighbours",
+            Self::CarrierHog => "carrier-hog",
             Self::TorHog => "tor-hog",
             Self::TorHogs => "tor-hogs",
             Self::TagsOnce => "tags-once",
@@ -117,6 +124,7 @@ impl Attack {
             Self::Outnumbered => "outnumbered",
             Self::PollDodgers => "poll-dodgers",
             Self::ThirtySubnets => "thirty-subnets",
+            Self::HogDecoys => "hog-decoys",
             Self::ErrorsBelow => "errors-below",
             Self::AllBelow => "all-below",
             Self::ReconnectingHogs => "reconnecting-hogs",
@@ -147,6 +155,9 @@ impl Attack {
             Self::HogNeighbours => {
                 "one client pulls 3 MB/s and reconnects; 30 quiet clients in its /24"
             }
+            Self::CarrierHog => {
+                "one client of a carrier's address pulls 3 MB/s; others of its name come there all the time"
+            }
             Self::TorHog => "one of 41 Tor users pulls 3 MB/s",
             Self::TorHogs => "20 of 60 Tor users pull 1.5 MB/s each",
             Self::TagsOnce => {
@@ -163,6 +174,9 @@ impl Attack {
                 "six clients pull 1.5 MB/s each between two polls, and are gone when the next comes"
             }
             Self::ThirtySubnets => "30 clients in 30 /24s pull 1.5 MB/s each",
+            Self::HogDecoys => {
+                "30 clients pull 3 MB/s each; 200 decoys take enough to make that look usual"
+            }
             Self::ErrorsBelow => "100 sessions of one address, each below five errors a second",
             Self::AllBelow => {
                 "100 sessions of one address, each just below every threshold of a session"
@@ -203,11 +217,13 @@ impl Attack {
             Self::Sleepers => &[Harm::Bytes, Harm::Errors, Harm::SubSeconds],
             Self::BalancerHog
             | Self::HogNeighbours
+            | Self::CarrierHog
             | Self::TorHog
             | Self::TorHogs
             | Self::BudgetDrain
             | Self::PollDodgers
             | Self::ThirtySubnets
+            | Self::HogDecoys
             | Self::ReconnectingHogs
             | Self::RenamingHogs => &[Harm::Bytes],
         }

@@ -251,6 +251,7 @@ impl Cast<'_> {
                 (100..130).for_each(|i| self.victim(Kind::LightWallet, host(i)));
                 self.abuser(Kind::BandwidthHog, host(7), pulling(3.0 * MB));
             }
+            Attack::CarrierHog => self.carrier(attack.length()),
             Attack::TorHog => self.tor_hogs(1, 3.0 * MB),
             Attack::TorHogs => self.tor_hogs(20, 1.5 * MB),
             Attack::TagsOnce => {
@@ -274,6 +275,7 @@ impl Cast<'_> {
                     self.abuser(Kind::BandwidthHog, address, pulling(1.5 * MB));
                 }
             }
+            Attack::HogDecoys => self.hog_decoys(),
             Attack::ErrorsBelow => self.below(Kind::ErrorFlood, failing(4.2)),
             Attack::AllBelow => self.below(Kind::SubscriptionHoarder, ALL_BELOW),
             Attack::ReconnectingHogs => self.hogs(Tactic::Plain),
@@ -339,6 +341,28 @@ impl Cast<'_> {
         );
         for host in 100..105 {
             self.victim(Kind::LightWallet, Ipv4Addr::new(a, b, c, host));
+        }
+    }
+
+    /// Five have been there for long; the others come one after the other while a hog is cut and back.
+    fn carrier(&mut self, until: Duration) {
+        let address = self.address();
+        for _ in 0..5 {
+            self.victim(Kind::MobileWallet, address);
+        }
+        let hog = self.adversary(Kind::BandwidthHog, vec![address], pulling(3.0 * MB));
+        let client = hog.client.clone();
+        self.come(hog);
+        let mut at = self.begins;
+        while at < until {
+            let identity = Identity {
+                peers: vec![address],
+                client: client.clone(),
+                role: Role::Victim,
+                ..self.identity(Kind::LightWallet)
+            };
+            self.world.admit(identity, at);
+            at += NEWCOMER_EVERY.mul_f64(0.5 + self.world.rng().f64());
         }
     }
 
@@ -408,6 +432,20 @@ impl Cast<'_> {
                 ..self.adversary(Kind::BandwidthHog, vec![address], pulling(1.5 * MB))
             };
             self.come(identity);
+        }
+    }
+
+    /// More decoys than there are others, so that a median of all would be theirs.
+    fn hog_decoys(&mut self) {
+        for i in 0..230 {
+            let address = self.address();
+            let (role, rate) = if i < 30 {
+                (Role::Abuser, 3.0 * MB)
+            } else {
+                (Role::Decoy, 0.1 * MB)
+            };
+            let hog = self.adversary(Kind::BandwidthHog, vec![address], pulling(rate));
+            self.come(Identity { role, ..hog });
         }
     }
 
