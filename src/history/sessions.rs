@@ -706,12 +706,12 @@ impl SessionTable {
 
     /// Whoever made errors before is asked about first, so that reconnecting hides nobody.
     fn hand_over_errors(&mut self, from: u32, heir: u32) {
-        let asked = self.slots[from as usize].asked.take();
-        self.slots[heir as usize].asked = asked.map(|mut asked| {
-            asked.errors_before = asked.errors();
-            asked.told = None;
-            asked
-        });
+        if let Some(before) = self.slots[from as usize].asked.take() {
+            // The heir may have been inspected already.
+            let asked = self.slots[heir as usize].asked_mut();
+            asked.errors_before = before.errors();
+            asked.at = asked.at.max(before.at);
+        }
     }
 
     /// Whether there is anybody to inherit from.

@@ -557,6 +557,34 @@ fn who_made_errors_and_comes_back_is_inspected_first() {
 }
 
 #[test]
+fn what_a_return_was_inspected_for_stays_when_the_one_before_is_gone() {
+    let (mut watch, mut scene) = watched(&["session errors"]);
+    let first = scene.connect("8.8.8.8:1", "x");
+    watch.see_for(&mut scene, 20, 10);
+    let inspect = |watch: &mut Watch, scene: &mut Scene, told: &[(u64, u64)]| {
+        scene.wait(10.0);
+        let snapshot = scene.poll();
+        watch.history.begin(&snapshot);
+        for &(id, count) in told {
+            watch.history.inspected(id, &errors(count));
+        }
+        watch.history.finish(&snapshot);
+    };
+    inspect(&mut watch, &mut scene, &[(first, 500)]);
+    let slot = watch.history.find_session(first).unwrap();
+    let session = watch.history.session(slot);
+    watch.history.expelled(&[session], scene.at());
+    // The server takes a moment to close the connection.
+    scene.wait(5.0);
+    let back = scene.connect("8.8.8.8:2", "x");
+    inspect(&mut watch, &mut scene, &[(back, 3)]);
+    scene.leave(first);
+    inspect(&mut watch, &mut scene, &[]);
+    let told = watch.get(Session, "errors", &back.to_string());
+    assert_eq!(told, Some(3.0));
+}
+
+#[test]
 fn who_was_cut_and_is_back_is_judged_by_the_time_that_it_was_there() {
     let mut watch = Watch::new("1m", &["session sent_rate", "address new_sessions"]);
     let mut scene = Scene::new();
