@@ -19,7 +19,7 @@ use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
 use crate::policy::reading::{
     Document, Findings, Node, Place, TOP, Table, Text, mode, out_of_bounds,
 };
-use crate::policy::{Diagnostic, Source};
+use crate::policy::{Diagnostic, Problem, Source};
 use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
 use crate::units::format_duration;
@@ -64,7 +64,7 @@ const TABLES: &[(&str, &str)] = &[
 pub(super) fn check(source: Source) -> Checked {
     let text = Text::new(source);
     let mut findings = Findings::default();
-    let config = Document::parse(&text, &mut findings).map(|document| {
+    let config = Document::parse(&text, &mut findings).and_then(|document| {
         let mut file = File {
             document: &document,
             findings: &mut findings,
@@ -90,6 +90,26 @@ fn is_whole(document: &Document<'_>, root: &Table<'_>, node: &Node<'_>) -> bool 
     !document.broken_within(node, next)
 }
 
+/// What to say if this is a file of policies or of their tests.
+fn another_kind(root: &Table<'_>) -> Option<Diagnostic> {
+    let entries = root.entries();
+    let find = |name| entries.iter().find(|entry| entry.name == name);
+    if find("server").is_some() {
+        return None;
+    }
+    if let Some(test) = find("test") {
+        let wanted = "a configuration of the agent";
+        let finding = Diagnostic::new(Problem::Tests { wanted }).at(test.key.clone());
+        return Some(finding.help("run them with `electrumx-warden test`"));
+    }
+    let policy = find("policy").or_else(|| find("lists"))?;
+    let finding = Diagnostic::new(Problem::Policies).at(policy.key.clone());
+    Some(finding.help(
+        "name it without `--config`, as in `electrumx-warden check FILE`; a configuration names \
+         policy files as `paths` of `[policies]`",
+    ))
+}
+
 /// The file, and what is wrong with it so far.
 struct File<'t> {
     document: &'t Document<'t>,
@@ -104,7 +124,8 @@ pub(crate) struct Section<'t, 'f> {
 }
 
 impl<'t> File<'t> {
-    fn read(&mut self) -> Config {
+    /// Nothing if it is another kind of file.
+    fn read(&mut self) -> Option<Config> {
         let is_sound = self.document.broken_at.is_empty();
         let start = Place {
             text: self.document.text.clone(),
@@ -112,6 +133,10 @@ impl<'t> File<'t> {
         };
         let table = self.document.root.get_ref();
         let mut root = Table::new(self.document.text, table, start, "the configuration");
+        if let Some(finding) = another_kind(&root) {
+            self.findings.push(finding);
+            return None;
+        }
 
         let mode = root
             .take("mode")
@@ -129,7 +154,7 @@ impl<'t> File<'t> {
         if is_sound {
             root.finish(&[SYNONYMS, TABLES].concat(), self.findings);
         }
-        Config {
+        Some(Config {
             mode,
             server,
             policies,
@@ -140,7 +165,7 @@ impl<'t> File<'t> {
             journal,
             record,
             log,
-        }
+        })
     }
 
     fn section(&mut self, root: &mut Table<'t>, key: &'static str) -> Section<'t, '_> {
@@ -176,12 +201,12 @@ impl<'t> File<'t> {
                               it `rpc = \"127.0.0.1:8000\"`";
         let document = self.document;
         let options = ClientOptions::new("");
-        root.require_as("server", Some(SERVER));
+        root.require("server", SERVER);
         let mut section = self.section(root, "server");
         let rpc = section
             .table
             .as_mut()
-            .and_then(|table| table.require_as("rpc", Some(SERVER)));
+            .and_then(|table| table.require("rpc", SERVER));
         let rpc = rpc.and_then(|entry| section.accept(endpoint(entry.node, "rpc")));
         let name = section.take("name");
         let name = name.and_then(|node| section.accept(name_of(node, "name")));
