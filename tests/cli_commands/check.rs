@@ -55,6 +55,29 @@ fn good_policies() {
     ));
 }
 
+/// What a release before 2.0 does not tell is said without a server, and is no warning.
+#[test]
+fn policies_that_need_a_later_server() {
+    const ERRS: &str = "[[policy]]\nname = 'errs'\nscope = 'session'\naction = 'alert'\n\
+                        when = { error_rate = '> 2/s' }\n";
+    let folder = Folder::with(&[
+        ("p.toml", ERRS),
+        ("off.toml", &format!("{ERRS}mode = 'off'\n")),
+    ]);
+    let ran = folder.run(&["check", "--deny-warnings", "p.toml"]);
+    insta::assert_snapshot!(ran.told());
+    let json = folder.run(&["check", "--format", "json", "p.toml"]);
+    assert_eq!(json.json()[0]["inspecting"], 1);
+    let off = folder.run(&["check", "off.toml"]);
+    assert_eq!(off.out, "1 policy in 1 file: ok\n");
+}
+
+#[test]
+fn a_policy_file_is_no_configuration() {
+    let folder = Folder::with(&[("p.toml", GOOD)]);
+    insta::assert_snapshot!(told(&folder, &[&["check", "--config", "p.toml"]]));
+}
+
 #[test]
 fn warnings_are_allowed_or_not() {
     let folder = Folder::with(&[("p.toml", WARNS)]);
