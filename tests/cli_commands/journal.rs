@@ -197,7 +197,7 @@ fn the_list() {
 #[test]
 fn the_list_at_every_width() {
     let folder = folder();
-    let shown = [60, 80, 120, 200].map(|columns| {
+    let shown = [60, 80, 100, 120, 200].map(|columns| {
         let mut command = folder.command(&["journal", "--path", "j.sqlite", "--all"]);
         let ran = folder.ran(command.env("COLUMNS", columns.to_string()));
         format!("{columns} columns:\n{}", ran.out)
@@ -208,7 +208,7 @@ fn the_list_at_every_width() {
 #[test]
 fn the_summary() {
     let folder = folder();
-    let text = [60, 80, 120].map(|columns| {
+    let text = [60, 80, 100, 120].map(|columns| {
         let mut command = folder.command(&["journal", "--path", "j.sqlite", "--summary"]);
         let ran = folder.ran(command.env("COLUMNS", columns.to_string()));
         format!("{columns} columns:\n{}\n", ran.out)
