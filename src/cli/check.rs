@@ -15,6 +15,7 @@ use crate::config::{self, Config, Policies, ReadDaemons};
 use crate::daemon::Daemons;
 use crate::journal::Journal;
 use crate::placement::{Crowding, OpenRpc};
+use crate::policy::reading::Place;
 use crate::policy::{Diagnostic, PolicySet};
 use crate::poll::{self, Groups, SteadyClock};
 use crate::rpc::{Client, ClientOptions};
@@ -64,10 +65,10 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         let checked = Config::load(path);
         policies = checked.policies;
         report.diagnostics = checked.diagnostics;
-        if let Some(config) = checked.config {
-            report.check_journal(&config.journal.path);
-            server = Some(config.server);
+        if let Some((path, place)) = checked.journal {
+            report.check_journal(&path, place);
         }
+        server = checked.config.map(|config| config.server);
     }
     if !args.paths.is_empty() {
         let entries_max = policies.map(|policies| policies.list_entries_max);
@@ -192,11 +193,14 @@ impl Report {
 
     /// What `run` would say of the journal. That it cannot be kept here is a warning, for the agent may
     /// run elsewhere, as another user, or in a folder that systemd makes for it.
-    fn check_journal(&mut self, path: &Path) {
+    fn check_journal(&mut self, path: &Path, place: Option<Place>) {
         if let Err(error) = Journal::check(path) {
             let is_warning = error.is_of_this_place();
-            self.diagnostics
-                .push(Diagnostic::of_journal(error, is_warning));
+            let finding = Diagnostic::of_journal(error, is_warning);
+            self.diagnostics.push(match place {
+                Some(place) => finding.at(place),
+                None => finding,
+            });
         }
     }
 

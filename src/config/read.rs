@@ -64,19 +64,23 @@ const TABLES: &[(&str, &str)] = &[
 pub(super) fn check(source: Source) -> Checked {
     let text = Text::new(source);
     let mut findings = Findings::default();
+    let mut journal_place = None;
     let config = Document::parse(&text, &mut findings).and_then(|document| {
         let mut file = File {
             document: &document,
             findings: &mut findings,
+            journal_place: &mut journal_place,
         };
         file.read()
     });
+    let journal = config.as_ref().map(|config| config.journal.path.clone());
     let policies = config.as_ref().map(|config| config.policies.clone());
     let config = config.filter(|_| !findings.has_errors());
     let diagnostics = findings.into_sorted(&[&text.name]);
     Checked {
         policies: policies.filter(|policies| !policies.paths.is_empty()),
         config,
+        journal: journal.map(|path| (path, journal_place)),
         diagnostics: diagnostics.into_iter().map(Diagnostic::of_config).collect(),
     }
 }
@@ -114,6 +118,7 @@ fn another_kind(root: &Table<'_>) -> Option<Diagnostic> {
 struct File<'t> {
     document: &'t Document<'t>,
     findings: &'t mut Findings,
+    journal_place: &'t mut Option<Place>,
 }
 
 /// A table of the file. What is not there, or wrong, is as by default; what is wrong is noted.
@@ -394,11 +399,12 @@ impl<'t> File<'t> {
         let default = Retention::default();
         let text = self.document.text;
         let mut section = self.section(root, "journal");
-        let path = section.value("path", text.path("electrumx-warden.sqlite"), path);
+        let (path, place) = section.placed("path", text.path("electrumx-warden.sqlite"), path);
         let age_max = section.value("age_max", default.age_max, time(seconds(HOUR, 3_650 * DAY)));
         let size_max_bytes =
             section.value("size_max", default.size_max_bytes, size(MIB..=MIB << 20));
         section.finish(SYNONYMS);
+        *self.journal_place = place;
         Journal {
             path,
             retention: Retention {

@@ -333,11 +333,21 @@ fn a_journal_that_run_refuses() {
         let checked = folder.run(&["check", "--config", "w.toml", "--format", "json"]);
         assert_eq!(before, entries(&folder), "{journal}");
         assert_eq!(checked.code, code, "{journal} {}", checked.out);
+        let place = &checked.json()[0];
+        assert_eq!(
+            (&place["file"], &place["line"]),
+            (&"w.toml".into(), &6.into())
+        );
         let told = checked.json()[0]["message"].as_str().unwrap().to_owned();
         let ran = folder.run(&["run", "--config", "w.toml"]);
         assert_eq!(ran.code, 3, "{journal}");
         assert!(ran.err.contains(&told), "{told}\n{}", ran.err);
     }
+    // Nor is it silent beside other mistakes.
+    folder.write("w.toml", format!("{}x = 1\n", config("none/j")).as_bytes());
+    let checked = folder.run(&["check", "--config", "w.toml", "--format", "json"]);
+    let codes: Vec<_> = checked.json().iter().map(|it| it["code"].clone()).collect();
+    assert_eq!(codes[..2], ["config::unknown_key", "config::journal"]);
     // A good one, and one that is to be made.
     drop(Journal::open(&path("good")).unwrap());
     for journal in ["good", "new"] {
