@@ -46,12 +46,12 @@ pub fn html(text: &str) -> Cow<'_, str> {
 pub fn html_sentence(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     // Without its pair a backtick is one.
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return html(text).into_owned();
     }
     let parts = parts.iter().enumerate().map(|(at, part)| {
         let part = html(part);
-        if at % 2 == 0 {
+        if at.is_multiple_of(2) {
             part.into_owned()
         } else {
             format!("<code>{part}</code>")

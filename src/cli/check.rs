@@ -164,7 +164,7 @@ struct Report {
     policies: Option<usize>,
     /// Of them those that do nothing, if the configuration has no daemons.
     idle_without_daemons: Option<usize>,
-    /// Of them those that need ElectrumX 2.0, if no server was asked for its release.
+    /// Of them those that need `ElectrumX` 2.0, if no server was asked for its release.
     inspecting: usize,
     diagnostics: Vec<Diagnostic>,
 }

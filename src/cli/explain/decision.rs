@@ -212,19 +212,7 @@ impl Known<'_> {
                 ),
                 "Look at what it decided at that time before anything else.".to_owned(),
             ),
-            Suppression::ShareOfAll { until } => (
-                format!(
-                    "all policies together had disconnected as many regular clients as `share_of_all` in \
-                     `[breaker]` allows {}, and every client here is a regular one",
-                    self.until(*until)
-                ),
-                format!(
-                    "Look at the acts just before it: `electrumx-warden journal --path {}`. If a policy is \
-                     wrong, correct it; if all are right, a higher `share_of_all` would let more through. \
-                     Strangers are still disconnected.",
-                    self.journal.display()
-                ),
-            ),
+            Suppression::ShareOfAll { until } => self.share_of_all(*until),
             Suppression::Covered { policy } => (
                 format!(
                     "policy `{}` acted on all its sessions at the same poll",
@@ -263,6 +251,22 @@ impl Known<'_> {
         let mut story = vec![format!("It was held back: {why}.")];
         story.extend(Some(what_to_do).filter(|text| !text.is_empty()));
         story
+    }
+
+    /// Why the share of all policies held it back, and what to do.
+    fn share_of_all(&self, until: Timestamp) -> (String, String) {
+        let why = format!(
+            "all policies together had disconnected as many regular clients as `share_of_all` in \
+             `[breaker]` allows {}, and every client here is a regular one",
+            self.until(until)
+        );
+        let what_to_do = format!(
+            "Look at the acts just before it: `electrumx-warden journal --path {}`. If a policy is \
+             wrong, correct it; if all are right, a higher `share_of_all` would let more through. \
+             Strangers are still disconnected.",
+            self.journal.display()
+        );
+        (why, what_to_do)
     }
 
     /// Why nothing was done.
