@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use toml::de::DeValue;
 use tracing::Level;
 
 use super::daemon;
@@ -17,7 +18,7 @@ use crate::journal::Retention;
 use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
 use crate::policy::reading::{
-    Document, Findings, Node, Place, TOP, Table, Text, mode, out_of_bounds,
+    Document, Entry, Findings, Node, Place, TOP, Table, Text, mode, out_of_bounds,
 };
 use crate::policy::{Diagnostic, Problem, Source};
 use crate::recording::RecorderOptions;
@@ -114,6 +115,23 @@ fn another_kind(root: &Table<'_>) -> Option<Diagnostic> {
     ))
 }
 
+/// What to say of policies in a configuration.
+fn policies_within(root: &mut Table<'_>) -> Option<Diagnostic> {
+    let is_policies =
+        |entry: &Entry<'_>| entry.name == "policy" && matches!(entry.node.get(), DeValue::Array(_));
+    root.entries().into_iter().find(is_policies)?;
+    let policies = root.take("policy")?;
+    let problem = Problem::UnknownKey {
+        key: policies.name.to_owned(),
+        place: "the configuration",
+    };
+    Some(
+        Diagnostic::new(problem)
+            .at(policies.key)
+            .help("policies stand in files of their own, which `paths` of `[policies]` names"),
+    )
+}
+
 /// The file, and what is wrong with it so far.
 struct File<'t> {
     document: &'t Document<'t>,
@@ -141,6 +159,9 @@ impl<'t> File<'t> {
         if let Some(finding) = another_kind(&root) {
             self.findings.push(finding);
             return None;
+        }
+        if let Some(finding) = policies_within(&mut root) {
+            self.findings.push(finding);
         }
 
         let mode = root

@@ -466,6 +466,7 @@ fn policies_and_their_tests_are_not_taken_for_a_configuration() {
         "[[policy]]\nname = 'p'\n",
         "[lists]\na = []\n",
         "[[test]]\nname = 't'\n[[test.policy]]\n",
+        &format!("{LEAST}[[policy]]\nname = 'p'\n"),
     ]);
     insta::assert_snapshot!(told);
     assert!(checked("[[policy]]\nname = 'p'\n").policies.is_none());
