@@ -206,6 +206,20 @@ fn the_list_at_every_width() {
 }
 
 #[test]
+fn odd_widths() {
+    let folder = folder();
+    let at = |columns: &str| {
+        let mut command = folder.command(&["journal", "--path", "j.sqlite"]);
+        folder.ran(command.env("COLUMNS", columns)).out
+    };
+    for unset in ["0", "", "wide", "-5"] {
+        assert_eq!(at(unset), at("100"), "{unset}");
+    }
+    assert_eq!(at("20"), at("40"));
+    assert_eq!(at("1000"), at("200"));
+}
+
+#[test]
 fn the_summary() {
     let folder = folder();
     let text = [60, 80, 100, 120].map(|columns| {
