@@ -32,6 +32,7 @@ use crate::poll::{Clock, Groups, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+use crate::units::format_duration;
 use crate::warden::{Explanation, Judgement, Subject, Warden};
 use crate::watch::Outage;
 pub use cadence::Cadence;
@@ -611,7 +612,10 @@ impl Agent {
         self.is_down = failure.is_some();
         let turn = self.outages.note(self.is_down, self.clock.now());
         match (turn, failure) {
-            (Some(Turn::Begins), Some(failure)) => warn!("poll failed: {failure}"),
+            (Some(Turn::Begins), Some(failure)) => warn!(
+                "poll failed: {failure}; polls go on every {} or so, and it is logged when one succeeds",
+                format_duration(self.options.cadence.interval)
+            ),
             (Some(Turn::Ends), _) => info!("polls succeed again"),
             _ => {}
         }

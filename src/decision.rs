@@ -223,7 +223,7 @@ impl fmt::Display for Choice {
                     "{chosen} of {members} {sessions} ({who}), leaving {field} at {rest}"
                 )?;
                 if is_still_met {
-                    f.write_str(", where nobody else stands out")?;
+                    f.write_str(", which still meets the test, but nobody else stands out")?;
                 }
                 Ok(())
             }
@@ -477,8 +477,8 @@ mod tests {
         );
         assert_eq!(
             told(&|it| (it.chosen, it.strangers, it.is_still_met) = (1, 0, true)),
-            "1 of 31 sessions (1 out of the ordinary), leaving sent_rate at 1 KiB/s, where nobody else \
-             stands out"
+            "1 of 31 sessions (1 out of the ordinary), leaving sent_rate at 1 KiB/s, which still \
+             meets the test, but nobody else stands out"
         );
         assert_eq!(
             told(&|it| it.by = ChosenBy::Visits),

@@ -42,6 +42,24 @@ pub fn html(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// As [`html`], for sentences of the program's own: what stands in backticks is code.
+pub fn html_sentence(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    // Without its pair a backtick is one.
+    if parts.len().is_multiple_of(2) {
+        return html(text).into_owned();
+    }
+    let parts = parts.iter().enumerate().map(|(at, part)| {
+        let part = html(part);
+        if at.is_multiple_of(2) {
+            part.into_owned()
+        } else {
+            format!("<code>{part}</code>")
+        }
+    });
+    parts.collect()
+}
+
 /// Replaces what `special` names and what is deceptive, and cuts at `columns_max`. What `special` replaces counts as the
 /// one column it had.
 fn escape(
@@ -135,6 +153,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_stands_in_backticks_is_code() {
+        assert_eq!(
+            html_sentence("see `a<b>`, then `c`: x > y"),
+            "see <code>a&lt;b&gt;</code>, then <code>c</code>: x &gt; y"
+        );
+        assert_eq!(html_sentence("one ` alone"), "one ` alone");
+        assert_eq!(html_sentence("plain"), "plain");
+    }
 
     #[test]
     fn plain_names_cost_nothing() {

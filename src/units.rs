@@ -227,7 +227,8 @@ const fn units_of(wanted: Dimension) -> &'static str {
     }
 }
 
-const fn default_unit(dimension: Dimension) -> &'static str {
+/// The unit that a bare number most likely has, as it stands behind the number.
+pub(crate) const fn default_unit(dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::Count => "",
         Dimension::Size => " MiB",

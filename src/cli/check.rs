@@ -15,6 +15,7 @@ use crate::config::{self, Config, Policies, ReadDaemons};
 use crate::daemon::Daemons;
 use crate::journal::Journal;
 use crate::placement::{Crowding, OpenRpc};
+use crate::policy::reading::Place;
 use crate::policy::{Diagnostic, PolicySet};
 use crate::poll::{self, Groups, SteadyClock};
 use crate::rpc::{Client, ClientOptions};
@@ -64,10 +65,10 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         let checked = Config::load(path);
         policies = checked.policies;
         report.diagnostics = checked.diagnostics;
-        if let Some(config) = checked.config {
-            report.check_journal(&config.journal.path);
-            server = Some(config.server);
+        if let Some((path, place)) = checked.journal {
+            report.check_journal(&path, place);
         }
+        server = checked.config.map(|config| config.server);
     }
     if !args.paths.is_empty() {
         let entries_max = policies.map(|policies| policies.list_entries_max);
@@ -84,6 +85,11 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         report.files = checked.files;
         report.diagnostics.extend(checked.diagnostics);
         report.policies = checked.set.as_ref().map(|set| set.policies.len());
+        report.inspecting = checked
+            .set
+            .as_ref()
+            .filter(|_| args.rpc.is_none())
+            .map_or(0, PolicySet::count_inspecting);
         report.idle_without_daemons = checked
             .set
             .as_ref()
@@ -133,6 +139,19 @@ async fn poll(rpc: &str) -> Result<(Snapshot, Option<SocketAddr>), Failure> {
     Ok((snapshot, client.server_addr()))
 }
 
+/// What is to be said of so many policies that need a release of the server which nobody asked for.
+fn inspecting(policies: usize) -> Option<String> {
+    let (policies, need) = match policies {
+        0 => return None,
+        1 => ("1 policy".to_owned(), "needs"),
+        more => (counted(more, "policy", "policies"), "need"),
+    };
+    Some(format!(
+        "{policies} {need} ElectrumX 2.0 or newer, which alone counts errors and requests of single \
+         sessions: `--rpc HOST:PORT` checks the server there"
+    ))
+}
+
 /// What was found.
 #[derive(Default)]
 struct Report {
@@ -145,6 +164,8 @@ struct Report {
     policies: Option<usize>,
     /// Of them those that do nothing, if the configuration has no daemons.
     idle_without_daemons: Option<usize>,
+    /// Of them those that need `ElectrumX` 2.0, if no server was asked for its release.
+    inspecting: usize,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -172,11 +193,14 @@ impl Report {
 
     /// What `run` would say of the journal. That it cannot be kept here is a warning, for the agent may
     /// run elsewhere, as another user, or in a folder that systemd makes for it.
-    fn check_journal(&mut self, path: &Path) {
+    fn check_journal(&mut self, path: &Path, place: Option<Place>) {
         if let Err(error) = Journal::check(path) {
             let is_warning = error.is_of_this_place();
-            self.diagnostics
-                .push(Diagnostic::of_journal(error, is_warning));
+            let finding = Diagnostic::of_journal(error, is_warning);
+            self.diagnostics.push(match place {
+                Some(place) => finding.at(place),
+                None => finding,
+            });
         }
     }
 
@@ -218,10 +242,10 @@ impl Report {
         let (what, verdict) = (self.what(), self.verdict(deny_warnings));
         screen.prose(format!("{what}{server}: {verdict}"), 4)?;
         let idle = self.idle_without_daemons.unwrap_or_default();
-        match setup::idle_without_daemons(idle) {
-            Some(idle) => screen.prose(idle, 4),
-            None => Ok(()),
-        }
+        let notes = setup::idle_without_daemons(idle).into_iter();
+        notes
+            .chain(inspecting(self.inspecting))
+            .try_for_each(|note| screen.prose(note, 4))
     }
 
     /// `the configuration and 12 policies in 5 files`
@@ -261,6 +285,7 @@ impl Report {
             files: self.files,
             policies: self.policies,
             idle_without_daemons: self.idle_without_daemons,
+            inspecting: (self.inspecting > 0).then_some(self.inspecting),
             server: self.server.as_deref(),
             errors: self.errors(),
             warnings: self.warnings(),
@@ -310,6 +335,8 @@ struct Summary<'a> {
     policies: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idle_without_daemons: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inspecting: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<&'a str>,
     errors: usize,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
+
 use super::exit::{Exit, Failure};
 use super::sample::INTERVAL;
 use super::screen::Screen;
@@ -14,7 +16,7 @@ use crate::journal::Retention;
 use crate::policy::{Mode, shipped};
 use crate::poll::SteadyClock;
 use crate::recording::{Recorder, RecorderOptions};
-use crate::rpc::{Client, ClientOptions};
+use crate::rpc::{Client, ClientOptions, NO_PARAMS};
 use crate::units::format_duration;
 use crate::warden::{Settings, Warden};
 
@@ -70,8 +72,17 @@ struct Recorded {
 }
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let is_new = !args.out.exists();
     let key = args.pseudonymise.then(|| key_path(args));
     let mut recorder = setup::recorder(RecorderOptions::unbounded(&args.out), key.as_deref())?;
+    if let Err(failure) = runtime::block_on(ask(&args.rpc)) {
+        drop(recorder);
+        if is_new {
+            // Only if nothing is in it.
+            let _ = std::fs::remove_dir(&args.out);
+        }
+        return Err(failure);
+    }
     recorder.claim().map_err(setup::unreadable)?;
     check_folder(args, &recorder)?;
     screen.outlive_readers();
@@ -93,6 +104,19 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Failed, message));
     }
     Ok(Exit::Ok)
+}
+
+/// Asks the server once, before anything is recorded: a mistyped port is no recording.
+async fn ask(rpc: &str) -> Result<(), Failure> {
+    let mut client = Client::new(ClientOptions::new(rpc));
+    let asked = async {
+        client.connect().await?;
+        let reply = client.call::<IgnoredAny>("getinfo", &NO_PARAMS).await;
+        reply.map(drop)
+    };
+    asked
+        .await
+        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }
 
 /// What is recorded into a folder must be fit to be judged together.

@@ -257,10 +257,12 @@ fn width(stream: &Table) -> usize {
     terminal_width(stream).unwrap_or(WIDTH_DEFAULT)
 }
 
-/// The width of the terminal that a table's stream is. `COLUMNS` first: who sets it means it.
+/// The width of the terminal that a table's stream is. `COLUMNS` first: who sets it means it. Some set
+/// it to 0 where they do not know it.
 fn terminal_width(stream: &Table) -> Option<usize> {
     let set = std::env::var("COLUMNS").ok();
     set.and_then(|columns| columns.trim().parse().ok())
+        .filter(|&columns| columns > 0)
         .or_else(|| stream.width().map(usize::from))
         .map(|width| width.clamp(*WIDTHS.start(), *WIDTHS.end()))
 }

@@ -105,7 +105,7 @@ pub(super) fn read<'t>(node: Node<'t>, findings: &mut Findings) -> Option<Daemon
     let table = Table::of(node, "daemon", "`[server.daemon]`")
         .map_err(|finding| finding.help("write `[server.daemon]`, then its keys below"));
     let mut table = findings.accept(table)?;
-    let urls = table.require_as("urls", Some(FORM));
+    let urls = table.require("urls", FORM);
     let mut section: Section<'t, '_> = Section {
         table: Some(table),
         findings,

@@ -24,7 +24,7 @@ use crate::history::{Bounds, SubnetWidths};
 use crate::journal::Retention;
 use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, POLICY_FILE_SIZE_MAX};
-use crate::policy::reading::{read_bounded, unreadable, word};
+use crate::policy::reading::{Place, read_bounded, unreadable, word};
 use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Problem, Source};
 use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
@@ -221,6 +221,8 @@ pub struct Checked {
     pub config: Option<Config>,
     /// Where the policies are, as far as that can be told in spite of errors.
     pub policies: Option<Policies>,
+    /// Where the journal is, as far as that can be told in spite of errors, and where that is written.
+    pub(crate) journal: Option<(PathBuf, Option<Place>)>,
     /// Errors and warnings, from top to bottom.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -236,6 +238,7 @@ impl Config {
             Err(error) => Checked {
                 config: None,
                 policies: None,
+                journal: None,
                 diagnostics: vec![unreadable(path, &error).of_config()],
             },
         }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use toml::de::DeValue;
 use tracing::Level;
 
 use super::daemon;
@@ -17,9 +18,9 @@ use crate::journal::Retention;
 use crate::limits::LimitsConfig;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
 use crate::policy::reading::{
-    Document, Findings, Node, Place, TOP, Table, Text, mode, out_of_bounds,
+    Document, Entry, Findings, Node, Place, TOP, Table, Text, mode, out_of_bounds,
 };
-use crate::policy::{Diagnostic, Source};
+use crate::policy::{Diagnostic, Problem, Source};
 use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
 use crate::units::format_duration;
@@ -64,19 +65,23 @@ const TABLES: &[(&str, &str)] = &[
 pub(super) fn check(source: Source) -> Checked {
     let text = Text::new(source);
     let mut findings = Findings::default();
-    let config = Document::parse(&text, &mut findings).map(|document| {
+    let mut journal_place = None;
+    let config = Document::parse(&text, &mut findings).and_then(|document| {
         let mut file = File {
             document: &document,
             findings: &mut findings,
+            journal_place: &mut journal_place,
         };
         file.read()
     });
+    let journal = config.as_ref().map(|config| config.journal.path.clone());
     let policies = config.as_ref().map(|config| config.policies.clone());
     let config = config.filter(|_| !findings.has_errors());
     let diagnostics = findings.into_sorted(&[&text.name]);
     Checked {
         policies: policies.filter(|policies| !policies.paths.is_empty()),
         config,
+        journal: journal.map(|path| (path, journal_place)),
         diagnostics: diagnostics.into_iter().map(Diagnostic::of_config).collect(),
     }
 }
@@ -90,10 +95,48 @@ fn is_whole(document: &Document<'_>, root: &Table<'_>, node: &Node<'_>) -> bool 
     !document.broken_within(node, next)
 }
 
+/// What to say if this is a file of policies or of their tests.
+fn another_kind(root: &Table<'_>) -> Option<Diagnostic> {
+    let entries = root.entries();
+    let find = |name| entries.iter().find(|entry| entry.name == name);
+    if find("server").is_some() {
+        return None;
+    }
+    if let Some(test) = find("test") {
+        let wanted = "a configuration of the agent";
+        let finding = Diagnostic::new(Problem::Tests { wanted }).at(test.key.clone());
+        return Some(finding.help("run them with `electrumx-warden test`"));
+    }
+    let policy = find("policy").or_else(|| find("lists"))?;
+    let finding = Diagnostic::new(Problem::Policies).at(policy.key.clone());
+    Some(finding.help(
+        "name it without `--config`, as in `electrumx-warden check FILE`; a configuration names \
+         policy files as `paths` of `[policies]`",
+    ))
+}
+
+/// What to say of policies in a configuration.
+fn policies_within(root: &mut Table<'_>) -> Option<Diagnostic> {
+    let is_policies =
+        |entry: &Entry<'_>| entry.name == "policy" && matches!(entry.node.get(), DeValue::Array(_));
+    root.entries().into_iter().find(is_policies)?;
+    let policies = root.take("policy")?;
+    let problem = Problem::UnknownKey {
+        key: policies.name.to_owned(),
+        place: "the configuration",
+    };
+    Some(
+        Diagnostic::new(problem)
+            .at(policies.key)
+            .help("policies stand in files of their own, which `paths` of `[policies]` names"),
+    )
+}
+
 /// The file, and what is wrong with it so far.
 struct File<'t> {
     document: &'t Document<'t>,
     findings: &'t mut Findings,
+    journal_place: &'t mut Option<Place>,
 }
 
 /// A table of the file. What is not there, or wrong, is as by default; what is wrong is noted.
@@ -104,7 +147,8 @@ pub(crate) struct Section<'t, 'f> {
 }
 
 impl<'t> File<'t> {
-    fn read(&mut self) -> Config {
+    /// Nothing if it is another kind of file.
+    fn read(&mut self) -> Option<Config> {
         let is_sound = self.document.broken_at.is_empty();
         let start = Place {
             text: self.document.text.clone(),
@@ -112,6 +156,13 @@ impl<'t> File<'t> {
         };
         let table = self.document.root.get_ref();
         let mut root = Table::new(self.document.text, table, start, "the configuration");
+        if let Some(finding) = another_kind(&root) {
+            self.findings.push(finding);
+            return None;
+        }
+        if let Some(finding) = policies_within(&mut root) {
+            self.findings.push(finding);
+        }
 
         let mode = root
             .take("mode")
@@ -129,7 +180,7 @@ impl<'t> File<'t> {
         if is_sound {
             root.finish(&[SYNONYMS, TABLES].concat(), self.findings);
         }
-        Config {
+        Some(Config {
             mode,
             server,
             policies,
@@ -140,7 +191,7 @@ impl<'t> File<'t> {
             journal,
             record,
             log,
-        }
+        })
     }
 
     fn section(&mut self, root: &mut Table<'t>, key: &'static str) -> Section<'t, '_> {
@@ -176,12 +227,12 @@ impl<'t> File<'t> {
                               it `rpc = \"127.0.0.1:8000\"`";
         let document = self.document;
         let options = ClientOptions::new("");
-        root.require_as("server", Some(SERVER));
+        root.require("server", SERVER);
         let mut section = self.section(root, "server");
         let rpc = section
             .table
             .as_mut()
-            .and_then(|table| table.require_as("rpc", Some(SERVER)));
+            .and_then(|table| table.require("rpc", SERVER));
         let rpc = rpc.and_then(|entry| section.accept(endpoint(entry.node, "rpc")));
         let name = section.take("name");
         let name = name.and_then(|node| section.accept(name_of(node, "name")));
@@ -369,11 +420,12 @@ impl<'t> File<'t> {
         let default = Retention::default();
         let text = self.document.text;
         let mut section = self.section(root, "journal");
-        let path = section.value("path", text.path("electrumx-warden.sqlite"), path);
+        let (path, place) = section.placed("path", text.path("electrumx-warden.sqlite"), path);
         let age_max = section.value("age_max", default.age_max, time(seconds(HOUR, 3_650 * DAY)));
         let size_max_bytes =
             section.value("size_max", default.size_max_bytes, size(MIB..=MIB << 20));
         section.finish(SYNONYMS);
+        *self.journal_place = place;
         Journal {
             path,
             retention: Retention {

@@ -418,6 +418,86 @@ fn broken_syntax_hides_no_mistake_elsewhere() {
 }
 
 #[test]
+fn values_without_quotes() {
+    let values = [
+        "127.0.0.1:8000",
+        "[::1]:8000",
+        "2001:db8::1",
+        "localhost:8000 # here",
+        "10s",
+        "1.5h",
+        "25%",
+        "0.5%",
+        "64 MiB",
+        "/var/lib/w.sqlite",
+        "10.0.0.0/8",
+        "info",
+        "https://h/",
+        "http://user:se#cret@h",
+        "True",
+        "1_",
+        "",
+    ];
+    let told = values.map(|value| {
+        let text = format!("[server]\nrpc = {value}\n");
+        let findings = checked(&text).diagnostics;
+        let first = &findings[0];
+        assert_eq!(first.code(), "config::syntax", "{value}");
+        assert_eq!(first.line_column().unwrap().0, 2, "{value}");
+        let underlined = first.underlined().unwrap_or_default();
+        format!(
+            "{underlined}\n  {first}: {}\n",
+            first.advice().unwrap_or_default()
+        )
+    });
+    let told = told.concat();
+    assert!(!told.contains("`\"http://"), "{told}");
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn a_table_stands_once() {
+    insta::assert_snapshot!(report(&format!("{LEAST}[log]\n[server]\nname = 'left'\n")));
+}
+
+#[test]
+fn policies_and_their_tests_are_not_taken_for_a_configuration() {
+    let told = reports(&[
+        "[[policy]]\nname = 'p'\n",
+        "[lists]\na = []\n",
+        "[[test]]\nname = 't'\n[[test.policy]]\n",
+        &format!("{LEAST}[[policy]]\nname = 'p'\n"),
+    ]);
+    insta::assert_snapshot!(told);
+    assert!(checked("[[policy]]\nname = 'p'\n").policies.is_none());
+}
+
+#[test]
+fn bare_numbers_are_told_with_their_unit() {
+    let values = [
+        "[breaker]\nshare = 10\n",
+        "[breaker]\nshare = 0.1\n",
+        "[breaker]\nshare = true\n",
+        "[journal]\nsize_max = 64\n",
+        "[journal]\nage_max = 90\n",
+        "[history]\ngap_max = 1.5\n",
+        "[limits]\ndisconnect = '40/min'\n",
+        "[limits]\ndisconnect = 40\n",
+        "[limits]\ndisconnect = 'many'\n",
+    ];
+    let told = values.map(|value| {
+        let text = format!("{LEAST}{value}");
+        let [finding] = &checked(&text).diagnostics[..] else {
+            panic!("one finding: {text}");
+        };
+        assert_eq!(finding.code(), "config::wrong_type", "{value}");
+        assert_eq!(finding.line_column().unwrap().0, 4, "{value}");
+        format!("{value}  {finding}: {}\n", finding.advice().unwrap())
+    });
+    insta::assert_snapshot!(told.concat());
+}
+
+#[test]
 fn a_long_interval_needs_a_longer_gap() {
     let told = report(&format!("{LEAST}interval = '5m'\n"));
     assert!(

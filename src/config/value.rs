@@ -32,7 +32,7 @@ pub(crate) fn time(
 /// A size in bytes within bounds.
 pub(crate) fn size(bounds: RangeInclusive<u64>) -> impl Fn(Node<'_>, &'static str) -> Read<u64> {
     move |node, key| {
-        let written = quantity(node, key, "64 MiB")?;
+        let written = quantity(node, key, Dimension::Size, "64 MiB")?;
         let bytes = parse(&written, Dimension::Size)?;
         let [min, max] = [bounds.start(), bounds.end()].map(|&bound| bound as f64);
         #[expect(
@@ -52,7 +52,7 @@ pub(crate) fn size(bounds: RangeInclusive<u64>) -> impl Fn(Node<'_>, &'static st
 
 /// A share, from above 0 to 100%.
 pub(crate) fn share(node: Node<'_>, key: &'static str) -> Read<f64> {
-    let written = quantity(node, key, "25%")?;
+    let written = quantity(node, key, Dimension::Share, "25%")?;
     let share = parse(&written, Dimension::Share)?;
     if share > 0.0 && share <= 1.0 {
         return Ok(share);
@@ -251,8 +251,7 @@ pub(crate) fn budget(
     default: Budget,
     findings: &mut Findings,
 ) -> Budget {
-    const FORM: &str = "write `{ rate = \"30/min\", burst = 50 }`";
-    let table = Table::of(node, key, "a limit").map_err(|finding| finding.help(FORM));
+    let table = Table::of(node, key, "a limit").map_err(|finding| finding.help(budget_form(node)));
     let Some(mut table) = findings.accept(table) else {
         return default;
     };
@@ -271,6 +270,22 @@ pub(crate) fn budget(
     budget
 }
 
+/// How to write a budget: as large as the rate that stands there instead, and as much at once.
+fn budget_form(node: Node<'_>) -> String {
+    let written = match node.get() {
+        DeValue::Integer(number) => Some(format!("{}/min", number.as_str())),
+        _ => node.as_written().map(|written| written.text.to_owned()),
+    };
+    let count = |rate: &str| rate.split('/').next()?.trim().parse::<u32>().ok();
+    let written = written.filter(|rate| units::parse(rate, Dimension::Rate).is_ok());
+    let (rate, burst) = written
+        .and_then(|rate| count(&rate).map(|count| (rate, count)))
+        .unwrap_or_else(|| ("30/min".to_owned(), 30));
+    format!(
+        "write `{{ rate = \"{rate}\", burst = {burst} }}`; a burst is how many may come at once"
+    )
+}
+
 /// `"3/d"`, strictly.
 pub(crate) fn strict(node: Node<'_>, key: &'static str) -> Read<Quota> {
     let help = "write `\"3/d\"`, without a burst: within any such time never more";
@@ -280,8 +295,32 @@ pub(crate) fn strict(node: Node<'_>, key: &'static str) -> Read<Quota> {
     strict_quota(node, key)
 }
 
-fn quantity<'t>(node: Node<'t>, key: &str, example: &str) -> Read<Written<'t>> {
-    let help = format!("write it in quotes, with its unit: `\"{example}\"`");
+/// The text that a quantity must be. For a bare number the help is that number with its unit.
+fn quantity<'t>(
+    node: Node<'t>,
+    key: &str,
+    dimension: Dimension,
+    example: &str,
+) -> Read<Written<'t>> {
+    let number = match node.get() {
+        DeValue::Integer(number) => number.as_str(),
+        DeValue::Float(number) => number.as_str(),
+        _ => "",
+    };
+    let quoted = |unit| format!("`\"{}{unit}\"`", word(number));
+    let help = match (dimension, number.parse::<f64>()) {
+        (Dimension::Share, Ok(part)) if part <= 1.0 => format!(
+            "write {} if `{}` is a part of 1, or {}",
+            format_args!("`\"{}\"`", units::format(part, dimension)),
+            word(number),
+            quoted("%"),
+        ),
+        (_, Ok(_)) => format!(
+            "write {}, with its unit",
+            quoted(units::default_unit(dimension))
+        ),
+        _ => format!("write it in quotes, with its unit: `\"{example}\"`"),
+    };
     node.string(key, &help)
 }
 

@@ -135,7 +135,7 @@ fn with_settings(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
 fn log(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
     let table = Table::of(node, "log", "`log`").map_err(|finding| finding.help(LOG_FORM));
     let mut table = findings.accept(table)?;
-    let span = table.require("for");
+    let span = table.require("for", LOG_FORM);
     table.finish(&[("duration", "for"), ("time", "for")], findings);
     let duration = findings.accept(duration(span?.node, "for", &LOG_FOR))?;
     Some(Action::Log { duration })
@@ -160,7 +160,7 @@ fn daemon_url(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
     }
     let table = Table::of(node, "daemon_url", "`daemon_url`");
     let mut table = findings.accept(table.map_err(|finding| finding.help(DAEMON_URL_FORM)))?;
-    let to = table.require("to");
+    let to = table.require("to", DAEMON_URL_FORM);
     table.finish(&[("url", "to"), ("urls", "to"), ("target", "to")], findings);
     let to = target(to?.node, findings)?;
     Some(Action::DaemonUrl { to })

@@ -57,6 +57,9 @@ pub(crate) fn duration(
         toml::de::DeValue::Integer(seconds) => {
             format!("write `\"{}s\"`, with its unit", word(seconds.as_str()))
         }
+        toml::de::DeValue::Float(seconds) => {
+            format!("write `\"{}s\"`, with its unit", word(seconds.as_str()))
+        }
         _ => "write it as `\"1m30s\"`".to_owned(),
     };
     let written = node.string(what, &help)?;

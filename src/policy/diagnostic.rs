@@ -91,10 +91,18 @@ pub enum Problem {
     #[diagnostic(code(policy::configuration))]
     Configuration,
 
-    /// The same.
-    #[error("these are tests of policies, not policies")]
+    /// The mirror of it. The code is `config::...`.
+    #[error("this is a policy file, not a configuration of the agent")]
+    #[diagnostic(code(policy::policies))]
+    Policies,
+
+    /// Tests of policies where something else belongs.
+    #[error("these are tests of policies, not {wanted}")]
     #[diagnostic(code(policy::tests))]
-    Tests,
+    Tests {
+        /// What belongs there.
+        wanted: &'static str,
+    },
 
     // Keys and values.
     /// A key that means nothing here.
@@ -462,10 +470,6 @@ impl Diagnostic {
     /// Its code is then `config::...`: the agent's configuration is read by the same means.
     pub(crate) fn of_config(mut self) -> Self {
         self.0.area = "config";
-        if matches!(self.0.problem, Problem::Syntax { .. }) {
-            // It speaks of how policies are written.
-            self.0.help = None;
-        }
         self
     }
 

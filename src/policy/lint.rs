@@ -101,6 +101,18 @@ impl PolicySet {
         policies.filter(|policy| wants_daemons(policy)).count()
     }
 
+    /// How many policies test what a server tells of single sessions from 2.0 on only: on one before that
+    /// these tests never hold.
+    pub fn count_inspecting(&self) -> usize {
+        let inspects = |(policy, origin): &(&Policy, &Origin)| {
+            policy.mode != Mode::Off
+                && when(policy, origin)
+                    .chain(at_once(policy, origin))
+                    .any(|(test, _)| test.field.info().source == Source::Inspection)
+        };
+        self.located().filter(inspects).count()
+    }
+
     fn located(&self) -> impl Iterator<Item = (&Policy, &Origin)> {
         self.policies.iter().zip(&self.origins)
     }

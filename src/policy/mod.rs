@@ -16,6 +16,7 @@ mod registry;
 mod set;
 mod shipped;
 mod source;
+mod syntax;
 mod table;
 mod test;
 #[cfg(test)]

@@ -373,7 +373,7 @@ fn content(name: &str, node: Node<'_>, findings: &mut Findings) -> Option<Conten
         }
         DeValue::Table(_) => {
             let mut table = findings.accept(Table::of(node, name, "a list"))?;
-            let file = table.require("file");
+            let file = table.require("file", "name the file: `{ file = \"lists/trusted.txt\" }`");
             table.finish(&[("path", "file")], findings);
             let file = file?.node;
             let written = findings.accept(file.string("file", "write a path"))?;

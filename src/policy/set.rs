@@ -21,7 +21,7 @@ use super::list::{AddressSet, List, ListFile};
 use super::registry::{Lists, bad_name, count, fill_from_file, is_name, size, too_many_entries};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table, listed};
-use super::{Backoff, ListId, Members, Mode, Policy, Test, action, lint};
+use super::{Backoff, ListId, Members, Mode, Policy, Test, action, lint, syntax};
 use ipnet::IpNet;
 
 use crate::field::Scope;
@@ -237,10 +237,9 @@ impl<'t> Document<'t> {
         let (root, errors) = DeTable::parse_recoverable(&text.body);
         let mut broken_at = Vec::new();
         for error in errors {
-            let span = visible(&text.body, error.span().unwrap_or(0..0));
+            let span = error.span().unwrap_or(0..0);
+            let (finding, span) = syntax::explain(&text.body, span, error.message());
             broken_at.push(span.start);
-            let (message, help) = syntax(error.message());
-            let finding = Diagnostic::new(Problem::Syntax { message }).help_maybe(help);
             let text = Arc::clone(text);
             findings.push(finding.at(Place { text, span }));
         }
@@ -281,7 +280,7 @@ impl<'t> Document<'t> {
         let is_test = |entry: &Entry<'_>| entry.name == "test";
         if let Some(entry) = root.entries().into_iter().find(is_test) {
             findings.push(
-                Diagnostic::new(Problem::Tests)
+                Diagnostic::new(Problem::Tests { wanted: "policies" })
                     .at(entry.key)
                     .help("run them with `electrumx-warden test`"),
             );
@@ -337,39 +336,12 @@ impl<'t> Document<'t> {
     }
 }
 
-/// The parser's words, and what they come to in a policy file.
-fn syntax(message: &str) -> (String, Option<String>) {
-    let (message, help) = match message {
-        m if m.starts_with("string values must be quoted") => (
-            "text must be quoted",
-            Some("every value but `true`, `false`, arrays and tables is written in quotes"),
-        ),
-        m if m.starts_with("duplicate key") => (
-            m,
-            Some("each key stands once in a table; an array holds several tests of a field"),
-        ),
-        m if m.contains("escape") => (
-            m,
-            Some("write patterns with `\\` in single quotes: `'=~ ^bot\\d'`"),
-        ),
-        m => (m, None),
-    };
-    (message.to_owned(), help.map(str::to_owned))
-}
-
-/// An empty span underlines nothing: widen it to a character.
-fn visible(text: &str, span: std::ops::Range<usize>) -> std::ops::Range<usize> {
-    if !span.is_empty() {
-        return span;
-    }
-    let start = text.floor_char_boundary(span.start);
-    let length = text[start..]
-        .chars()
-        .next()
-        .filter(|&c| c != '\n')
-        .map_or(0, char::len_utf8);
-    start..start + length
-}
+const SCOPE_FORM: &str = "say what it looks at: `scope = \"session\"`; the scopes are `server`, \
+                          `session`, `address`, `subnet`, `group` and `client`";
+const WHEN_FORM: &str = "say what must hold: `when = { sent_rate = \"> 1 MiB/s\" }`; \
+                         `electrumx-warden fields` lists what can be tested";
+const ACTION_FORM: &str = "say what to do: `action = \"alert\"`, `\"disconnect\"`, `{ log = { for = \
+                           \"10m\" } }` or `{ daemon_url = { to = \"best\" } }`";
 
 const SYNONYMS: &[(&str, &str)] = &[
     ("description", "about"),
@@ -397,11 +369,14 @@ fn policy(
 ) -> Option<(Policy, Origin)> {
     let mut table = findings.accept(Table::of(node, "policy", "a policy"))?;
     let name = table
-        .require("name")
+        .require(
+            "name",
+            "give it a name of its own: `name = \"slow-clients\"`",
+        )
         .and_then(|entry| policy_name(&entry, names, findings));
     let about = table.take("about").map(|entry| about(&entry, findings));
     let scope = table
-        .require("scope")
+        .require("scope", SCOPE_FORM)
         .and_then(|entry| scope(&entry, findings));
     let mut times = |key, default, bounds| match table.take(key) {
         None => Some((default, None)),
@@ -434,11 +409,11 @@ fn policy(
         None => Some(Members::Guilty),
         Some(entry) => members(&entry, scope, findings),
     };
-    let when = table.require("when");
+    let when = table.require("when", WHEN_FORM);
     let at_once = table.take("at_once");
     let unless = table.take("unless");
     let action = table
-        .require("action")
+        .require("action", ACTION_FORM)
         .and_then(|entry| action::read(entry.node, scope, findings));
     table.finish(SYNONYMS, findings);
 
@@ -494,8 +469,8 @@ fn backoff(entry: &Entry<'_>, hold: Option<Duration>, findings: &mut Findings) -
     const FORM: &str = "write `{ max = \"1h\", reset = \"24h\" }`";
     let table = Table::of(entry.node, "backoff", "`backoff`");
     let mut table = findings.accept(table.map_err(|finding| finding.help(FORM)))?;
-    let max = table.require_as("max", Some(FORM));
-    let reset = table.require_as("reset", Some(FORM));
+    let max = table.require("max", FORM);
+    let reset = table.require("reset", FORM);
     table.finish(
         &[("cap", "max"), ("limit", "max"), ("after", "reset")],
         findings,

@@ -91,8 +91,8 @@ pub(crate) struct Table<'t> {
     /// What the table is, for messages: `a policy`.
     what: &'static str,
     known: Vec<&'static str>,
-    /// With how to write them, where that needs saying.
-    missing: Vec<(&'static str, Option<&'static str>)>,
+    /// With how to write them.
+    missing: Vec<(&'static str, &'static str)>,
 }
 
 impl<'t> Table<'t> {
@@ -129,17 +129,9 @@ impl<'t> Table<'t> {
         Some(self.entry(key, value))
     }
 
-    /// Takes a key that must be there; [`Table::finish`] tells if it is not.
-    pub(crate) fn require(&mut self, key: &'static str) -> Option<Entry<'t>> {
-        self.require_as(key, None)
-    }
-
-    /// As [`Table::require`], with the help for who left it out.
-    pub(crate) fn require_as(
-        &mut self,
-        key: &'static str,
-        help: Option<&'static str>,
-    ) -> Option<Entry<'t>> {
+    /// Takes a key that must be there; [`Table::finish`] tells if it is not, with `help` on how to
+    /// write it.
+    pub(crate) fn require(&mut self, key: &'static str, help: &'static str) -> Option<Entry<'t>> {
         let entry = self.take(key);
         if entry.is_none() {
             self.missing.push((key, help));
@@ -192,7 +184,7 @@ impl<'t> Table<'t> {
             let place = self.what;
             let problem = Problem::MissingKey { key, place };
             let finding = Diagnostic::new(problem).at(self.place.clone());
-            findings.push(finding.help_maybe(help.map(str::to_owned)));
+            findings.push(finding.help(help));
         }
     }
 

@@ -20,6 +20,7 @@ mod timeline;
 mod touched;
 pub mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -164,6 +165,15 @@ pub struct Decided {
     pub breaker: Breaker,
 }
 
+impl Decided {
+    /// Takes in which policies could not be judged at any poll, each with the field that was not known.
+    pub fn note_unjudged(&mut self, unjudged: &BTreeMap<Arc<str>, String>) {
+        for policy in &mut self.policies {
+            policy.unjudged = unjudged.get(&policy.name).cloned();
+        }
+    }
+}
+
 /// How decisions came out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Outcomes {
@@ -242,6 +252,9 @@ pub struct PolicyFigures {
     pub wants: String,
     /// Its mode in this replay.
     pub mode: Mode,
+    /// The field for want of which it could not be judged at any poll: that it did nothing says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unjudged: Option<String>,
     /// How its decisions came out.
     #[serde(flatten)]
     pub outcomes: Outcomes,

@@ -307,6 +307,7 @@ impl PolicyTally {
             scope: facts.scope,
             action: facts.action.kind(),
             mode: facts.mode,
+            unjudged: None,
             outcomes: self.tally.outcomes(),
             targets: self.tally.targets,
             sessions: self.sessions,

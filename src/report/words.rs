@@ -240,6 +240,15 @@ impl Decided {
 
     fn attention(&self, points: &mut Vec<String>, replayed: &Replayed) {
         let Totals { outcomes, .. } = &self.totals;
+        for policy in &self.policies {
+            points.extend(policy.unjudged.as_ref().map(|field| {
+                format!(
+                    "Policy `{}` could not be judged at any poll: this recording does not tell `{field}`, or \
+                     not for long enough, so nothing is known of what it would do.",
+                    policy.name
+                )
+            }));
+        }
         if self.breaker.openings > 0 {
             points.push(format!(
                 "The breaker stopped a policy {}: it was to disconnect so many regular clients, or so many of \

@@ -95,7 +95,9 @@ async fn every_fault_is_a_missed_poll_and_no_more() {
         }
         let lines = log.lines();
         assert!(
-            lines.len() == 1 && lines[0].starts_with("WARN poll failed: "),
+            lines.len() == 1
+                && lines[0].starts_with("WARN poll failed: ")
+                && lines[0].contains("; polls go on every "),
             "{lines:?}"
         );
         scene.server.set_fault(None);

@@ -204,6 +204,24 @@ fn it_fits() {
     }
 }
 
+/// Backticks are markup for the terminal.
+#[test]
+fn the_page_has_code_where_a_terminal_has_backticks() {
+    let folder = with_demo();
+    let ran = folder.run(&[
+        "baseline",
+        "demo.rec",
+        "--budget",
+        "1 false disconnect a week",
+        "--html",
+        "page.html",
+    ]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert!(page.contains("<code>--assume-abusive</code>"));
+    assert!(!page.contains('`'));
+}
+
 #[test]
 fn a_page_is_written_once() {
     let folder = with_demo();

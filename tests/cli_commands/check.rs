@@ -55,6 +55,29 @@ fn good_policies() {
     ));
 }
 
+/// What a release before 2.0 does not tell is said without a server, and is no warning.
+#[test]
+fn policies_that_need_a_later_server() {
+    const ERRS: &str = "[[policy]]\nname = 'errs'\nscope = 'session'\naction = 'alert'\n\
+                        when = { error_rate = '> 2/s' }\n";
+    let folder = Folder::with(&[
+        ("p.toml", ERRS),
+        ("off.toml", &format!("{ERRS}mode = 'off'\n")),
+    ]);
+    let ran = folder.run(&["check", "--deny-warnings", "p.toml"]);
+    insta::assert_snapshot!(ran.told());
+    let json = folder.run(&["check", "--format", "json", "p.toml"]);
+    assert_eq!(json.json()[0]["inspecting"], 1);
+    let off = folder.run(&["check", "off.toml"]);
+    assert_eq!(off.out, "1 policy in 1 file: ok\n");
+}
+
+#[test]
+fn a_policy_file_is_no_configuration() {
+    let folder = Folder::with(&[("p.toml", GOOD)]);
+    insta::assert_snapshot!(told(&folder, &[&["check", "--config", "p.toml"]]));
+}
+
 #[test]
 fn warnings_are_allowed_or_not() {
     let folder = Folder::with(&[("p.toml", WARNS)]);
@@ -310,11 +333,21 @@ fn a_journal_that_run_refuses() {
         let checked = folder.run(&["check", "--config", "w.toml", "--format", "json"]);
         assert_eq!(before, entries(&folder), "{journal}");
         assert_eq!(checked.code, code, "{journal} {}", checked.out);
+        let place = &checked.json()[0];
+        assert_eq!(
+            (&place["file"], &place["line"]),
+            (&"w.toml".into(), &6.into())
+        );
         let told = checked.json()[0]["message"].as_str().unwrap().to_owned();
         let ran = folder.run(&["run", "--config", "w.toml"]);
         assert_eq!(ran.code, 3, "{journal}");
         assert!(ran.err.contains(&told), "{told}\n{}", ran.err);
     }
+    // Nor is it silent beside other mistakes.
+    folder.write("w.toml", format!("{}x = 1\n", config("none/j")).as_bytes());
+    let checked = folder.run(&["check", "--config", "w.toml", "--format", "json"]);
+    let codes: Vec<_> = checked.json().iter().map(|it| it["code"].clone()).collect();
+    assert_eq!(codes[..2], ["config::unknown_key", "config::journal"]);
     // A good one, and one that is to be made.
     drop(Journal::open(&path("good")).unwrap());
     for journal in ["good", "new"] {

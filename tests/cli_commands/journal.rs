@@ -197,7 +197,7 @@ fn the_list() {
 #[test]
 fn the_list_at_every_width() {
     let folder = folder();
-    let shown = [60, 80, 120, 200].map(|columns| {
+    let shown = [60, 80, 100, 120, 200].map(|columns| {
         let mut command = folder.command(&["journal", "--path", "j.sqlite", "--all"]);
         let ran = folder.ran(command.env("COLUMNS", columns.to_string()));
         format!("{columns} columns:\n{}", ran.out)
@@ -206,9 +206,23 @@ fn the_list_at_every_width() {
 }
 
 #[test]
+fn odd_widths() {
+    let folder = folder();
+    let at = |columns: &str| {
+        let mut command = folder.command(&["journal", "--path", "j.sqlite"]);
+        folder.ran(command.env("COLUMNS", columns)).out
+    };
+    for unset in ["0", "", "wide", "-5"] {
+        assert_eq!(at(unset), at("100"), "{unset}");
+    }
+    assert_eq!(at("20"), at("40"));
+    assert_eq!(at("1000"), at("200"));
+}
+
+#[test]
 fn the_summary() {
     let folder = folder();
-    let text = [60, 80, 120].map(|columns| {
+    let text = [60, 80, 100, 120].map(|columns| {
         let mut command = folder.command(&["journal", "--path", "j.sqlite", "--summary"]);
         let ran = folder.ran(command.env("COLUMNS", columns.to_string()));
         format!("{columns} columns:\n{}\n", ran.out)

@@ -163,11 +163,20 @@ async fn policies_that_the_recording_cannot_judge_are_told() {
     let own = "[[policy]]\nname = 'own'\nscope = 'session'\nwhen = { errors = '> 0' }\naction = 'alert'\n";
     folder.write("own.toml", own.as_bytes());
     let ran = folder.run(&["replay", "rec", "--policies", "own.toml"]);
-    let told = "warning: `own` could not be judged at any poll: this recording does not tell `errors`, or \
-                not for long enough, so nothing is known of what it would do\n";
-    let err = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
-    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(ran.code == 0 && err.contains(&told), "{}", ran.err);
+    let told = "! Policy `own` could not be judged at any poll: this recording does not tell `errors`, or \
+                not for long enough, so nothing is known of what it would do.";
+    let out = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(ran.code == 0 && out.contains(told), "{}", ran.out);
+    let json = folder.run(&[
+        "replay",
+        "rec",
+        "--policies",
+        "own.toml",
+        "--format",
+        "json",
+    ]);
+    let unjudged = &json.json()[0]["decided"]["policies"][0]["unjudged"];
+    assert_eq!(unjudged, "errors", "{}", json.out);
     let shipped = folder.run(&["replay", "rec", "--policies", "policies"]);
     assert_eq!((shipped.code, shipped.err.as_str()), (0, ""));
 }

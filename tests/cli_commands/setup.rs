@@ -1,5 +1,7 @@
 //! What keeps the agent from starting.
 
+use electrumx_warden::journal::Journal;
+
 use crate::{Folder, told};
 
 #[test]
@@ -40,4 +42,37 @@ fn not_started() {
             &["once", "--rpc", "127.0.0.1:1", "--policies", "good.toml"],
         ],
     ));
+}
+
+/// Whoever mistypes the port has nothing to clean up.
+#[test]
+fn a_server_that_is_not_there_leaves_no_recording() {
+    let folder = Folder::new();
+    let args = ["record", "--rpc", "127.0.0.1:1", "--out", "rec"];
+    let ran = folder.run(&args);
+    assert_eq!(
+        (ran.code, ran.out.as_str(), ran.err.as_str()),
+        (
+            1,
+            "",
+            "error: nothing listens at `127.0.0.1:1`; start ElectrumX, or correct the address of its LocalRPC\n"
+        )
+    );
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn an_empty_journal_has_nothing_to_explain() {
+    let folder = Folder::new();
+    let path = folder.path().join("j.sqlite");
+    drop(Journal::open(&path).unwrap());
+    let ran = folder.run(&["explain", "1", "--journal", "j.sqlite"]);
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (
+            1,
+            "error: the journal `j.sqlite` has no decisions: the agent has made none yet\n"
+        )
+    );
 }

@@ -46,6 +46,12 @@ impl Markup {
         self
     }
 
+    /// A sentence of the program's own: what stands in backticks is code.
+    fn sentence(&mut self, text: impl AsRef<str>) -> &mut Self {
+        self.text.push_str(&escape::html_sentence(text.as_ref()));
+        self
+    }
+
     fn number(&mut self, number: f64) -> &mut Self {
         // Writing to a string cannot fail.
         let _ = write!(self.text, "{number:.1}");
@@ -53,7 +59,7 @@ impl Markup {
     }
 
     fn paragraph(&mut self, text: &str) -> &mut Self {
-        self.raw("<p>").text(text).raw("</p>\n")
+        self.raw("<p>").sentence(text).raw("</p>\n")
     }
 
     /// A cell of a number, or of a short text.
@@ -160,7 +166,9 @@ fn title(page: &mut Markup, baseline: &Baseline, tuned: Option<&Tuned>, scopes: 
     }
     page.text(seen.words()).raw("</p>\n");
     if let Some(caution) = seen.caution() {
-        page.raw("<p class=\"notice\">").text(caution).raw("</p>\n");
+        page.raw("<p class=\"notice\">")
+            .sentence(caution)
+            .raw("</p>\n");
     }
     page.raw("<nav aria-label=\"Parts\">");
     if tuned.is_some() {
@@ -187,7 +195,7 @@ fn budget(page: &mut Markup, tuned: &Tuned) {
         page.raw("<p class=\"lead ")
             .raw(tuned.verdict.name())
             .raw("\">")
-            .text(tuned.judgement())
+            .sentence(tuned.judgement())
             .raw("</p>\n");
     }
     if !tuned.proposals.is_empty() {
@@ -195,7 +203,9 @@ fn budget(page: &mut Markup, tuned: &Tuned) {
             page.paragraph(&sentence);
         }
         if let Some(short) = tuned.too_short() {
-            page.raw("<p class=\"notice\">").text(short).raw("</p>\n");
+            page.raw("<p class=\"notice\">")
+                .sentence(short)
+                .raw("</p>\n");
         }
         proposals(page, tuned);
     }
@@ -203,7 +213,7 @@ fn budget(page: &mut Markup, tuned: &Tuned) {
         page.raw("<h3>Left alone</h3>\n<dl>\n");
         for left in &tuned.left_alone {
             page.raw("<dt>").text(&left.policy).raw("</dt><dd>");
-            page.text(left.words()).raw("</dd>\n");
+            page.sentence(left.words()).raw("</dd>\n");
         }
         page.raw("</dl>\n");
     }
@@ -233,7 +243,7 @@ fn proposals(page: &mut Markup, tuned: &Tuned) {
             .cell(&count(proposed.held_out), true)
             .cell(&proposal.factor_words(), false);
         page.open(proposal.verdict.name())
-            .text(proposal.verdict_words())
+            .sentence(proposal.verdict_words())
             .raw("</td></tr>\n");
     }
     page.end_table();

@@ -272,8 +272,8 @@ fn nearest(when: &[Vec<Looked>]) -> String {
             nearest.push(table);
         }
     }
-    let tables = nearest.iter().map(|table| table.join(", "));
-    tables.collect::<Vec<_>>().join("; or ")
+    let tables = nearest.iter().map(|table| table.join(" and "));
+    format!("needs {}", tables.collect::<Vec<_>>().join("; or else "))
 }
 
 /// What happens next: `nothing`, `to 10.0.0.1:8332 in 3m40s`, `held back: ...`.
@@ -329,16 +329,20 @@ fn all(tests: &[Looked], is_wanted: fn(&Looked) -> bool, words: fn(&Looked) -> S
 
 /// `height_lag is 0`
 fn seen(looked: &Looked) -> String {
-    let seen = looked.seen.as_ref();
-    let value = seen.map(|seen| quoted(seen, looked.dimension));
-    let value = value.unwrap_or_else(|| "not known".to_owned());
-    format!("{} is {value}", text(&looked.field))
+    format!("{} is {}", text(&looked.field), value(looked))
 }
 
-/// `daemon_height_gap is 0 (wanted: >= 3)`
+fn value(looked: &Looked) -> String {
+    let seen = looked.seen.as_ref();
+    let value = seen.map(|seen| quoted(seen, looked.dimension));
+    value.unwrap_or_else(|| "not known".to_owned())
+}
+
+/// `daemon_height_gap >= 3 (now 0)`
 fn lacking(looked: &Looked) -> String {
     let test = escape::terminal(&looked.test, TEST_COLUMNS);
-    format!("{} (wanted: {test})", seen(looked))
+    let now = if looked.seen.is_some() { "now " } else { "" };
+    format!("{} {test} ({now}{})", text(&looked.field), value(looked))
 }
 
 fn change_row(row: &Row) -> Vec<Cell> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ const DETAIL_COLUMNS: usize = 400;
 /// What is known of a decision.
 struct Known<'a> {
     row: &'a Row,
+    /// The journal's file.
+    journal: &'a Path,
     recheck: Recheck,
     after: After,
     /// The decision of the same poll that covers this one.
@@ -36,13 +39,14 @@ struct Known<'a> {
 
 pub(super) fn explain(
     reader: &Reader,
+    journal: &Path,
     id: i64,
     policies: Option<&PolicySet>,
     now: Timestamp,
     format: Format,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
-    let row = find(reader, id)?;
+    let row = find(reader, id, journal)?;
     let replayed = reader.replayed()?;
     let view = View::of(replayed.as_ref(), now);
     let policies = policies.into_iter().flat_map(|set| &set.policies);
@@ -54,6 +58,7 @@ pub(super) fn explain(
         after: After::of(&row, reader, view, policy.map(|policy| policy.cooldown))?,
         covered_by: covered_by(reader, &row)?,
         row: &row,
+        journal,
         replayed,
         view,
         now,
@@ -69,19 +74,29 @@ pub(super) fn explain(
     })
 }
 
-fn find(reader: &Reader, id: i64) -> Result<Row, Failure> {
+fn find(reader: &Reader, id: i64, journal: &Path) -> Result<Row, Failure> {
     let found = reader.query(&Filter {
         beyond: Some(DecisionId(id + 1)),
         limit: 1,
         ..Filter::default()
     })?;
-    found.into_iter().find(|row| row.id.0 == id).ok_or_else(|| {
-        let message = format!(
+    if let Some(row) = found.into_iter().find(|row| row.id.0 == id) {
+        return Ok(row);
+    }
+    let any = reader.query(&Filter {
+        limit: 1,
+        ..Filter::default()
+    })?;
+    let path = journal.display();
+    let message = if any.is_empty() {
+        format!("the journal `{path}` has no decisions: the agent has made none yet")
+    } else {
+        format!(
             "the journal has no decision {id}: it was never made, or is too old; `electrumx-warden \
-             journal` lists those that it has"
-        );
-        Failure::new(Exit::Failed, message)
-    })
+             journal --all --path {path}` lists those that it has"
+        )
+    };
+    Err(Failure::new(Exit::Failed, message))
 }
 
 /// The other decision is of the same poll, and so is its time.
@@ -197,17 +212,7 @@ impl Known<'_> {
                 ),
                 "Look at what it decided at that time before anything else.".to_owned(),
             ),
-            Suppression::ShareOfAll { until } => (
-                format!(
-                    "all policies together had disconnected as many regular clients as `share_of_all` in \
-                     `[breaker]` allows {}, and every client here is a regular one",
-                    self.until(*until)
-                ),
-                "Look at the acts just before it: `electrumx-warden journal`. If a policy is wrong, correct it; if \
-                 all are right, a higher `share_of_all` would let more through. Strangers are still \
-                 disconnected."
-                    .to_owned(),
-            ),
+            Suppression::ShareOfAll { until } => self.share_of_all(*until),
             Suppression::Covered { policy } => (
                 format!(
                     "policy `{}` acted on all its sessions at the same poll",
@@ -246,6 +251,22 @@ impl Known<'_> {
         let mut story = vec![format!("It was held back: {why}.")];
         story.extend(Some(what_to_do).filter(|text| !text.is_empty()));
         story
+    }
+
+    /// Why the share of all policies held it back, and what to do.
+    fn share_of_all(&self, until: Timestamp) -> (String, String) {
+        let why = format!(
+            "all policies together had disconnected as many regular clients as `share_of_all` in \
+             `[breaker]` allows {}, and every client here is a regular one",
+            self.until(until)
+        );
+        let what_to_do = format!(
+            "Look at the acts just before it: `electrumx-warden journal --path {}`. If a policy is \
+             wrong, correct it; if all are right, a higher `share_of_all` would let more through. \
+             Strangers are still disconnected.",
+            self.journal.display()
+        );
+        (why, what_to_do)
     }
 
     /// Why nothing was done.

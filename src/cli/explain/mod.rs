@@ -117,14 +117,25 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     match (args.decision, args.subject()) {
         (Some(id), _) => {
             args.check_decision(id)?;
-            let reader = match (&args.journal, &config) {
-                (Some(path), _) => setup::reader(path)?,
-                (None, Some(config)) => setup::reader(&config.journal.path)?.of_agent()?,
+            let (path, reader) = match (&args.journal, &config) {
+                (Some(path), _) => (path, setup::reader(path)?),
+                (None, Some(config)) => {
+                    let path = &config.journal.path;
+                    (path, setup::reader(path)?.of_agent()?)
+                }
                 (None, None) => return Err(usage("name the journal: `--journal FILE`")),
             };
             // A decision can be explained without them.
             let policies = config.as_ref().and_then(|it| it.policies.load().set);
-            decision::explain(&reader, id, policies.as_ref(), now(), args.format, screen)
+            decision::explain(
+                &reader,
+                path,
+                id,
+                policies.as_ref(),
+                now(),
+                args.format,
+                screen,
+            )
         }
         (None, Some(subject)) => explain(args, subject, config.as_ref(), screen),
         (None, None) => Err(usage("name a decision, a session or an address")),

@@ -215,6 +215,8 @@ fn entry(row: &Row) -> Vec<String> {
 enum Layout {
     Wide,
     Medium,
+    /// As narrow, but a threshold has room beside what was seen.
+    Compact,
     Narrow,
     List,
 }
@@ -227,13 +229,16 @@ fn lined(time: &str) -> String {
 impl Layout {
     const WIDE: usize = 160;
     const MEDIUM: usize = 110;
+    const COMPACT: usize = 95;
     const NARROW: usize = 80;
 
     const fn of(width: usize) -> Self {
         if width < Self::NARROW {
             Self::List
-        } else if width < Self::MEDIUM {
+        } else if width < Self::COMPACT {
             Self::Narrow
+        } else if width < Self::MEDIUM {
+            Self::Compact
         } else if width < Self::WIDE {
             Self::Medium
         } else {
@@ -252,7 +257,7 @@ impl Layout {
                 "outcome",
                 "evidence",
             ],
-            Self::Medium | Self::Narrow | Self::List => &[
+            Self::Medium | Self::Compact | Self::Narrow | Self::List => &[
                 "id",
                 "time (UTC)",
                 "policy, target",
@@ -280,12 +285,12 @@ impl Layout {
                 show::outcome_cell(outcome, &row.outcome),
                 Cell::new(evidence),
             ],
-            Self::Medium | Self::Narrow | Self::List => {
+            Self::Medium | Self::Compact | Self::Narrow | Self::List => {
                 let (time, target) = match (self, &decision.target) {
-                    (Self::Narrow, Target::Session(_)) => {
+                    (Self::Compact | Self::Narrow, Target::Session(_)) => {
                         (lined(&time), target.replacen(" (", "\n(", 1))
                     }
-                    (Self::Narrow, _) => (lined(&time), target),
+                    (Self::Compact | Self::Narrow, _) => (lined(&time), target),
                     _ => (time, target),
                 };
                 vec![
@@ -309,9 +314,11 @@ impl Layout {
             Self::Medium => ["", &*time, "server", &*what, &*words]
                 .map(Cell::new)
                 .into(),
-            Self::Narrow | Self::List => ["", &*lined(&time), "server", &*what, &*words]
-                .map(Cell::new)
-                .into(),
+            Self::Compact | Self::Narrow | Self::List => {
+                ["", &*lined(&time), "server", &*what, &*words]
+                    .map(Cell::new)
+                    .into()
+            }
         }
     }
 }

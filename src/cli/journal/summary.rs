@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use comfy_table::{Cell, CellAlignment, ColumnConstraint};
+use anstream::adapter::strip_str;
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, Table};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::screen::{Format, Screen};
+use crate::cli::screen::{Format, Screen, table_lines};
 use crate::cli::show::{self, DIM, HEAD, counted, number};
 use crate::journal::{Filter, PolicySummary, Reader};
 
-/// On a screen narrower than this the action stands below the policy.
-const WIDE: usize = 110;
-
-/// On one narrower than this it is a list.
+/// On a screen narrower than this it is a list.
 const NARROW: usize = 70;
 
 /// One of a policy's figures.
@@ -46,7 +45,13 @@ fn text(summaries: &[PolicySummary], screen: &mut Screen) -> io::Result<()> {
                 screen.prose(entry(summary), 4)?;
             }
         }
-        width => table(summaries, width >= WIDE, screen)?,
+        width => {
+            let wide = table(summaries, true);
+            let fits = table_lines(wide.clone(), usize::MAX)
+                .iter()
+                .all(|line| strip_str(line).to_string().width() <= width);
+            screen.table(if fits { wide } else { table(summaries, false) })?;
+        }
     }
     let sum = |of: Count| summaries.iter().map(of).sum::<u64>();
     let total = format!(
@@ -62,8 +67,9 @@ fn text(summaries: &[PolicySummary], screen: &mut Screen) -> io::Result<()> {
     screen.paragraph(&total, DIM)
 }
 
-/// Columns of counts that are nothing but zeros are left out.
-fn table(summaries: &[PolicySummary], is_wide: bool, screen: &mut Screen) -> io::Result<()> {
+/// Columns of counts that are nothing but zeros are left out. Where it is not wide the action stands
+/// below the policy.
+fn table(summaries: &[PolicySummary], is_wide: bool) -> Table {
     const COUNTS: [(&str, Count); 5] = [
         ("done", |it| it.executed),
         ("would do", |it| it.dry_run),
@@ -104,7 +110,7 @@ fn table(summaries: &[PolicySummary], is_wide: bool, screen: &mut Screen) -> io:
     if let Some(last) = table.column_iter_mut().last() {
         last.set_constraint(ColumnConstraint::ContentWidth);
     }
-    screen.table(table)
+    table
 }
 
 fn entry(summary: &PolicySummary) -> String {

@@ -358,20 +358,17 @@ impl<'a> Audit<'a> {
     }
 
     fn end(self, page: Option<&Destination>, screen: &mut Screen) -> Result<Exit, Failure> {
-        let report = self.collector.finish();
+        let mut report = self.collector.finish();
         if report.replayed.polls + report.replayed.missed == 0 {
             return Err(Failure::new(
                 Exit::Failed,
                 self.asked.nothing(polls(&self.recordings)?),
             ));
         }
-        report::write(&report, self.args.format, screen)?;
-        for (policy, field) in self.unjudged.iter().flatten() {
-            warn(&format!(
-                "`{policy}` could not be judged at any poll: this recording does not tell `{field}`, or not \
-                 for long enough, so nothing is known of what it would do"
-            ));
+        if let Some(unjudged) = &self.unjudged {
+            report.decided.note_unjudged(unjudged);
         }
+        report::write(&report, self.args.format, screen)?;
         if let Some(page) = page {
             let html = html::page(&report).map_err(std::io::Error::from)?;
             page.write(&html).map_err(setup::unwritable)?;

@@ -29,7 +29,7 @@ use report::{Played, Report};
   electrumx-warden test policies/errors.test.toml
   electrumx-warden test policies/errors.toml --filter flood
   electrumx-warden test --complete --format json | jq 'select(.ok == false)'
-  electrumx-warden test --recording demo.rec --at 2026-01-31T12:00:00Z --out policies/moment.test.toml")]
+  electrumx-warden test --recording demo.rec --at '2026-01-01 00:05' --out m.test.toml")]
 pub(super) struct Args {
     /// Files that end in `.test.toml`, policy files that have one beside them, and folders
     #[arg(value_name = "PATH", default_value = "policies")]

@@ -25,6 +25,12 @@ impl Markup {
         self
     }
 
+    /// A sentence of the program's own: what stands in backticks is code.
+    pub(super) fn sentence(&mut self, text: &str) -> &mut Self {
+        self.0.push_str(&escape::html_sentence(text));
+        self
+    }
+
     /// Text of several lines, which people wrote: line breaks are spaces.
     pub(super) fn prose(&mut self, text: &str) -> &mut Self {
         let words: Vec<_> = text.split_whitespace().collect();

@@ -131,7 +131,7 @@ fn summary(page: &mut Markup, report: &Report) {
     } else {
         page.raw("<div class=\"notice\"><h3>Look at this first</h3>\n<ul>\n");
         for point in &attention {
-            page.raw("<li>").text(point).raw("</li>\n");
+            page.raw("<li>").sentence(point).raw("</li>\n");
         }
         page.raw("</ul></div>\n");
     }

@@ -82,7 +82,10 @@ pub enum DraftError {
     #[error("what was so then cannot be written as a test: {0}")]
     Invalid(String),
     /// Too much is decided.
-    #[error("more than {EXPECTED_MAX} decisions come of it: too many to be looked at")]
+    #[error(
+        "more than {EXPECTED_MAX} decisions come of it, too many for a person to check: name another \
+         moment, or fewer policies"
+    )]
     TooMuch,
 }
 

@@ -248,6 +248,12 @@ fn what_does_not_come_out_fails_the_draft() {
 }
 
 #[test]
+fn too_much_is_told_with_what_to_do() {
+    let told = DraftError::TooMuch.to_string();
+    insta::assert_snapshot!(told);
+}
+
+#[test]
 fn without_a_poll_there_is_no_draft() {
     let server = Server::new();
     let set = policies(POLICIES);

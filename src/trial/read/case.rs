@@ -42,15 +42,18 @@ impl Case<'_, '_> {
     ) -> Option<Trial> {
         let before = self.findings.len();
         let mut table = self.findings.accept(Table::of(node, "test", "a test"))?;
-        let (name, place) = match table.require("name") {
+        let (name, place) = match table.require(
+            "name",
+            "give it a name of its own: `name = \"an idle client stays\"`",
+        ) {
             None => (None, node.place()),
             Some(entry) => self.name(entry.node, names).unzip_or(entry.key),
         };
         table.take("about");
         let only = table.take("only").map(|entry| entry.node);
-        let expect = table.require_as(
+        let expect = table.require(
             "expect",
-            Some("write `[[test.expect]]` for each decision, or `expect = []` if there is none"),
+            "write `[[test.expect]]` for each decision, or `expect = []` if there is none",
         );
         let parts = self.script(&mut table);
         table.finish(SYNONYMS, self.findings);

@@ -53,11 +53,11 @@ impl Case<'_, '_> {
         const TIMES: RangeInclusive<Duration> = seconds(0, 600 * SAMPLES_MAX as u64);
         let table = Table::of(node, "expect", "an expected decision");
         let mut table = self.findings.accept(table)?;
-        let policy = table.require("policy");
-        let at = table.require_as(
-            "at",
-            Some("write how long after the first poll: `at = \"50s\"`"),
+        let policy = table.require(
+            "policy",
+            "name the policy that decides: `policy = \"slow-clients\"`",
         );
+        let at = table.require("at", "write how long after the first poll: `at = \"50s\"`");
         let target = table.take("target");
         let held_back = table.take("held_back");
         let sessions = table.take("sessions");

@@ -80,11 +80,8 @@ pub(super) fn server(node: Node<'_>, findings: &mut Findings) -> Server {
 pub(super) fn daemon(node: Node<'_>, findings: &mut Findings) -> Option<Daemon> {
     const HEIGHT: &str = "write how many blocks it has at each poll: `\"800_000x5 800_001\"`";
     let mut table = findings.accept(Table::of(node, "daemon", "a daemon"))?;
-    let address = table.require_as(
-        "address",
-        Some("write its host and port as `getinfo` shows it"),
-    );
-    let height = table.require_as("height", Some(HEIGHT));
+    let address = table.require("address", "write its host and port as `getinfo` shows it");
+    let height = table.require("height", HEIGHT);
     let mut section = Section {
         table: Some(table),
         findings,

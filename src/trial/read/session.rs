@@ -32,7 +32,7 @@ pub(super) fn sessions(
     const PEER: &str = "write its address: `peer = \"203.0.113.7\"`";
     let table = Table::of(node, "session", "a session");
     let mut table = findings.accept(table)?;
-    let peer = table.require_as("peer", Some(PEER));
+    let peer = table.require("peer", PEER);
     let mut section = Section {
         table: Some(table),
         findings,
