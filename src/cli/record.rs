@@ -74,12 +74,17 @@ struct Recorded {
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let is_new = !args.out.exists();
     let key = args.pseudonymise.then(|| key_path(args));
+    let new_key = key.clone().filter(|key| !key.exists());
     let mut recorder = setup::recorder(RecorderOptions::unbounded(&args.out), key.as_deref())?;
     if let Err(failure) = runtime::block_on(ask(&args.rpc)) {
         drop(recorder);
         if is_new {
             // Only if nothing is in it.
             let _ = std::fs::remove_dir(&args.out);
+        }
+        // Nothing was hidden with it yet.
+        if let Some(key) = new_key {
+            let _ = std::fs::remove_file(key);
         }
         return Err(failure);
     }

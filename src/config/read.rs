@@ -1,6 +1,7 @@
 //! The tables of the configuration, in the order in which they are documented.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -65,23 +66,22 @@ const TABLES: &[(&str, &str)] = &[
 pub(super) fn check(source: Source) -> Checked {
     let text = Text::new(source);
     let mut findings = Findings::default();
-    let mut journal_place = None;
+    let mut journal = None;
     let config = Document::parse(&text, &mut findings).and_then(|document| {
         let mut file = File {
             document: &document,
             findings: &mut findings,
-            journal_place: &mut journal_place,
+            journal: &mut journal,
         };
         file.read()
     });
-    let journal = config.as_ref().map(|config| config.journal.path.clone());
     let policies = config.as_ref().map(|config| config.policies.clone());
     let config = config.filter(|_| !findings.has_errors());
     let diagnostics = findings.into_sorted(&[&text.name]);
     Checked {
         policies: policies.filter(|policies| !policies.paths.is_empty()),
         config,
-        journal: journal.map(|path| (path, journal_place)),
+        journal,
         diagnostics: diagnostics.into_iter().map(Diagnostic::of_config).collect(),
     }
 }
@@ -136,7 +136,8 @@ fn policies_within(root: &mut Table<'_>) -> Option<Diagnostic> {
 struct File<'t> {
     document: &'t Document<'t>,
     findings: &'t mut Findings,
-    journal_place: &'t mut Option<Place>,
+    /// Where the journal is, if that can be told, and where that is written.
+    journal: &'t mut Option<(PathBuf, Option<Place>)>,
 }
 
 /// A table of the file. What is not there, or wrong, is as by default; what is wrong is noted.
@@ -419,13 +420,18 @@ impl<'t> File<'t> {
     fn journal(&mut self, root: &mut Table<'t>) -> Journal {
         let default = Retention::default();
         let text = self.document.text;
+        let is_left_out = !root.has("journal");
         let mut section = self.section(root, "journal");
+        let table = section.table.as_ref();
+        let is_default = is_left_out || table.is_some_and(|table| !table.has("path"));
         let (path, place) = section.placed("path", text.path("electrumx-warden.sqlite"), path);
         let age_max = section.value("age_max", default.age_max, time(seconds(HOUR, 3_650 * DAY)));
         let size_max_bytes =
             section.value("size_max", default.size_max_bytes, size(MIB..=MIB << 20));
         section.finish(SYNONYMS);
-        *self.journal_place = place;
+        if is_default || place.is_some() {
+            *self.journal = Some((path.clone(), place));
+        }
         Journal {
             path,
             retention: Retention {

@@ -286,7 +286,7 @@ session_max = 5
 [protect]
 address = []
 addresses = ["10.0.0.1/8", "x", 5]
-clients = ["(", ""]
+clients = ["(", "", "=~ ^mine/"]
 [limits]
 disconnect = { rate = "300", burst = 0, max = 1 }
 log = { rate = "0/min" }

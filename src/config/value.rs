@@ -240,6 +240,15 @@ pub(crate) fn patterns(node: Node<'_>, key: &'static str, findings: &mut Finding
             let help = "remove it; `mode = \"dry-run\"` keeps the agent from acting";
             return Err(finding.at(written.whole()).help(help));
         }
+        // As in policies. It would be a good pattern that matches nobody, and protects nobody.
+        if let Some(sign) = ["=~", "!~"]
+            .iter()
+            .find(|sign| written.text.starts_with(**sign))
+        {
+            let finding = Diagnostic::complaint(format!("`{sign}` is no part of a pattern"));
+            let help = "leave it out: here the whole text is the pattern";
+            return Err(finding.at(written.whole()).help(help));
+        }
         regex(&written, 0..written.text.len())
     })
 }

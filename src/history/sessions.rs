@@ -113,19 +113,21 @@ impl Slot {
         self.asked.as_ref()?.told.as_ref()
     }
 
-    /// When it was inspected last, readably or not; as a return also when the one was that left.
+    /// When it was inspected last, readably or not.
     pub(super) fn asked_at(&self) -> Option<Timestamp> {
-        self.asked.as_ref().map(|asked| asked.at)
+        self.asked.as_ref()?.at
     }
 
-    /// The errors that it is known to have made, and those that it is the return of.
+    /// The errors that it is known to have made; until it was inspected, those of the one that it is the
+    /// return of.
     pub(super) fn known_errors(&self) -> u64 {
-        self.asked.as_ref().map_or(0, |asked| asked.errors())
+        let told = self.inspected().map(|told| told.errors);
+        told.unwrap_or_else(|| self.asked.as_ref().map_or(0, |asked| asked.errors_before))
     }
 
     /// It was inspected, and nothing could be read of it.
     pub(super) fn uninspectable(&mut self, at: Timestamp) {
-        self.asked_mut().at = at;
+        self.asked_mut().at = Some(at);
     }
 
     fn asked_mut(&mut self) -> &mut Asked {
@@ -183,18 +185,11 @@ pub(super) struct Heritage {
 #[derive(Debug, Default)]
 struct Asked {
     /// When the last one was.
-    at: Timestamp,
+    at: Option<Timestamp>,
     /// What it said, if it could be read.
     told: Option<Inspected>,
-    /// The errors of those that the session is the return of.
+    /// The errors of the one that the session is the return of, until it was inspected itself.
     errors_before: u64,
-}
-
-impl Asked {
-    fn errors(&self) -> u64 {
-        let told = self.told.as_ref().map_or(0, |told| told.errors);
-        told.saturating_add(self.errors_before)
-    }
 }
 
 /// What `inspect_session` last said of a session.
@@ -704,13 +699,12 @@ impl SessionTable {
         }
     }
 
-    /// Whoever made errors before is asked about first, so that reconnecting hides nobody.
+    /// Whoever made errors before is inspected first, so that reconnecting hides nobody.
     fn hand_over_errors(&mut self, from: u32, heir: u32) {
-        if let Some(before) = self.slots[from as usize].asked.take() {
-            // The heir may have been inspected already.
-            let asked = self.slots[heir as usize].asked_mut();
-            asked.errors_before = before.errors();
-            asked.at = asked.at.max(before.at);
+        let errors = self.slots[from as usize].known_errors();
+        let heir = &mut self.slots[heir as usize];
+        if errors > 0 && heir.inspected().is_none() {
+            heir.asked_mut().errors_before = errors;
         }
     }
 
@@ -827,7 +821,7 @@ impl SessionTable {
         let count = |method: &Arc<str>| inspection.methods.get(&**method).copied().unwrap_or(0);
         self.has_inspected = true;
         let asked = slot.asked_mut();
-        asked.at = at;
+        asked.at = Some(at);
         asked.told = Some(Inspected {
             errors: inspection.errors,
             requests: inspection.requests,

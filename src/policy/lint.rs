@@ -101,16 +101,14 @@ impl PolicySet {
         policies.filter(|policy| wants_daemons(policy)).count()
     }
 
-    /// How many policies test what a server tells of single sessions from 2.0 on only: on one before that
-    /// these tests never hold.
+    /// How many policies do nothing, ever, on a server before 2.0, as they test what only later ones tell
+    /// of single sessions.
     pub fn count_inspecting(&self) -> usize {
-        let inspects = |(policy, origin): &(&Policy, &Origin)| {
-            policy.mode != Mode::Off
-                && when(policy, origin)
-                    .chain(at_once(policy, origin))
-                    .any(|(test, _)| test.field.info().source == Source::Inspection)
-        };
-        self.located().filter(inspects).count()
+        let policies = self.policies.iter();
+        let policies = policies.filter(|policy| policy.mode != Mode::Off);
+        policies
+            .filter(|policy| never_acts_without(policy, Source::Inspection))
+            .count()
     }
 
     fn located(&self) -> impl Iterator<Item = (&Policy, &Origin)> {
@@ -130,16 +128,21 @@ impl PolicySet {
 /// Whether it needs to know daemons for what it does, or else no test of theirs could ever be told:
 /// one that cannot be told holds in `unless`, and nowhere else.
 fn wants_daemons(policy: &Policy) -> bool {
-    let is_probed = |test: &Test| test.field.info().source == Source::Probes;
     let goes_to_one = matches!(
         &policy.action,
         Action::DaemonUrl { to } if *to != DaemonTarget::Default
     );
+    goes_to_one || never_acts_without(policy, Source::Probes)
+}
+
+/// Whether a policy does nothing where what it tests of `source` is unknown: its tests never hold then,
+/// or its exception always does.
+fn never_acts_without(policy: &Policy, source: Source) -> bool {
+    let is_of_it = |test: &Test| test.field.info().source == source;
     let mut when = policy.when.any.iter();
     let mut unless = policy.unless.iter().flat_map(|unless| &unless.any);
-    goes_to_one
-        || when.all(|table| table.tests.iter().any(is_probed))
-        || unless.any(|table| table.tests.iter().all(is_probed))
+    when.all(|table| table.tests.iter().any(is_of_it))
+        || unless.any(|table| table.tests.iter().all(is_of_it))
 }
 
 type Located<'p> = Box<dyn Iterator<Item = (&'p Test, &'p Place)> + 'p>;

@@ -58,7 +58,7 @@ pub(super) fn explain(body: &str, span: Range<usize>, message: &str) -> (Diagnos
             told(message).help("each key stands once in a table; several values stand in an array")
         }
     } else if message.contains("escape") {
-        told(message).help("write patterns with `\\` in single quotes: `'=~ ^bot\\d'`")
+        told(message).help("text with a `\\` is written in single quotes, as `'^bot\\d'`")
     } else {
         told(message)
     };

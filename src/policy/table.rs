@@ -139,6 +139,11 @@ impl<'t> Table<'t> {
         entry
     }
 
+    /// Whether a key is written.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries().iter().any(|entry| entry.name == key)
+    }
+
     /// All entries, whatever their keys, in the order written.
     pub(crate) fn entries(&self) -> Vec<Entry<'t>> {
         let mut entries: Vec<_> = self

@@ -70,6 +70,21 @@ fn policies_that_need_a_later_server() {
     assert_eq!(json.json()[0]["inspecting"], 1);
     let off = folder.run(&["check", "off.toml"]);
     assert_eq!(off.out, "1 policy in 1 file: ok\n");
+    // One that acts without it too, and one whose exception would be for everybody.
+    let of_two = ERRS.replace(
+        "{ error_rate = '> 2/s' }",
+        "[{ errors = '> 9' }, { subs = '> 9' }]",
+    );
+    let unless = ERRS.replace(
+        "{ error_rate = '> 2/s' }",
+        "{ subs = '> 9' }\nunless = { errors = '< 5' }",
+    );
+    for (policy, inspecting) in [(of_two, 0), (unless, 1)] {
+        folder.write("p.toml", policy.as_bytes());
+        let json = folder.run(&["check", "--format", "json", "p.toml"]);
+        let told = json.json().last().unwrap()["inspecting"].as_u64();
+        assert_eq!(told.unwrap_or(0), inspecting, "{policy}\n{}", json.out);
+    }
 }
 
 #[test]
@@ -348,6 +363,15 @@ fn a_journal_that_run_refuses() {
     let checked = folder.run(&["check", "--config", "w.toml", "--format", "json"]);
     let codes: Vec<_> = checked.json().iter().map(|it| it["code"].clone()).collect();
     assert_eq!(codes[..2], ["config::unknown_key", "config::journal"]);
+    // Where the path is wrong, no other is looked at.
+    folder.write(
+        "w.toml",
+        config("x").replace("path = '", "path = 5 # '").as_bytes(),
+    );
+    std::fs::create_dir(folder.path().join("electrumx-warden.sqlite")).unwrap();
+    let checked = folder.run(&["check", "--config", "w.toml", "--format", "json"]);
+    let codes: Vec<_> = checked.json().iter().map(|it| it["code"].clone()).collect();
+    assert!(!codes.contains(&"config::journal".into()), "{codes:?}");
     // A good one, and one that is to be made.
     drop(Journal::open(&path("good")).unwrap());
     for journal in ["good", "new"] {

@@ -89,7 +89,9 @@ fn find(reader: &Reader, id: i64, journal: &Path) -> Result<Row, Failure> {
     })?;
     let path = journal.display();
     let message = if any.is_empty() {
-        format!("the journal `{path}` has no decisions: the agent has made none yet")
+        format!(
+            "the journal `{path}` has no decisions: the agent has made none, or they were too old to keep"
+        )
     } else {
         format!(
             "the journal has no decision {id}: it was never made, or is too old; `electrumx-warden \
