@@ -571,9 +571,7 @@ fn what_a_return_was_inspected_for_stays_when_the_one_before_is_gone() {
         watch.history.finish(&snapshot);
     };
     inspect(&mut watch, &mut scene, &[(first, 500)]);
-    let slot = watch.history.find_session(first).unwrap();
-    let session = watch.history.session(slot);
-    watch.history.expelled(&[session], scene.at());
+    watch.expel(first, scene.at());
     // The server takes a moment to close the connection.
     scene.wait(5.0);
     let back = scene.connect("8.8.8.8:2", "x");
@@ -596,9 +594,7 @@ fn who_was_cut_and_is_back_is_judged_by_the_time_that_it_was_there() {
         watch.see_for(&mut scene, 10, 10);
     }
     for port in 2..8 {
-        let slot = watch.history.find_session(id).unwrap();
-        let session = watch.history.session(slot);
-        watch.history.expelled(&[session], scene.at());
+        watch.expel(id, scene.at());
         scene.leave(id);
         scene.wait(5.0);
         id = scene.connect(&format!("8.8.8.8:{port}"), "hog");
@@ -634,9 +630,7 @@ fn who_was_cut_and_stays_away_for_longer_is_quieter_for_that() {
         scene.of(id).sent += 3_300_000;
         watch.see_for(&mut scene, 10, 10);
     }
-    let slot = watch.history.find_session(id).unwrap();
-    let session = watch.history.session(slot);
-    watch.history.expelled(&[session], scene.at());
+    watch.expel(id, scene.at());
     scene.leave(id);
     watch.see_for(&mut scene, 30, 10);
     scene.wait(9.0);

@@ -10,6 +10,7 @@ use super::{Bounds, ColumnId, Continuity, History, Plan, SubnetWidths};
 use crate::field::Scope;
 use crate::scene::{Scene, policies};
 use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
 use crate::watch::Settings as DaemonSettings;
 
 /// A history that is asked for numbers.
@@ -50,6 +51,13 @@ impl Watch {
                 DaemonSettings::default(),
             ),
         }
+    }
+
+    /// The agent asks the server to disconnect a session that is connected.
+    pub(super) fn expel(&mut self, id: u64, at: Timestamp) {
+        let slot = self.history.find_session(id).unwrap();
+        let session = self.history.session(slot);
+        self.history.expelled(&[session], at);
     }
 
     pub(super) fn see(&mut self, snapshot: &Snapshot) -> Continuity {
