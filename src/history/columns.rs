@@ -559,8 +559,7 @@ impl History {
         let Some((windowed, window)) = counted else {
             return;
         };
-        let sums = self.addresses.tallies.sums(windowed.counter(), window);
-        let (Some(sums), Some(_)) = (sums, self.factor(windowed, window)) else {
+        let Some(sums) = self.addresses.tallies.sums(windowed.counter(), window) else {
             return;
         };
         values.fill(0.0);
