@@ -20,13 +20,14 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::act::{Actor, Carried, Confirmed, Done};
-use crate::decision::Outcome;
+use crate::decision::{Outcome, SessionRef};
 use crate::escape;
 use crate::history::Continuity;
 use crate::journal::{
     Event, Journal, JournalError, RestoredClients, Retention, SavedState, StateChange,
 };
 use crate::limits::Cooldown;
+use crate::penalty::PenaltyNews;
 use crate::policy::Mode;
 use crate::poll::{Clock, Groups, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
@@ -162,6 +163,7 @@ impl Agent {
             log_runs,
             limits,
             ongoing,
+            penalties,
         } = journal.load_state()?;
         let limits = Option::deserialize(limits).unwrap_or_else(|error| {
             warn!("the journal's budgets and breaker cannot be read and begin anew: {error}");
@@ -172,6 +174,7 @@ impl Agent {
             Ok(ongoing) => ongoing.into_iter().for_each(|it| warden.resume(it)),
             Err(error) => warn!("hold times begin anew, for the journal's cannot be read: {error}"),
         }
+        warden.restore_penalties(penalties);
         restore_clients(&mut warden, &mut journal)?;
         let now = clock.now();
         let mut actor = Actor::default();
@@ -358,7 +361,7 @@ impl Agent {
         self.journal_event();
         let mode = self.warden.mode();
         let missed_at = failure.as_ref().map(|_| self.clock.now());
-        let judgement = match missed_at {
+        let mut judgement = match missed_at {
             None => self.judge(),
             Some(at) => {
                 let Snapshot { epoch, rounds, .. } = &self.snapshot;
@@ -371,7 +374,9 @@ impl Agent {
         if let Some((change, news)) = &judgement.confirmation {
             self.amend(change, news);
         }
+        let held_off = std::mem::take(&mut judgement.held_off);
         let (carried, untold, settled) = self.act(judgement).await;
+        let not_held_off = self.hold_off(&held_off, mode).await;
         self.confirm(&carried);
         self.record_turn(Recorded {
             at: missed_at.unwrap_or_else(|| self.snapshot.at()),
@@ -379,6 +384,7 @@ impl Agent {
             failure: failure.as_ref(),
             closed: &closed,
             carried: &carried,
+            not_held_off,
             settled,
         });
         self.tell_breaker();
@@ -518,6 +524,9 @@ impl Agent {
         } = judgement;
         rulings.iter().for_each(tell_used_up);
         self.crowds.tell(&rulings, self.clock.now());
+        let mut changes: Vec<StateChange> =
+            cooldowns.into_iter().map(StateChange::Cooldown).collect();
+        changes.extend(self.penalty_changes());
         let (warden, client, journal) = (&self.warden, &mut self.client, &mut self.journal);
         let limits = || saved_limits(warden);
         let Done {
@@ -526,7 +535,7 @@ impl Agent {
             journalled,
         } = self
             .actor
-            .carry_out(rulings, limits, cooldowns, client, journal)
+            .carry_out(rulings, limits, changes, client, journal)
             .await;
         self.note_journal(journalled);
         let settled = self.settle(&carried);
@@ -563,12 +572,38 @@ impl Agent {
                 }));
             }
         }
+        changes.extend(self.penalty_changes());
         if has_failed || !changes.is_empty() {
             changes.push(StateChange::Limits(saved_limits(&self.warden)));
             let saved = self.journal.save(&changes);
             self.note_journal(saved);
         }
         at
+    }
+
+    /// What of strikes and bans the journal does not have yet.
+    fn penalty_changes(&mut self) -> Vec<StateChange> {
+        let PenaltyNews { bans, strikes } = self.warden.penalty_news();
+        let bans = bans.into_iter().map(|(net, ban)| match ban {
+            Some(ban) => StateChange::Ban(ban),
+            None => StateChange::Unban(net),
+        });
+        let strikes = strikes.into_iter().map(|(net, offender)| match offender {
+            Some(offender) => StateChange::Strike(offender),
+            None => StateChange::Pardon(net),
+        });
+        bans.chain(strikes).collect()
+    }
+
+    /// Disconnects whoever is there and banned; how many the server was not asked for.
+    async fn hold_off(&mut self, sessions: &[SessionRef], mode: Mode) -> usize {
+        let Snapshot { epoch, .. } = self.snapshot;
+        let client = &mut self.client;
+        let unsent = self.actor.hold_off(sessions, epoch, mode, client).await;
+        let asked = sessions.len() - unsent;
+        let at = self.snapshot.at();
+        self.warden.held_off(&sessions[..asked], at);
+        unsent
     }
 
     /// While the journal cannot be written, nothing is enforced: the watch goes on.

@@ -251,6 +251,58 @@ impl Choice {
     }
 }
 
+/// A network that a decision keeps out, beside disconnecting who is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BanOrder {
+    /// The network.
+    pub net: IpNet,
+    /// Until when.
+    pub until: Timestamp,
+    /// Its strikes before this one, as far as they have not faded.
+    pub strikes: f64,
+    /// Protected addresses and those of regulars, which are not kept out.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub holes: Vec<IpNet>,
+}
+
+/// A network that its strikes would keep out, and why it is only disconnected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanRefusal {
+    /// The network.
+    pub net: IpNet,
+    /// Why.
+    #[serde(flatten)]
+    pub why: NoBan,
+}
+
+/// Why a network is not banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum NoBan {
+    /// Regulars are there, or were not long ago.
+    Regulars,
+    /// A protected client is there.
+    Protected,
+    /// It is the server's own, or the agent's.
+    Own,
+    /// The budget of bans is used up.
+    Limit {
+        /// Until when, for one at least.
+        until: Timestamp,
+    },
+}
+
+impl fmt::Display for NoBan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Regulars => "regulars share it",
+            Self::Protected => "a protected client shares it",
+            Self::Own => "it is the server's own",
+            Self::Limit { .. } => "the budget of bans is used up",
+        })
+    }
+}
+
 /// What a policy wants for one target now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -284,10 +336,27 @@ pub struct Decision {
     /// Whether the policy's `at_once` holds too, so that it need not wait for `for`.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub at_once: bool,
+    /// Whom it keeps out. Sessions from elsewhere are disconnected, and no more.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub bans: Vec<BanOrder>,
+    /// Whom it would keep out by their strikes, and does not.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub refused: Vec<BanRefusal>,
     /// Of `daemon_url`: where to, in order. Empty where that is the server's own list, or where it
     /// cannot be told.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub daemons: Vec<Address>,
+}
+
+impl Decision {
+    /// Has the action say what is wanted of the worst of them: a ban, if there is any.
+    pub(crate) fn settle_action(&mut self) {
+        if !self.action.kind().disconnects() {
+            return;
+        }
+        let longest = self.bans.iter().map(|ban| ban.until.since(self.at)).max();
+        self.action = longest.map_or(Action::Disconnect, |duration| Action::Ban { duration });
+    }
 }
 
 /// Why a decision is not carried out.
@@ -333,6 +402,11 @@ pub enum Suppression {
         /// The policy that does.
         policy: Arc<str>,
     },
+    /// Whoever it is about is banned already, and is kept out.
+    Banned {
+        /// Until when, the last of them.
+        until: Timestamp,
+    },
     /// Which sessions make up the group is not certain.
     UncertainMembers,
     /// An RPC connection bears the same ID: `disconnect` could hit either.
@@ -351,7 +425,7 @@ pub enum Suppression {
 
 impl Suppression {
     /// Every name.
-    pub const NAMES: [&str; 13] = [
+    pub const NAMES: [&str; 14] = [
         "protection",
         "cooldown",
         "backoff",
@@ -360,6 +434,7 @@ impl Suppression {
         "breaker",
         "share-of-all",
         "covered",
+        "banned",
         "uncertain-members",
         "ambiguous-id",
         "nothing-to-do",
@@ -378,6 +453,7 @@ impl Suppression {
             breaker,
             share_of_all,
             covered,
+            banned,
             uncertain_members,
             ambiguous_id,
             nothing_to_do,
@@ -393,6 +469,7 @@ impl Suppression {
             Self::Breaker { .. } => breaker,
             Self::ShareOfAll { .. } => share_of_all,
             Self::Covered { .. } => covered,
+            Self::Banned { .. } => banned,
             Self::UncertainMembers => uncertain_members,
             Self::AmbiguousId => ambiguous_id,
             Self::NothingToDo => nothing_to_do,
@@ -408,7 +485,8 @@ impl Suppression {
             | Self::PolicyLimit { until }
             | Self::ActionLimit { until }
             | Self::Breaker { until }
-            | Self::ShareOfAll { until } => Some(*until),
+            | Self::ShareOfAll { until }
+            | Self::Banned { until } => Some(*until),
             Self::Protection
             | Self::Backoff { .. }
             | Self::Covered { .. }

@@ -214,6 +214,12 @@ fields! {
         "whether the client is one of the regulars: the most senior, as many as are usually \
          connected, without an action against them in the last day";
 
+    Strikes "strikes" [Session Address Subnet] COUNT, false, Agent,
+        "acts of the agent against this address or subnet, each fading with time; in dry-run those that \
+         would have been; of a private peer 0";
+    Banned "banned" [Session Address Subnet] Kind::Flag, false, Agent,
+        "whether this address or subnet is banned; in dry-run whether it would be";
+
     // How many.
     Sessions "sessions" [Server Address Subnet Group Client] COUNT, false, Always,
         "sessions connected now; of the server, those of RPC connections too";

@@ -37,6 +37,7 @@ pub mod limits;
 mod lock;
 pub mod names;
 pub mod page;
+pub mod penalty;
 pub mod placement;
 pub mod policy;
 pub mod poll;

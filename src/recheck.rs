@@ -304,6 +304,8 @@ pub(crate) mod tests {
             spared: 0,
             choice: None,
             at_once: false,
+            bans: Vec::new(),
+            refused: Vec::new(),
             daemons: Vec::new(),
         }
     }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::Round;
-use crate::decision::{Decision, Epoch, Outcome, Suppression, Target};
+use crate::decision::{Decision, Epoch, Outcome, SessionRef, Suppression, Target};
 use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
 use crate::history::{Bounds, ClientChanges, Continuity, History, SavedClients, SubnetWidths};
 use crate::limits::{Clients, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
+use crate::penalty::{Penalties, PenaltyNews, SavedPenalties};
 use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
@@ -53,6 +54,9 @@ pub struct Judgement {
     pub crowded: u64,
     /// News of the last change of daemon.
     pub confirmation: Option<(Change, Confirmation)>,
+    /// Sessions of those who are banned already. They are to be disconnected without more evidence; in
+    /// dry-run they would be, each once.
+    pub held_off: Vec<SessionRef>,
 }
 
 /// For so long after a policy held for anything, the server is looked at closely.
@@ -182,6 +186,8 @@ impl Warden {
 
     /// Judges the snapshot that was observed last.
     pub fn judge(&mut self, snapshot: &Snapshot) -> Judgement {
+        self.history.penalties_mut().expire(snapshot.at());
+        self.history.show(self.mode.into());
         self.history.finish(snapshot);
         let confirmation = self.confirm(snapshot);
         let mut evaluation = self.engine.evaluate(&self.history, snapshot);
@@ -189,6 +195,7 @@ impl Warden {
             self.last_held = Some(snapshot.at());
         }
         self.bar_second_change(&mut evaluation.proposals);
+        self.sentence(&mut evaluation.proposals, snapshot.at());
         let (history, at) = (&self.history, snapshot.at());
         let clients = Clients {
             crowd: history.crowd(),
@@ -196,8 +203,11 @@ impl Warden {
         };
         let set = self.engine.set();
         let rulings = self.limits.rule(evaluation.proposals, set, at, &clients);
+        self.convict(&rulings, at);
+        let held_off = self.hold_off(snapshot, &rulings);
         Judgement {
             confirmation,
+            held_off,
             ..self.judgement(rulings, evaluation.crowded)
         }
     }
@@ -212,10 +222,13 @@ impl Warden {
     ///
     /// Sessions that it was asked to disconnect leave by the agent's doing, which is no evidence.
     pub fn settle(&mut self, decision: &Decision, outcome: &Outcome, unsent: usize, at: Timestamp) {
-        let is_disconnect = decision.action.kind() == ActionKind::Disconnect;
+        let is_disconnect = decision.action.kind().disconnects();
         let is_held_back = matches!(outcome, Outcome::Suppressed(_));
         if is_disconnect && !is_held_back && unsent < decision.sessions.len() {
             self.history.expelled(&decision.sessions, decision.at);
+        }
+        if is_disconnect && unsent > 0 && unsent >= decision.sessions.len() {
+            self.acquit(decision);
         }
         match outcome {
             _ if unsent > 0 => self.limits.take_back(decision, unsent),
@@ -284,6 +297,7 @@ impl Warden {
     /// `rounds` are the probes' since the last poll: what becomes of the daemons is judged all the same.
     pub fn missed(&mut self, at: Timestamp, epoch: Epoch, rounds: &[Round]) -> Judgement {
         self.take_up(at);
+        self.history.penalties_mut().expire(at);
         self.history.missed(at, rounds);
         let evaluation = self.engine.missed(&self.history, at, epoch);
         let rulings = self
@@ -362,6 +376,7 @@ impl Warden {
             cooldowns,
             crowded,
             confirmation: None,
+            held_off: Vec::new(),
         }
     }
 
@@ -401,6 +416,26 @@ impl Warden {
         self.history.restore_clients(saved);
     }
 
+    /// Takes up strikes and bans of an earlier run. What has ended meanwhile is over at the first poll.
+    pub fn restore_penalties(&mut self, saved: SavedPenalties) {
+        self.history.penalties_mut().restore(saved);
+    }
+
+    /// The strikes and bans that the next run needs.
+    pub fn saved_penalties(&self) -> SavedPenalties {
+        self.history.penalties().save()
+    }
+
+    /// Strikes and bans.
+    pub fn penalties(&self) -> &Penalties {
+        self.history.penalties()
+    }
+
+    /// What of them has changed since this was asked last.
+    pub fn penalty_news(&mut self) -> PenaltyNews {
+        self.history.penalties_mut().news()
+    }
+
     /// What the next run needs to know of clients.
     pub fn saved_clients(&self) -> SavedClients {
         self.history.saved_clients()
@@ -419,5 +454,6 @@ impl Warden {
 
 mod explain;
 mod ongoing;
+mod sentence;
 #[cfg(test)]
 mod tests;

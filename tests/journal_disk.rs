@@ -37,6 +37,8 @@ fn entry(n: u32) -> Entry {
         spared: 0,
         choice: None,
         at_once: false,
+        bans: Vec::new(),
+        refused: Vec::new(),
         daemons: Vec::new(),
     };
     Entry::new(decision, Outcome::Intended)

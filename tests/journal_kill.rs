@@ -226,6 +226,8 @@ fn entry(round: &str, batch: u64, n: usize) -> Entry {
         spared: 0,
         choice: None,
         at_once: false,
+        bans: Vec::new(),
+        refused: Vec::new(),
         daemons: Vec::new(),
     };
     let until = Timestamp::from_millis(60_000);

@@ -17,9 +17,9 @@ pub(crate) use keys::Keys;
 use words::Words;
 
 use crate::daemon::Daemons;
-use crate::decision::{Decision, Epoch, Outcome, Suppression, Target};
+use crate::decision::{Decision, Epoch, Outcome, SessionRef, Suppression, Target};
 use crate::journal::{DecisionId, Entry, Journal, JournalError, LogRun, LogStart, StateChange};
-use crate::limits::{Bucket, Budget, Cooldown, Ruling, Verdict};
+use crate::limits::{Bucket, Budget, Ruling, Verdict};
 use crate::policy::{Action, Mode, Quota};
 use crate::rpc::{Client, Disconnected};
 
@@ -86,13 +86,13 @@ impl Actor {
         std::mem::take(&mut self.is_ambiguous)
     }
 
-    /// Journals the rulings of a poll, carries out what is permitted, and journals the outcomes. If
-    /// the intent cannot be journalled, nothing is done.
+    /// Journals the rulings of a poll with the changes of state that come of them, carries out what is
+    /// permitted, and journals the outcomes. If the intent cannot be journalled, nothing is done.
     pub async fn carry_out(
         &mut self,
         rulings: Vec<Ruling>,
         limits: impl FnOnce() -> serde_json::Value,
-        cooldowns: Vec<Cooldown>,
+        mut changes: Vec<StateChange>,
         client: &mut Client,
         journal: &mut Journal,
     ) -> Done {
@@ -100,11 +100,9 @@ impl Actor {
         let (mut carried, untold) = self.told(carried);
         let ambiguous = Outcome::Suppressed(Suppression::AmbiguousId);
         self.is_ambiguous |= carried.iter().any(|carried| carried.outcome == ambiguous);
-        let journalled = if carried.is_empty() {
+        let journalled = if carried.is_empty() && changes.is_empty() {
             Ok(())
         } else {
-            let mut changes: Vec<StateChange> =
-                cooldowns.into_iter().map(StateChange::Cooldown).collect();
             changes.push(StateChange::Limits(limits()));
             self.perform(&mut carried, &changes, client, journal).await
         };
@@ -113,6 +111,22 @@ impl Actor {
             untold: untold.len(),
             journalled,
         }
+    }
+
+    /// Disconnects sessions of those who are banned; how many of them, the last, were never asked for.
+    pub async fn hold_off(
+        &mut self,
+        sessions: &[SessionRef],
+        epoch: Epoch,
+        mode: Mode,
+        client: &mut Client,
+    ) -> usize {
+        if mode != Mode::Enforce || sessions.is_empty() {
+            return 0;
+        }
+        let ids: Vec<u64> = sessions.iter().map(|session| session.id).collect();
+        let words = Words::new(client.disconnect(epoch, &ids).await);
+        words.unsent(sessions)
     }
 
     /// Sets apart what is held back beyond [`HELD_BACK`].
@@ -247,7 +261,7 @@ fn sessions_of(
 }
 
 async fn disconnect(carried: &mut [Carried], intended: &[usize], client: &mut Client) {
-    let is_disconnect = |action: &Action| matches!(action, Action::Disconnect);
+    let is_disconnect = |action: &Action| action.kind().disconnects();
     let Some((epoch, ids)) = sessions_of(carried, intended, is_disconnect) else {
         return;
     };

@@ -60,6 +60,8 @@ mod tests {
                 spared: 0,
                 choice: None,
                 at_once: false,
+                bans: Vec::new(),
+                refused: Vec::new(),
                 daemons: Vec::new(),
             },
             mode: Mode::DryRun,

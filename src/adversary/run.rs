@@ -258,7 +258,7 @@ impl Game {
 
     fn carry_out(&mut self, decision: &Decision) {
         let reply = match &decision.action {
-            Action::Disconnect => {
+            Action::Disconnect | Action::Ban { .. } => {
                 self.run.note_blame(decision, &self.world);
                 let ids = decision
                     .sessions

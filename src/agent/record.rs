@@ -43,6 +43,7 @@ pub(super) struct Recorded<'a> {
     pub(super) failure: Option<&'a RpcError>,
     pub(super) closed: &'a [Arc<str>],
     pub(super) carried: &'a [Carried],
+    pub(super) not_held_off: usize,
     pub(super) settled: Timestamp,
 }
 
@@ -91,6 +92,7 @@ impl Agent {
                 limits: self.warden.saved_limits(),
                 cooldowns: self.warden.saved_cooldowns(),
                 clients: self.warden.saved_clients(),
+                penalties: self.warden.saved_penalties(),
                 ongoing: self.warden.ongoing(at),
             };
             flight
@@ -140,6 +142,7 @@ impl Agent {
             failure,
             closed,
             carried,
+            not_held_off,
             settled,
         } = recorded;
         let Some(flight) = &mut self.flight else {
@@ -156,6 +159,7 @@ impl Agent {
             inspected: &flight.inspected,
             closed,
             acts: &acts,
+            not_held_off,
             settled,
         };
         if let Some(tape) = self.client.tape()

@@ -110,6 +110,7 @@ impl Subject {
             at_once: None,
             backoff: None,
             action: Action::Alert,
+            further: Vec::new(),
             cooldown: Duration::ZERO,
             limit: None,
             mode: Mode::DryRun,

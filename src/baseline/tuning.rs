@@ -546,7 +546,8 @@ fn why_not_counted(policy: &Policy, budget: Budget) -> Option<String> {
     if policy.mode == Mode::Off {
         return Some("it is off".to_owned());
     }
-    if kind != budget.of {
+    let counts = kind == budget.of || (kind.disconnects() && budget.of.disconnects());
+    if !counts {
         let of = budget.of.name();
         return Some(format!("it is there to {}, not to {of}", verb(kind)));
     }
@@ -556,6 +557,7 @@ fn why_not_counted(policy: &Policy, budget: Budget) -> Option<String> {
 const fn verb(kind: ActionKind) -> &'static str {
     match kind {
         ActionKind::Disconnect => "disconnect",
+        ActionKind::Ban => "ban",
         ActionKind::Log => "log",
         ActionKind::DaemonUrl => "change the daemon",
         ActionKind::Alert => "alert",

@@ -1,10 +1,13 @@
 //! A decision for programs.
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::show::outcome_word;
 use crate::daemon::Address;
-use crate::decision::{Choice, Decision, Evidence, Outcome, SessionRef, Suppression};
+use crate::decision::{
+    BanOrder, BanRefusal, Choice, Decision, Evidence, Outcome, SessionRef, Suppression,
+};
 use crate::journal::DecisionId;
 use crate::policy::{Action, DaemonTarget, Mode};
 
@@ -32,10 +35,14 @@ pub(super) fn decision_json<'a>(
         }
         _ => (None, None),
     };
+    let ban_for_s = match decision.action {
+        Action::Ban { duration } => Some(duration.as_secs_f64()),
+        _ => None,
+    };
     let (log_for_s, daemon_url) = match &decision.action {
         Action::Log { duration } => (Some(duration.as_secs_f64()), None),
         Action::DaemonUrl { to } => (None, Some(to)),
-        Action::Disconnect | Action::Alert => (None, None),
+        Action::Disconnect | Action::Ban { .. } | Action::Alert => (None, None),
     };
     DecisionJson {
         id,
@@ -43,6 +50,7 @@ pub(super) fn decision_json<'a>(
         policy: &decision.policy,
         mode: decision.mode,
         action: decision.action.kind().name(),
+        ban_for_s,
         log_for_s,
         daemon_url,
         scope: decision.target.scope().name(),
@@ -61,6 +69,8 @@ pub(super) fn decision_json<'a>(
         spared: decision.spared,
         choice: decision.choice.as_ref(),
         at_once: decision.at_once,
+        bans: decision.bans.iter().map(BanJson::of).collect(),
+        refused: &decision.refused,
         daemons: &decision.daemons,
     }
 }
@@ -74,6 +84,8 @@ pub(super) struct DecisionJson<'a> {
     policy: &'a str,
     mode: Mode,
     action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ban_for_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_for_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,8 +114,32 @@ pub(super) struct DecisionJson<'a> {
     choice: Option<&'a Choice>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     at_once: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bans: Vec<BanJson<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    refused: &'a [BanRefusal],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     daemons: &'a [Address],
+}
+
+#[derive(Debug, Serialize)]
+struct BanJson<'a> {
+    net: IpNet,
+    until: String,
+    strikes: f64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    holes: &'a [IpNet],
+}
+
+impl<'a> BanJson<'a> {
+    fn of(ban: &'a BanOrder) -> Self {
+        Self {
+            net: ban.net,
+            until: ban.until.to_string(),
+            strikes: ban.strikes,
+            holes: &ban.holes,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -123,6 +123,7 @@ mod tests {
             inspected: &[],
             acts: &[],
             closed: &[],
+            not_held_off: 0,
             settled: at(s),
         };
         recorder.record(&turn, None).unwrap();

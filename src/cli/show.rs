@@ -16,6 +16,7 @@ use crate::units::{self, format_duration};
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, Utc};
 use comfy_table::{Attribute, Cell, ContentArrangement, LineStyle, Table, TableStyle};
+use ipnet::IpNet;
 
 /// What went well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -106,6 +107,7 @@ pub fn target(target: &Target) -> String {
 pub fn action(decision: &Decision) -> String {
     match &decision.action {
         action @ (Action::Disconnect | Action::Alert) => action.kind().to_string(),
+        Action::Ban { duration } => format!("ban for {}", format_duration(*duration)),
         Action::Log { duration } => format!("log for {}", format_duration(*duration)),
         Action::DaemonUrl { to } => {
             format!("daemon_url to {}", destination(to, &decision.daemons))
@@ -208,6 +210,7 @@ pub fn suppression(by: &Suppression) -> String {
             format!("too many regulars by all policies until {}", time(*until))
         }
         Suppression::Covered { policy } => format!("covered by {}", text(policy)),
+        Suppression::Banned { until } => format!("banned until {}", time(*until)),
         Suppression::UncertainMembers => "members uncertain".to_owned(),
         Suppression::AmbiguousId => "ambiguous ID".to_owned(),
         Suppression::NothingToDo => "nothing to do".to_owned(),
@@ -397,11 +400,29 @@ pub fn deed(decision: &Decision) -> String {
     };
     match &decision.action {
         Action::Disconnect => format!("disconnect {}", sessions()),
+        Action::Ban { duration } => {
+            let whom = match &decision.bans[..] {
+                [] => on.clone(),
+                [ban] => network(&ban.net),
+                bans => counted(bans.len(), "network", "networks"),
+            };
+            let duration = format_duration(*duration);
+            format!("ban {whom} for {duration}, disconnect {}", sessions())
+        }
         Action::Log { duration } => {
             format!("log {} for {}", sessions(), format_duration(*duration))
         }
         Action::Alert => format!("alert on {on}"),
         Action::DaemonUrl { .. } => action(decision),
+    }
+}
+
+/// An address or a subnet: `203.0.113.9`, `203.0.113.0/24`.
+pub fn network(net: &IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() {
+        net.addr().to_string()
+    } else {
+        net.to_string()
     }
 }
 
@@ -495,6 +516,8 @@ mod tests {
             spared: 1,
             choice: None,
             at_once: false,
+            bans: Vec::new(),
+            refused: Vec::new(),
             daemons: Vec::new(),
         }
     }

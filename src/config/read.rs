@@ -17,6 +17,7 @@ use crate::engine::Protection;
 use crate::history::{Bounds, CLIENTS_MAX, ClientBounds, SubnetWidths};
 use crate::journal::Retention;
 use crate::limits::LimitsConfig;
+use crate::penalty::PenaltySettings;
 use crate::policy::bounds::{LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX};
 use crate::policy::reading::{
     Document, Entry, Findings, Node, Place, TOP, Table, Text, mode, out_of_bounds,
@@ -360,6 +361,10 @@ impl<'t> File<'t> {
                 .push(out_of_bounds("gap_max", &value, place, help));
         }
         section.finish(SYNONYMS);
+        let mut strikes = self.section(root, "strikes");
+        let half_life = time(seconds(10 * MINUTE, 30 * DAY));
+        let half_life = strikes.value("half_life", default.penalties.half_life, half_life);
+        strikes.finish(SYNONYMS);
         Bounds {
             sessions_max: in_memory(sessions_max),
             targets_max: in_memory(targets_max),
@@ -367,6 +372,10 @@ impl<'t> File<'t> {
             clients: ClientBounds {
                 clients_max: in_memory(clients_max),
                 forget_after,
+            },
+            penalties: PenaltySettings {
+                half_life,
+                ..default.penalties
             },
         }
     }
@@ -389,6 +398,7 @@ impl<'t> File<'t> {
         let mut section = self.section(root, "limits");
         for (key, limit) in [
             ("disconnect", &mut limits.disconnect),
+            ("ban", &mut limits.ban),
             ("log", &mut limits.log),
             ("alert", &mut limits.alert),
         ] {

@@ -173,10 +173,12 @@ const KEYS: &[&str] = &[
     "addresses",
     "clients",
     "disconnect",
+    "ban",
     "disconnect_regulars",
     "log",
     "daemon_url",
     "alert",
+    "half_life",
     "share",
     "share_of_all",
     "window",
@@ -234,10 +236,13 @@ fn every_value_arrives() {
         clients = ["^my-monitor/"]
         [limits]
         disconnect = { rate = "5/10m" }
+        ban = { rate = "5/min", burst = 6 }
         disconnect_regulars = "4/h"
         log = { burst = 7 }
         daemon_url = "2/h"
         alert = {}
+        [strikes]
+        half_life = "6h"
         [breaker]
         share = "12.5%"
         share_of_all = "25%"

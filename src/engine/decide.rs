@@ -139,6 +139,8 @@ impl Engine {
                 spared: members.spared + members.ambiguous,
                 choice: members.choice,
                 at_once: self.compiled[index].at_once(held.slot).is_some(),
+                bans: Vec::new(),
+                refused: Vec::new(),
                 daemons,
                 evidence: self.evidence(index, &held, history, snapshot),
             };
@@ -361,6 +363,27 @@ impl Engine {
         }
     }
 
+    /// Of sessions those that may be disconnected, whatever policy it is by.
+    pub(crate) fn free(
+        &mut self,
+        sessions: &[u32],
+        history: &History,
+        snapshot: &Snapshot,
+    ) -> Vec<SessionRef> {
+        if sessions.is_empty() {
+            return Vec::new();
+        }
+        let rpc_ids = rpc_ids(snapshot);
+        let free = sessions.iter().filter(|&&session| {
+            let row = history.row(session);
+            let is_closing = snapshot.sessions.flags[row].closing;
+            !is_closing
+                && !rpc_ids.contains(&history.session(session).id)
+                && !self.guard.covers(&snapshot.sessions, row)
+        });
+        free.map(|&session| history.session(session)).collect()
+    }
+
     /// Goes once through the sessions, and hands on each that belongs to a target that is due, with
     /// that target's place.
     fn each_member(
@@ -380,9 +403,7 @@ impl Engine {
         for (place, due) in due.iter().enumerate() {
             places[due.held.slot as usize] = Some(place);
         }
-        let sessions = &snapshot.sessions;
-        let rpc = (0..sessions.len()).filter(|&row| sessions.flags[row].is_rpc());
-        let rpc_ids: Vec<u64> = rpc.map(|row| sessions.id[row]).collect();
+        let rpc_ids = rpc_ids(snapshot);
         for session in history.connected() {
             for target in history.targets_of(policy.scope, session) {
                 let place = target.and_then(|target| *places.get(target as usize)?);
@@ -399,6 +420,13 @@ impl Engine {
             }
         }
     }
+}
+
+/// The IDs of RPC connections: in some releases a client's session may bear the same.
+fn rpc_ids(snapshot: &Snapshot) -> Vec<u64> {
+    let sessions = &snapshot.sessions;
+    let rpc = (0..sessions.len()).filter(|&row| sessions.flags[row].is_rpc());
+    rpc.map(|row| sessions.id[row]).collect()
 }
 
 fn fate(
@@ -516,7 +544,7 @@ fn route(action: &Action, history: &History) -> Result<Vec<Address>, Suppression
                 why: unfit.to_string(),
             })
         }
-        Action::Disconnect | Action::Log { .. } | Action::Alert => Ok(Vec::new()),
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,10 @@ pub struct Protection {
     /// it.
     #[serde(with = "patterns")]
     pub clients: Vec<Regex>,
+    /// The server's own addresses and the agent's: whoever comes from them is judged as others are, and
+    /// never banned.
+    #[serde(default)]
+    pub own: AddressSet,
 }
 
 /// Patterns as their text.
@@ -42,6 +47,13 @@ mod patterns {
 }
 
 impl Protection {
+    /// Replaces the addresses in it.
+    pub fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
+        for set in [&mut self.addresses, &mut self.own] {
+            *set = set.mapped(&to);
+        }
+    }
+
     /// Whether a session from this address, or by this name, must be left alone.
     pub fn covers(&self, address: Option<IpAddr>, client: &str) -> bool {
         self.covers_address(address) || self.covers_name(client)

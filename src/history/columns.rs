@@ -437,6 +437,13 @@ impl History {
             Field::Regular => {
                 self.fill_connected(values, |index, _| flag(self.is_regular(slot_id(index))));
             }
+            Field::Strikes => self.fill_connected(values, |index, _| {
+                let net = self.public_address(slot_id(index));
+                net.map_or(0.0, |net| self.strikes(net, snapshot.at()))
+            }),
+            Field::Banned => {
+                self.fill_connected(values, |index, _| flag(self.ban(slot_id(index)).is_some()));
+            }
             Field::Errors => self.fill_connected(values, |index, _| {
                 inspected(index).map_or(f64::NAN, |i| i.errors as f64)
             }),
@@ -480,6 +487,9 @@ impl History {
             }
             (Scope::Address, Field::Seniority | Field::Regular) => {
                 self.fill_address(values, column.field);
+            }
+            (Scope::Address | Scope::Subnet, Field::Strikes | Field::Banned) => {
+                self.fill_penalties(values, column, snapshot.at());
             }
             (scope, Field::Regulars) => self.fill_regulars(values, scope),
             (_, Field::NewAddresses | Field::BriefAddresses) => {
@@ -528,6 +538,20 @@ impl History {
                         .map_or(f64::NAN, |known| known.as_secs_f64()),
                 };
             }
+        }
+    }
+
+    fn fill_penalties(&self, values: &mut [f64], column: &Column, at: Timestamp) {
+        values.fill(f64::NAN);
+        for (slot, value) in values.iter_mut().enumerate() {
+            let Some(net) = self.network(column.scope, slot_id(slot)) else {
+                continue;
+            };
+            *value = match column.field {
+                _ if super::is_private(net.addr()) => 0.0,
+                Field::Strikes => self.strikes(net, at),
+                _ => flag(self.ban_of_net(net).is_some()),
+            };
         }
     }
 

@@ -14,6 +14,7 @@ mod heights;
 mod keys;
 mod members;
 mod numbers;
+mod penalties;
 mod plan;
 mod private;
 mod requests;
@@ -37,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::daemon::Round;
 use crate::field::Scope;
+use crate::penalty::{Face, Penalties, PenaltySettings};
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
 use crate::watch::{SavedDaemons, Settings as DaemonSettings, Stall as BlockStall, Watch, Watched};
@@ -78,6 +80,9 @@ pub struct Bounds {
     pub gap_max: Duration,
     /// Clients, and for how long they are known.
     pub clients: ClientBounds,
+    /// Strikes and bans.
+    #[serde(default)]
+    pub penalties: PenaltySettings,
 }
 
 impl Default for Bounds {
@@ -87,6 +92,7 @@ impl Default for Bounds {
             targets_max: 200_000,
             gap_max: Duration::from_secs(300),
             clients: ClientBounds::default(),
+            penalties: PenaltySettings::default(),
         }
     }
 }
@@ -132,6 +138,9 @@ pub struct History {
     /// Client sessions in the present snapshot.
     present: usize,
     seniority: Seniority,
+    penalties: Box<Penalties>,
+    /// Whose strikes and bans the columns tell.
+    face: Face,
     returns: Returns,
     /// Fresh sessions whose predecessor is looked for.
     heirs: Vec<Heir>,
@@ -182,6 +191,8 @@ impl History {
             down_since: None,
             present: 0,
             seniority: Seniority::new(bounds.clients),
+            penalties: Box::new(Penalties::new(bounds.penalties)),
+            face: Face::Rehearsed,
             returns: Returns::default(),
             heirs: Vec::new(),
             hit: HashMap::new(),
@@ -394,6 +405,21 @@ impl History {
     /// All that has changed of it is saved.
     pub fn clients_saved(&mut self) {
         self.seniority.saved();
+    }
+
+    /// Strikes and bans.
+    pub fn penalties(&self) -> &Penalties {
+        &self.penalties
+    }
+
+    /// Strikes and bans, for what is decided.
+    pub fn penalties_mut(&mut self) -> &mut Penalties {
+        &mut self.penalties
+    }
+
+    /// Whether policies see what was done, or what would have been.
+    pub fn show(&mut self, face: Face) {
+        self.face = face;
     }
 
     /// The crowd.

@@ -577,6 +577,17 @@ impl Seniority {
         })
     }
 
+    /// The regulars whose addresses are in a network, connected or not.
+    pub(super) fn regulars_within(&self, net: &IpNet) -> impl Iterator<Item = IpNet> {
+        let is_regular = |client: &&KnownClient| {
+            client.connected_ms >= self.cutoff_ms && is_candidate(client, self.at)
+        };
+        let within = self
+            .clients()
+            .filter(|client| net.contains(&client.address));
+        within.filter(is_regular).map(|client| client.address)
+    }
+
     /// The same of a session that is a client of its own.
     pub(super) const fn is_regular_at(&self, age_ms: u64) -> bool {
         age_ms >= self.cutoff_ms

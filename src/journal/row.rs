@@ -51,7 +51,7 @@ pub struct Row {
 /// The columns that [`read`] wants, in its order.
 pub(super) const COLUMNS: &str = "id, at_ms, epoch, policy, mode, action_json, target_json, \
      evidence_json, evidence_left_out, held_ns, severity, sessions_json, sessions_left_out, \
-     spared, outcome_json, at_once, daemons_json, choice_json";
+     spared, outcome_json, at_once, daemons_json, choice_json, bans_json, refused_json";
 
 pub(super) fn insert(
     connection: &Connection,
@@ -62,15 +62,18 @@ pub(super) fn insert(
     let (evidence, evidence_left_out) = first(&decision.evidence, EVIDENCE_MAX);
     let evidence: Vec<StoredEvidence<'_>> = evidence.iter().map(Into::into).collect();
     let (sessions, sessions_left_out) = first(&decision.sessions, SESSIONS_MAX);
+    let (bans, _) = first(&decision.bans, SESSIONS_MAX);
+    let (refused, _) = first(&decision.refused, SESSIONS_MAX);
     let (daemons, _) = first(&decision.daemons, DAEMONS_MAX);
     let daemons: Vec<Cow<'_, str>> = daemons.iter().map(|daemon| bounded_name(daemon)).collect();
     connection
         .prepare_cached(
             "INSERT INTO decision (at_ms, epoch, policy, mode, action, action_json, target,
              target_json, evidence_json, evidence_left_out, held_ns, severity, sessions_json,
-             sessions_left_out, spared, outcome, outcome_json, at_once, daemons_json, choice_json)
+             sessions_left_out, spared, outcome, outcome_json, at_once, daemons_json, choice_json,
+             bans_json, refused_json)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-             ?18, ?19, ?20)",
+             ?18, ?19, ?20, ?21, ?22)",
         )?
         .execute(params![
             decision.at.as_millis(),
@@ -93,6 +96,8 @@ pub(super) fn insert(
             decision.at_once,
             Json(daemons),
             decision.choice.as_ref().map(Json),
+            Json(bans),
+            Json(refused),
         ])?;
     Ok(DecisionId(connection.last_insert_rowid()))
 }
@@ -131,6 +136,8 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
             spared: row.get(13)?,
             choice: row.get::<_, Option<Json<_>>>(17)?.map(|choice| choice.0),
             at_once: row.get(15)?,
+            bans: row.get::<_, Json<_>>(18)?.0,
+            refused: row.get::<_, Json<_>>(19)?.0,
             daemons: row.get::<_, Json<_>>(16)?.0,
         },
         outcome: row.get::<_, Json<_>>(14)?.0,

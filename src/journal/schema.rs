@@ -18,7 +18,7 @@ pub(super) const FILE_MODE: u32 = 0o640;
 pub(super) const APPLICATION_ID: i64 = 0x4558_576a;
 
 /// The step from each format to the next; how many there are is the current format's number.
-const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
+const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
 const FORMAT: i64 = MIGRATIONS.len() as i64;
@@ -119,6 +119,22 @@ const V4: &str = "
         at_ms INTEGER NOT NULL,
         json TEXT NOT NULL
     ) STRICT;
+";
+
+/// Whom a decision bans, and whom it does not; who has strikes, and who is kept out.
+const V5: &str = "
+    ALTER TABLE decision ADD COLUMN bans_json TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE decision ADD COLUMN refused_json TEXT NOT NULL DEFAULT '[]';
+    CREATE TABLE strike (
+        net TEXT PRIMARY KEY,
+        json TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ban (
+        net TEXT PRIMARY KEY,
+        begin_ms INTEGER NOT NULL,
+        end_ms INTEGER NOT NULL,
+        json TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// `synchronous = FULL`: in WAL mode each commit is on the disk when it returns, so that an intent

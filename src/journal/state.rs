@@ -6,13 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rusqlite::{Connection, params};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::DecisionId;
 use super::row::{Json, Word, bounded_name, bounded_target};
 use crate::decision::SessionRef;
 use crate::limits::Cooldown;
+use crate::penalty::{self, Offender, SavedPenalties};
 use crate::time::Timestamp;
 
 /// All of it, as it was committed last. Cooldowns may have run out already.
@@ -26,6 +29,9 @@ pub struct SavedState {
     pub limits: serde_json::Value,
     /// The core's own: what was going on; null if never written.
     pub ongoing: serde_json::Value,
+    /// Strikes and bans.
+    #[serde(default)]
+    pub penalties: SavedPenalties,
 }
 
 /// A session that the agent has logged, or is about to.
@@ -92,6 +98,14 @@ pub enum StateChange {
     Limits(serde_json::Value),
     /// What is going on, whole.
     Ongoing(serde_json::Value),
+    /// Replaces the strikes of the same network.
+    Strike(Offender),
+    /// A network has no strikes any more.
+    Pardon(IpNet),
+    /// Replaces the ban of the same network.
+    Ban(penalty::Ban),
+    /// A network is let in again.
+    Unban(IpNet),
 }
 
 impl StateChange {
@@ -106,6 +120,14 @@ impl StateChange {
                 LogEnded(session),
                 LogStage { session: old, .. } | LogUntil { session: old, .. } | LogEnded(old),
             ) => session == old,
+            (
+                Strike(Offender { net, .. }) | Pardon(net),
+                Strike(Offender { net: old, .. }) | Pardon(old),
+            )
+            | (
+                Ban(penalty::Ban { net, .. }) | Unban(net),
+                Ban(penalty::Ban { net: old, .. }) | Unban(old),
+            ) => net == old,
             (Limits(_), Limits(_)) | (Ongoing(_), Ongoing(_)) => true,
             _ => false,
         }
@@ -162,6 +184,29 @@ pub(super) fn apply(connection: &Connection, change: &StateChange) -> rusqlite::
             "INSERT OR REPLACE INTO ongoing (one, json) VALUES (1, ?1)",
             value,
         ),
+        StateChange::Strike(offender) => connection
+            .prepare_cached("INSERT OR REPLACE INTO strike (net, json) VALUES (?1, ?2)")?
+            .execute(params![offender.net.to_string(), Json(offender)])
+            .map(drop),
+        StateChange::Pardon(net) => connection
+            .prepare_cached("DELETE FROM strike WHERE net = ?1")?
+            .execute([net.to_string()])
+            .map(drop),
+        StateChange::Ban(ban) => connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO ban (net, begin_ms, end_ms, json) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                ban.net.to_string(),
+                ban.begin.as_millis(),
+                ban.end.as_millis(),
+                Json(ban)
+            ])
+            .map(drop),
+        StateChange::Unban(net) => connection
+            .prepare_cached("DELETE FROM ban WHERE net = ?1")?
+            .execute([net.to_string()])
+            .map(drop),
     }
 }
 
@@ -209,6 +254,10 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<SavedState> {
         log_runs: load_log_runs(connection)?,
         limits: load_one(connection, "SELECT json FROM limits")?,
         ongoing: load_one(connection, "SELECT json FROM ongoing")?,
+        penalties: SavedPenalties {
+            offenders: load_all(connection, "SELECT json FROM strike ORDER BY net")?,
+            bans: load_all(connection, "SELECT json FROM ban ORDER BY net")?,
+        },
     })
 }
 
@@ -251,6 +300,12 @@ fn load_log_runs(connection: &Connection) -> rusqlite::Result<Vec<LogRun>> {
             })
         })?
         .collect()
+}
+
+fn load_all<T: DeserializeOwned>(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok(row.get::<_, Json<T>>(0)?.0))?;
+    rows.collect()
 }
 
 fn load_one(connection: &Connection, sql: &str) -> rusqlite::Result<serde_json::Value> {

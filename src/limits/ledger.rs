@@ -12,7 +12,7 @@ use super::breaker::{BreakerState, SavedBreaker, Wanted};
 use super::bucket::Bucket;
 use super::window::Window;
 use super::{Budget, Clients, Cooldown, LimitsConfig, Ruling, Verdict};
-use crate::decision::{Decision, SessionRef, Suppression, Target};
+use crate::decision::{BanRefusal, Decision, NoBan, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
 use crate::history::{Party, Rank};
 use crate::policy::bounds::BACKOFF_RESET;
@@ -67,6 +67,8 @@ pub(super) struct Ledger {
     started: Vec<Cooldown>,
     /// Which policy has a session already, in this poll.
     taken: HashMap<(ActionKind, u64), Arc<str>>,
+    /// The networks that are banned by this poll's decisions, each by which policy's.
+    banned: HashMap<IpNet, Arc<str>>,
     suppressed: HashMap<Key, Suppression>,
     suppressed_before: HashMap<Key, Suppression>,
 }
@@ -186,6 +188,7 @@ impl Ledger {
         self.taken
             .retain(|&(_, target), _| is_missed && target != SERVER);
         self.started.clear();
+        self.banned.clear();
         self.cooldowns.retain(|_, rest| rest.until > at);
         self.returns.retain(|_, rest| rest.until > at);
         self.policies.retain(|_, window| !window.is_over(at));
@@ -287,7 +290,7 @@ impl Ledger {
         }
         let kind = decision.action.kind();
         if kind.is_done_to_sessions() {
-            self.leave_taken(decision, kind)?;
+            self.leave_taken(decision, purse(kind))?;
         } else if kind == ActionKind::DaemonUrl
             && let Some(policy) = self.taken.get(&(kind, SERVER)).cloned()
         {
@@ -301,7 +304,7 @@ impl Ledger {
         let mut granted = self
             .available(&decision.policy, own, (kind, &decision.target), config, at)?
             .min(wanted);
-        if kind == ActionKind::Disconnect {
+        if kind.disconnects() {
             granted = self.grant(decision, granted, config, at, clients)?;
         } else if kind.is_done_to_sessions() {
             decision.sessions.truncate(granted);
@@ -316,6 +319,7 @@ impl Ledger {
                     .take(granted);
             }
         }
+        self.permit_bans(decision, config, at);
         if own.is_some() {
             let window = self.policies.entry_ref(&decision.policy);
             window.or_default().note(at);
@@ -324,7 +328,7 @@ impl Ledger {
         if kind.is_done_to_sessions() {
             let ids = decision.sessions.iter().map(|session| session.id);
             self.taken
-                .extend(ids.map(|id| ((kind, id), decision.policy.clone())));
+                .extend(ids.map(|id| ((purse(kind), id), decision.policy.clone())));
         }
         // Who got away for want of budget is due again at the next poll.
         if let Some(policy) = policy.filter(|_| withheld == 0) {
@@ -343,6 +347,36 @@ impl Ledger {
             }
         }
         Ok(withheld)
+    }
+
+    /// Leaves in a decision the bans of those who are disconnected by it, as many as the budget allows.
+    fn permit_bans(&mut self, decision: &mut Decision, config: &LimitsConfig, at: Timestamp) {
+        if decision.bans.is_empty() {
+            return;
+        }
+        let sessions = &decision.sessions;
+        let address = |session: &SessionRef| session.peer.0.map(|peer| peer.ip());
+        decision.bans.retain(|ban| {
+            let mut addresses = sessions.iter().filter_map(address);
+            addresses.any(|address| ban.net.contains(&address))
+        });
+        for ban in std::mem::take(&mut decision.bans) {
+            // Another decision of this poll about the same network has paid for it.
+            let is_paid = self.banned.contains_key(&ban.net);
+            let bucket = self.bans(config.ban, at);
+            if !is_paid && bucket.available(config.ban, at) == 0 {
+                let until = bucket.next(config.ban);
+                let (net, why) = (ban.net, NoBan::Limit { until });
+                decision.refused.push(BanRefusal { net, why });
+                continue;
+            }
+            if !is_paid {
+                bucket.take(1);
+                self.banned.insert(ban.net, decision.policy.clone());
+            }
+            decision.bans.push(ban);
+        }
+        decision.settle_action();
     }
 
     /// Leaves in a decision to disconnect as many sessions as may be: in all, and of regulars. How many
@@ -444,7 +478,7 @@ impl Ledger {
 
     /// The policy that acted on a session at the last poll.
     pub(super) fn taken_by(&self, kind: ActionKind, session: u64) -> Option<&Arc<str>> {
-        self.taken.get(&(kind, session))
+        self.taken.get(&(purse(kind), session))
     }
 
     /// What would hold a policy back from a target at a time to come, as far as it is known now.
@@ -541,7 +575,12 @@ impl Ledger {
         if unsent < taken {
             return;
         }
-        if kind == ActionKind::Disconnect {
+        if kind.disconnects() {
+            let bans = decision.bans.iter();
+            let own = bans
+                .filter(|ban| self.banned.get(&ban.net) == Some(policy))
+                .count();
+            self.bans(config.ban, at).put_back(config.ban, own);
             let regulars = self.breaker.take_back(policy, at, &decision.sessions);
             (0..regulars).for_each(|_| self.regulars.take_back(at));
         }
@@ -561,8 +600,27 @@ impl Ledger {
         let full = || Bucket::full(budget, at);
         match (kind, target) {
             (ActionKind::Alert, Target::Server) => self.server_alerts.get_or_insert_with(full),
-            _ => self.actions.entry(kind).or_insert_with(full),
+            _ => self.actions.entry(purse(kind)).or_insert_with(full),
         }
+    }
+
+    pub(super) fn hold_off(
+        &mut self,
+        wanted: usize,
+        config: &LimitsConfig,
+        at: Timestamp,
+    ) -> usize {
+        let budget = config.disconnect;
+        let bucket = self.bucket(ActionKind::Disconnect, &Target::Server, budget, at);
+        let granted = bucket.available(budget, at).min(wanted);
+        bucket.take(granted);
+        granted
+    }
+
+    /// What is left of the budget of bans.
+    fn bans(&mut self, budget: Budget, at: Timestamp) -> &mut Bucket {
+        let bucket = self.actions.entry(ActionKind::Ban);
+        bucket.or_insert_with(|| Bucket::full(budget, at))
     }
 
     /// Takes in that an act of a policy failed.
@@ -668,6 +726,15 @@ fn wanted(decision: &Decision) -> usize {
     }
 }
 
+/// Which budget of sessions an action takes from: a ban disconnects, too.
+const fn purse(kind: ActionKind) -> ActionKind {
+    if kind.disconnects() {
+        ActionKind::Disconnect
+    } else {
+        kind
+    }
+}
+
 /// What all policies together may do.
 enum Allowance {
     /// At a rate, with some saved up.
@@ -678,7 +745,7 @@ enum Allowance {
 
 fn allowance(config: &LimitsConfig, kind: ActionKind) -> Allowance {
     match kind {
-        ActionKind::Disconnect => Allowance::Budget(config.disconnect),
+        ActionKind::Disconnect | ActionKind::Ban => Allowance::Budget(config.disconnect),
         ActionKind::Log => Allowance::Budget(config.log),
         ActionKind::DaemonUrl => Allowance::Strict(config.daemon_url),
         ActionKind::Alert => Allowance::Budget(config.alert),

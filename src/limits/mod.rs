@@ -85,6 +85,9 @@ pub struct LimitsConfig {
     pub disconnect: Budget,
     /// Sessions of regulars among them: within any such span of time never more.
     pub disconnect_regulars: Quota,
+    /// Networks that are banned.
+    #[serde(default = "bans")]
+    pub ban: Budget,
     /// Sessions whose logging is switched on.
     pub log: Budget,
     /// Changes of the daemon: within any such span of time never more.
@@ -95,21 +98,30 @@ pub struct LimitsConfig {
     pub breaker: Breaker,
 }
 
+const fn budget(count: u32, per_s: u64, burst: u32) -> Budget {
+    Budget {
+        rate: Quota {
+            count,
+            per: Duration::from_secs(per_s),
+        },
+        burst,
+    }
+}
+
+/// The budget of bans by default.
+const fn bans() -> Budget {
+    budget(3_000, 60, 1_000)
+}
+
 impl Default for LimitsConfig {
     fn default() -> Self {
-        let budget = |count, per_s, burst| Budget {
-            rate: Quota {
-                count,
-                per: Duration::from_secs(per_s),
-            },
-            burst,
-        };
         Self {
             disconnect: budget(12_000, 60, 3_000),
             disconnect_regulars: Quota {
                 count: 30,
                 per: Duration::from_secs(60),
             },
+            ban: bans(),
             log: budget(60, 60, 100),
             daemon_url: Quota {
                 count: 3,
@@ -313,6 +325,12 @@ impl Limits {
     /// Those of dry-run decisions, which no run takes over.
     pub fn shadow_cooldowns(&self) -> Vec<Cooldown> {
         self.shadow.cooldowns()
+    }
+
+    /// How many of `wanted` sessions of those who are banned may be disconnected, and takes them from the
+    /// budget of disconnects.
+    pub fn hold_off(&mut self, wanted: usize, at: Timestamp) -> usize {
+        self.enforced.hold_off(wanted, &self.config, at)
     }
 
     /// Takes back the budget and the cooldown of an enforced decision of the last poll, for `unsent`

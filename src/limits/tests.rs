@@ -72,6 +72,8 @@ fn proposal(name: &str, net: u8, ids: std::ops::Range<u64>) -> Proposal {
             spared: 0,
             choice: None,
             at_once: false,
+            bans: Vec::new(),
+            refused: Vec::new(),
             daemons: Vec::new(),
         },
         barred: None,

@@ -1,8 +1,11 @@
 //! Reading what a policy wants done.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::bounds::{DAEMONS_MAX, LOG_FOR, duration};
+use super::bounds::{BAN_FOR, DAEMONS_MAX, LOG_FOR, RUNGS_MAX, duration};
 use super::diagnostic::{Diagnostic, Findings, Problem, closest};
 use super::source::{Place, word};
 use super::table::{Entry, Node, Table};
@@ -10,10 +13,13 @@ use super::{Action, ActionKind, DaemonTarget};
 use crate::daemon::Address;
 use crate::field::Scope;
 
-const KINDS: [&str; 4] = ["disconnect", "log", "daemon_url", "alert"];
+const KINDS: [&str; 5] = ["disconnect", "ban", "log", "daemon_url", "alert"];
 
-const FORMS: &str = "write `\"disconnect\"`, `\"alert\"`, `{ log = { for = \"10m\" } }` or \
-                     `{ daemon_url = { to = \"best\" } }`";
+const FORMS: &str = "write `\"disconnect\"`, `\"alert\"`, `{ ban = { for = \"10m\" } }`, `{ log = { \
+                     for = \"10m\" } }` or `{ daemon_url = { to = \"best\" } }`";
+const BAN_FORM: &str = "say for how long: `{ ban = { for = \"10m\" } }`";
+const LADDER_FORM: &str = "a ladder is of `\"disconnect\"` and `{ ban = { for = \"10m\" } }`: one strike \
+                           leads to the next rung";
 const LOG_FORM: &str = "say for how long: `{ log = { for = \"10m\" } }`";
 const DAEMON_URL_FORM: &str = "say where to: `{ daemon_url = { to = \"best\" } }`, or \
                                `\"primary\"`, `\"default\"` or an array of daemons in place of \
@@ -23,12 +29,97 @@ const TARGET_FORMS: &str = "write `to = \"primary\"`, `\"best\"`, `\"default\"` 
                             list) or `[\"10.0.0.2:8332\"]` (host and port of each)";
 const IN_CONFIGURATION: &str = "the URLs belong to `[server.daemon]` of the configuration";
 
-/// Reads an action that goes with `scope`, if that is known.
+/// Reads an action that goes with `scope`, if that is known; or a ladder, its first rung apart.
 pub(super) fn read(
     node: Node<'_>,
     scope: Option<Scope>,
     findings: &mut Findings,
-) -> Option<Action> {
+) -> Option<(Action, Vec<Action>)> {
+    match node.get() {
+        DeValue::Array(rungs) => ladder(node, rungs, scope, findings),
+        _ => Some((one(node, scope, findings)?, Vec::new())),
+    }
+}
+
+fn ladder(
+    node: Node<'_>,
+    rungs: &DeArray<'_>,
+    scope: Option<Scope>,
+    findings: &mut Findings,
+) -> Option<(Action, Vec<Action>)> {
+    if rungs.is_empty() {
+        let problem = Problem::WrongType {
+            what: "`action`".to_owned(),
+            wanted: "an action or several",
+            found: "an empty array",
+        };
+        findings.push(Diagnostic::new(problem).at(node.place()).help(FORMS));
+        return None;
+    }
+    if let Some(beyond) = rungs.get(RUNGS_MAX) {
+        let problem = Problem::TooMany {
+            what: format!("`action` has {} rungs", rungs.len()),
+            max: RUNGS_MAX.to_string(),
+        };
+        findings.push(Diagnostic::new(problem).at(node.with(beyond).place()));
+        return None;
+    }
+    let mut before: Option<(Action, Place)> = None;
+    let mut read = Vec::with_capacity(rungs.len());
+    let mut is_good = true;
+    for rung in rungs {
+        let node = node.with(rung);
+        let action = one(node, scope, findings);
+        let fits = action.filter(|action| {
+            findings
+                .accept(follows(action, &node, before.as_ref(), rungs.len()))
+                .is_some()
+        });
+        is_good &= fits.is_some();
+        if let Some(action) = fits {
+            before = Some((action.clone(), node.place()));
+            read.push(action);
+        }
+    }
+    let further = read.split_off(1.min(read.len()));
+    is_good.then_some((read.pop()?, further))
+}
+
+/// Whether a rung may stand in a ladder of `rungs`, above the one `before`.
+fn follows(
+    action: &Action,
+    node: &Node<'_>,
+    before: Option<&(Action, Place)>,
+    rungs: usize,
+) -> Result<(), Diagnostic> {
+    if rungs > 1 && !action.kind().disconnects() {
+        let complaint = format!("`{}` is no rung of a ladder", action.kind());
+        let help = format!(
+            "{LADDER_FORM}; write another policy for `{}`",
+            action.kind()
+        );
+        return Err(Diagnostic::complaint(complaint).at(node.place()).help(help));
+    }
+    match before {
+        Some((milder, place)) if severity(action) < severity(milder) => {
+            Err(Diagnostic::new(Problem::FallingLadder)
+                .at(node.place())
+                .also(place.clone(), "this comes before it")
+                .help("whoever does it again is not treated more mildly: put the rungs in order"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A rung's height: for how long it keeps somebody out.
+const fn severity(action: &Action) -> Duration {
+    match action {
+        Action::Ban { duration } => *duration,
+        _ => Duration::ZERO,
+    }
+}
+
+fn one(node: Node<'_>, scope: Option<Scope>, findings: &mut Findings) -> Option<Action> {
     let action = match node.get() {
         DeValue::String(_) => findings.accept(bare(node)),
         DeValue::Table(_) => with_settings(node, findings),
@@ -43,7 +134,7 @@ pub(super) fn read(
         ActionKind::DaemonUrl if !server => {
             "it changes the server, not its clients: write `scope = \"server\"`"
         }
-        ActionKind::Disconnect | ActionKind::Log if server => {
+        ActionKind::Disconnect | ActionKind::Ban | ActionKind::Log if server => {
             "it acts on sessions: choose another scope, or `action = \"alert\"`"
         }
         _ => return Some(action),
@@ -65,6 +156,7 @@ fn bare(node: Node<'_>) -> Result<Action, Diagnostic> {
     match written.text {
         "disconnect" => Ok(Action::Disconnect),
         "alert" => Ok(Action::Alert),
+        "ban" => lacks("for", "`ban`", BAN_FORM),
         "log" => lacks("for", "`log`", LOG_FORM),
         "daemon_url" => lacks("to", "`daemon_url`", DAEMON_URL_FORM),
         other => Err(unknown(other).at(node.place())),
@@ -73,7 +165,8 @@ fn bare(node: Node<'_>) -> Result<Action, Diagnostic> {
 
 fn unknown(name: &str) -> Diagnostic {
     let close = match name.to_lowercase().as_str() {
-        "kick" | "drop" | "ban" | "close" | "kill" => Some("disconnect"),
+        "kick" | "drop" | "close" | "kill" => Some("disconnect"),
+        "block" | "blocklist" | "blacklist" | "jail" => Some("ban"),
         "warn" | "notify" | "none" => Some("alert"),
         _ => closest(name, KINDS),
     };
@@ -110,7 +203,14 @@ fn with_settings(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
         return None;
     };
     match *name {
-        "log" => log(*settings, findings),
+        "ban" => {
+            let duration = span(*settings, ("ban", "`ban`"), BAN_FORM, &BAN_FOR, findings)?;
+            Some(Action::Ban { duration })
+        }
+        "log" => {
+            let duration = span(*settings, ("log", "`log`"), LOG_FORM, &LOG_FOR, findings)?;
+            Some(Action::Log { duration })
+        }
         "daemon_url" => daemon_url(*settings, findings),
         kind @ ("disconnect" | "alert") => {
             let problem = Problem::WrongType {
@@ -132,13 +232,19 @@ fn with_settings(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
     }
 }
 
-fn log(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
-    let table = Table::of(node, "log", "`log`").map_err(|finding| finding.help(LOG_FORM));
+/// The `for` of an action that has nothing else.
+fn span(
+    node: Node<'_>,
+    (key, what): (&str, &'static str),
+    form: &'static str,
+    bounds: &RangeInclusive<Duration>,
+    findings: &mut Findings,
+) -> Option<Duration> {
+    let table = Table::of(node, key, what).map_err(|finding| finding.help(form));
     let mut table = findings.accept(table)?;
-    let span = table.require("for", LOG_FORM);
+    let span = table.require("for", form);
     table.finish(&[("duration", "for"), ("time", "for")], findings);
-    let duration = findings.accept(duration(span?.node, "for", &LOG_FOR))?;
-    Some(Action::Log { duration })
+    findings.accept(duration(span?.node, "for", bounds))
 }
 
 fn daemon_url(node: Node<'_>, findings: &mut Findings) -> Option<Action> {

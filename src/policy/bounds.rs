@@ -24,6 +24,8 @@ pub const LIST_ENTRIES_MAX: usize = 10_000_000;
 pub const LIST_FILE_SIZE_MAX: usize = 256 << 20;
 /// Daemons of a `daemon_url` that lists them.
 pub const DAEMONS_MAX: usize = 8;
+/// Rungs of a policy's ladder.
+pub const RUNGS_MAX: usize = 10;
 /// Bytes of a compiled pattern.
 pub const REGEX_SIZE_MAX: usize = 1 << 20;
 
@@ -36,6 +38,7 @@ const DAY: u64 = 24 * HOUR;
 pub(crate) const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(DAY);
 pub(super) const HOLD: RangeInclusive<Duration> = Duration::ZERO..=minutes(DAY);
 pub(super) const COOLDOWN: RangeInclusive<Duration> = Duration::ZERO..=minutes(30 * DAY);
+pub(crate) const BAN_FOR: RangeInclusive<Duration> = minutes(1)..=minutes(365 * DAY);
 pub(super) const LOG_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
 pub(super) const BACKOFF_MAX: RangeInclusive<Duration> = Duration::from_secs(1)..=minutes(30 * DAY);
 pub(crate) const BACKOFF_RESET: RangeInclusive<Duration> = minutes(1)..=minutes(30 * DAY);

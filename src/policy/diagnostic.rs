@@ -271,6 +271,10 @@ pub enum Problem {
         /// The scope.
         scope: &'static str,
     },
+    /// A rung that is milder than the one before.
+    #[error("this rung is milder than the one before")]
+    #[diagnostic(code(policy::falling_ladder))]
+    FallingLadder,
     /// A URL in a policy file.
     #[error("daemon URLs do not belong in policy files")]
     #[diagnostic(code(policy::inline_url))]

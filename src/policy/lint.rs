@@ -464,7 +464,7 @@ fn shadow(set: &PolicySet, other: &Policy, policy: &Policy) -> bool {
         // Two alerts say different things.
         (Action::Alert, _) => false,
         (Action::Log { duration: longer }, Action::Log { duration }) => longer >= duration,
-        (other, policy) => other == policy,
+        (one, another) => one == another && other.further == policy.further,
     };
     let windowed = |policy: &Policy| {
         let tables = policy.when.any.iter();

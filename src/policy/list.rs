@@ -134,6 +134,21 @@ impl AddressSet {
         }
     }
 
+    /// Whether any address of the network is in it.
+    pub fn overlaps(&self, net: &IpNet) -> bool {
+        !self.is_disjoint(&Self::of_spans([Span::of(net)]))
+    }
+
+    /// What of it is in a network, as the fewest networks.
+    pub fn within(&self, net: &IpNet) -> Vec<IpNet> {
+        let mut within = Self::default();
+        match Span::of(net) {
+            Span::V4(first, last) => within.v4 = clip(&self.v4, first, last),
+            Span::V6(first, last) => within.v6 = clip(&self.v6, first, last),
+        }
+        within.nets().collect()
+    }
+
     /// Every network of it as `to` has it.
     #[must_use]
     pub fn mapped(&self, to: impl Fn(IpNet) -> IpNet) -> Self {
@@ -163,6 +178,14 @@ impl AddressSet {
     pub(super) fn is_disjoint(&self, other: &Self) -> bool {
         disjoint(&self.v4, &other.v4) && disjoint(&self.v6, &other.v6)
     }
+}
+
+/// What of ranges lies between two addresses.
+fn clip<T: Copy + Ord>(ranges: &[(T, T)], first: T, last: T) -> Vec<(T, T)> {
+    let overlapping = ranges.iter().filter(|&&(a, b)| a <= last && b >= first);
+    overlapping
+        .map(|&(a, b)| (a.max(first), b.min(last)))
+        .collect()
 }
 
 impl From<AddressSet> for Vec<IpNet> {

@@ -86,6 +86,11 @@ impl fmt::Display for Mode {
 pub enum Action {
     /// Close the sessions.
     Disconnect,
+    /// Close the sessions, and keep whoever did it out for a while.
+    Ban {
+        /// How long.
+        duration: Duration,
+    },
     /// Have the server log the sessions for a while.
     Log {
         /// How long.
@@ -105,6 +110,7 @@ impl Action {
     pub const fn kind(&self) -> ActionKind {
         match self {
             Self::Disconnect => ActionKind::Disconnect,
+            Self::Ban { .. } => ActionKind::Ban,
             Self::Log { .. } => ActionKind::Log,
             Self::DaemonUrl { .. } => ActionKind::DaemonUrl,
             Self::Alert => ActionKind::Alert,
@@ -118,6 +124,8 @@ impl Action {
 pub enum ActionKind {
     /// See [`Action::Disconnect`].
     Disconnect,
+    /// See [`Action::Ban`].
+    Ban,
     /// See [`Action::Log`].
     Log,
     /// See [`Action::DaemonUrl`].
@@ -129,13 +137,19 @@ pub enum ActionKind {
 impl ActionKind {
     /// Whether it is done to sessions one by one, and not to the target or the server as a whole.
     pub const fn is_done_to_sessions(self) -> bool {
-        matches!(self, Self::Disconnect | Self::Log)
+        matches!(self, Self::Disconnect | Self::Ban | Self::Log)
+    }
+
+    /// Whether the sessions it is done to are closed.
+    pub const fn disconnects(self) -> bool {
+        matches!(self, Self::Disconnect | Self::Ban)
     }
 
     /// As written in a policy.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Disconnect => "disconnect",
+            Self::Ban => "ban",
             Self::Log => "log",
             Self::DaemonUrl => "daemon_url",
             Self::Alert => "alert",
@@ -213,6 +227,9 @@ pub struct Policy {
     pub backoff: Option<Backoff>,
     /// What it wants done.
     pub action: Action,
+    /// What it wants done to those who do it again, by strikes: the second takes the first of these, and
+    /// so on. The last one stays. Each disconnects or bans, none more mildly than the one before.
+    pub further: Vec<Action>,
     /// Before the same target is acted on again.
     pub cooldown: Duration,
     /// Targets acted on, for this policy alone: within any such span of time never more.
@@ -242,6 +259,18 @@ impl Policy {
         std::iter::once(&self.when)
             .chain(&self.at_once)
             .chain(&self.unless)
+    }
+
+    /// What it wants done to whoever has so many strikes already.
+    pub fn rung(&self, strikes: usize) -> &Action {
+        let further = strikes.min(self.further.len()).checked_sub(1);
+        further.map_or(&self.action, |place| &self.further[place])
+    }
+
+    /// Whether it bans, now or later.
+    pub fn bans(&self) -> bool {
+        let mut actions = std::iter::once(&self.action).chain(&self.further);
+        actions.any(|action| action.kind() == ActionKind::Ban)
     }
 
     /// Whether its targets are many sessions, of which it acts on those who did it.

@@ -340,7 +340,8 @@ const SCOPE_FORM: &str = "say what it looks at: `scope = \"session\"`; the scope
                           `session`, `address`, `subnet`, `group` and `client`";
 const WHEN_FORM: &str = "say what must hold: `when = { sent_rate = \"> 1 MiB/s\" }`; \
                          `electrumx-warden fields` lists what can be tested";
-const ACTION_FORM: &str = "say what to do: `action = \"alert\"`, `\"disconnect\"`, `{ log = { for = \
+const ACTION_FORM: &str = "say what to do: `action = \"alert\"`, `\"disconnect\"`, `{ ban = { for = \"10m\" \
+                           } }`, `{ log = { for = \
                            \"10m\" } }` or `{ daemon_url = { to = \"best\" } }`";
 
 const SYNONYMS: &[(&str, &str)] = &[
@@ -436,6 +437,7 @@ fn policy(
     let (at_once, at_once_places) = at_once?.unzip();
     let (unless, unless_places) = unless?.unzip();
     let (window, window_place) = window?;
+    let (action, further) = action?;
     let policy = Policy {
         name,
         about: about.unwrap_or(Some(String::new()))?,
@@ -446,7 +448,8 @@ fn policy(
         hold: hold?.0,
         at_once,
         backoff: backoff?,
-        action: action?,
+        action,
+        further,
         cooldown: cooldown?.0,
         limit: limit?,
         mode: mode?,

@@ -475,6 +475,31 @@ fn actions() {
             "{ daemon_url = { to = { file = 'http://u:secret@h/' } } }",
         ),
         ("server", "{ daemon_url = { to = 5 } }"),
+        ("session", "'ban'"),
+        ("session", "{ ban = '10m' }"),
+        ("session", "{ ban = { for = '10s' } }"),
+        ("session", "'jail'"),
+        ("server", "{ ban = { for = '10m' } }"),
+        ("session", "[]"),
+        ("session", "['alert', 'disconnect']"),
+        ("session", "['disconnect', { log = { for = '10m' } }]"),
+        (
+            "session",
+            "['disconnect', { ban = { for = '2h' } },\n{ ban = { for = '10m' } }]",
+        ),
+        ("session", "[{ ban = { for = '10m' } }, 'disconnect']"),
+        ("session", "['disconnect', ['disconnect']]"),
+        (
+            "session",
+            "['disconnect', { ban = { for = '366d' } }, 'bann']",
+        ),
+        (
+            "session",
+            "[{ ban = { for = '1m' } }, { ban = { for = '2m' } }, { ban = { for = '3m' } }, \
+             { ban = { for = '4m' } }, { ban = { for = '5m' } }, { ban = { for = '6m' } }, \
+             { ban = { for = '7m' } }, { ban = { for = '8m' } }, { ban = { for = '9m' } }, \
+             { ban = { for = '10m' } }, { ban = { for = '11m' } }]",
+        ),
     ];
     let texts: Vec<_> = cases
         .iter()
@@ -488,6 +513,36 @@ fn actions() {
     let told = reports(&texts);
     assert!(!told.contains("secret"));
     insta::assert_snapshot!(told);
+}
+
+#[test]
+fn the_last_rung_of_a_ladder_stays() {
+    let set = set(&[(
+        "p.toml",
+        "[[policy]]\nname = 'p'\nscope = 'session'\nwhen = { subs = '> 1' }\n\
+         action = ['disconnect', { ban = { for = '10m' } }, { ban = { for = '2h' } }]\n\
+         [[policy]]\nname = 'q'\nscope = 'session'\nwhen = { subs = '> 1' }\naction = ['alert']\n",
+    )]);
+    let [p, q] = &set.policies[..] else {
+        panic!("two policies");
+    };
+    let ban = |minutes| Action::Ban {
+        duration: Duration::from_mins(minutes),
+    };
+    let rungs: Vec<&Action> = (0..5).map(|strikes| p.rung(strikes)).collect();
+    assert_eq!(
+        rungs,
+        [
+            &Action::Disconnect,
+            &ban(10),
+            &ban(120),
+            &ban(120),
+            &ban(120)
+        ]
+    );
+    assert!(p.bans());
+    assert!(!q.bans());
+    assert_eq!(q.rung(7), &Action::Alert);
 }
 
 /// A policy of scope `subnet` that disconnects.

@@ -613,7 +613,7 @@ fn tight(net: &IpNet) -> Settings {
         mode: Mode::Enforce,
         protection: Protection {
             addresses: std::iter::once(*net).collect::<AddressSet>(),
-            clients: Vec::new(),
+            ..Protection::default()
         },
         limits: LimitsConfig {
             disconnect: budget(10, 2),

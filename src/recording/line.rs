@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Start, Turn};
+use super::{Act, Start, Turn, is_zero};
 use crate::daemon::Round;
 use crate::decision::Epoch;
 use crate::policy::Mode;
@@ -79,6 +79,8 @@ pub(super) struct TickHead<'a> {
     pub(super) closed: Cow<'a, [Arc<str>]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) acts: Cow<'a, [Act]>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) not_held_off: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) settled: Option<Timestamp>,
     /// The methods of the replies that follow.
@@ -101,6 +103,7 @@ impl<'a> TickHead<'a> {
             rounds: Cow::Borrowed(turn.rounds),
             closed: Cow::Borrowed(turn.closed),
             acts: Cow::Borrowed(turn.acts),
+            not_held_off: turn.not_held_off,
             settled: (!turn.acts.is_empty()).then_some(turn.settled),
             replies: Vec::new(),
         }

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Epoch, Outcome, Target};
 use crate::history::{CLIENTS_MAX, SavedClients};
 use crate::limits::{Cooldown, SavedLimits};
+use crate::penalty::SavedPenalties;
 use crate::policy::bounds::DAEMONS_MAX;
 use crate::policy::{Mode, Quota};
 use crate::pseudonym::Pseudonyms;
@@ -66,6 +67,9 @@ pub struct Start {
     /// What was known of clients.
     #[serde(default)]
     pub clients: SavedClients,
+    /// Strikes and bans.
+    #[serde(default)]
+    pub penalties: SavedPenalties,
     /// What was going on.
     #[serde(default)]
     pub ongoing: Ongoing,
@@ -83,7 +87,8 @@ impl Start {
             daemons,
             ..
         } = &self.settings;
-        let budgets = [limits.disconnect, limits.log, limits.alert].map(|budget| budget.rate);
+        let budgets = [limits.disconnect, limits.ban, limits.log, limits.alert];
+        let budgets = budgets.map(|budget| budget.rate);
         let is_rate = |rate: &Quota| rate.count > 0 && times.contains(&rate.per);
         let breaker = &limits.breaker;
         let is_sound = [
@@ -95,6 +100,8 @@ impl Start {
                 "bounds",
             ),
             (self.clients.is_sound(CLIENTS_MAX), "clients"),
+            (self.penalties.is_sound(), "penalties"),
+            (times.contains(&bounds.penalties.half_life), "bounds"),
             (
                 bounds.gap_max <= YEAR && bounds.clients.forget_after <= YEAR * 10,
                 "bounds",
@@ -129,8 +136,8 @@ impl Start {
         let net = |net| pseudonyms.net(net);
         self.limits.map_addresses(net);
         self.clients.map_addresses(net);
-        let addresses = &mut self.settings.protection.addresses;
-        *addresses = addresses.mapped(net);
+        self.penalties.map_addresses(net);
+        self.settings.protection.map_addresses(net);
         let target = |target: &Target| match target {
             // Whose name is an address may be gone, and then nothing tells it from a version.
             Target::Client(name) => Target::Client(pseudonyms.words(name).into()),
@@ -183,6 +190,8 @@ pub struct Tick {
     pub closed: Vec<Arc<str>>,
     /// What the agent did.
     pub acts: Vec<Act>,
+    /// Of the sessions of those who were banned so many were never asked to be disconnected, the last.
+    pub not_held_off: usize,
     /// When it had done that.
     pub settled: Timestamp,
 }

@@ -103,6 +103,8 @@ pub struct Turn<'a> {
     pub closed: &'a [Arc<str>],
     /// What the agent did.
     pub acts: &'a [Act],
+    /// Of the sessions of those who are banned so many were never asked to be disconnected, the last.
+    pub not_held_off: usize,
     /// When it had done that.
     pub settled: Timestamp,
 }

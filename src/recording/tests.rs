@@ -70,6 +70,7 @@ fn record(recorder: &mut Recorder, seconds: impl IntoIterator<Item = u64>) {
             inspected: &[],
             acts: &acts,
             closed: &[],
+            not_held_off: 0,
             settled: at(s + 1),
         };
         recorder.record(&turn, Some(&tape())).unwrap();
@@ -186,6 +187,7 @@ fn credentials_that_a_fork_shows_are_not_kept() {
         inspected: &[],
         acts: &[],
         closed: &[],
+        not_held_off: 0,
         settled: at(0),
     };
     recorder.record(&turn, Some(&tape)).unwrap();
@@ -568,6 +570,7 @@ fn turn<'a>(snapshot: &'a Snapshot, acts: &'a [Act]) -> Turn<'a> {
         inspected: &[],
         acts,
         closed: &[],
+        not_held_off: 0,
         settled: at(0),
     }
 }

@@ -330,6 +330,7 @@ mod tests {
                 inspected: &[],
                 closed: &[],
                 acts: &[],
+                not_held_off: 0,
                 settled: at(s),
             };
             self.writer.record(&turn, tape)

@@ -64,8 +64,7 @@ impl Replay {
         let (mut set, mut settings) = (set, settings);
         set.map_addresses(|net| pseudonyms.net(net));
         if let Some(settings) = &mut settings {
-            let addresses = &mut settings.protection.addresses;
-            *addresses = addresses.mapped(|net| pseudonyms.net(net));
+            settings.protection.map_addresses(|net| pseudonyms.net(net));
         }
         Self::new(set, settings)
     }
@@ -85,6 +84,7 @@ impl Replay {
         self.warden
             .restore(start.limits.clone(), start.cooldowns.clone());
         self.warden.restore_clients(start.clients.clone());
+        self.warden.restore_penalties(start.penalties.clone());
         self.warden.resume(start.ongoing.clone());
         self.actor = Actor::default();
     }
@@ -115,6 +115,9 @@ impl Replay {
             } = carried;
             self.warden.settle(decision, outcome, *unsent, tick.settled);
         }
+        let unsent = if self.recalls { tick.not_held_off } else { 0 };
+        let asked = judgement.held_off.len().saturating_sub(unsent);
+        self.warden.held_off(&judgement.held_off[..asked], tick.at);
         Turn {
             continuity,
             carried,

@@ -80,7 +80,7 @@ fn wish(carried: &Carried) -> Wish {
         (ActionKind::Alert | ActionKind::DaemonUrl, _) => Wish::Nothing,
         (_, Mode::Off | Mode::DryRun) => Wish::ToSay,
         (ActionKind::Log, Mode::Enforce) => Wish::Log,
-        (ActionKind::Disconnect, Mode::Enforce) => Wish::Disconnect,
+        (ActionKind::Disconnect | ActionKind::Ban, Mode::Enforce) => Wish::Disconnect,
     }
 }
 
@@ -116,6 +116,8 @@ mod tests {
                 spared: 0,
                 choice: None,
                 at_once: false,
+                bans: Vec::new(),
+                refused: Vec::new(),
                 daemons: Vec::new(),
             },
             outcome,

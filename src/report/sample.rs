@@ -199,6 +199,8 @@ pub(crate) fn decided(
             spared: 0,
             choice: None,
             at_once: false,
+            bans: Vec::new(),
+            refused: Vec::new(),
             daemons: Vec::new(),
         },
         outcome: Outcome::DryRun,

@@ -358,6 +358,7 @@ fn hour(at: Timestamp) -> usize {
 fn wants(action: &Action) -> String {
     match action {
         Action::Disconnect | Action::Alert => action.kind().to_string(),
+        Action::Ban { duration } => format!("ban for {}", format_duration(*duration)),
         Action::Log { duration } => format!("log for {}", format_duration(*duration)),
         Action::DaemonUrl { to } => match to {
             DaemonTarget::Primary => "daemon_url to primary".to_owned(),

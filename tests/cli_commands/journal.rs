@@ -61,6 +61,8 @@ pub(crate) fn decision(minute: u64, policy: &str, target: Target, action: Action
         spared: 0,
         choice: None,
         at_once: false,
+        bans: Vec::new(),
+        refused: Vec::new(),
         daemons: Vec::new(),
     }
 }

@@ -314,6 +314,8 @@ impl Busy {
                 spared: 0,
                 choice: None,
                 at_once: false,
+                bans: Vec::new(),
+                refused: Vec::new(),
                 daemons: Vec::new(),
             },
             outcome: Outcome::DryRun,

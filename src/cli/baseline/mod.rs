@@ -298,6 +298,7 @@ mod tests {
                 inspected: &[],
                 acts: &[],
                 closed: &[],
+                not_held_off: 0,
                 settled: at,
             };
             recorder.record(&turn, Some(&tape)).unwrap();

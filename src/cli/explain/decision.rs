@@ -195,10 +195,10 @@ impl Known<'_> {
             Suppression::ActionLimit { until } => (
                 format!(
                     "what `[limits]` allows of `{}` was used up {}",
-                    kind.name(),
+                    if kind.disconnects() { ActionKind::Disconnect } else { kind }.name(),
                     self.until(*until)
                 ),
-                if kind == ActionKind::Disconnect {
+                if kind.disconnects() {
                     "A higher `disconnect` in `[limits]` would let more through, or, if these are regular \
                      clients, a higher `disconnect_regulars`."
                         .to_owned()
@@ -224,6 +224,10 @@ impl Known<'_> {
                     Some(id) => format!("That is decision {id}."),
                     None => "Whoever is done with need not be done with twice.".to_owned(),
                 },
+            ),
+            Suppression::Banned { until } => (
+                format!("whoever it is about was banned already, {}", self.until(*until)),
+                "Whoever is there all the same is disconnected for that at the next poll.".to_owned(),
             ),
             Suppression::UncertainMembers => (
                 "which sessions make up the group was not certain: the server counts others than the \

@@ -282,6 +282,7 @@ mod tests {
                 inspected: &[],
                 acts: &[],
                 closed: &[],
+                not_held_off: 0,
                 settled: at(minute),
             };
             recorder.record(&turn, Some(&tape)).unwrap();

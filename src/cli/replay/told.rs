@@ -210,6 +210,8 @@ mod tests {
                 spared: 0,
                 choice: None,
                 at_once: false,
+                bans: Vec::new(),
+                refused: Vec::new(),
                 daemons: vec![to.into()],
             },
             outcome: Outcome::Executed {

@@ -34,6 +34,7 @@ impl Judge {
         let protection = Protection {
             addresses: nets.collect::<AddressSet>(),
             clients: clients.collect(),
+            ..Protection::default()
         };
         let engine = Engine::new(policies(text), protection);
         let plan = engine.plan().clone();

@@ -30,6 +30,7 @@ fn settings() -> Settings {
                 .into_iter()
                 .collect::<AddressSet>(),
             clients: vec![regex::Regex::new("^<b>").unwrap()],
+            ..Protection::default()
         },
         ..Settings::default()
     }

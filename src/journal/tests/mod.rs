@@ -17,6 +17,7 @@ use super::*;
 use crate::decision::{Epoch, Evidence, Peer, Seen, Suppression, Target};
 use crate::field::Dimension;
 use crate::limits::Cooldown;
+use crate::penalty::SavedPenalties;
 use crate::policy::{Action, ActionKind, Mode};
 
 struct Home {
@@ -81,6 +82,8 @@ fn decision(policy: &str, target: Target, millis: i64) -> Decision {
         spared: 0,
         choice: None,
         at_once: false,
+        bans: Vec::new(),
+        refused: Vec::new(),
         daemons: Vec::new(),
     }
 }
@@ -250,6 +253,7 @@ fn the_state_survives_and_only_changes_are_written() {
         ],
         limits: json!({ "breaker": 7 }),
         ongoing: json!([8]),
+        penalties: SavedPenalties::default(),
     };
     assert_eq!(home.open().load_state().unwrap(), saved);
     let reader = Journal::open_read_only(&home.path()).unwrap();

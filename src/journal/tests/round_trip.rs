@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::decision::{Choice, ChosenBy};
+use crate::decision::{BanOrder, BanRefusal, Choice, ChosenBy, NoBan};
 use crate::field::Dimension;
 use crate::policy::DaemonTarget;
 
@@ -134,6 +134,31 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_ban()(
+        net in any_net(),
+        until in any_time(),
+        strikes in 0..1_000_u32,
+        holes in proptest::collection::vec(any_net(), 0..3),
+    ) -> BanOrder {
+        BanOrder { net, until, strikes: f64::from(strikes) / 8.0, holes }
+    }
+}
+
+fn any_bans() -> impl Strategy<Value = (Vec<BanOrder>, Vec<BanRefusal>)> {
+    let why = prop_oneof![
+        Just(NoBan::Regulars),
+        Just(NoBan::Protected),
+        Just(NoBan::Own),
+        any_time().prop_map(|until| NoBan::Limit { until }),
+    ];
+    let refusal = (any_net(), why).prop_map(|(net, why)| BanRefusal { net, why });
+    (
+        proptest::collection::vec(any_ban(), 0..3),
+        proptest::collection::vec(refusal, 0..3),
+    )
+}
+
+prop_compose! {
     fn any_decision()(
         at in any_time(),
         epoch in any::<u64>(),
@@ -148,11 +173,12 @@ prop_compose! {
         spared in any::<u32>(),
         choice in proptest::option::of(any_choice()),
         at_once in any::<bool>(),
+        (bans, refused) in any_bans(),
         daemons in proptest::collection::vec(any_name(), 0..4),
     ) -> Decision {
         Decision {
             at, epoch: Epoch(epoch), policy, mode, action, target, evidence, held, severity,
-            sessions, spared, choice, at_once, daemons,
+            sessions, spared, choice, at_once, bans, refused, daemons,
         }
     }
 }

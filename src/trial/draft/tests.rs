@@ -46,6 +46,8 @@ fn decision(server: &Server, target: Target) -> Decision {
         spared: 0,
         choice: None,
         at_once: false,
+        bans: Vec::new(),
+        refused: Vec::new(),
         daemons: Vec::new(),
     }
 }

@@ -1,3 +1,4 @@
+mod bans;
 mod daemons;
 mod false_alarms;
 mod own_acts;

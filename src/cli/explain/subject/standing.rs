@@ -102,6 +102,11 @@ fn deed(account: &Account) -> String {
             format_duration(*duration)
         ),
         Action::DaemonUrl { .. } => "change the daemon".to_owned(),
+        Action::Ban { duration } => format!(
+            "ban{} for {}",
+            sessions.unwrap_or_default(),
+            format_duration(*duration)
+        ),
         Action::Disconnect | Action::Alert => format!("{kind}{}", sessions.unwrap_or_default()),
     }
 }

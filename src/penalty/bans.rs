@@ -1,0 +1,170 @@
+//! Who is kept out now: a book of bans, one a network, bounded.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::Ban;
+use crate::time::Timestamp;
+
+/// As many bans at the most.
+pub const BANS_MAX: usize = 1_000_000;
+
+/// The bans in force.
+#[derive(Debug)]
+pub struct Bans {
+    by_net: HashMap<IpNet, Ban>,
+    /// Those nearest to their end first; of equals the one in the lower network.
+    by_end: BTreeSet<(Timestamp, IpNet)>,
+    /// By family, how many bans have networks of each prefix length: an address is looked for in these.
+    v4: Box<[u32; 33]>,
+    v6: Box<[u32; 129]>,
+    max: usize,
+    evicted: u64,
+    /// Networks whose ban began, changed or ended since that was asked last.
+    changed: BTreeSet<IpNet>,
+}
+
+impl Bans {
+    /// Nobody.
+    pub fn new(max: usize) -> Self {
+        Self {
+            by_net: HashMap::new(),
+            by_end: BTreeSet::new(),
+            v4: Box::new([0; 33]),
+            v6: Box::new([0; 129]),
+            max: max.min(BANS_MAX),
+            evicted: 0,
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Takes up what an earlier run left. Of more than there is room for, those with the latest ends stay.
+    pub fn restore(&mut self, bans: Vec<Ban>) {
+        *self = Self::new(self.max);
+        for ban in bans {
+            self.set(ban);
+        }
+    }
+
+    /// All, in the order of their networks.
+    pub fn all(&self) -> Vec<Ban> {
+        let mut all: Vec<Ban> = self.by_net.values().cloned().collect();
+        all.sort_unstable_by_key(|ban| ban.net);
+        all
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_net.len()
+    }
+
+    /// Whether nobody is kept out.
+    pub fn is_empty(&self) -> bool {
+        self.by_net.is_empty()
+    }
+
+    /// How many went before their end, for there were too many.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// The ban of a network.
+    pub fn get(&self, net: &IpNet) -> Option<&Ban> {
+        self.by_net.get(net)
+    }
+
+    /// The ban that keeps an address out; of several the one with the latest end.
+    pub fn of(&self, address: IpAddr) -> Option<&Ban> {
+        if self.by_net.is_empty() {
+            return None;
+        }
+        let nets = self.nets_around(address);
+        let bans = nets.filter_map(|net| self.by_net.get(&net));
+        bans.filter(|ban| ban.covers(address))
+            .max_by_key(|ban| (ban.end, ban.net))
+    }
+
+    fn nets_around(&self, address: IpAddr) -> impl Iterator<Item = IpNet> {
+        let counts: &[u32] = match address {
+            IpAddr::V4(_) => &self.v4[..],
+            IpAddr::V6(_) => &self.v6[..],
+        };
+        let lengths = (0..).zip(counts).filter(|(_, count)| **count > 0);
+        lengths.map(move |(length, _)| net_around(address, length))
+    }
+
+    /// Keeps a network out. A ban of the same network that ends later stays as it is.
+    pub fn add(&mut self, ban: Ban) {
+        let longer = self
+            .by_net
+            .get(&ban.net)
+            .is_some_and(|old| old.end >= ban.end);
+        if !longer {
+            self.set(ban);
+        }
+    }
+
+    /// Puts this ban in the place of another of the same network.
+    pub fn set(&mut self, ban: Ban) {
+        self.remove(&ban.net);
+        self.changed.insert(ban.net);
+        *self.count(&ban.net) += 1;
+        self.by_end.insert((ban.end, ban.net));
+        self.by_net.insert(ban.net, ban);
+        while self.by_net.len() > self.max
+            && let Some(&(_, first)) = self.by_end.first()
+        {
+            self.remove(&first);
+            self.evicted += 1;
+        }
+    }
+
+    /// Lets a network in again; what its ban was.
+    pub fn remove(&mut self, net: &IpNet) -> Option<Ban> {
+        let ban = self.by_net.remove(net)?;
+        self.by_end.remove(&(ban.end, ban.net));
+        *self.count(net) -= 1;
+        self.changed.insert(*net);
+        Some(ban)
+    }
+
+    /// Lets those in whose time is over at `at`.
+    pub fn expire(&mut self, at: Timestamp) {
+        while let Some(&(end, net)) = self.by_end.first()
+            && end <= at
+        {
+            self.remove(&net);
+        }
+    }
+
+    /// One more session of whoever has this address was disconnected for its ban.
+    pub fn keep_out(&mut self, address: IpAddr) {
+        let net = self.of(address).map(|ban| ban.net);
+        if let Some(ban) = net.and_then(|net| self.by_net.get_mut(&net)) {
+            ban.kept_out += 1;
+        }
+    }
+
+    /// The networks whose ban began, changed or ended since this was asked last.
+    pub fn take_changed(&mut self) -> BTreeSet<IpNet> {
+        std::mem::take(&mut self.changed)
+    }
+
+    fn count(&mut self, net: &IpNet) -> &mut u32 {
+        let length = usize::from(net.prefix_len());
+        match net {
+            IpNet::V4(_) => &mut self.v4[length],
+            IpNet::V6(_) => &mut self.v6[length],
+        }
+    }
+}
+
+fn net_around(address: IpAddr, length: u8) -> IpNet {
+    match address {
+        IpAddr::V4(v4) => Ipv4Net::new_assert(v4, length).trunc().into(),
+        IpAddr::V6(v6) => Ipv6Net::new_assert(v6, length).trunc().into(),
+    }
+}

@@ -1,0 +1,330 @@
+//! From strikes to sentences: what the ladder of a policy says of those who did it.
+//!
+//! A ban hits whoever comes from an address, so it asks for more than a disconnect: who came back and did
+//! it again is struck again, and nobody else; where others with a good name are, nobody is banned.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashSet;
+use ipnet::IpNet;
+
+use super::Warden;
+use crate::decision::{BanOrder, BanRefusal, Decision, NoBan, SessionRef, Suppression, Target};
+use crate::engine::Proposal;
+use crate::history::{History, Party};
+use crate::limits::{Ruling, Verdict};
+use crate::penalty::{Ban, BannedBy, Face};
+use crate::policy::{Action, Mode, Policy};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+/// So many addresses of a subnet do the same before the subnet is what does it.
+const MANY: usize = 8;
+
+/// A subnet with more regulars and protected addresses than this is not banned: it is theirs.
+const HOLES_MAX: usize = 64;
+
+/// Somebody whose strikes lead to a ban.
+struct Case {
+    proposal: usize,
+    net: IpNet,
+    strikes: f64,
+    until: Timestamp,
+}
+
+impl Warden {
+    /// Has each proposal to disconnect say whom it bans, and leaves out of it who is banned already.
+    pub(super) fn sentence(&mut self, proposals: &mut [Proposal], at: Timestamp) {
+        let mut cases = Vec::new();
+        for (index, proposal) in proposals.iter_mut().enumerate() {
+            if proposal.barred.is_some() || !proposal.decision.action.kind().is_done_to_sessions() {
+                continue;
+            }
+            let face = self.face_of(&proposal.decision);
+            proposal.barred = leave_banned(&mut proposal.decision, &self.history, face);
+            let policy = self.policy_named(&proposal.decision.policy);
+            if proposal.barred.is_none()
+                && let Some(policy) = policy.filter(|policy| policy.bans())
+            {
+                cases.extend(self.cases(index, policy, &proposal.decision, face, at));
+                // Who is named by no ban is disconnected.
+                proposal.decision.action = Action::Disconnect;
+            }
+        }
+        if cases.is_empty() {
+            return;
+        }
+        let guilty: HashSet<u64> = proposals
+            .iter()
+            .filter(|it| it.barred.is_none() && it.decision.action.kind().disconnects())
+            .flat_map(|it| &it.decision.sessions)
+            .map(|session| session.id)
+            .collect();
+        let nets: Vec<IpNet> = cases.iter().map(|case| case.net).collect();
+        let within = self.history.sessions_within(&nets);
+        for case in cases {
+            let decision = &mut proposals[case.proposal].decision;
+            let sessions = within.get(&case.net).map_or(&[][..], |sessions| sessions);
+            match self.holes(&case.net, sessions, &guilty, at) {
+                Ok(holes) => decision.bans.push(BanOrder {
+                    net: case.net,
+                    until: case.until,
+                    strikes: case.strikes,
+                    holes,
+                }),
+                Err(why) => decision.refused.push(BanRefusal { net: case.net, why }),
+            }
+            decision.settle_action();
+        }
+    }
+
+    fn face_of(&self, decision: &Decision) -> Face {
+        decision.mode.min(self.mode).into()
+    }
+
+    fn policy_named(&self, name: &str) -> Option<&Policy> {
+        let mut policies = self.engine.set().policies.iter();
+        policies.find(|policy| *policy.name == *name)
+    }
+
+    /// Whom of a decision the ladder wants banned.
+    fn cases(
+        &self,
+        proposal: usize,
+        policy: &Policy,
+        decision: &Decision,
+        face: Face,
+        at: Timestamp,
+    ) -> Vec<Case> {
+        let offenders = offenders(decision).into_iter();
+        let case = |(net, sessions): (IpNet, Vec<&SessionRef>)| {
+            let strikes = &self.history.penalties().strikes;
+            let before = strikes.level(&net, face, at);
+            let last = strikes.last(&net, face);
+            let has_come_back = last.is_none_or(|last| is_after(&sessions, last.at));
+            // What was there when the last strike fell is a part of that one.
+            let rung = whole(before).saturating_sub(usize::from(!has_come_back));
+            match policy.rung(rung) {
+                Action::Ban { duration } => Some(Case {
+                    proposal,
+                    net,
+                    strikes: before,
+                    until: at + *duration,
+                }),
+                _ => None,
+            }
+        };
+        offenders.filter_map(case).collect()
+    }
+
+    /// What a ban of a network must leave out, or why there is none.
+    fn holes(
+        &mut self,
+        net: &IpNet,
+        sessions: &[u32],
+        guilty: &HashSet<u64>,
+        at: Timestamp,
+    ) -> Result<Vec<IpNet>, NoBan> {
+        let protection = &self.settings.protection;
+        if protection.own.overlaps(net) {
+            return Err(NoBan::Own);
+        }
+        let history = &self.history;
+        let others = sessions
+            .iter()
+            .filter(|&&it| !guilty.contains(&history.session(it).id));
+        let (mut protected, mut regulars) = (Vec::new(), Vec::new());
+        for &session in others {
+            let Some(address) = history.session(session).peer.0.map(|peer| peer.ip()) else {
+                continue;
+            };
+            let client = history.client(crate::field::Scope::Session, session);
+            let name = client.map_or("", |client| history.client_name(client));
+            if protection.covers(Some(address), name) {
+                protected.push(History::client_net(address));
+            } else if history.is_regular(session) || history.has_good_name(session) {
+                regulars.push(History::client_net(address));
+            }
+        }
+        if History::client_net(net.addr()) == *net {
+            return self.only_theirs(net, &protected, &regulars, at);
+        }
+        regulars.extend(history.regulars_of(net));
+        let mut holes: Vec<IpNet> = protection.addresses.within(net);
+        holes.append(&mut protected);
+        holes.append(&mut regulars);
+        holes.sort_unstable();
+        holes.dedup();
+        if holes.len() > HOLES_MAX {
+            return Err(NoBan::Regulars);
+        }
+        Ok(holes)
+    }
+
+    /// Whether an address is of those alone who did it.
+    fn only_theirs(
+        &mut self,
+        address: &IpNet,
+        protected: &[IpNet],
+        regulars: &[IpNet],
+        at: Timestamp,
+    ) -> Result<Vec<IpNet>, NoBan> {
+        if !protected.is_empty() || self.settings.protection.addresses.overlaps(address) {
+            return Err(NoBan::Protected);
+        }
+        let is_of_regular = !self.history.regulars_of(address).is_empty();
+        let strikes = &mut self.history.penalties_mut().strikes;
+        if !regulars.is_empty() {
+            strikes.share(address, at);
+        }
+        if is_of_regular || strikes.is_shared(address, at) {
+            return Err(NoBan::Regulars);
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes in what the limits permit: each offender has one strike more, and those who are banned are.
+    pub(super) fn convict(&mut self, rulings: &[Ruling], at: Timestamp) {
+        self.history.penalties_mut().strikes.begin();
+        for ruling in rulings {
+            let Ruling {
+                decision,
+                mode,
+                verdict,
+            } = ruling;
+            let is_permitted = matches!(verdict, Verdict::Permitted { .. });
+            if !is_permitted || !decision.action.kind().disconnects() || *mode == Mode::Off {
+                continue;
+            }
+            let face = Face::from(*mode);
+            let penalties = self.history.penalties_mut();
+            for (net, sessions) in offenders(decision) {
+                let last = penalties.strikes.last(&net, face);
+                if last.is_none_or(|last| last.at < at && is_after(&sessions, last.at)) {
+                    penalties.strikes.strike(net, face, at);
+                }
+            }
+            for ban in &decision.bans {
+                penalties.bans_of(face).add(ban_of(decision, ban));
+            }
+        }
+    }
+
+    /// Of those who are banned, or would be, the sessions that are there all the same, as many as the
+    /// budget allows. A decision of this poll is about none of them.
+    pub(super) fn hold_off(&mut self, snapshot: &Snapshot, rulings: &[Ruling]) -> Vec<SessionRef> {
+        let mut banned = self.history.banned(self.mode.into());
+        banned.retain(|&session| !self.history.is_regular(session));
+        let mut free = self.engine.free(&banned, &self.history, snapshot);
+        let permitted = rulings.iter().filter(|ruling| {
+            matches!(ruling.verdict, Verdict::Permitted { .. })
+                && ruling.mode == self.mode
+                && ruling.decision.action.kind().disconnects()
+        });
+        let taken: HashSet<u64> = permitted
+            .flat_map(|ruling| &ruling.decision.sessions)
+            .map(|session| session.id)
+            .collect();
+        free.retain(|session| !taken.contains(&session.id));
+        if self.mode == Mode::Enforce {
+            let granted = self.limits.hold_off(free.len(), snapshot.at());
+            free.truncate(granted);
+        }
+        free
+    }
+
+    /// Sessions of those who are banned were asked to be disconnected at a poll at `at`, or would have been.
+    pub fn held_off(&mut self, sessions: &[SessionRef], at: Timestamp) {
+        let face = Face::from(self.mode);
+        for session in sessions {
+            let is_news = self.history.is_there_unasked(session);
+            if let Some(peer) = session.peer.0.filter(|_| is_news) {
+                self.history.penalties_mut().keep_out(peer.ip(), face);
+            }
+        }
+        self.history.expelled(sessions, at);
+    }
+
+    /// A decision was never carried out: neither strikes nor bans came of it.
+    pub(super) fn acquit(&mut self, decision: &Decision) {
+        let face = self.face_of(decision);
+        let penalties = self.history.penalties_mut();
+        for net in offenders(decision).into_keys() {
+            penalties.strikes.take_back(&net);
+        }
+        for ban in &decision.bans {
+            let bans = penalties.bans_of(face);
+            if bans
+                .get(&ban.net)
+                .is_some_and(|it| *it == ban_of(decision, ban))
+            {
+                bans.remove(&ban.net);
+            }
+        }
+    }
+}
+
+fn ban_of(decision: &Decision, order: &BanOrder) -> Ban {
+    Ban {
+        net: order.net,
+        holes: order.holes.clone(),
+        begin: decision.at,
+        end: order.until,
+        by: BannedBy::Policy(decision.policy.clone()),
+        kept_out: 0,
+    }
+}
+
+/// Whoever did what a decision is about, each with the sessions that it falls on: their addresses, or the
+/// subnet where many of it do the same. Peers that stand for many people are nobody.
+fn offenders(decision: &Decision) -> BTreeMap<IpNet, Vec<&SessionRef>> {
+    let mut offenders: BTreeMap<IpNet, Vec<&SessionRef>> = BTreeMap::new();
+    for session in &decision.sessions {
+        if let Party::Address(net) = Party::of(session) {
+            offenders.entry(net).or_default().push(session);
+        }
+    }
+    match decision.target {
+        Target::Subnet(subnet) if offenders.len() >= MANY => {
+            let all = offenders.into_values().flatten().collect();
+            BTreeMap::from([(subnet, all)])
+        }
+        _ => offenders,
+    }
+}
+
+/// Whether any of them connected after that.
+fn is_after(sessions: &[&SessionRef], then: Timestamp) -> bool {
+    sessions.iter().any(|session| session.since >= then)
+}
+
+/// Strikes as a number: what has not faded to a half counts.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a small count, not below 0"
+)]
+fn whole(strikes: f64) -> usize {
+    strikes.round() as usize
+}
+
+/// Leaves out who is banned already and is kept out for that; what bars the decision if nobody is left.
+fn leave_banned(decision: &mut Decision, history: &History, face: Face) -> Option<Suppression> {
+    if decision.sessions.is_empty() || !history.penalties().is_anybody_out(face) {
+        return None;
+    }
+    let mut until = None;
+    decision
+        .sessions
+        .retain(|session| match history.ban_on(session, face) {
+            Some(ban) => {
+                until = until.max(Some(ban.end));
+                false
+            }
+            None => true,
+        });
+    let is_over = decision.sessions.is_empty();
+    until
+        .filter(|_| is_over)
+        .map(|until| Suppression::Banned { until })
+}
