@@ -10,27 +10,30 @@ mod lists;
 mod placed;
 mod record;
 mod recurrence;
+mod sinks;
 mod trust;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize as _;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::act::{Actor, Carried, Confirmed, Done};
-use crate::decision::{Outcome, SessionRef};
+use crate::decision::Outcome;
 use crate::escape;
 use crate::history::Continuity;
 use crate::journal::{
     Event, Journal, JournalError, RestoredClients, Retention, SavedState, StateChange,
 };
 use crate::limits::Cooldown;
-use crate::penalty::PenaltyNews;
+use crate::penalty::Ban;
 use crate::policy::Mode;
 use crate::poll::{Clock, Groups, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
+use crate::sink::Sinks;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::units::format_duration;
@@ -78,6 +81,8 @@ pub struct Agent {
     outages: Spell,
     crowded: Recurrence,
     full_tables: Recurrence,
+    full_bans: Recurrence,
+    evicted_bans: u64,
     held_back: Recurrence,
     uninspectable: Recurrence,
     throttled: Recurrence,
@@ -107,6 +112,9 @@ pub struct Agent {
     /// What was told of this outage.
     outage: Option<Outage>,
     lists: WatchedLists,
+    sinks: Sinks,
+    /// Bans that the sinks do not know of yet, as they are now.
+    ban_news: Vec<(IpNet, Option<Ban>)>,
     untracked: u64,
     flight: Option<Flight>,
     /// The server's time that the last poll took.
@@ -192,6 +200,8 @@ impl Agent {
             outages: Spell::default(),
             crowded: Recurrence::default(),
             full_tables: Recurrence::default(),
+            full_bans: Recurrence::default(),
+            evicted_bans: 0,
             held_back: Recurrence::default(),
             uninspectable: Recurrence::default(),
             throttled: Recurrence::default(),
@@ -213,6 +223,8 @@ impl Agent {
             event: None,
             outage: None,
             lists,
+            sinks: Sinks::default(),
+            ban_news: Vec::new(),
             untracked: 0,
             flight: None,
             took: Duration::ZERO,
@@ -377,6 +389,8 @@ impl Agent {
         let held_off = std::mem::take(&mut judgement.held_off);
         let (carried, untold, settled) = self.act(judgement).await;
         let not_held_off = self.hold_off(&held_off, mode).await;
+        self.tell_sinks();
+        self.hear_sinks();
         self.confirm(&carried);
         self.record_turn(Recorded {
             at: missed_at.unwrap_or_else(|| self.snapshot.at()),
@@ -579,31 +593,6 @@ impl Agent {
             self.note_journal(saved);
         }
         at
-    }
-
-    /// What of strikes and bans the journal does not have yet.
-    fn penalty_changes(&mut self) -> Vec<StateChange> {
-        let PenaltyNews { bans, strikes } = self.warden.penalty_news();
-        let bans = bans.into_iter().map(|(net, ban)| match ban {
-            Some(ban) => StateChange::Ban(ban),
-            None => StateChange::Unban(net),
-        });
-        let strikes = strikes.into_iter().map(|(net, offender)| match offender {
-            Some(offender) => StateChange::Strike(offender),
-            None => StateChange::Pardon(net),
-        });
-        bans.chain(strikes).collect()
-    }
-
-    /// Disconnects whoever is there and banned; how many the server was not asked for.
-    async fn hold_off(&mut self, sessions: &[SessionRef], mode: Mode) -> usize {
-        let Snapshot { epoch, .. } = self.snapshot;
-        let client = &mut self.client;
-        let unsent = self.actor.hold_off(sessions, epoch, mode, client).await;
-        let asked = sessions.len() - unsent;
-        let at = self.snapshot.at();
-        self.warden.held_off(&sessions[..asked], at);
-        unsent
     }
 
     /// While the journal cannot be written, nothing is enforced: the watch goes on.

@@ -40,7 +40,7 @@ const TEST_ALONE_COLUMNS: usize = 200;
 const REASONS_IN_CELL: usize = 4;
 
 /// The server's words are cut to this many columns in a line or cell.
-const DETAIL_COLUMNS: usize = 100;
+pub(super) const DETAIL_COLUMNS: usize = 100;
 
 /// On whom a decision falls is cut to this many; fields may have long names.
 const CHOICE_COLUMNS: usize = 200;

@@ -4,6 +4,7 @@
 //! error that shows its place, and all errors are told at once. Nothing secret belongs in it, and
 //! nothing in it is carried out here.
 
+mod ban;
 mod daemon;
 mod environment;
 mod read;
@@ -58,6 +59,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The journal.
     pub journal: Journal,
+    /// Where bans take hold.
+    pub ban: Ban,
     /// The flight recorder.
     pub record: Record,
     /// What the agent says while it runs.
@@ -164,6 +167,20 @@ impl Policies {
 /// A path as messages show it.
 fn word_of(path: &Path) -> String {
     word(&path.to_string_lossy())
+}
+
+/// Where bans take hold, beside the `LocalRPC`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ban {
+    /// By the kernel's nftables, if it is to be.
+    pub nftables: Option<Nftables>,
+}
+
+/// The sink `nftables`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nftables {
+    /// The server's ports, as clients use them.
+    pub ports: Vec<u16>,
 }
 
 /// The journal.

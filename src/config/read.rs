@@ -7,12 +7,12 @@ use std::time::Duration;
 use toml::de::DeValue;
 use tracing::Level;
 
-use super::daemon;
 use super::value::{
     Read, addresses, budget, choice, count, each, endpoint, flag, name_of, path, patterns, share,
     size, strict, time,
 };
 use super::{Checked, Config, Journal, Log, LogFormat, Policies, Record, Server};
+use super::{ban, daemon};
 use crate::engine::Protection;
 use crate::history::{Bounds, CLIENTS_MAX, ClientBounds, SubnetWidths};
 use crate::journal::Retention;
@@ -176,6 +176,7 @@ impl<'t> File<'t> {
         let history = self.history(&mut root, server.interval, interval);
         let protection = self.protection(&mut root);
         let limits = self.limits(&mut root);
+        let ban = ban::read(self.section(&mut root, "ban"));
         let journal = self.journal(&mut root);
         let record = self.record(&mut root, &journal);
         let log = self.log(&mut root);
@@ -190,6 +191,7 @@ impl<'t> File<'t> {
             history,
             protection,
             limits,
+            ban,
             journal,
             record,
             log,
@@ -204,6 +206,8 @@ impl<'t> File<'t> {
             "subnet" => "`[subnet]`",
             "history" => "`[history]`",
             "protect" => "`[protect]`",
+            "strikes" => "`[strikes]`",
+            "ban" => "`[ban]`",
             "limits" => "`[limits]`",
             "breaker" => "`[breaker]`",
             "journal" => "`[journal]`",

@@ -103,7 +103,7 @@ fn the_example_and_the_document_show_every_key_with_its_default() {
             assert!(text.lines().any(is_key), "{key}");
         }
     }
-    for key in KEYS.iter().chain(DAEMON_KEYS) {
+    for key in KEYS.iter().chain(DAEMON_KEYS).chain(&["ports"]) {
         assert!(document.contains(&format!("`{key}`")), "{key}");
     }
 }
@@ -179,6 +179,7 @@ const KEYS: &[&str] = &[
     "daemon_url",
     "alert",
     "half_life",
+    "sinks",
     "share",
     "share_of_all",
     "window",
@@ -243,6 +244,9 @@ fn every_value_arrives() {
         alert = {}
         [strikes]
         half_life = "6h"
+        [ban]
+        sinks = ["localrpc", "nftables"]
+        ports = [50_001, 50_002]
         [breaker]
         share = "12.5%"
         share_of_all = "25%"
@@ -379,6 +383,31 @@ fn what_is_wrong_with_the_daemons() {
     let told = reports(&texts);
     assert!(!told.contains("secret"), "{told}");
     insta::assert_snapshot!(told);
+}
+
+#[test]
+fn where_bans_take_hold() {
+    let texts = [
+        "sinks = ['nftables']",
+        "sinks = 'localrpc'",
+        "sinks = ['nftable', 5, 'localrpc']\nports = []",
+        "sinks = ['nftables']\nports = [0, 65_536, '50001', 50_001]",
+        "sinks = ['nftables']\nports = 50_001",
+        "sink = ['nftables']",
+    ]
+    .map(|rest| format!("{LEAST}[ban]\n{rest}\n"));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    insta::assert_snapshot!(reports(&texts));
+    let ban = |rest: &str| config(&format!("{LEAST}[ban]\n{rest}\n")).ban;
+    assert_eq!(ban("sinks = []").nftables, None);
+    assert_eq!(
+        ban("ports = [50_001]").nftables,
+        None,
+        "they may stand ready"
+    );
+    let ports = vec![50_001, 50_002];
+    let nftables = ban("sinks = ['nftables']\nports = [50_001, 50_002]").nftables;
+    assert_eq!(nftables, Some(Nftables { ports }));
 }
 
 #[test]

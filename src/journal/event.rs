@@ -1,16 +1,16 @@
-//! What happened to the server without a decision.
+//! What happened without a decision.
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::query::Clauses;
-use super::row::{Json, bounded_name};
+use super::row::{Json, bounded_name, bounded_text};
 use crate::time::Timestamp;
 
 /// More are not kept: the oldest go.
 pub const EVENTS_MAX: i64 = 1_000;
 
-/// Something that happened to the server, and was not the agent's doing.
+/// Something that happened to the server or to what keeps people out, and was no decision of the agent's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -21,6 +21,49 @@ pub enum Event {
         /// The daemon now.
         to: String,
     },
+    /// Bans do not take hold by a sink.
+    SinkFailed {
+        /// Which.
+        sink: String,
+        /// Why, and what to do: unescaped.
+        why: String,
+    },
+    /// They do again.
+    SinkRecovered {
+        /// Which.
+        sink: String,
+        /// So many networks are kept out.
+        held: u64,
+    },
+    /// What a sink keeps out was not what it should be, and is again.
+    SinkRepaired {
+        /// Which.
+        sink: String,
+        /// What was wrong.
+        what: String,
+    },
+}
+
+impl Event {
+    /// With its texts cut to what is kept.
+    fn bounded(&self) -> Self {
+        let name = |text: &str| bounded_name(text).into_owned();
+        match self.clone() {
+            Self::DaemonMoved { from, to } => Self::DaemonMoved {
+                from: name(&from),
+                to: name(&to),
+            },
+            Self::SinkFailed { sink, why } => Self::SinkFailed {
+                sink,
+                why: bounded_text(&why).into_owned(),
+            },
+            Self::SinkRepaired { sink, what } => Self::SinkRepaired {
+                sink,
+                what: bounded_text(&what).into_owned(),
+            },
+            recovered @ Self::SinkRecovered { .. } => recovered,
+        }
+    }
 }
 
 /// An event from the journal.
@@ -66,14 +109,9 @@ pub(super) fn insert(
     at: Timestamp,
     event: &Event,
 ) -> rusqlite::Result<()> {
-    let Event::DaemonMoved { from, to } = event;
-    let event = Event::DaemonMoved {
-        from: bounded_name(from).into_owned(),
-        to: bounded_name(to).into_owned(),
-    };
     connection.execute(
         "INSERT INTO event (at_ms, json) VALUES (?1, ?2)",
-        params![at.as_millis(), Json(event)],
+        params![at.as_millis(), Json(event.bounded())],
     )?;
     connection
         .execute(

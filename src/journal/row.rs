@@ -165,6 +165,10 @@ pub(super) fn bounded_name(name: &str) -> Cow<'_, str> {
     bounded(name, NAME_CHARS_MAX)
 }
 
+pub(super) fn bounded_text(text: &str) -> Cow<'_, str> {
+    bounded(text, TEXT_CHARS_MAX)
+}
+
 pub(super) fn bounded_target(target: &Target) -> Cow<'_, Target> {
     let bounded = |name: &Arc<str>| match bounded_name(name) {
         Cow::Borrowed(_) => None,
@@ -179,7 +183,7 @@ pub(super) fn bounded_target(target: &Target) -> Cow<'_, Target> {
 }
 
 fn bounded_outcome(outcome: &Outcome) -> Cow<'_, Outcome> {
-    let short = |detail: &str| match bounded(detail, TEXT_CHARS_MAX) {
+    let short = |detail: &str| match bounded_text(detail) {
         Cow::Borrowed(_) => None,
         Cow::Owned(detail) => Some(detail),
     };
@@ -215,7 +219,7 @@ impl<'a> From<&'a Evidence> for StoredEvidence<'a> {
     fn from(evidence: &'a Evidence) -> Self {
         Self {
             field: bounded_name(&evidence.field),
-            test: bounded(&evidence.test, TEXT_CHARS_MAX),
+            test: bounded_text(&evidence.test),
             seen: match &evidence.seen {
                 Seen::Flag(flag) => StoredSeen::Flag(*flag),
                 Seen::Number(number) => StoredSeen::Number(Number(*number)),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cli::screen::Screen;
 use crate::cli::show;
+use crate::escape;
 use crate::journal::{EVENTS_MAX, Event, EventFilter, EventRow, Filter, Outcomes};
 
 /// The events that belong into a list of decisions: all of its time, unless it is of some policy, target,
@@ -45,13 +46,32 @@ pub(super) fn event_words(event: &Event) -> (String, String) {
                 show::text(from)
             ),
         ),
+        Event::SinkFailed { sink, why } => (
+            "sink failed".to_owned(),
+            format!("{sink}: {}", escape::terminal(why, show::DETAIL_COLUMNS)),
+        ),
+        Event::SinkRecovered { sink, held } => (
+            "sink recovered".to_owned(),
+            format!(
+                "{sink}: {} kept out",
+                show::counted(*held as usize, "network", "networks")
+            ),
+        ),
+        Event::SinkRepaired { sink, what } => (
+            "sink repaired".to_owned(),
+            format!("{sink}: {}", escape::terminal(what, show::DETAIL_COLUMNS)),
+        ),
     }
 }
 
 /// On a line.
 pub(super) fn event_line(row: &EventRow) -> String {
     let (what, words) = event_words(&row.event);
-    format!("{}  server: {what} {words}", show::time(row.at))
+    let of = match row.event {
+        Event::DaemonMoved { .. } => "server",
+        _ => "bans",
+    };
+    format!("{}  {of}: {what} {words}", show::time(row.at))
 }
 
 pub(super) fn write_event(row: &EventRow, screen: &mut Screen) -> io::Result<()> {

@@ -417,7 +417,9 @@ fn events_are_kept_up_to_a_bound() {
     });
     let ids: Vec<i64> = newest.iter().map(|row| row.id).collect();
     assert_eq!(ids, (6..=EVENTS_MAX + 5).rev().collect::<Vec<_>>());
-    let Event::DaemonMoved { from, to } = &newest[0].event;
+    let Event::DaemonMoved { from, to } = &newest[0].event else {
+        panic!("another event");
+    };
     assert_eq!(*from, format!("10.0.0.{}:8332", EVENTS_MAX + 5));
     assert_eq!(to.chars().count(), NAME_CHARS_MAX);
     let of_some = found(EventFilter {
