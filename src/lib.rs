@@ -52,6 +52,7 @@ mod room;
 pub mod rpc;
 mod scene;
 pub mod sim;
+pub mod sink;
 pub mod snapshot;
 pub mod status;
 pub mod time;
