@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::bitcoind::{Bitcoind, Mirror, mirrors};
+use support::bitcoind::Bitcoind;
 use support::client::Client;
 use support::daemon::{Daemon, Mood};
+use support::debian::{Mirror, mirrors};
 use support::electrumx::Setup;
 use support::netns::Netns;
 use support::python::Release;

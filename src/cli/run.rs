@@ -119,7 +119,8 @@ impl Outfit {
         let recorder = recorder(config);
         let watched = config.server.daemon.as_ref().zip(self.daemons.as_ref());
         let clock = SteadyClock::start();
-        let settings = config.settings(self.daemons.as_ref());
+        let mut settings = config.settings(self.daemons.as_ref());
+        settings.protection.own = setup::own_addresses();
         let options = AgentOptions {
             cadence: config.server.cadence(),
             inspect_max: config.server.inspect_max,
@@ -149,6 +150,7 @@ impl Outfit {
             agent.keep_status(Status::path(&config.journal.path));
             agent.watch_daemons(daemons.clone(), Box::new(watching));
         }
+        agent.keep_out_by(setup::sinks(&config.ban, clock));
         if let Some(recorder) = recorder {
             agent.record_aside(recorder, config.server.name.clone());
         }

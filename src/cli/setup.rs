@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use tempfile::TempDir;
 use tracing::warn;
 
@@ -13,11 +14,13 @@ use crate::config::{self, Config, ReadDaemons, SourceError};
 use crate::daemon::Daemons;
 use crate::journal::{Journal, JournalError, Reader};
 use crate::page::SaveError;
-use crate::policy::{Checked, PolicySet};
+use crate::policy::{AddressSet, Checked, PolicySet};
 use crate::poll::SteadyClock;
 use crate::probe::Prober;
 use crate::pseudonym::{Key, KeyError};
 use crate::recording::{Recorder, RecorderOptions, Recording, RecordingError};
+use crate::sink::Sinks;
+use crate::sink::nftables::{self, Nftables, NftablesSettings};
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
 pub(super) fn config(path: &Path) -> Result<Config, Failure> {
@@ -76,6 +79,30 @@ pub(super) fn prober(
 ) -> Result<Prober, Failure> {
     Prober::new(daemons, &config.probe_options(), Box::new(clock))
         .map_err(|error| Failure::new(Exit::Setup, error.to_string()))
+}
+
+/// What keeps people out, beside the `LocalRPC`.
+pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Sinks {
+    let mut sinks = Sinks::default();
+    if let Some(nftables) = &config.nftables {
+        let settings = NftablesSettings {
+            ports: nftables.ports.clone(),
+            program: None,
+            deadline: nftables::DEADLINE,
+        };
+        sinks.add(Nftables::new(settings), clock);
+    }
+    sinks
+}
+
+/// The addresses of this machine, which are the agent's own, and mostly the server's.
+pub(super) fn own_addresses() -> AddressSet {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+        warn!("the machine's own addresses are not known, and may be banned like others: {error}");
+        Vec::new()
+    });
+    let own = interfaces.iter().map(|interface| interface.ip());
+    own.map(IpNet::from).collect()
 }
 
 /// The journal at `path`, to be written.

@@ -7,6 +7,7 @@ use super::value::{choice, count, each};
 use super::{Ban, Nftables};
 use crate::policy::Diagnostic;
 use crate::policy::reading::{Findings, Node};
+use crate::sink::nftables::Ports;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sink {
@@ -42,7 +43,10 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Ban {
     }
     section.finish(&[("sink", "sinks"), ("port", "ports")]);
     Ban {
-        nftables: read.filter(|_| is_wanted).map(|ports| Nftables { ports }),
+        nftables: read
+            .filter(|_| is_wanted)
+            .and_then(Ports::new)
+            .map(|ports| Nftables { ports }),
     }
 }
 

@@ -29,6 +29,7 @@ use crate::policy::reading::{Place, read_bounded, unreadable, word};
 use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Problem, Source};
 use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
+use crate::sink::nftables::Ports;
 use crate::warden::Settings;
 
 /// What policy tests are read with too.
@@ -180,7 +181,7 @@ pub struct Ban {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nftables {
     /// The server's ports, as clients use them.
-    pub ports: Vec<u16>,
+    pub ports: Ports,
 }
 
 /// The journal.

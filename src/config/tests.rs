@@ -405,7 +405,7 @@ fn where_bans_take_hold() {
         None,
         "they may stand ready"
     );
-    let ports = vec![50_001, 50_002];
+    let ports = Ports::new([50_001, 50_002]).unwrap();
     let nftables = ban("sinks = ['nftables']\nports = [50_001, 50_002]").nftables;
     assert_eq!(nftables, Some(Nftables { ports }));
 }

@@ -4,6 +4,7 @@
 //! sinks. What it lacks is tried again.
 
 mod book;
+pub mod nftables;
 mod post;
 #[cfg(test)]
 mod tests;
