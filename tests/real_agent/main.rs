@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bans;
 mod daemons;
 mod dodgers;
 mod hostile;

@@ -73,3 +73,8 @@ impl Netns {
         })
     }
 }
+
+/// In this thread's namespace a connection is tried with one SYN, so that one that is dropped is over in a second.
+pub(crate) fn one_syn() {
+    std::fs::write("/proc/sys/net/ipv4/tcp_syn_retries", "1").expect("set the kernel's retries");
+}
