@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::screen::Screen;
 use super::show::{self, DIM, HEAD};
 use crate::field::{Dimension, Field, Kind, Scope, Source};
+use crate::policy::reading::listed;
 use crate::units;
 
 /// List the fields that policies can test
@@ -77,12 +78,27 @@ fn show(scopes: &[Scope], screen: &mut Screen) -> io::Result<()> {
             column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(SERVERS)));
         }
         screen.table(table)?;
+        if let Some(sentence) = around(scope) {
+            screen.line("")?;
+            screen.paragraph(&sentence.replace('`', ""), DIM)?;
+        }
         screen.line("")?;
     }
     for sentence in legend() {
         screen.paragraph(&sentence, DIM)?;
     }
     Ok(())
+}
+
+/// What a policy of this scope can test of what is around its targets.
+fn around(scope: Scope) -> Option<String> {
+    let first = scope.surroundings().first()?;
+    let names: Vec<_> = scope.surroundings().iter().map(|it| it.name()).collect();
+    Some(format!(
+        "Policies of this scope can also test fields of {}, written as `SCOPE.FIELD`: \
+         `{first}.pending_requests`.",
+        listed(&names)
+    ))
 }
 
 /// Name, kind, window, servers, meaning.
@@ -176,6 +192,9 @@ fn markdown(scopes: &[Scope]) -> String {
             let cells = cells.map(|cell| cell.replace('|', "\\|"));
             let _ = writeln!(text, "| `{name}` | {} |", cells.join(" | "));
         }
+        if let Some(sentence) = around(scope) {
+            let _ = writeln!(text, "\n{sentence}");
+        }
     }
     text
 }
@@ -187,10 +206,15 @@ fn write_json(scopes: &[Scope], screen: &mut Screen) -> io::Result<()> {
         name: String,
         holds: &'static str,
         windowed: bool,
+        /// The scopes whose policies can test it as `SCOPE.FIELD`.
+        seen_from: Vec<Scope>,
         servers: &'static str,
         doc: &'static str,
     }
     for &scope in scopes {
+        let seen_from = Scope::ALL
+            .into_iter()
+            .filter(|other| other.surroundings().contains(&scope));
         for field in Field::in_scope(scope) {
             let info = field.info();
             let row = Row {
@@ -198,6 +222,7 @@ fn write_json(scopes: &[Scope], screen: &mut Screen) -> io::Result<()> {
                 name: name(field),
                 holds: kind(info.kind),
                 windowed: info.windowed,
+                seen_from: seen_from.clone().collect(),
                 servers: info.source.doc(),
                 doc: info.doc,
             };

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::list::{AddressSet, List};
 use super::set::PolicySet;
 use super::{Comparison, ListId, Predicate, Test, Threshold};
-use crate::field::{Dimension, Field, Kind};
+use crate::field::{Dimension, Field, Kind, Scope};
 
 type Texts = HashSet<Box<str>>;
 
@@ -18,6 +18,8 @@ const TRANSPORTS: [&str; 3] = ["tcp", "ssl", "websocket"];
 #[derive(Clone, Copy)]
 pub(super) struct Logic<'s> {
     pub(super) set: &'s PolicySet,
+    /// What the policy looks at.
+    pub(super) scope: Scope,
     /// What the field `private` is for every target, if the scope leaves private peers out.
     pub(super) private: Option<bool>,
 }
@@ -28,7 +30,7 @@ impl<'s> Logic<'s> {
         match &test.predicate {
             Predicate::Compare(comparison, Threshold::Fixed(value)) => {
                 Interval::of(*comparison, *value)
-                    .is_some_and(|interval| !interval.meets(domain(test.field)))
+                    .is_some_and(|interval| !interval.meets(self.domain(test)))
             }
             Predicate::Is(flag) => self.known_flag(test).is_some_and(|known| known != *flag),
             Predicate::In {
@@ -47,8 +49,8 @@ impl<'s> Logic<'s> {
         match &test.predicate {
             Predicate::Compare(comparison, Threshold::Fixed(value)) => {
                 match Interval::of(*comparison, *value) {
-                    Some(interval) => domain(test.field).within(interval),
-                    None => !domain(test.field).contains(*value),
+                    Some(interval) => self.domain(test).within(interval),
+                    None => !self.domain(test).contains(*value),
                 }
             }
             Predicate::Is(flag) => self.known_flag(test) == Some(*flag),
@@ -204,7 +206,33 @@ impl<'s> Logic<'s> {
     }
 
     fn known_flag(self, test: &Test) -> Option<bool> {
-        self.private.filter(|_| test.field == Field::Private)
+        match test.field {
+            // A private peer has no surroundings.
+            Field::Private if self.is_around(test) => Some(false),
+            Field::Private => self.private,
+            _ => None,
+        }
+    }
+
+    /// Whether a test is of what is around the policy's targets.
+    pub(super) fn is_around(self, test: &Test) -> bool {
+        test.scope != self.scope
+    }
+
+    /// The values that the field of a test can have.
+    fn domain(self, test: &Test) -> Interval {
+        let last = match test.field.info().kind {
+            Kind::Number(Dimension::Share) => 1.0,
+            // While the server does not answer nobody but the server is judged.
+            _ if test.field == Field::RpcDown && self.is_around(test) => 0.0,
+            _ => f64::INFINITY,
+        };
+        Interval {
+            first: 0.0,
+            first_open: false,
+            last,
+            last_open: false,
+        }
     }
 
     fn fixed(self, id: ListId) -> Option<&'s List> {
@@ -297,21 +325,7 @@ fn both<T>(left: Option<&T>, right: Option<&T>, judge: fn(&T, &T) -> bool) -> bo
 }
 
 fn same_field(left: &Test, right: &Test) -> bool {
-    left.field == right.field && left.method == right.method
-}
-
-/// The values that a field can have.
-fn domain(field: Field) -> Interval {
-    let last = match field.info().kind {
-        Kind::Number(Dimension::Share) => 1.0,
-        _ => f64::INFINITY,
-    };
-    Interval {
-        first: 0.0,
-        first_open: false,
-        last,
-        last_open: false,
-    }
+    left.scope == right.scope && left.field == right.field && left.method == right.method
 }
 
 #[derive(Clone, Copy)]

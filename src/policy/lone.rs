@@ -30,8 +30,9 @@ impl LoneTest {
     /// # Errors
     /// What is wrong with them, in a line.
     pub fn read(scope: Scope, field: &str, test: &str) -> Result<Self, String> {
-        let known = Field::of(scope, field);
-        let found = known.ok_or_else(|| format!("scope `{scope}` has no field `{field}`"))?;
+        let known = Field::seen_from(scope, field);
+        let (scope, found) =
+            known.ok_or_else(|| format!("scope `{scope}` has no field `{field}`"))?;
         if found.info().kind == Kind::Flag {
             return match test {
                 "true" | "false" => Ok(Self {

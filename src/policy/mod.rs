@@ -244,6 +244,13 @@ impl Policy {
             .chain(&self.unless)
     }
 
+    /// The tests of a table of `when` that are of the target itself. What is around it only restricts
+    /// whom these find, and says nothing of who did it.
+    pub(crate) fn own_tests<'t>(&self, all: &'t AllOf) -> impl Iterator<Item = &'t Test> + Clone {
+        let scope = self.scope;
+        all.tests.iter().filter(move |test| test.scope == scope)
+    }
+
     /// Whether its targets are many sessions, of which it acts on those who did it.
     pub fn asks_who(&self) -> bool {
         self.members == Members::Guilty
@@ -269,6 +276,9 @@ pub struct AllOf {
 /// A field and what it must be.
 #[derive(Clone, Debug)]
 pub struct Test {
+    /// Whose field it is: the policy's own scope, or one of its
+    /// [surroundings](Scope::surroundings).
+    pub scope: Scope,
     /// The field.
     pub field: Field,
     /// The method, of a field that has one.

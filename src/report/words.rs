@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Comparison, Decided, Evidence, Outcomes, Parts, Replayed, Report, Totals};
 use crate::decision::Seen;
-use crate::field::{Dimension, Field};
+use crate::field::{Dimension, Field, Scope};
 use crate::policy::{ActionKind, Mode};
 use crate::units;
 
@@ -79,7 +79,13 @@ fn quantity(number: f64, evidence: &Evidence) -> String {
 
 /// What a field of an evidence is, from the reference.
 pub(super) fn field(evidence: &Evidence) -> Option<&'static str> {
-    let name = evidence.field.split('.').next()?;
+    // `subs`, `subnet.subs`, or with a method behind it.
+    let mut parts = evidence.field.split('.');
+    let first = parts.next()?;
+    let name = match Scope::named(first) {
+        Some(_) => parts.next().unwrap_or(first),
+        None => first,
+    };
     let mut fields = Field::ALL.iter().map(|field| field.info());
     fields.find(|info| info.name == name).map(|info| info.doc)
 }
