@@ -113,6 +113,8 @@ pub enum Kind {
     Text,
     /// An IP address or a subnet.
     Address,
+    /// A [version](crate::version::Version).
+    Version,
 }
 
 /// From which release on a server can give a field.
@@ -212,6 +214,8 @@ fields! {
         "the peer's address, or the subnet; tested with `in` and `not in`";
     Client "client" [Session Client] Kind::Text, false, Always,
         "the name the client gave; any text, and never proof of anything";
+    ClientVersion "client_version" [Session Client] Kind::Version, false, Always,
+        "the first version in the client's name, such as `4.5.8`; unknown if there is none";
     Group "group" [Group] Kind::Text, false, Always,
         "the server's name for the group";
     Protocol "protocol" [Session] Kind::Text, false, Protocol,

@@ -133,6 +133,7 @@ const fn kind(kind: Kind) -> &'static str {
         Kind::Flag => "flag",
         Kind::Text => "text",
         Kind::Address => "address",
+        Kind::Version => "version",
     }
 }
 
@@ -155,6 +156,7 @@ fn written() -> Vec<(&'static str, String)> {
         (kind(Kind::Flag), "true".to_owned()),
         (kind(Kind::Text), "\"=~ ^electrum/\"".to_owned()),
         (kind(Kind::Address), "\"in 203.0.113.0/24\"".to_owned()),
+        (kind(Kind::Version), "\"< 4.5\"".to_owned()),
     ];
     numbers.into_iter().chain(others).collect()
 }

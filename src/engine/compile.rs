@@ -190,6 +190,9 @@ fn how(policy: &Policy, test: &Test, plan: &Plan, verdicts: &mut Verdicts) -> Ho
                 wanted: *wanted,
             };
         }
+        Predicate::Version(comparison, version) => {
+            (Question::Version(*comparison, *version), false)
+        }
         Predicate::Equals { text, negated } => (Question::Equals((**text).into()), *negated),
         Predicate::Matches { regex, negated } => (Question::Matches(regex.clone()), *negated),
         Predicate::In { list, negated } => (Question::InList(*list), *negated),
@@ -199,7 +202,7 @@ fn how(policy: &Policy, test: &Test, plan: &Plan, verdicts: &mut Verdicts) -> Ho
         (Scope::Session, Field::Address) => Universe::Session,
         (Scope::Address, Field::Address) => Universe::Address,
         (Scope::Subnet, Field::Address) => Universe::Subnet,
-        (Scope::Session | Scope::Client, Field::Client) => Universe::Client,
+        (Scope::Session | Scope::Client, Field::Client | Field::ClientVersion) => Universe::Client,
         (Scope::Group, Field::Group) => Universe::Group,
         _ => {
             return How::Direct {

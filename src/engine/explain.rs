@@ -130,6 +130,8 @@ pub enum Missing {
     Probes,
     /// Which sessions make up the group is not certain, or was not within the window.
     Members,
+    /// The client's name has no version in it.
+    Version,
     /// It is about what is around the target, whose peer stands for many people.
     Apart,
     /// The server does not say.
@@ -391,6 +393,9 @@ fn missing(test: &Test, probe: Option<&Probe>, facts: &Facts<'_>, slot: u32) -> 
     let is_alone = probe.is_some_and(|probe| facts.subject(probe, slot).1.is_none());
     if is_alone && history.is_private(facts.scope, slot) {
         return Missing::Apart;
+    }
+    if !is_alone && test.field == Field::ClientVersion {
+        return Missing::Version;
     }
     if info.source == Source::Inspection && !history.is_inspected(slot) {
         return Missing::Inspection;

@@ -7,6 +7,7 @@ use crate::field::{Field, Scope};
 use crate::history::{History, Numbers, SERVER, transport_name};
 use crate::policy::{Comparison, PolicySet, Threshold};
 use crate::snapshot::Snapshot;
+use crate::version::Version;
 use crate::watch::Watched;
 
 /// Numbers that are tested in one go.
@@ -163,7 +164,9 @@ impl Facts<'_> {
                 negated,
             } => {
                 let answer = match field {
-                    Field::Client => self.client_verdict(verdict, slot, verdicts),
+                    Field::Client | Field::ClientVersion => {
+                        self.client_verdict(verdict, slot, verdicts)
+                    }
                     Field::Group => self.group_verdict(verdict, slot, verdicts),
                     _ => self.address_verdict(verdict, slot, verdicts),
                 };
@@ -173,7 +176,7 @@ impl Facts<'_> {
                 field,
                 question,
                 negated,
-            } => Some(verdicts.ask(question, self.set, self.text(field, slot)?) != negated),
+            } => Some(verdicts.ask(question, self.set, self.text(field, slot)?)? != negated),
         }
     }
 
@@ -238,6 +241,10 @@ impl Facts<'_> {
         let (history, snapshot) = (self.history, self.snapshot);
         match field {
             Field::Client => Some(history.client_name(history.client(self.scope, slot)?)),
+            Field::ClientVersion => {
+                let name = history.client_name(history.client(self.scope, slot)?);
+                Some(&name[Version::in_name(name)?.1])
+            }
             Field::Group => Some(history.group_name(slot)),
             Field::Protocol => {
                 let sessions = &snapshot.sessions;

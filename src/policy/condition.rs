@@ -187,7 +187,7 @@ fn predicate(subject: Subject<'_>, node: Node<'_>, context: &mut Context<'_>) ->
     let kind = subject.field.info().kind;
     match (node.get(), kind) {
         (DeValue::Boolean(flag), Kind::Flag) => return Some(Predicate::Is(*flag)),
-        (DeValue::String(_), Kind::Number(_) | Kind::Text | Kind::Address) => {}
+        (DeValue::String(_), Kind::Number(_) | Kind::Text | Kind::Address | Kind::Version) => {}
         (_, Kind::Flag) => {
             let help = match node.get().as_str() {
                 Some("true" | "false") => "write it without quotes",
@@ -207,6 +207,9 @@ fn predicate(subject: Subject<'_>, node: Node<'_>, context: &mut Context<'_>) ->
                 }
                 (DeValue::Float(number), Kind::Number(_)) => {
                     format!("write `\"> {}\"`", word(number.as_str()))
+                }
+                (DeValue::Float(number), Kind::Version) => {
+                    format!("write `\"== {0}\"` or `\"< {0}\"`", word(number.as_str()))
                 }
                 _ => format!("write `\"{}\"`, for example", test::example(kind)),
             };
@@ -358,6 +361,7 @@ fn synonym(name: &str) -> Option<&'static str> {
         "duration" | "time" => "age",
         "lag" => "height_lag",
         "latency" => "rpc_latency",
+        "agent_version" | "wallet_version" => "client_version",
         _ => return None,
     })
 }

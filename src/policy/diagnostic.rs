@@ -232,6 +232,13 @@ pub enum Problem {
         /// What is wrong.
         complaint: String,
     },
+    /// Not a version.
+    #[error("`{text}` is not a version")]
+    #[diagnostic(code(policy::bad_version))]
+    BadVersion {
+        /// What stands there.
+        text: String,
+    },
     /// Not a regular expression.
     #[error("the pattern is {complaint}")]
     #[diagnostic(code(policy::bad_regex))]

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::daemon::Address;
 use crate::field::{Dimension, Field, Kind, Scope};
+use crate::version::Version;
 
 /// What the agent's configuration is read with too.
 pub(crate) mod reading {
@@ -314,6 +315,8 @@ impl Test {
 pub enum Predicate {
     /// A number compares so with the threshold.
     Compare(Comparison, Threshold),
+    /// A version compares so with this one.
+    Version(Comparison, Version),
     /// A flag is so.
     Is(bool),
     /// Text equals this (`==`), or with `negated` does not (`!=`).

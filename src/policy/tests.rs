@@ -526,6 +526,46 @@ fn texts() {
 }
 
 #[test]
+fn versions() {
+    insta::assert_snapshot!(whens(&[
+        ("session", "client_version = 4.5"),
+        ("session", "client_version = ''"),
+        ("session", "client_version = '<'"),
+        ("session", "client_version = '4.5'"),
+        ("session", "client_version = 'electrum/4.5'"),
+        ("session", "client_version = '< v4.5'"),
+        ("session", "client_version = '< 4.5-linux'"),
+        ("session", "client_version = '> 20x median'"),
+        ("session", "client_version = '=~ ^4'"),
+        ("session", "client_version = 'in @old'"),
+        ("session", "client_version = true"),
+        ("session", "wallet_version = '< 4.5'"),
+        ("session", "client = '< 4.5'"),
+        ("address", "client_version = '< 4.5'"),
+        ("session", "client_version = ['< 4.5', '>= 4.5.0']"),
+        (
+            "session",
+            "client_version = ['== 4.6b1', '!= 4.6.0-beta.1']"
+        ),
+        ("session", "client_version = ['== 4.6', '< 4.6rc1']"),
+    ]));
+    for quiet in ["['>= 4.5', '< 4.6']", "'= 4.0.2'", "'== 4.0.2'", "'!= 4'"] {
+        assert_eq!(
+            whens_report("session", &format!("client_version = {quiet}")),
+            ""
+        );
+    }
+    let shadowed = report(&[(
+        "p.toml",
+        "[[policy]]\nname = 'a'\nscope = 'session'\naction = 'disconnect'\n\
+         when = { client_version = '< 4.5' }\n\
+         [[policy]]\nname = 'b'\nscope = 'session'\naction = 'disconnect'\n\
+         when = { client_version = '<= 4.4.99' }\n",
+    )]);
+    assert!(shadowed.contains("`b` is shadowed by `a`"), "{shadowed}");
+}
+
+#[test]
 fn addresses() {
     insta::assert_snapshot!(whens(&[
         ("session", "address = '== 10.0.0.1'"),

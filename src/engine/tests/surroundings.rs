@@ -253,6 +253,71 @@ fn slots_that_are_taken_again_are_not_mistaken() {
     );
 }
 
+/// What a policy makes of a name that has no version is nothing.
+#[test]
+fn versions_are_read_out_of_names() {
+    let names = [
+        "electrum/3.3.3",
+        "electrum/3.3.4",
+        "3.3.4rc1",
+        "electrum/3.3.4.1",
+        "BlueWallet",
+        "",
+        "evil 99999999999999999999999.1",
+    ];
+    let mut scene = Scene::new();
+    for (port, name) in names.into_iter().enumerate() {
+        scene.connect(&format!("8.8.8.8:{port}"), name);
+    }
+    let due = |when: &str, more: &str| targets(&disconnect(when, more).see(&scene));
+    assert_eq!(due("{ client_version = \"< 3.3.4\" }", ""), ["0", "2"]);
+    assert_eq!(
+        due("{ client_version = \">= 3.3.4\" }", ""),
+        ["1", "3", "6"]
+    );
+    assert_eq!(due("{ client_version = \"= 3.3.4.0\" }", ""), ["1"]);
+    assert_eq!(
+        due("{ client_version = \"!= 3.3.4\" }", ""),
+        ["0", "2", "3", "6"]
+    );
+    assert_eq!(
+        due(
+            "{ client = \"=~ ^electrum/\", client_version = \"< 3.3.4\" }",
+            ""
+        ),
+        ["0"]
+    );
+    // Whose version is not known is spared.
+    assert_eq!(
+        due(
+            "{ address = \"in 8.8.8.8\" }",
+            "unless = { client_version = \">= 3.3.4\" }"
+        ),
+        ["0", "2"]
+    );
+    assert_eq!(
+        due(
+            "{ address = \"in 8.8.8.8\", client.client_version = \"> 9\" }",
+            ""
+        ),
+        ["6"]
+    );
+    let mut judge = Judge::new(&policy(
+        "p",
+        "client",
+        "{ client_version = \"< 3.3.4\" }",
+        "",
+    ));
+    let found = judge.see(&scene);
+    assert_eq!(targets(&found), ["electrum/3.3.3", "3.3.4rc1"]);
+    assert_eq!(ids(&found[1]), [2]);
+    let evidence = &found[1].decision.evidence[0];
+    assert_eq!(evidence.seen, Seen::Text("3.3.4rc1".into()));
+    let asked = judge.engine.verdicts_asked();
+    judge.see(&scene);
+    assert_eq!(judge.engine.verdicts_asked(), asked);
+}
+
 fn standing(judge: &mut Judge, scene: &Scene, id: u64) -> Standing {
     judge.see(scene);
     let slot = judge.history.find_session(id).unwrap();
