@@ -259,9 +259,10 @@ fn unknown_own(name: &str, scope: Scope) -> String {
         let scopes = listed_scopes(&scopes_of(close));
         format!("did you mean `{close}`, a field of {scopes}?")
     } else if let Some(around) = Scope::named(name) {
-        match scope.surroundings().contains(&around) {
-            true => format!("write a field of it, as in `{around}.pending_requests`"),
-            false => unseen(around, scope),
+        if scope.surroundings().contains(&around) {
+            format!("write a field of it, as in `{around}.pending_requests`")
+        } else {
+            unseen(around, scope)
         }
     } else {
         format!("`electrumx-warden fields {scope}` lists the fields of this scope")
