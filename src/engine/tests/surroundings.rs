@@ -148,6 +148,25 @@ fn windowed_fields_take_the_policys_window() {
     assert_eq!(found[4], ["0", "1"]);
 }
 
+#[test]
+fn addresses_that_came_to_the_subnet_count() {
+    let mut judge = disconnect(
+        "{ subs = \"> 5\", subnet.new_addresses = \"> 2\" }",
+        "window = \"20s\"",
+    );
+    let mut scene = Scene::new();
+    let old = connect(&mut scene, "8.8.8.8:1", "a", 9);
+    let mut found = Vec::new();
+    for host in 1..6 {
+        found.push(targets(&judge.see(&scene)));
+        scene.wait(10.0);
+        connect(&mut scene, &format!("8.8.8.{}:1", 2 * host), "a", 0);
+        connect(&mut scene, &format!("8.8.8.{}:1", 2 * host + 1), "a", 0);
+    }
+    assert_eq!(found[3..], [[old.to_string()], [old.to_string()]]);
+    assert!(found[..2].iter().all(Vec::is_empty));
+}
+
 /// 20 regulars behind an address each, with a session a piece, are what is normal.
 #[test]
 fn multiples_are_of_the_other_scopes_population() {
