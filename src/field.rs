@@ -48,6 +48,23 @@ impl Scope {
         }
     }
 
+    /// The scopes that a target's surroundings are of: what a policy of this scope can test of them,
+    /// it writes as `SCOPE.FIELD`. Which groups a session is in is not always certain, so no group is
+    /// one of them.
+    pub const fn surroundings(self) -> &'static [Self] {
+        match self {
+            Self::Server => &[],
+            Self::Session => &[Self::Address, Self::Subnet, Self::Client, Self::Server],
+            Self::Address => &[Self::Subnet, Self::Server],
+            Self::Subnet | Self::Group | Self::Client => &[Self::Server],
+        }
+    }
+
+    /// The scope of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+
     /// What the scope is, for the reference.
     pub const fn doc(self) -> &'static str {
         match self {
@@ -96,6 +113,8 @@ pub enum Kind {
     Text,
     /// An IP address or a subnet.
     Address,
+    /// A [version](crate::version::Version).
+    Version,
 }
 
 /// From which release on a server can give a field.
@@ -195,6 +214,8 @@ fields! {
         "the peer's address, or the subnet; tested with `in` and `not in`";
     Client "client" [Session Client] Kind::Text, false, Always,
         "the name the client gave; any text, and never proof of anything";
+    ClientVersion "client_version" [Session Client] Kind::Version, false, Always,
+        "the first version in the client's name, such as `4.5.8`; unknown if there is none";
     Group "group" [Group] Kind::Text, false, Always,
         "the server's name for the group";
     Protocol "protocol" [Session] Kind::Text, false, Protocol,
@@ -370,6 +391,17 @@ impl Field {
         })
     }
 
+    /// The field that a policy of `scope` calls `name`, and whose it is: the scope's own, or as
+    /// `SCOPE.FIELD` one of its [surroundings](Scope::surroundings).
+    pub fn seen_from(scope: Scope, name: &str) -> Option<(Scope, Self)> {
+        if let Some(own) = Self::of(scope, name) {
+            return Some((scope, own));
+        }
+        let (around, name) = name.split_once('.')?;
+        let around = Scope::named(around).filter(|around| scope.surroundings().contains(around))?;
+        Some((around, Self::of(around, name)?))
+    }
+
     /// Whether it is known while the server does not answer: the agent's own watch and its probes of
     /// the primary tell it. Which daemon is in use only the server knows.
     pub const fn is_known_while_down(self) -> bool {
@@ -410,6 +442,20 @@ impl Field {
             Self::BriefAddresses => Self::BriefSessions,
             _ => return None,
         })
+    }
+
+    /// Whether it says how a session is connected or for how long it is known, and nothing that it
+    /// does: it is as true of many who do nothing.
+    pub(crate) const fn is_circumstance(self) -> bool {
+        matches!(
+            self,
+            Self::Private
+                | Self::Transport
+                | Self::Logged
+                | Self::Age
+                | Self::Seniority
+                | Self::Regular
+        )
     }
 
     /// Whether a number of many sessions tells whose part of it is how large: it is theirs added up,
@@ -468,5 +514,49 @@ mod tests {
         );
         assert_eq!(Field::of(Scope::Server, "method_rate."), None);
         assert_eq!(Field::of(Scope::Server, "age"), None);
+    }
+
+    #[test]
+    fn surroundings_are_named_by_their_scope() {
+        let seen = |scope, name| Field::seen_from(scope, name);
+        assert_eq!(
+            seen(Scope::Session, "age"),
+            Some((Scope::Session, Field::Age))
+        );
+        assert_eq!(
+            seen(Scope::Session, "address.sessions"),
+            Some((Scope::Address, Field::Sessions))
+        );
+        assert_eq!(
+            seen(Scope::Session, "server.method_rate.server.ping"),
+            Some((Scope::Server, Field::MethodRate))
+        );
+        assert_eq!(
+            seen(Scope::Session, "requests.server.ping"),
+            Some((Scope::Session, Field::MethodRequests))
+        );
+        for (scope, name) in [
+            (Scope::Session, "session.age"),
+            (Scope::Session, "group.sessions"),
+            (Scope::Session, "address.age"),
+            (Scope::Session, "address."),
+            (Scope::Session, ".sessions"),
+            (Scope::Session, "server.method_rate."),
+            (Scope::Session, "address.subnet.sessions"),
+            (Scope::Address, "client.sessions"),
+            (Scope::Subnet, "address.sessions"),
+            (Scope::Server, "server.sessions"),
+        ] {
+            assert_eq!(seen(scope, name), None, "{scope} {name}");
+        }
+    }
+
+    /// A name before a dot is a scope, or else a family of the scope's own fields.
+    #[test]
+    fn no_family_of_fields_is_called_as_a_scope_is() {
+        let families = Field::ALL.iter().filter(|field| field.has_method());
+        for family in families {
+            assert_eq!(Scope::named(family.name().trim_end_matches('.')), None);
+        }
     }
 }

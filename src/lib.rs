@@ -59,6 +59,7 @@ pub mod status;
 pub mod time;
 pub mod trial;
 pub mod units;
+pub mod version;
 pub mod warden;
 pub mod watch;
 pub mod wire;

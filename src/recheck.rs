@@ -171,14 +171,20 @@ fn is_cut(text: &str, max: usize) -> bool {
 }
 
 /// The severity is the greatest ratio of the tests of `when`; those of `at_once`, which come after
-/// them, have no part in it.
+/// them, have no part in it, and neither has what is around the target.
 fn severity(row: &Row) -> Option<String> {
     let decision = &row.decision;
     if row.evidence_left_out > 0 {
         return None;
     }
+    let scope = decision.target.scope();
+    let is_own = |evidence: &Evidence| {
+        let seen = Field::seen_from(scope, &evidence.field);
+        seen.is_none_or(|(of, _)| of == scope)
+    };
     let ratio = |evidence: &Evidence| {
-        let upwards = Comparison::of(&evidence.test).filter(|comparison| comparison.is_upwards());
+        let upwards = Comparison::of(&evidence.test)
+            .filter(|comparison| comparison.is_upwards() && is_own(evidence));
         match (&evidence.seen, evidence.threshold, upwards) {
             (Seen::Number(seen), Some(threshold), Some(_)) if threshold > 0.0 => seen / threshold,
             _ => 1.0,

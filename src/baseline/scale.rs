@@ -1,10 +1,11 @@
 //! A policy's thresholds raised or lowered together, to values that a person would write.
 //!
-//! Only numbers that are tested upwards are scaled, all of a policy by one factor. Of a share the odds
+//! Only numbers of the policy's own targets that are tested upwards are scaled, all of a policy by one
+//! factor. What is around them restricts when a policy acts, and stays as it is written. Of a share the odds
 //! are, so that it never passes the whole. What is tested is what is written: a scaled threshold is
 //! printed, and read again, before it is judged by.
 
-use crate::field::{Dimension, Kind};
+use crate::field::{Dimension, Kind, Scope};
 use crate::policy::{AllOf, Comparison, Condition, Policy, Predicate, Test, Threshold};
 use crate::units;
 
@@ -13,8 +14,11 @@ const TIMES_MAX: f64 = 1e6;
 /// A share is not raised beyond this: nothing can have more than all.
 const SHARE_MAX: f64 = 0.99;
 
-/// The number of a test that scaling changes, with its dimension.
-pub(super) fn upward(test: &Test) -> Option<(Threshold, Dimension)> {
+/// The number of a test that scaling changes in a policy of `scope`, with its dimension.
+pub(super) fn upward(test: &Test, scope: Scope) -> Option<(Threshold, Dimension)> {
+    if test.scope != scope {
+        return None;
+    }
     let Kind::Number(dimension) = test.field.info().kind else {
         return None;
     };
@@ -28,34 +32,36 @@ pub(super) fn upward(test: &Test) -> Option<(Threshold, Dimension)> {
 
 /// Why scaling cannot change when a policy holds, if so.
 pub(super) fn why_not(policy: &Policy) -> Option<&'static str> {
-    let is_scaled = |all: &AllOf| all.tests.iter().any(|test| upward(test).is_some());
-    let numbers = |all: &AllOf| {
-        let is_number = |test: &Test| matches!(test.predicate, Predicate::Compare(..));
-        all.tests.iter().any(is_number)
-    };
+    let scope = policy.scope;
+    let is_scaled = |all: &AllOf| all.tests.iter().any(|test| upward(test, scope).is_some());
+    let is_number = |test: &Test| matches!(test.predicate, Predicate::Compare(..));
+    let own_numbers = |all: &AllOf| policy.own_tests(all).any(is_number);
+    let numbers = |all: &AllOf| all.tests.iter().any(is_number);
     let tables = &policy.when.any;
     if tables.iter().all(is_scaled) {
         None
     } else if tables.iter().any(is_scaled) {
         Some("one of its tables has no number to raise")
-    } else if tables.iter().any(numbers) {
+    } else if tables.iter().any(own_numbers) {
         Some("its numbers are tested downwards")
+    } else if tables.iter().any(numbers) {
+        Some("its numbers are of what is around its targets")
     } else {
         Some("it tests names, flags or states, not numbers")
     }
 }
 
 /// A policy's `when` with its upward numbers times `factor`. At 1 it is as written.
-pub(super) fn scaled(when: &Condition, factor: f64) -> Condition {
-    let mut when = when.clone();
+pub(super) fn scaled(policy: &Policy, factor: f64) -> Condition {
+    let mut when = policy.when.clone();
     for test in when.any.iter_mut().flat_map(|all| &mut all.tests) {
-        scale(test, factor);
+        scale(test, policy.scope, factor);
     }
     when
 }
 
-fn scale(test: &mut Test, factor: f64) {
-    let Some((threshold, dimension)) = upward(test) else {
+fn scale(test: &mut Test, scope: Scope, factor: f64) {
+    let Some((threshold, dimension)) = upward(test, scope) else {
         return;
     };
     let Predicate::Compare(comparison, _) = test.predicate else {
@@ -226,7 +232,7 @@ mod tests {
     }
 
     fn at(scope: &str, when: &str, factor: f64) -> String {
-        toml(&scaled(&of(scope, when).policies[0].when, factor))
+        toml(&scaled(&of(scope, when).policies[0], factor))
     }
 
     #[test]
@@ -266,6 +272,11 @@ mod tests {
             ),
             at(
                 "session",
+                "{ subs = '> 10', address.subs = '> 100', server.subs = '> 1_000' }",
+                2.0,
+            ),
+            at(
+                "session",
                 "[{ requests.server.ping = '> 10', private = true }, { errors = '> 0' }]",
                 2.0,
             ),
@@ -275,6 +286,7 @@ mod tests {
         { pending_requests = ">= 210", age = "> 1m18s" }
         { brief_sessions = "> 4", sessions = "< 10" }
         { tx_rate = "> 1.5/s", client = '=~ "\w' }
+        { subs = "> 20", "address.subs" = "> 100", "server.subs" = "> 1_000" }
         [{ "requests.server.ping" = "> 20", private = true }, { errors = "> 0" }]
         "#);
     }
@@ -300,6 +312,14 @@ mod tests {
                 .unwrap()
                 .contains("one of its tables")
         );
+        let around = of(
+            "session",
+            "{ client = 'x', 'server.pending_requests' = '> 9' }",
+        );
+        assert_eq!(
+            why_not(&around.policies[0]),
+            Some("its numbers are of what is around its targets")
+        );
     }
 
     /// What is proposed can be pasted, and then is what was judged by.
@@ -310,7 +330,7 @@ mod tests {
                 continue;
             }
             for step in -20..=40 {
-                let meant = scaled(&policy.when, 10_f64.powf(f64::from(step) / 20.0));
+                let meant = scaled(policy, 10_f64.powf(f64::from(step) / 20.0));
                 let read = of(policy.scope.name(), &toml(&meant));
                 let read = &read.policies[0].when;
                 let thresholds = |when: &Condition| {

@@ -91,6 +91,7 @@ impl Subject {
     /// A policy that looks at nothing else, so that the history computes it.
     fn policy(&self, dimension: Dimension) -> Policy {
         let test = Test {
+            scope: self.scope,
             field: self.field,
             method: self.method.clone(),
             predicate: Predicate::Compare(Comparison::Greater, Threshold::Fixed(0.0)),
@@ -302,7 +303,7 @@ impl Surveyor {
         }
         for policy in set.policies.iter().filter(|it| it.mode != Mode::Off) {
             for test in policy.when.any.iter().flat_map(|all| &all.tests) {
-                if survey.wants(policy.scope, test.field) {
+                if survey.wants(test.scope, test.field) {
                     baseline.mark(policy, test);
                 }
             }
@@ -468,11 +469,12 @@ impl Baseline {
             return;
         };
         let subject = Subject {
-            scope: policy.scope,
+            scope: test.scope,
             field: test.field,
             method: test.method.clone(),
             window: test.field.info().windowed.then_some(policy.window),
-            include_private: policy.include_private,
+            // A private peer has no surroundings.
+            include_private: policy.include_private && test.scope == policy.scope,
         };
         let Some(of) = self.find(subject, false) else {
             return;

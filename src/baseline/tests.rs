@@ -347,7 +347,7 @@ proptest! {
             let factor = of(factors[0], factors[1]);
             let mut set = policies(SPIKES);
             for policy in &mut set.policies {
-                policy.when = super::scale::scaled(&policy.when, factor);
+                policy.when = super::scale::scaled(policy, factor);
             }
             let mut pass = Pass::new(set, training, false);
             pass.start(&start());
@@ -697,7 +697,7 @@ fn on_an_honest_world_the_shipped_policies_stay_as_they_are() {
     // A fifth of the thresholds is too low for them, and goes up again.
     let mut set = shipped().set.unwrap();
     for policy in &mut set.policies {
-        policy.when = super::scale::scaled(&policy.when, 0.02);
+        policy.when = super::scale::scaled(policy, 0.02);
     }
     let (tuned, _) = recorded.tune(set, "0", Some(&[]));
     assert!(tuned.present.training > 0);

@@ -316,7 +316,7 @@ impl Tuning {
     fn scaled(&self, place: usize, step: i32) -> Policy {
         let policy = self.set.policies[place].clone();
         Policy {
-            when: scaled(&policy.when, factor(step)),
+            when: scaled(&policy, factor(step)),
             ..policy
         }
     }
@@ -488,14 +488,14 @@ impl Tuning {
         let proposals = self.searches.iter().map(|search| {
             let policy = &self.set.policies[search.policy];
             let step = search.found();
-            let when = scaled(&policy.when, factor(step.unwrap_or(0)));
+            let when = scaled(policy, factor(step.unwrap_or(0)));
             let hits = |of: &HashMap<usize, Hits>| of.get(&search.policy).copied();
             let proposed = hits(&self.proposed).unwrap_or_default();
             Proposal {
                 policy: policy.name.clone(),
                 scope: policy.scope,
                 factor: step.map(factor),
-                changes: changes(&policy.when, &when),
+                changes: changes(policy, &when),
                 when: toml(&when),
                 present: hits(&self.present).unwrap_or_default(),
                 proposed,
@@ -564,14 +564,14 @@ const fn verb(kind: ActionKind) -> &'static str {
     }
 }
 
-fn changes(present: &Condition, proposed: &Condition) -> Vec<Change> {
+fn changes(policy: &Policy, proposed: &Condition) -> Vec<Change> {
     let tests = |of: &Condition| -> Vec<_> {
         let tests = of.any.iter().flat_map(|all| &all.tests);
         tests.cloned().collect()
     };
-    let pairs = tests(present).into_iter().zip(tests(proposed));
+    let pairs = tests(&policy.when).into_iter().zip(tests(proposed));
     pairs
-        .filter(|(present, _)| upward(present).is_some())
+        .filter(|(present, _)| upward(present, policy.scope).is_some())
         .map(|(present, proposed)| Change {
             field: present.field_written,
             present: present.written,

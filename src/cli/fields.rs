@@ -11,6 +11,7 @@ use super::exit::{Exit, Failure};
 use super::screen::Screen;
 use super::show::{self, DIM, HEAD};
 use crate::field::{Dimension, Field, Kind, Scope, Source};
+use crate::policy::reading::listed;
 use crate::units;
 
 /// List the fields that policies can test
@@ -77,12 +78,27 @@ fn show(scopes: &[Scope], screen: &mut Screen) -> io::Result<()> {
             column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(SERVERS)));
         }
         screen.table(table)?;
+        if let Some(sentence) = around(scope) {
+            screen.line("")?;
+            screen.paragraph(&sentence.replace('`', ""), DIM)?;
+        }
         screen.line("")?;
     }
     for sentence in legend() {
         screen.paragraph(&sentence, DIM)?;
     }
     Ok(())
+}
+
+/// What a policy of this scope can test of what is around its targets.
+fn around(scope: Scope) -> Option<String> {
+    let first = scope.surroundings().first()?;
+    let names: Vec<_> = scope.surroundings().iter().map(|it| it.name()).collect();
+    Some(format!(
+        "Policies of this scope can also test fields of {}, written as `SCOPE.FIELD`: \
+         `{first}.pending_requests`.",
+        listed(&names)
+    ))
 }
 
 /// Name, kind, window, servers, meaning.
@@ -117,6 +133,7 @@ const fn kind(kind: Kind) -> &'static str {
         Kind::Flag => "flag",
         Kind::Text => "text",
         Kind::Address => "address",
+        Kind::Version => "version",
     }
 }
 
@@ -139,6 +156,7 @@ fn written() -> Vec<(&'static str, String)> {
         (kind(Kind::Flag), "true".to_owned()),
         (kind(Kind::Text), "\"=~ ^electrum/\"".to_owned()),
         (kind(Kind::Address), "\"in 203.0.113.0/24\"".to_owned()),
+        (kind(Kind::Version), "\"< 4.5\"".to_owned()),
     ];
     numbers.into_iter().chain(others).collect()
 }
@@ -176,6 +194,9 @@ fn markdown(scopes: &[Scope]) -> String {
             let cells = cells.map(|cell| cell.replace('|', "\\|"));
             let _ = writeln!(text, "| `{name}` | {} |", cells.join(" | "));
         }
+        if let Some(sentence) = around(scope) {
+            let _ = writeln!(text, "\n{sentence}");
+        }
     }
     text
 }
@@ -187,10 +208,15 @@ fn write_json(scopes: &[Scope], screen: &mut Screen) -> io::Result<()> {
         name: String,
         holds: &'static str,
         windowed: bool,
+        /// The scopes whose policies can test it as `SCOPE.FIELD`.
+        seen_from: Vec<Scope>,
         servers: &'static str,
         doc: &'static str,
     }
     for &scope in scopes {
+        let seen_from = Scope::ALL
+            .into_iter()
+            .filter(|other| other.surroundings().contains(&scope));
         for field in Field::in_scope(scope) {
             let info = field.info();
             let row = Row {
@@ -198,6 +224,7 @@ fn write_json(scopes: &[Scope], screen: &mut Screen) -> io::Result<()> {
                 name: name(field),
                 holds: kind(info.kind),
                 windowed: info.windowed,
+                seen_from: seen_from.clone().collect(),
                 servers: info.source.doc(),
                 doc: info.doc,
             };

@@ -12,6 +12,9 @@
 //! - A number of sessions or addresses: the newest beyond it.
 //!
 //! Regulars are chosen only if their own part is out of the ordinary.
+//!
+//! What is around a target, tested as `server.pending_requests`, makes nobody guilty: it restricts when a
+//! policy acts, and has no part in the choice.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -62,7 +65,8 @@ pub(super) struct Candidate {
 
 /// Whether a policy tests how often somebody comes and goes.
 pub(super) fn counts_visits(policy: &Policy) -> bool {
-    let mut tests = policy.when.any.iter().flat_map(|all| &all.tests);
+    let tables = policy.when.any.iter();
+    let mut tests = tables.flat_map(|all| policy.own_tests(all));
     tests.any(|test| {
         matches!(
             test.field,
@@ -78,7 +82,8 @@ pub(super) fn counts_visits(policy: &Policy) -> bool {
 /// Whoever connected longer ago than this does not come and go, and has nothing to do with what
 /// others did within the policy's window.
 pub(super) fn fresh_for(policy: &Policy) -> Duration {
-    let mut tests = policy.when.any.iter().flat_map(|all| &all.tests);
+    let tables = policy.when.any.iter();
+    let mut tests = tables.flat_map(|all| policy.own_tests(all));
     let is_brief = |test: &Test| matches!(test.field, Field::BriefSessions | Field::BriefAddresses);
     if tests.any(is_brief) {
         policy.window.min(BRIEF)
@@ -141,8 +146,7 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// Chooses among the sessions of one target.
     pub(super) fn choose(&self, candidates: &[Candidate]) -> Chosen {
-        let tests = self.when.tests.iter();
-        if !tests.clone().any(Test::is_upward) {
+        if !self.policy.own_tests(self.when).any(Test::is_upward) {
             // By what it is, not by what it does: that is true of each of them. But many people's peer
             // is nobody's in particular, whatever its network is called.
             let is_named =
@@ -154,8 +158,9 @@ impl Asked<'_> {
                 choice: None,
             };
         }
+        let tests = self.when.tests.iter().enumerate();
         let measures: Vec<Measure> = tests
-            .enumerate()
+            .filter(|(_, test)| test.scope == self.policy.scope)
             .filter_map(|(place, test)| self.measure(place, test))
             .collect();
         let Some(first) = measures.iter().min_by_key(|measure| measure.rank()) else {

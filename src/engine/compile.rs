@@ -48,11 +48,20 @@ pub(super) struct Table {
     pub(super) probes: Vec<Probe>,
 }
 
+impl Table {
+    /// The tests of the policy's own scope.
+    pub(super) fn own_probes(&self, scope: Scope) -> impl Iterator<Item = &Probe> {
+        self.probes.iter().filter(move |probe| probe.scope == scope)
+    }
+}
+
 /// A test as it is carried out.
 #[derive(Debug)]
 pub(super) struct Probe {
     /// Its place in the policy's table.
     pub(super) test: usize,
+    /// Whose field it looks at: the policy's own scope, or one around it.
+    pub(super) scope: Scope,
     pub(super) how: How,
 }
 
@@ -92,9 +101,20 @@ impl How {
 
     const fn cost(self) -> u8 {
         match self {
-            Self::Compare { .. } | Self::Is { .. } => 0,
-            Self::Verdict { .. } => 1,
-            Self::Direct { .. } => 2,
+            Self::Compare { .. } | Self::Is { .. } => 1,
+            Self::Verdict { .. } => 3,
+            Self::Direct { .. } => 4,
+        }
+    }
+}
+
+impl Probe {
+    /// What is asked of all targets once comes first; then what stands in a column.
+    fn cost(&self, policy: &Policy) -> u8 {
+        match self.how {
+            _ if self.scope == policy.scope => self.how.cost(),
+            _ if self.scope == Scope::Server => 0,
+            _ => 1 + self.how.cost(),
         }
     }
 }
@@ -132,10 +152,10 @@ pub(super) fn compile(set: &PolicySet, plan: &Plan, verdicts: &mut Verdicts) -> 
 /// An `at_once` of something else does not hold while that is not known, and blinds nobody.
 fn is_blind(policy: &Policy) -> bool {
     let conditions = std::iter::once(&policy.when).chain(&policy.unless);
-    conditions
+    let mut tests = conditions
         .flat_map(|condition| &condition.any)
-        .flat_map(|all| &all.tests)
-        .all(|test| test.field.is_known_while_down())
+        .flat_map(|all| &all.tests);
+    policy.scope == Scope::Server && tests.all(|test| test.field.is_known_while_down())
 }
 
 fn table(policy: &Policy, all: &AllOf, plan: &Plan, verdicts: &mut Verdicts) -> Table {
@@ -145,10 +165,11 @@ fn table(policy: &Policy, all: &AllOf, plan: &Plan, verdicts: &mut Verdicts) -> 
         .enumerate()
         .map(|(test, written)| Probe {
             test,
+            scope: written.scope,
             how: how(policy, written, plan, verdicts),
         })
         .collect();
-    probes.sort_by_key(|probe| probe.how.cost());
+    probes.sort_by_key(|probe| probe.cost(policy));
     Table { probes }
 }
 
@@ -169,16 +190,19 @@ fn how(policy: &Policy, test: &Test, plan: &Plan, verdicts: &mut Verdicts) -> Ho
                 wanted: *wanted,
             };
         }
+        Predicate::Version(comparison, version) => {
+            (Question::Version(*comparison, *version), false)
+        }
         Predicate::Equals { text, negated } => (Question::Equals((**text).into()), *negated),
         Predicate::Matches { regex, negated } => (Question::Matches(regex.clone()), *negated),
         Predicate::In { list, negated } => (Question::InList(*list), *negated),
     };
     let field = test.field;
-    let universe = match (policy.scope, field) {
+    let universe = match (test.scope, field) {
         (Scope::Session, Field::Address) => Universe::Session,
         (Scope::Address, Field::Address) => Universe::Address,
         (Scope::Subnet, Field::Address) => Universe::Subnet,
-        (Scope::Session | Scope::Client, Field::Client) => Universe::Client,
+        (Scope::Session | Scope::Client, Field::Client | Field::ClientVersion) => Universe::Client,
         (Scope::Group, Field::Group) => Universe::Group,
         _ => {
             return How::Direct {

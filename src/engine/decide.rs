@@ -148,7 +148,8 @@ impl Engine {
         }
     }
 
-    /// The greatest ratio of a value seen to its threshold; 1 if no number is tested upwards.
+    /// The greatest ratio of a target's own value to its threshold; 1 if no such number is tested
+    /// upwards. Who stands among worse neighbours is no worse for it.
     fn severity(
         &mut self,
         index: usize,
@@ -165,7 +166,7 @@ impl Engine {
         let compiled = &compiled[index];
         let facts = facts(set, compiled, history, snapshot);
         let mut worst = 1.0_f64;
-        for probe in &compiled.when[held.table].probes {
+        for probe in compiled.when[held.table].own_probes(facts.scope) {
             if let How::Compare {
                 column,
                 comparison,
@@ -338,7 +339,7 @@ impl Engine {
         let facts = facts(set, compiled, history, snapshot);
         let policy = &set.policies[compiled.policy];
         let mut thresholds = vec![None; policy.when.any[held.table].tests.len()];
-        for probe in &compiled.when[held.table].probes {
+        for probe in compiled.when[held.table].own_probes(facts.scope) {
             if let How::Compare {
                 column, threshold, ..
             } = probe.how
@@ -466,6 +467,7 @@ fn is_exempt(
     let address = snapshot.sessions.peer[row].0.map(|peer| peer.ip());
     let client = snapshot.sessions.names.get(snapshot.sessions.client[row]);
     let holds = |test: &Test| match (&test.predicate, test.field) {
+        _ if test.scope != policy.scope => None,
         (Predicate::In { list, negated }, Field::Address) => {
             Some(set.list(*list).contains_addr(address?) != *negated)
         }

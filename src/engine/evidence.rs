@@ -22,15 +22,18 @@ pub(super) fn saw(
         .iter()
         .map(|probe| {
             let test = &tests[probe.test];
+            let (facts, slot) = facts.subject(probe, slot);
+            let number =
+                |column| slot.map_or(f64::NAN, |slot| facts.history.column(column).of(slot));
             let (seen, threshold) = match probe.how {
                 How::Compare {
                     column, threshold, ..
                 } => (
-                    Seen::Number(facts.history.column(column).of(slot)),
+                    Seen::Number(number(column)),
                     Some(facts.threshold(column, threshold, population)),
                 ),
                 How::Is { column, .. } => {
-                    let value = facts.history.column(column).of(slot);
+                    let value = number(column);
                     let seen = if value.is_nan() {
                         Seen::Number(value)
                     } else {
@@ -39,7 +42,8 @@ pub(super) fn saw(
                     (seen, None)
                 }
                 How::Verdict { field, .. } | How::Direct { field, .. } => {
-                    (Seen::Text(shown(facts, field, slot)), None)
+                    let shown = slot.map(|slot| shown(&facts, field, slot));
+                    (Seen::Text(shown.unwrap_or_default()), None)
                 }
             };
             let dimension = match test.field.info().kind {

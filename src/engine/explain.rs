@@ -14,13 +14,10 @@ use super::select::{Facts, Unknown};
 use super::{Engine, Evaluation, Proposal, Protected};
 use crate::decision::{Evidence, Seen, Target};
 use crate::field::{Dimension, Field, Scope, Source};
-use crate::history::History;
+use crate::history::{History, SERVER};
 use crate::policy::{Action, AllOf, Comparison, Condition, Margin, Policy, Test};
 use crate::snapshot::Snapshot;
 use crate::time::{Timestamp, rfc3339, seconds};
-
-/// The server has one slot in every column.
-const SERVER: u32 = 0;
 
 /// How a policy stands with a target after a poll.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,6 +130,10 @@ pub enum Missing {
     Probes,
     /// Which sessions make up the group is not certain, or was not within the window.
     Members,
+    /// The client's name has no version in it.
+    Version,
+    /// It is about what is around the target, whose peer stands for many people.
+    Apart,
     /// The server does not say.
     Untold,
 }
@@ -343,18 +344,17 @@ fn look(
     facts: &Facts<'_>,
     slot: u32,
 ) -> Looked {
-    let column = probe.and_then(|probe| probe.how.column());
-    let is_known = match (&evidence.seen, test.field, facts.scope) {
-        (Seen::Number(number), ..) => !number.is_nan(),
-        (Seen::Text(_), Field::Address, Scope::Session) => {
-            facts.history.session(slot).peer.0.is_some()
+    let is_known = match (&evidence.seen, probe) {
+        (Seen::Number(number), _) => !number.is_nan(),
+        (Seen::Flag(_), _) | (Seen::Text(_), None) => true,
+        (Seen::Text(_), Some(probe)) => {
+            let (facts, slot) = facts.subject(probe, slot);
+            slot.is_some_and(|slot| has_text(&facts, test.field, slot))
         }
-        (Seen::Flag(_), ..) | (Seen::Text(_), Field::Address, _) => true,
-        (Seen::Text(_), field, _) => facts.text(field, slot).is_some(),
     };
     let threshold = evidence.threshold.filter(|threshold| !threshold.is_nan());
     let missing = if !is_known {
-        Some(missing(test, column, facts, slot))
+        Some(missing(test, probe, facts, slot))
     } else if matches!(probe, Some(probe) if matches!(probe.how, How::Compare { .. }))
         && threshold.is_none()
     {
@@ -373,12 +373,16 @@ fn look(
     }
 }
 
-fn missing(
-    test: &Test,
-    column: Option<crate::history::ColumnId>,
-    facts: &Facts<'_>,
-    slot: u32,
-) -> Missing {
+/// Whether a field of text or an address is known.
+fn has_text(facts: &Facts<'_>, field: Field, slot: u32) -> bool {
+    match (field, facts.scope) {
+        (Field::Address, Scope::Session) => facts.history.session(slot).peer.0.is_some(),
+        (Field::Address, _) => true,
+        _ => facts.text(field, slot).is_some(),
+    }
+}
+
+fn missing(test: &Test, probe: Option<&Probe>, facts: &Facts<'_>, slot: u32) -> Missing {
     let (history, info) = (facts.history, test.field.info());
     if !facts.snapshot.capabilities().gives(test.field) {
         return Missing::Release;
@@ -386,13 +390,21 @@ fn missing(
     if info.source == Source::Probes {
         return Missing::Probes;
     }
+    let is_alone = probe.is_some_and(|probe| facts.subject(probe, slot).1.is_none());
+    if is_alone && history.is_private(facts.scope, slot) {
+        return Missing::Apart;
+    }
+    if !is_alone && test.field == Field::ClientVersion {
+        return Missing::Version;
+    }
     if info.source == Source::Inspection && !history.is_inspected(slot) {
         return Missing::Inspection;
     }
+    let column = probe.and_then(|probe| probe.how.column());
     if let Some((since, until)) = column.and_then(|column| history.uncovered(column)) {
         return Missing::Window { since, until };
     }
-    if facts.scope == Scope::Group {
+    if test.scope == Scope::Group {
         return Missing::Members;
     }
     Missing::Untold

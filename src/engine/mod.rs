@@ -30,7 +30,7 @@ use hold::{Beat, Lineages};
 
 pub use explain::{Apart, Case, Looked, Missing, Standing};
 
-use compile::{Compiled, compile};
+use compile::{Compiled, Probe, compile};
 use population::Population;
 use protection::Guard;
 pub use protection::{Protected, Protection};
@@ -404,13 +404,20 @@ fn blocked_by<'a>(
     table: &compile::Table,
 ) -> Option<&'a Test> {
     let live = history.live(policy.scope, policy.include_private);
-    let is_unknown = |column| {
+    let is_unknown = |probe: &&Probe| {
+        let Some(column) = probe.how.column() else {
+            return false;
+        };
         let values = history.column(column);
-        !live.is_empty() && live.iter().all(|&slot| values.of(slot).is_nan())
+        let value = |&slot: &u32| match probe.scope {
+            own if own == policy.scope => values.of(slot),
+            around => match history.surrounding(policy.scope, slot, around) {
+                Some(target) => values.of(target),
+                None => f64::NAN,
+            },
+        };
+        !live.is_empty() && live.iter().all(|slot| value(slot).is_nan())
     };
-    let probe = table
-        .probes
-        .iter()
-        .find(|probe| probe.how.column().is_some_and(is_unknown))?;
+    let probe = table.probes.iter().find(is_unknown)?;
     Some(&all.tests[probe.test])
 }

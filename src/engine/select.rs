@@ -4,9 +4,10 @@ use super::compile::{How, Probe, Table};
 use super::population::Population;
 use super::verdicts::{Subject, VerdictId, Verdicts};
 use crate::field::{Field, Scope};
-use crate::history::{History, Numbers, transport_name};
+use crate::history::{History, Numbers, SERVER, transport_name};
 use crate::policy::{Comparison, PolicySet, Threshold};
 use crate::snapshot::Snapshot;
+use crate::version::Version;
 use crate::watch::Watched;
 
 /// Numbers that are tested in one go.
@@ -57,6 +58,9 @@ impl Facts<'_> {
         verdicts: &mut Verdicts,
         population: &mut Population,
     ) {
+        if probe.scope != self.scope {
+            return self.narrow_by_surroundings(probe, unknown, slots, verdicts, population);
+        }
         let if_unknown = unknown == Unknown::Holds;
         match probe.how {
             How::Compare {
@@ -79,34 +83,100 @@ impl Facts<'_> {
                 let wanted = f64::from(u8::from(wanted));
                 keep_compared(slots, values, Comparison::Equal, wanted, if_unknown);
             }
+            How::Verdict { .. } | How::Direct { .. } => keep(slots, |slot| {
+                self.holds_for(probe, slot, verdicts, population)
+                    .unwrap_or(if_unknown)
+            }),
+        }
+    }
+
+    /// As [`Facts::narrow_by`], by what is around the targets.
+    fn narrow_by_surroundings(
+        &self,
+        probe: &Probe,
+        unknown: Unknown,
+        slots: &mut Vec<u32>,
+        verdicts: &mut Verdicts,
+        population: &mut Population,
+    ) {
+        let if_unknown = unknown == Unknown::Holds;
+        let around = self.around(probe.scope);
+        if probe.scope == Scope::Server {
+            // The same for all of them.
+            let holds = around.holds_for(probe, SERVER, verdicts, population);
+            if !holds.unwrap_or(if_unknown) {
+                slots.clear();
+            }
+            return;
+        }
+        keep(slots, |slot| {
+            let surrounding = self.history.surrounding(self.scope, slot, probe.scope);
+            surrounding
+                .and_then(|it| around.holds_for(probe, it, verdicts, population))
+                .unwrap_or(if_unknown)
+        });
+    }
+
+    /// What a test looks at, of a target of these facts' scope: that, or what is around it.
+    pub(super) fn subject(&self, probe: &Probe, slot: u32) -> (Facts<'_>, Option<u32>) {
+        if probe.scope == self.scope {
+            return (Facts { ..*self }, Some(slot));
+        }
+        let surrounding = self.history.surrounding(self.scope, slot, probe.scope);
+        (self.around(probe.scope), surrounding)
+    }
+
+    /// The same facts, about the targets of another scope. Private peers are none of them.
+    pub(super) fn around(&self, scope: Scope) -> Facts<'_> {
+        Facts {
+            scope,
+            include_private: false,
+            ..*self
+        }
+    }
+
+    /// Whether a test of these facts' scope holds for one target; `None` if it cannot be told.
+    fn holds_for(
+        &self,
+        probe: &Probe,
+        slot: u32,
+        verdicts: &mut Verdicts,
+        population: &mut Population,
+    ) -> Option<bool> {
+        match probe.how {
+            How::Compare {
+                column,
+                comparison,
+                threshold,
+            } => {
+                let value = self.history.column(column).of(slot);
+                let threshold = self.threshold(column, threshold, population);
+                let is_known = !value.is_nan() && !threshold.is_nan();
+                is_known.then(|| comparison.function()(value, threshold))
+            }
+            How::Is { column, wanted } => {
+                let value = self.history.column(column).of(slot);
+                (!value.is_nan()).then_some((value > 0.0) == wanted)
+            }
             How::Verdict {
                 field,
                 verdict,
                 negated,
             } => {
-                let holds = |answer: Option<bool>| answer.map_or(if_unknown, |yes| yes != negated);
-                match field {
-                    Field::Client => keep(slots, |slot| {
-                        holds(self.client_verdict(verdict, slot, verdicts))
-                    }),
-                    Field::Group => keep(slots, |slot| {
-                        holds(self.group_verdict(verdict, slot, verdicts))
-                    }),
-                    _ => keep(slots, |slot| {
-                        holds(self.address_verdict(verdict, slot, verdicts))
-                    }),
-                }
+                let answer = match field {
+                    Field::Client | Field::ClientVersion => {
+                        self.client_verdict(verdict, slot, verdicts)
+                    }
+                    Field::Group => self.group_verdict(verdict, slot, verdicts),
+                    _ => self.address_verdict(verdict, slot, verdicts),
+                };
+                Some(answer? != negated)
             }
             How::Direct {
                 field,
                 question,
                 negated,
-            } => keep(slots, |slot| {
-                let text = self.text(field, slot);
-                text.map_or(if_unknown, |text| {
-                    verdicts.ask(question, self.set, text) != negated
-                })
-            }),
+            } => Some(verdicts.ask(question, self.set, self.text(field, slot)?)? != negated),
         }
     }
 
@@ -171,6 +241,10 @@ impl Facts<'_> {
         let (history, snapshot) = (self.history, self.snapshot);
         match field {
             Field::Client => Some(history.client_name(history.client(self.scope, slot)?)),
+            Field::ClientVersion => {
+                let name = history.client_name(history.client(self.scope, slot)?);
+                Some(&name[Version::in_name(name)?.1])
+            }
             Field::Group => Some(history.group_name(slot)),
             Field::Protocol => {
                 let sessions = &snapshot.sessions;

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use regex::Regex;
 
-use crate::policy::{List, ListId, PolicySet};
+use crate::policy::{Comparison, List, ListId, PolicySet};
+use crate::version::Version;
 
 /// A question about a text or an address; the same question of several policies is asked once.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(super) enum Question {
     Matches(Regex),
     InList(ListId),
     Equals(Box<str>),
+    /// Of the version in a name.
+    Version(Comparison, Version),
 }
 
 /// The thing in question.
@@ -25,14 +28,18 @@ pub(super) enum Subject<'a> {
 }
 
 impl Question {
-    /// The answer, without `!` or `not`.
-    pub(super) fn ask(&self, set: &PolicySet, subject: Subject<'_>) -> bool {
-        match (self, subject) {
+    /// The answer, without `!` or `not`; `None` if there is nothing in the subject to ask about.
+    pub(super) fn ask(&self, set: &PolicySet, subject: Subject<'_>) -> Option<bool> {
+        Some(match (self, subject) {
             (Self::Matches(regex), Subject::Text(text)) => regex.is_match(text),
             (Self::Equals(wanted), Subject::Text(text)) => **wanted == *text,
+            (Self::Version(comparison, version), Subject::Text(name)) => {
+                let (found, _) = Version::in_name(name)?;
+                comparison.holds(found.cmp(version))
+            }
             (Self::InList(id), subject) => in_list(set.list(*id), subject),
             (_, Subject::Address(_) | Subject::Net(_)) => false,
-        }
+        })
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -40,6 +47,7 @@ impl Question {
             (Self::Matches(a), Self::Matches(b)) => a.as_str() == b.as_str(),
             (Self::InList(a), Self::InList(b)) => a == b,
             (Self::Equals(a), Self::Equals(b)) => a == b,
+            (Self::Version(c, a), Self::Version(d, b)) => c == d && a == b,
             _ => false,
         }
     }
@@ -102,7 +110,7 @@ struct Verdict {
 enum Answer {
     Yes,
     No,
-    /// There is nothing to ask about: the server does not tell.
+    /// There is nothing to ask about: the server does not tell, or a name has no version.
     Unknown,
 }
 
@@ -145,7 +153,7 @@ impl Verdicts {
     }
 
     /// The verdict on a text, found anew.
-    pub(super) fn ask(&self, id: DirectId, set: &PolicySet, text: &str) -> bool {
+    pub(super) fn ask(&self, id: DirectId, set: &PolicySet, text: &str) -> Option<bool> {
         self.direct[id.0].ask(set, Subject::Text(text))
     }
 
@@ -193,7 +201,7 @@ impl Verdicts {
         if slot >= verdict.known.len() {
             verdict.known.resize(slot + 1, 0);
         }
-        let answer = match subject.map(|subject| verdict.question.ask(set, subject)) {
+        let answer = match subject.and_then(|subject| verdict.question.ask(set, subject)) {
             Some(true) => Answer::Yes,
             Some(false) => Answer::No,
             None => Answer::Unknown,

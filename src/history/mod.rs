@@ -66,6 +66,7 @@ use sessions::SessionTable;
 use table::Table;
 use tally::{Counter, Deltas, Tallies};
 use targets::Live;
+pub(crate) use targets::SERVER;
 use timeline::Timeline;
 
 /// How much the history may remember.

@@ -42,13 +42,14 @@ impl Plan {
                 .flat_map(|condition| &condition.any)
                 .flat_map(|all| &all.tests);
             for test in tests {
-                plan.add(policy, policy.scope, test.field, test.method.as_ref());
+                plan.add(policy, test.scope, test.field, test.method.as_ref());
                 if let Some(by_address) = test.field.of_address() {
                     plan.add(policy, Scope::Address, by_address, None);
                 }
             }
             if policy.asks_who() {
-                for test in policy.when.any.iter().flat_map(|all| &all.tests) {
+                let tables = policy.when.any.iter();
+                for test in tables.flat_map(|all| policy.own_tests(all)) {
                     plan.add_parts(policy, test);
                 }
             }
@@ -95,13 +96,8 @@ impl Plan {
     /// The column that the numeric or flag test `test` of `policy` reads. The plan must have been
     /// made from that policy: a test that reads nothing would make its policy wider.
     pub(crate) fn column(&self, policy: &Policy, test: &Test) -> ColumnId {
-        self.find(
-            policy.scope,
-            test.field,
-            test.method.as_ref(),
-            policy.window,
-        )
-        .expect("the plan was made from these policies")
+        self.find(test.scope, test.field, test.method.as_ref(), policy.window)
+            .expect("the plan was made from these policies")
     }
 
     /// The column of another scope that says which part of a test's number somebody has, if there is

@@ -18,6 +18,9 @@ use crate::room::make_room;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
+/// The server has one slot in every column.
+pub(crate) const SERVER: u32 = 0;
+
 /// The targets that a policy may look at now.
 #[derive(Debug, Default)]
 pub(super) struct Live {
@@ -217,6 +220,24 @@ impl History {
         }
     }
 
+    /// The target of scope `around` that one of `scope` belongs to, if it is certain. Where the peer is
+    /// private, address and subnet stand for many people and are nobody's surroundings.
+    pub(crate) fn surrounding(&self, scope: Scope, slot: u32, around: Scope) -> Option<u32> {
+        match (scope, around) {
+            (_, Scope::Server) => Some(SERVER),
+            (Scope::Session, Scope::Client) => self.targets_of(around, slot)[0],
+            (Scope::Session, Scope::Address | Scope::Subnet) => {
+                let is_public = !self.is_private_session(slot);
+                self.targets_of(around, slot)[0].filter(|_| is_public)
+            }
+            (Scope::Address, Scope::Subnet) => {
+                let net = self.addresses.keys.key(slot as usize)?;
+                self.subnet_of(net).filter(|_| !is_private(net.addr()))
+            }
+            _ => None,
+        }
+    }
+
     /// The client of a session: its address, or where that stands for many people, the session.
     pub(super) fn client_of(&self, session: u32) -> Client {
         let slot = self.sessions.get(session);
@@ -292,6 +313,16 @@ impl History {
     /// Whether a session is a client of its own.
     pub(crate) fn is_private_session(&self, session: u32) -> bool {
         self.sessions.get(session).is_private
+    }
+
+    /// Whether the peer of a session, or of an address or subnet, stands for many people.
+    pub(crate) fn is_private(&self, scope: Scope, slot: u32) -> bool {
+        match scope {
+            Scope::Session => self.is_private_session(slot),
+            _ => self
+                .network(scope, slot)
+                .is_some_and(|net| is_private(net.addr())),
+        }
     }
 
     /// When the session connected, or the one that it is the return of.

@@ -129,13 +129,18 @@ fn joined(outer: &Place, inner: &Place) -> Place {
 
 /// Reads a field's test, or its array of tests; none if any is wrong.
 fn field_tests(named: &Named<'_>, context: &mut Context<'_>) -> Option<Vec<(Test, Place)>> {
-    let field = Field::of(context.scope, &named.name);
-    let Some(field) = field else {
+    let seen = Field::seen_from(context.scope, &named.name);
+    let Some((scope, field)) = seen else {
         let finding = unknown_field(named, context.scope);
         context.findings.push(finding);
         return None;
     };
-    let method = field.method(&named.name).map(Arc::from);
+    let prefix = if scope == context.scope {
+        0
+    } else {
+        scope.name().len() + 1
+    };
+    let method = field.method(&named.name[prefix..]).map(Arc::from);
     let nodes = match named.node.get() {
         DeValue::Array(array) if array.is_empty() => {
             let what = format!("`{}`", word(&named.name));
@@ -154,7 +159,7 @@ fn field_tests(named: &Named<'_>, context: &mut Context<'_>) -> Option<Vec<(Test
     let subject = Subject {
         field,
         name: &field_written,
-        scope: context.scope,
+        scope,
     };
     let tests: Vec<_> = nodes
         .into_iter()
@@ -165,6 +170,7 @@ fn field_tests(named: &Named<'_>, context: &mut Context<'_>) -> Option<Vec<(Test
                 value => value.as_str().unwrap_or_default().trim().to_owned(),
             };
             let test = Test {
+                scope,
                 field,
                 method: method.clone(),
                 predicate,
@@ -181,7 +187,7 @@ fn predicate(subject: Subject<'_>, node: Node<'_>, context: &mut Context<'_>) ->
     let kind = subject.field.info().kind;
     match (node.get(), kind) {
         (DeValue::Boolean(flag), Kind::Flag) => return Some(Predicate::Is(*flag)),
-        (DeValue::String(_), Kind::Number(_) | Kind::Text | Kind::Address) => {}
+        (DeValue::String(_), Kind::Number(_) | Kind::Text | Kind::Address | Kind::Version) => {}
         (_, Kind::Flag) => {
             let help = match node.get().as_str() {
                 Some("true" | "false") => "write it without quotes",
@@ -202,6 +208,9 @@ fn predicate(subject: Subject<'_>, node: Node<'_>, context: &mut Context<'_>) ->
                 (DeValue::Float(number), Kind::Number(_)) => {
                     format!("write `\"> {}\"`", word(number.as_str()))
                 }
+                (DeValue::Float(number), Kind::Version) => {
+                    format!("write `\"== {0}\"` or `\"< {0}\"`", word(number.as_str()))
+                }
                 _ => format!("write `\"{}\"`, for example", test::example(kind)),
             };
             let what = format!("a test of `{}`", word(subject.name));
@@ -218,42 +227,126 @@ fn predicate(subject: Subject<'_>, node: Node<'_>, context: &mut Context<'_>) ->
 
 fn unknown_field(named: &Named<'_>, scope: Scope) -> Diagnostic {
     let name = named.name.as_str();
-    let others: Vec<_> = Scope::ALL
-        .into_iter()
-        .filter(|&other| Field::of(other, name).is_some())
-        .map(Scope::name)
-        .collect();
-    let here = || {
-        Field::in_scope(scope)
-            .map(Field::name)
-            .filter(|name| !name.ends_with('.'))
+    let help = match name.split_once('.') {
+        Some((prefix, rest)) => unknown_surrounding(prefix, rest, scope),
+        None => None,
     };
-    let help = if let [_, ..] = others.as_slice() {
-        let scopes = if others.len() == 1 { "scope" } else { "scopes" };
-        format!("it is a field of {scopes} {}", listed(&others))
-    } else if let Some(close) = synonym(name).filter(|s| here().any(|name| name == *s)) {
-        format!("did you mean `{close}`?")
-    } else if let Some(close) = closest(name, here()) {
-        format!("did you mean `{close}`?")
-    } else if let Some(close) = closest(name, Field::ALL.iter().map(|field| field.name())) {
-        let others: Vec<_> = Scope::ALL
-            .into_iter()
-            .filter(|&other| Field::of(other, close).is_some())
-            .map(Scope::name)
-            .collect();
-        let scopes = if others.len() == 1 { "scope" } else { "scopes" };
-        format!(
-            "did you mean `{close}`, a field of {scopes} {}?",
-            listed(&others)
-        )
-    } else {
-        format!("`electrumx-warden fields {scope}` lists the fields of this scope")
-    };
+    let help = help.unwrap_or_else(|| unknown_own(name, scope));
     let problem = Problem::UnknownField {
         field: word(name),
         scope: scope.name(),
     };
     Diagnostic::new(problem).at(named.key.clone()).help(help)
+}
+
+/// What to write in place of a field of the scope's own.
+fn unknown_own(name: &str, scope: Scope) -> String {
+    let others = scopes_of(name);
+    let close = synonym(name)
+        .filter(|&synonym| Field::of(scope, synonym).is_some())
+        .or_else(|| closest(name, names(scope)));
+    if !others.is_empty() {
+        let around = scope.surroundings().iter();
+        let mut around = around.filter(|around| others.contains(&around.name()));
+        let seen = around.next().map(|around| {
+            format!("; as a test of what is around the target write `\"{around}.{name}\"`")
+        });
+        let scopes = listed_scopes(&others);
+        format!("it is a field of {scopes}{}", seen.unwrap_or_default())
+    } else if let Some(close) = close {
+        format!("did you mean `{close}`?")
+    } else if let Some(close) = closest(name, Field::ALL.iter().map(|field| field.name())) {
+        let scopes = listed_scopes(&scopes_of(close));
+        format!("did you mean `{close}`, a field of {scopes}?")
+    } else if let Some(around) = Scope::named(name) {
+        if scope.surroundings().contains(&around) {
+            format!("write a field of it, as in `{around}.pending_requests`")
+        } else {
+            unseen(around, scope)
+        }
+    } else {
+        format!("`electrumx-warden fields {scope}` lists the fields of this scope")
+    }
+}
+
+/// What to write in place of `prefix.rest`, if that looks like a field of what is around the targets.
+fn unknown_surrounding(prefix: &str, rest: &str, scope: Scope) -> Option<String> {
+    let around = scope.surroundings();
+    if let Some(named) = Scope::named(prefix) {
+        return Some(if named == scope && Field::of(scope, rest).is_some() {
+            format!("it is the policy's own scope: write `{}`", word(rest))
+        } else if named == scope {
+            unknown_own(rest, scope)
+        } else if around.contains(&named) {
+            unknown_of(named, rest, scope)
+        } else {
+            unseen(named, scope)
+        });
+    }
+    let close = closest(prefix, around.iter().map(|around| around.name()))?;
+    let meant = Scope::named(close)?;
+    let rest = match Field::of(meant, rest) {
+        Some(_) => Some(rest),
+        None => closest(rest, names(meant)),
+    };
+    Some(format!("did you mean `{close}.{}`?", word(rest?)))
+}
+
+/// What a policy of `scope` writes in place of `rest`, which `around` has not.
+fn unknown_of(around: Scope, rest: &str, scope: Scope) -> String {
+    let close = synonym(rest)
+        .filter(|&synonym| Field::of(around, synonym).is_some())
+        .or_else(|| closest(rest, names(around)));
+    let others = scopes_of(rest);
+    if !others.is_empty() {
+        let scopes = listed_scopes(&others);
+        format!("`{}` is a field of {scopes}", word(rest))
+    } else if let Some(close) = close {
+        // `client.name` is what `client` is.
+        let is_own = close == around.name() && Field::of(scope, close).is_some();
+        let prefix = if is_own {
+            String::new()
+        } else {
+            format!("{around}.")
+        };
+        format!("did you mean `{prefix}{close}`?")
+    } else {
+        format!("`electrumx-warden fields {around}` lists the fields of scope `{around}`")
+    }
+}
+
+/// Why a policy of `scope` cannot look at `other`.
+fn unseen(other: Scope, scope: Scope) -> String {
+    let around: Vec<_> = scope.surroundings().iter().map(|it| it.name()).collect();
+    let why = match (other, scope) {
+        (_, Scope::Server) => {
+            return "nothing is around the server: write one of its own fields".into();
+        }
+        (Scope::Group, Scope::Session) => {
+            "which groups a session is in is not always certain, so it cannot test theirs"
+                .to_owned()
+        }
+        _ => format!("a target of scope `{scope}` can be of more than one {other}"),
+    };
+    format!("{why}; it can test fields of {}", listed(&around))
+}
+
+/// The scopes that have a field of this name.
+fn scopes_of(name: &str) -> Vec<&'static str> {
+    let scopes = Scope::ALL.into_iter();
+    let having = scopes.filter(|&scope| Field::of(scope, name).is_some());
+    having.map(Scope::name).collect()
+}
+
+fn listed_scopes(scopes: &[&str]) -> String {
+    let noun = if scopes.len() == 1 { "scope" } else { "scopes" };
+    format!("{noun} {}", listed(scopes))
+}
+
+/// The fields of a scope that stand for themselves.
+fn names(scope: Scope) -> impl Iterator<Item = &'static str> {
+    let fields = Field::in_scope(scope).filter(|field| !field.has_method());
+    fields.map(Field::name)
 }
 
 /// Words that people know from elsewhere.
@@ -269,6 +362,7 @@ fn synonym(name: &str) -> Option<&'static str> {
         "duration" | "time" => "age",
         "lag" => "height_lag",
         "latency" => "rpc_latency",
+        "agent_version" | "wallet_version" => "client_version",
         _ => return None,
     })
 }

@@ -232,6 +232,13 @@ pub enum Problem {
         /// What is wrong.
         complaint: String,
     },
+    /// Not a version.
+    #[error("`{text}` is not a version")]
+    #[diagnostic(code(policy::bad_version))]
+    BadVersion {
+        /// What stands there.
+        text: String,
+    },
     /// Not a regular expression.
     #[error("the pattern is {complaint}")]
     #[diagnostic(code(policy::bad_regex))]
@@ -259,6 +266,14 @@ pub enum Problem {
     UnknownList {
         /// The name.
         name: String,
+    },
+
+    /// A `when` by which everybody around an attacker would be hit.
+    #[error("`when` tests nothing of the {scope} itself, only what is around it")]
+    #[diagnostic(code(policy::nothing_of_its_own))]
+    NothingOfItsOwn {
+        /// What the policy looks at.
+        scope: &'static str,
     },
 
     // Actions.
@@ -328,6 +343,17 @@ pub enum Problem {
     ActsOnAll {
         /// The policy.
         policy: String,
+    },
+    /// A policy that acts on those who did nothing where others do something.
+    #[error(
+        "policy `{policy}` may hit bystanders: of the {scope} itself it asks for nothing that it does"
+    )]
+    #[diagnostic(code(policy::hits_bystanders), severity(Warning))]
+    HitsBystanders {
+        /// The policy.
+        policy: String,
+        /// What it looks at.
+        scope: &'static str,
     },
     /// A test that cannot tell who did it.
     #[error("policy `{policy}` never finds anybody to act on: nobody's part of `{field}` is known")]

@@ -2,12 +2,14 @@
 //!
 //! Answers are certain or absent: lists that are read from files may change, and are not judged.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use super::list::{AddressSet, List};
 use super::set::PolicySet;
 use super::{Comparison, ListId, Predicate, Test, Threshold};
-use crate::field::{Dimension, Field, Kind};
+use crate::field::{Dimension, Field, Kind, Scope};
+use crate::version::Version;
 
 type Texts = HashSet<Box<str>>;
 
@@ -18,6 +20,8 @@ const TRANSPORTS: [&str; 3] = ["tcp", "ssl", "websocket"];
 #[derive(Clone, Copy)]
 pub(super) struct Logic<'s> {
     pub(super) set: &'s PolicySet,
+    /// What the policy looks at.
+    pub(super) scope: Scope,
     /// What the field `private` is for every target, if the scope leaves private peers out.
     pub(super) private: Option<bool>,
 }
@@ -28,7 +32,7 @@ impl<'s> Logic<'s> {
         match &test.predicate {
             Predicate::Compare(comparison, Threshold::Fixed(value)) => {
                 Interval::of(*comparison, *value)
-                    .is_some_and(|interval| !interval.meets(domain(test.field)))
+                    .is_some_and(|interval| !interval.meets(self.domain(test)))
             }
             Predicate::Is(flag) => self.known_flag(test).is_some_and(|known| known != *flag),
             Predicate::In {
@@ -47,8 +51,8 @@ impl<'s> Logic<'s> {
         match &test.predicate {
             Predicate::Compare(comparison, Threshold::Fixed(value)) => {
                 match Interval::of(*comparison, *value) {
-                    Some(interval) => domain(test.field).within(interval),
-                    None => !domain(test.field).contains(*value),
+                    Some(interval) => self.domain(test).within(interval),
+                    None => !self.domain(test).contains(*value),
                 }
             }
             Predicate::Is(flag) => self.known_flag(test) == Some(*flag),
@@ -76,11 +80,11 @@ impl<'s> Logic<'s> {
         let kind = left.field.info().kind;
         match (&left.predicate, &right.predicate) {
             (Compare(c, Threshold::Fixed(v)), Compare(d, Threshold::Fixed(w))) => {
-                match (Interval::of(*c, *v), Interval::of(*d, *w)) {
-                    (Some(left), Some(right)) => !left.meets(right),
-                    (Some(left), None) => left.is_point(*w),
-                    _ => false,
-                }
+                numbers_exclude((*c, *v), (*d, *w))
+            }
+            (Version(c, v), Version(d, w)) => {
+                let (v, w) = in_order(*v, *w);
+                numbers_exclude((*c, v), (*d, w))
             }
             (Is(left), Is(right)) => left != right,
             (
@@ -121,12 +125,7 @@ impl<'s> Logic<'s> {
         let kind = given.field.info().kind;
         match (&given.predicate, &test.predicate) {
             (Compare(c, Threshold::Fixed(v)), Compare(d, Threshold::Fixed(w))) => {
-                match (Interval::of(*c, *v), Interval::of(*d, *w)) {
-                    (Some(given), Some(test)) => given.within(test),
-                    (Some(given), None) => !given.contains(*w),
-                    (None, None) => v.total_cmp(w).is_eq(),
-                    (None, Some(_)) => false,
-                }
+                numbers_imply((*c, *v), (*d, *w))
             }
             (
                 Compare(c, Threshold::Population { times, quantile }),
@@ -148,6 +147,10 @@ impl<'s> Logic<'s> {
                     times <= t && quantile <= q
                 };
                 strict_enough && beyond
+            }
+            (Version(c, v), Version(d, w)) => {
+                let (v, w) = in_order(*v, *w);
+                numbers_imply((*c, v), (*d, w))
             }
             (Is(given), Is(test)) => given == test,
             (
@@ -204,7 +207,33 @@ impl<'s> Logic<'s> {
     }
 
     fn known_flag(self, test: &Test) -> Option<bool> {
-        self.private.filter(|_| test.field == Field::Private)
+        match test.field {
+            // A private peer has no surroundings.
+            Field::Private if self.is_around(test) => Some(false),
+            Field::Private => self.private,
+            _ => None,
+        }
+    }
+
+    /// Whether a test is of what is around the policy's targets.
+    pub(super) fn is_around(self, test: &Test) -> bool {
+        test.scope != self.scope
+    }
+
+    /// The values that the field of a test can have.
+    fn domain(self, test: &Test) -> Interval {
+        let last = match test.field.info().kind {
+            Kind::Number(Dimension::Share) => 1.0,
+            // While the server does not answer nobody but the server is judged.
+            _ if test.field == Field::RpcDown && self.is_around(test) => 0.0,
+            _ => f64::INFINITY,
+        };
+        Interval {
+            first: 0.0,
+            first_open: false,
+            last,
+            last_open: false,
+        }
     }
 
     fn fixed(self, id: ListId) -> Option<&'s List> {
@@ -296,22 +325,37 @@ fn both<T>(left: Option<&T>, right: Option<&T>, judge: fn(&T, &T) -> bool) -> bo
     matches!((left, right), (Some(left), Some(right)) if judge(left, right))
 }
 
-fn same_field(left: &Test, right: &Test) -> bool {
-    left.field == right.field && left.method == right.method
+/// A comparison, and what with.
+type Compared = (Comparison, f64);
+
+fn numbers_exclude((c, v): Compared, (d, w): Compared) -> bool {
+    match (Interval::of(c, v), Interval::of(d, w)) {
+        (Some(left), Some(right)) => !left.meets(right),
+        (Some(left), None) => left.is_point(w),
+        _ => false,
+    }
 }
 
-/// The values that a field can have.
-fn domain(field: Field) -> Interval {
-    let last = match field.info().kind {
-        Kind::Number(Dimension::Share) => 1.0,
-        _ => f64::INFINITY,
-    };
-    Interval {
-        first: 0.0,
-        first_open: false,
-        last,
-        last_open: false,
+fn numbers_imply((c, v): Compared, (d, w): Compared) -> bool {
+    match (Interval::of(c, v), Interval::of(d, w)) {
+        (Some(given), Some(test)) => given.within(test),
+        (Some(given), None) => !given.contains(w),
+        (None, None) => v.total_cmp(&w).is_eq(),
+        (None, Some(_)) => false,
     }
+}
+
+/// Two versions as numbers whose order is theirs: of versions, too, there are always more between two.
+fn in_order(left: Version, right: Version) -> (f64, f64) {
+    match left.cmp(&right) {
+        Ordering::Less => (1.0, 2.0),
+        Ordering::Equal => (1.0, 1.0),
+        Ordering::Greater => (2.0, 1.0),
+    }
+}
+
+fn same_field(left: &Test, right: &Test) -> bool {
+    left.scope == right.scope && left.field == right.field && left.method == right.method
 }
 
 #[derive(Clone, Copy)]
@@ -382,16 +426,16 @@ impl Interval {
 
 fn later(left: (f64, bool), right: (f64, bool)) -> (f64, bool) {
     match left.0.total_cmp(&right.0) {
-        std::cmp::Ordering::Less => right,
-        std::cmp::Ordering::Greater => left,
-        std::cmp::Ordering::Equal => (left.0, left.1 || right.1),
+        Ordering::Less => right,
+        Ordering::Greater => left,
+        Ordering::Equal => (left.0, left.1 || right.1),
     }
 }
 
 fn earlier(left: (f64, bool), right: (f64, bool)) -> (f64, bool) {
     match left.0.total_cmp(&right.0) {
-        std::cmp::Ordering::Less => left,
-        std::cmp::Ordering::Greater => right,
-        std::cmp::Ordering::Equal => (left.0, left.1 || right.1),
+        Ordering::Less => left,
+        Ordering::Greater => right,
+        Ordering::Equal => (left.0, left.1 || right.1),
     }
 }

@@ -120,6 +120,7 @@ impl PolicySet {
             matches!(policy.scope, Scope::Address | Scope::Subnet) && !policy.include_private;
         Logic {
             set: self,
+            scope: policy.scope,
             private: leaves_out.then_some(false),
         }
     }
@@ -181,6 +182,7 @@ pub(super) fn all(set: &PolicySet, findings: &mut Findings) {
         window(policy, origin, findings);
         waits(policy, origin, findings);
         members(policy, origin, findings);
+        surroundings(logic, policy, origin, findings);
     }
     shadows(set, findings);
 }
@@ -197,7 +199,7 @@ fn floors(policy: &Policy, origin: &Origin, findings: &mut Findings) {
                 .iter()
                 .filter_map(|other| Some((other, upward(other)?)));
             upward.any(|(other, threshold)| {
-                other.field == test.field
+                (other.scope, other.field) == (test.scope, test.field)
                     && matches!(threshold, Threshold::Fixed(value) if value > 0.0)
             })
         };
@@ -286,11 +288,17 @@ fn reason(logic: Logic<'_>, policy: &Policy, test: &Test) -> String {
     let field = word(&test.field_written);
     match test.field.info().kind {
         Kind::Number(Dimension::Share) => format!("`{field}` goes from 0% to 100%"),
+        _ if test.field == Field::RpcDown && logic.is_around(test) => {
+            "while the server does not answer nobody but the server is judged".to_owned()
+        }
         Kind::Number(dimension) => {
             format!(
                 "`{field}` never goes below {}",
                 units::format(0.0, dimension)
             )
+        }
+        Kind::Flag if logic.is_around(test) => {
+            "a private peer stands for many people, and has no surroundings".to_owned()
         }
         Kind::Flag => {
             let scope = policy.scope;
@@ -399,7 +407,8 @@ fn members(policy: &Policy, origin: &Origin, findings: &mut Findings) {
     }
     for (table, places) in policy.when.any.iter().zip(&origin.when) {
         let tests = table.tests.iter().zip(places);
-        let mut upward = tests.filter(|(test, _)| test.is_upward());
+        let own = tests.filter(|(test, _)| test.scope == policy.scope);
+        let mut upward = own.filter(|(test, _)| test.is_upward());
         let Some((test, place)) = upward.clone().next() else {
             continue;
         };
@@ -411,6 +420,39 @@ fn members(policy: &Policy, origin: &Origin, findings: &mut Findings) {
             findings.push(Diagnostic::new(problem).at(place.clone()).help(
                 "add a test of what its sessions do, such as `cost_rate` or `sessions`; or write \
                  `action = \"alert\"`, or `members = \"all\"`",
+            ));
+        }
+    }
+}
+
+/// Refuses a `when` that looks at nothing but what is around its targets: whoever is near an attacker
+/// would meet it. Warns of one that asks of the target itself for nothing that it does.
+fn surroundings(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &mut Findings) {
+    let scope = policy.scope.name();
+    for (table, places) in policy.when.any.iter().zip(&origin.when) {
+        let tests = table.tests.iter().zip(places);
+        let Some((around, place)) = tests.clone().find(|(test, _)| logic.is_around(test)) else {
+            continue;
+        };
+        let mut own = policy.own_tests(table).filter(|test| !logic.always(test));
+        if own.clone().next().is_none() {
+            let problem = Problem::NothingOfItsOwn { scope };
+            let around = around.scope;
+            findings.push(Diagnostic::new(problem).at(place.clone()).help(format!(
+                "everybody around an attacker would be hit: add a test of what the {scope} itself \
+                 does, as in `cost_rate = \"> 100/s\"`; or look at the {around} itself, with \
+                 `scope = \"{around}\"`"
+            )));
+        } else if policy.action.kind().is_done_to_sessions()
+            && own.all(|test| test.field.is_circumstance())
+        {
+            let problem = Problem::HitsBystanders {
+                policy: word(&policy.name),
+                scope,
+            };
+            findings.push(Diagnostic::new(problem).at(place.clone()).help(
+                "add a test of what it does, such as `cost_rate` or `sent_rate`, or of who it is, such \
+                 as `client` or `address`",
             ));
         }
     }

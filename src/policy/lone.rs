@@ -14,6 +14,7 @@ use super::source::{Place, Source, Text, Written};
 use super::test::{self, Subject};
 use super::{Comparison, Predicate, Threshold};
 use crate::field::{Field, Kind, Scope};
+use crate::version::Version;
 
 /// A test outside any policy.
 #[derive(Debug)]
@@ -30,8 +31,9 @@ impl LoneTest {
     /// # Errors
     /// What is wrong with them, in a line.
     pub fn read(scope: Scope, field: &str, test: &str) -> Result<Self, String> {
-        let known = Field::of(scope, field);
-        let found = known.ok_or_else(|| format!("scope `{scope}` has no field `{field}`"))?;
+        let known = Field::seen_from(scope, field);
+        let (scope, found) =
+            known.ok_or_else(|| format!("scope `{scope}` has no field `{field}`"))?;
         if found.info().kind == Kind::Flag {
             return match test {
                 "true" | "false" => Ok(Self {
@@ -106,6 +108,9 @@ impl LoneTest {
                 };
                 Some(is_in != *negated)
             }
+            Predicate::Version(comparison, version) => {
+                Some(comparison.holds(Version::parse(seen)?.cmp(version)))
+            }
             Predicate::Compare(..) | Predicate::Is(_) => None,
         }
     }
@@ -151,6 +156,11 @@ mod tests {
         assert_eq!(client("in [\"a@b\", c]", "a@b"), Some(true));
         assert_eq!(client("not in [\"a@b\", c]", "c"), Some(false));
         assert_eq!(client("in @bad", "evil"), None);
+        let version = |test, seen| text(Scope::Session, "client_version", test, seen);
+        assert_eq!(version("< 3.3.4", "3.3.4rc1"), Some(true));
+        assert_eq!(version("= 4.0.2", "4.0.2.0"), Some(true));
+        assert_eq!(version("!= 4.0.2", "4.0.2"), Some(false));
+        assert_eq!(version(">= 4.0.2", "none"), None);
         let net = |scope, test, seen| text(scope, "address", test, seen);
         assert_eq!(net(Scope::Session, "in 10.0.0.0/8", "10.1.2.3"), Some(true));
         assert_eq!(

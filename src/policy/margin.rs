@@ -1,5 +1,7 @@
 //! What comparing a number with a threshold says, beyond yes or no.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::Comparison;
@@ -42,6 +44,18 @@ impl Comparison {
             Self::LessOrEqual => |value, threshold| value <= threshold,
             Self::Equal => |value, threshold| value.total_cmp(&threshold).is_eq(),
             Self::NotEqual => |value, threshold| value.total_cmp(&threshold).is_ne(),
+        }
+    }
+
+    /// Whether it holds for what compares so with the other side.
+    pub const fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Greater => ordering.is_gt(),
+            Self::GreaterOrEqual => ordering.is_ge(),
+            Self::Less => ordering.is_lt(),
+            Self::LessOrEqual => ordering.is_le(),
+            Self::Equal => ordering.is_eq(),
+            Self::NotEqual => ordering.is_ne(),
         }
     }
 

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::daemon::Address;
 use crate::field::{Dimension, Field, Kind, Scope};
+use crate::version::Version;
 
 /// What the agent's configuration is read with too.
 pub(crate) mod reading {
@@ -273,6 +274,13 @@ impl Policy {
         actions.any(|action| action.kind() == ActionKind::Ban)
     }
 
+    /// The tests of a table of `when` that are of the target itself. What is around it only restricts
+    /// whom these find, and says nothing of who did it.
+    pub(crate) fn own_tests<'t>(&self, all: &'t AllOf) -> impl Iterator<Item = &'t Test> + Clone {
+        let scope = self.scope;
+        all.tests.iter().filter(move |test| test.scope == scope)
+    }
+
     /// Whether its targets are many sessions, of which it acts on those who did it.
     pub fn asks_who(&self) -> bool {
         self.members == Members::Guilty
@@ -298,6 +306,9 @@ pub struct AllOf {
 /// A field and what it must be.
 #[derive(Clone, Debug)]
 pub struct Test {
+    /// Whose field it is: the policy's own scope, or one of its
+    /// [surroundings](Scope::surroundings).
+    pub scope: Scope,
     /// The field.
     pub field: Field,
     /// The method, of a field that has one.
@@ -333,6 +344,8 @@ impl Test {
 pub enum Predicate {
     /// A number compares so with the threshold.
     Compare(Comparison, Threshold),
+    /// A version compares so with this one.
+    Version(Comparison, Version),
     /// A flag is so.
     Is(bool),
     /// Text equals this (`==`), or with `negated` does not (`!=`).

@@ -553,8 +553,7 @@ fn about(entry: &Entry<'_>, findings: &mut Findings) -> Option<String> {
 fn scope(entry: &Entry<'_>, findings: &mut Findings) -> Option<Scope> {
     const HELP: &str = "write it as `\"session\"`";
     let written = findings.accept(entry.node.string("scope", HELP))?;
-    let found = |name: &str| Scope::ALL.into_iter().find(|scope| scope.name() == name);
-    if let Some(scope) = found(written.text) {
+    if let Some(scope) = Scope::named(written.text) {
         return Some(scope);
     }
     let names = Scope::ALL.map(Scope::name);
@@ -571,7 +570,7 @@ fn scope(entry: &Entry<'_>, findings: &mut Findings) -> Option<Scope> {
     };
     findings.push(unknown_word("scope", written.text, entry.node.place()).help(help));
     // The rest of the policy is read as if it were the likely one, to tell all mistakes at once.
-    close.and_then(found)
+    close.and_then(Scope::named)
 }
 
 pub(crate) fn mode(entry: &Entry<'_>, findings: &mut Findings) -> Option<Mode> {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::diagnostic::{Diagnostic, Problem};
 use super::source::word;
+use crate::field::Scope;
 
 /// What the parser says where a value is no TOML. Most such values are text without quotes.
 const OF_VALUES: &[&str] = &[
@@ -50,8 +51,18 @@ pub(super) fn explain(body: &str, span: Range<usize>, message: &str) -> (Diagnos
             ),
         };
     }
-    let finding = if message.starts_with("duplicate key") {
-        if is_header(body, span.start) {
+    let key = body.get(span.clone()).unwrap_or_default();
+    let finding = if message.starts_with("cannot extend value of type string") {
+        let message = format!(
+            "`{}` is a text here, and cannot have keys as well",
+            word(key)
+        );
+        told(&message).help(dotted_in_quotes(key))
+    } else if message.starts_with("duplicate key") {
+        let before = body.get(..span.start).unwrap_or_default();
+        if Scope::named(key).is_some() && before.contains(&format!("{key}.")) {
+            told(message).help(dotted_in_quotes(key))
+        } else if is_header(body, span.start) {
             told("this table is defined twice")
                 .help("each table stands once: write its keys below the first one")
         } else {
@@ -63,6 +74,12 @@ pub(super) fn explain(body: &str, span: Range<usize>, message: &str) -> (Diagnos
         told(message)
     };
     (finding, visible(body, span))
+}
+
+/// In TOML a key with a value can have no keys below it: `client = ...` beside `client.sessions = ...`.
+fn dotted_in_quotes(key: &str) -> String {
+    let key = word(key);
+    format!("write the key with the dot in quotes, as in `\"{key}.pending_requests\"`")
 }
 
 /// All of the value of which the parser blames a part: it reads numbers and times as far as it can.

@@ -10,6 +10,7 @@ use super::source::{Written, word};
 use super::{Comparison, Predicate, Threshold};
 use crate::field::{Dimension, Field, Kind, Scope};
 use crate::units;
+use crate::version::Version;
 
 /// What is tested.
 #[derive(Clone, Copy)]
@@ -67,6 +68,7 @@ pub(super) fn example(kind: Kind) -> String {
         Kind::Flag => "true".to_owned(),
         Kind::Text => "=~ ^electrum".to_owned(),
         Kind::Address => "in 203.0.113.0/24".to_owned(),
+        Kind::Version => "< 4.5".to_owned(),
     }
 }
 
@@ -77,6 +79,7 @@ pub(super) const fn phrase(kind: Kind) -> &'static str {
         Kind::Flag => "a flag",
         Kind::Text => "text",
         Kind::Address => "an address",
+        Kind::Version => "a version",
     }
 }
 
@@ -115,6 +118,11 @@ pub(super) fn read(
                 let list = search(written, operand, Use::Address, lists)?;
                 Ok(Predicate::In { list, negated })
             }
+            _ => Err(unfit(subject, written, sign)),
+        },
+        Kind::Version => match operator {
+            Operator::Compare(comparison) => version(subject, written, operand)
+                .map(|version| Predicate::Version(comparison, version)),
             _ => Err(unfit(subject, written, sign)),
         },
         // The caller reads flags: they are no strings.
@@ -167,6 +175,10 @@ fn split(
         if let Some((_, operator)) = known {
             return Ok((*operator, place, operand));
         }
+        // Requirements of packages are written so.
+        if sign == "=" && subject.field.info().kind == Kind::Version {
+            return Ok((Operator::Compare(Comparison::Equal), place, operand));
+        }
         let help = match MISSPELT.iter().find(|(wrong, _)| *wrong == sign) {
             Some((_, right)) => format!("did you mean `{right}`?"),
             None => "the operators are `>`, `>=`, `<`, `<=`, `==`, `!=`, `=~`, `!~`, `in` and \
@@ -209,6 +221,7 @@ fn unfit(subject: Subject<'_>, written: &Written<'_>, sign: Span) -> Diagnostic 
         }
         Kind::Number(_) => format!("`{operator}` does not match numbers"),
         Kind::Text => format!("`{operator}` does not compare text"),
+        Kind::Version => format!("`{operator}` does not compare versions"),
         _ => format!("`{operator}` does not go with addresses"),
     };
     let operand = written.text[sign.end..].trim();
@@ -218,6 +231,15 @@ fn unfit(subject: Subject<'_>, written: &Written<'_>, sign: Span) -> Diagnostic 
             format!("write `{not}in {operand}`")
         }
         Kind::Address => "use `in` or `not in`, as in `in 203.0.113.0/24` or `in @list`".to_owned(),
+        Kind::Text if subject.field == Field::Client && Version::parse(operand).is_some() => {
+            format!("to compare versions write `client_version = \"{operator} {operand}\"`")
+        }
+        Kind::Version if operator.is_empty() && Version::parse(operand).is_some() => {
+            format!("write `== {operand}`, `< {operand}` or another comparison")
+        }
+        Kind::Version => {
+            "compare it, as in `< 4.5`; a pattern or a list goes with `client`".to_owned()
+        }
         Kind::Text => "use `==`, `!=`, `=~`, `!~`, `in` or `not in`".to_owned(),
         _ => format!("compare it, as in `{}`", example(kind)),
     };
@@ -377,6 +399,35 @@ fn population(text: &str) -> Option<(Option<&str>, &str)> {
         "" => is_quantile.then_some((None, quantile)),
         _ => (is_quantile && number(first)).then_some((Some(first), quantile)),
     }
+}
+
+fn version(
+    subject: Subject<'_>,
+    written: &Written<'_>,
+    operand: Span,
+) -> Result<Version, Diagnostic> {
+    let text = &written.text[operand.clone()];
+    if text.is_empty() {
+        return Err(Diagnostic::new(Problem::WrongTest {
+            field: word(subject.name),
+            kind: phrase(Kind::Version),
+            complaint: "there is no version to compare it with".to_owned(),
+        })
+        .at(written.whole())
+        .help("write one, as in `< 4.5`"));
+    }
+    Version::parse(text).ok_or_else(|| {
+        let help = match text.strip_prefix(['v', 'V']) {
+            Some(bare) if Version::parse(bare).is_some() => format!("write `{bare}`"),
+            _ => {
+                "a version is numbers with dots, as in `4.5.8`, `4.6.0b1` or `4.6.0-rc1`".to_owned()
+            }
+        };
+        let text = word(text);
+        Diagnostic::new(Problem::BadVersion { text })
+            .at(written.part(operand))
+            .help(help)
+    })
 }
 
 fn equals(

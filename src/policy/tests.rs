@@ -172,6 +172,14 @@ fn whens(cases: &[(&str, &str)]) -> String {
     reports(&texts)
 }
 
+/// The report on one `when` line, which may be empty.
+fn whens_report(scope: &str, when: &str) -> String {
+    let text = format!(
+        "policy = [{{ name = 'p', scope = '{scope}', action = 'alert',\nwhen = {{ {when} }} }}]\n"
+    );
+    report(&[("p.toml", &text)])
+}
+
 #[test]
 fn every_mistake_of_every_file_is_told_at_once() {
     let first = r#"
@@ -311,6 +319,147 @@ fn fields() {
 }
 
 #[test]
+fn surroundings_are_read_in_every_form() {
+    let forms = [
+        "when = { subs = '> 1', address.sessions = ['> 3', '< 9'] }",
+        "when = { subs = '> 1', 'address.sessions' = ['> 3', '< 9'] }",
+        "[policy.when]\nsubs = '> 1'\naddress.sessions = ['> 3', '< 9']",
+        "[policy.when]\nsubs = '> 1'\n[policy.when.address]\nsessions = ['> 3', '< 9']",
+        "[policy.when]\nsubs = '> 1'\n'address.sessions' = ['> 3', '< 9']",
+    ];
+    for form in forms {
+        let text =
+            format!("[[policy]]\nname = 'p'\nscope = 'session'\naction = 'disconnect'\n{form}\n");
+        let set = set(&[("p.toml", &text)]);
+        let tests = set.policies[0].when.any[0].tests.iter();
+        let read = tests.map(|test| {
+            let Test {
+                scope,
+                field,
+                field_written,
+                written,
+                ..
+            } = test;
+            format!("{scope} {} {field_written} {written}", field.name())
+        });
+        assert_eq!(
+            read.collect::<Vec<_>>(),
+            [
+                "session subs subs > 1",
+                "address sessions address.sessions > 3",
+                "address sessions address.sessions < 9",
+            ],
+            "{form}"
+        );
+    }
+}
+
+#[test]
+fn every_kind_of_test_can_be_of_what_is_around() {
+    let text = "[[policy]]\nname = 'p'\nscope = 'session'\naction = 'disconnect'\n\
+                window = '5m'\nwhen = { subs = '> 1', client = '=~ ^bot', \
+                'client.sent_rate' = ['> 1 MiB/s', '> 3x p99'], 'address.cost_share' = '>= 10%', \
+                'address.regular' = false, 'subnet.address' = 'in 203.0.113.0/24', \
+                'server.method_rate.server.ping' = '> 5/s', 'server.version' = '=~ 1\\.16' }\n\
+                unless = { server.on_primary = false }\n";
+    let set = set(&[("p.toml", text)]);
+    let tests = &set.policies[0].when.any[0].tests;
+    assert_eq!(tests.len(), 9);
+    assert_eq!(tests[7].method.as_deref(), Some("server.ping"));
+}
+
+#[test]
+fn fields_of_what_is_around() {
+    insta::assert_snapshot!(whens(&[
+        ("session", "subs = '> 1', adress.sessions = '> 3'"),
+        ("session", "subs = '> 1', adress.sesions = '> 3'"),
+        ("session", "subs = '> 1', address.subs_rate = '> 3'"),
+        ("session", "subs = '> 1', address.sesions = '> 3'"),
+        ("session", "subs = '> 1', subnet.bandwidth = '> 3 MB/s'"),
+        ("session", "subs = '> 1', address.age = '> 3s'"),
+        ("session", "session.cost_rate = '> 3/s'"),
+        ("session", "session.cost_rat = '> 3/s'"),
+        ("session", "subs = '> 1', group.sessions = '> 3'"),
+        ("address", "subs = '> 1', client.sessions = '> 3'"),
+        ("address", "subs = '> 1', session.age = '> 3s'"),
+        ("client", "subs = '> 1', subnet.subs = '> 3'"),
+        ("server", "address.subs = '> 1'"),
+        ("server", "server.subs = '> 1'"),
+        ("session", "subs = '> 1', sessions = '> 3'"),
+        ("session", "subs = '> 1', server.subs = '> 2x median'"),
+        ("session", "subs = '> 1', address.sessions = '> 3 MB'"),
+        ("session", "subs = '> 1', address.private = 'true'"),
+        ("session", "subs = '> 1', address = {}"),
+        ("session", "subs = '> 1', server = '> 5'"),
+        ("session", "client = '=~ ^a', client.sessions = '> 3'"),
+        ("session", "client.sessions = '> 3', client = '=~ ^a'"),
+    ]));
+}
+
+#[test]
+fn what_only_looks_around_is_refused() {
+    let cases = [
+        "address.sessions = '> 3'",
+        "age = '>= 0s', subnet.cost_rate = '> 3_000/s'",
+        "server.pending_requests = '> 500', client.subs = '> 1'",
+        // It is no deed to be a stranger.
+        "regular = false, age = '> 1m', subnet.cost_rate = '> 3_000/s'",
+    ];
+    let texts = cases.map(|when| {
+        format!(
+            "policy = [{{ name = 'p', scope = 'session', action = 'disconnect',\nwhen = {{ {when} }} }}]\n"
+        )
+    });
+    insta::assert_snapshot!(reports(&texts.each_ref().map(String::as_str)));
+    // Each table stands for itself.
+    let tables = "policy = [{ name = 'p', scope = 'session', action = 'alert',\n\
+                  when = [{ subs = '> 1' }, { server.subs = '> 1' }] }]\n";
+    assert!(checked(&[("p.toml", tables)]).set.is_none());
+    for rest in [
+        "when = { cost_rate = '> 1/s', server.subs = '> 1' }",
+        "when = { client = 'x', server.subs = '> 1' }",
+        "when = { subs = '> 1' }\nunless = { server.subs = '< 9' }",
+        "when = { subs = '> 1' }\nfor = '1m'\nat_once = { server.subs = '> 9' }",
+    ] {
+        let text =
+            format!("[[policy]]\nname = 'p'\nscope = 'session'\naction = 'disconnect'\n{rest}\n");
+        assert_eq!(report(&[("p.toml", &text)]), "", "{rest}");
+    }
+}
+
+#[test]
+fn what_is_around_contradicts_and_implies_only_itself() {
+    insta::assert_snapshot!(whens(&[
+        ("session", "subs = '> 1', address.subs = ['> 5', '< 3']"),
+        ("session", "subs = '> 1', address.cost_share = '> 200%'"),
+        ("session", "subs = '> 1', address.private = true"),
+        ("session", "subs = '> 1', server.rpc_down = '> 1m'"),
+        ("session", "subs = '> 1', address.sessions = '> 3x median'"),
+    ]));
+    let quiet = whens_report(
+        "session",
+        "subs = ['< 3'], address.subs = '> 5', server.subs = '> 7'",
+    );
+    assert_eq!(quiet, "");
+    let broad = "[[policy]]\nname = 'broad'\nscope = 'session'\naction = 'disconnect'\n";
+    let narrow = broad.replace("broad", "narrow");
+    let both = |first: &str, second: &str| {
+        report(&[("p.toml", &format!("{broad}{first}\n{narrow}{second}\n"))])
+    };
+    // More narrow by what is around it: shadowed. Of another scope: not.
+    let shadowed = both(
+        "when = { subs = '> 5' }",
+        "when = { subs = '> 5', address.subs = '> 9' }",
+    );
+    assert!(shadowed.contains("shadowed"), "{shadowed}");
+    let apart = both(
+        "when = { subs = '> 5', address.subs = '> 5' }",
+        "when = { subs = '> 5', subnet.subs = '> 9' }",
+    );
+    assert_eq!(apart, "");
+}
+
+#[test]
 fn numbers() {
     insta::assert_snapshot!(whens(&[
         ("session", "subs = 5"),
@@ -374,6 +523,46 @@ fn texts() {
         ("session", "private = 'true'"),
         ("session", "private = 1"),
     ]));
+}
+
+#[test]
+fn versions() {
+    insta::assert_snapshot!(whens(&[
+        ("session", "client_version = 4.5"),
+        ("session", "client_version = ''"),
+        ("session", "client_version = '<'"),
+        ("session", "client_version = '4.5'"),
+        ("session", "client_version = 'electrum/4.5'"),
+        ("session", "client_version = '< v4.5'"),
+        ("session", "client_version = '< 4.5-linux'"),
+        ("session", "client_version = '> 20x median'"),
+        ("session", "client_version = '=~ ^4'"),
+        ("session", "client_version = 'in @old'"),
+        ("session", "client_version = true"),
+        ("session", "wallet_version = '< 4.5'"),
+        ("session", "client = '< 4.5'"),
+        ("address", "client_version = '< 4.5'"),
+        ("session", "client_version = ['< 4.5', '>= 4.5.0']"),
+        (
+            "session",
+            "client_version = ['== 4.6b1', '!= 4.6.0-beta.1']"
+        ),
+        ("session", "client_version = ['== 4.6', '< 4.6rc1']"),
+    ]));
+    for quiet in ["['>= 4.5', '< 4.6']", "'= 4.0.2'", "'== 4.0.2'", "'!= 4'"] {
+        assert_eq!(
+            whens_report("session", &format!("client_version = {quiet}")),
+            ""
+        );
+    }
+    let shadowed = report(&[(
+        "p.toml",
+        "[[policy]]\nname = 'a'\nscope = 'session'\naction = 'disconnect'\n\
+         when = { client_version = '< 4.5' }\n\
+         [[policy]]\nname = 'b'\nscope = 'session'\naction = 'disconnect'\n\
+         when = { client_version = '<= 4.4.99' }\n",
+    )]);
+    assert!(shadowed.contains("`b` is shadowed by `a`"), "{shadowed}");
 }
 
 #[test]

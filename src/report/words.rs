@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Comparison, Decided, Evidence, Outcomes, Parts, Replayed, Report, Totals};
 use crate::decision::Seen;
-use crate::field::{Dimension, Field};
+use crate::field::{Dimension, Field, Scope};
 use crate::policy::{ActionKind, Mode};
 use crate::units;
 
@@ -78,10 +78,20 @@ fn quantity(number: f64, evidence: &Evidence) -> String {
 }
 
 /// What a field of an evidence is, from the reference.
-pub(super) fn field(evidence: &Evidence) -> Option<&'static str> {
-    let name = evidence.field.split('.').next()?;
-    let mut fields = Field::ALL.iter().map(|field| field.info());
-    fields.find(|info| info.name == name).map(|info| info.doc)
+pub(super) fn field(evidence: &Evidence) -> Option<String> {
+    let doc = |name: &str| {
+        // `subs`, or of a family with a method behind it.
+        let name = name.split('.').next()?;
+        let mut fields = Field::ALL.iter().map(|field| field.info());
+        Some(fields.find(|info| info.name == name)?.doc)
+    };
+    let around = evidence.field.split_once('.');
+    let around = around.and_then(|(scope, name)| Some((Scope::named(scope)?, name)));
+    Some(match around {
+        None => doc(&evidence.field)?.to_owned(),
+        Some((Scope::Server, name)) => format!("of the server: {}", doc(name)?),
+        Some((scope, name)) => format!("of its {scope}: {}", doc(name)?),
+    })
 }
 
 /// What held decisions back, by its word in JSON.
@@ -400,6 +410,30 @@ mod tests {
         }
         assert_eq!(number(1_234_567), "1_234_567");
         assert_eq!(counted(1_234, "time", "times"), "1_234 times");
+    }
+
+    #[test]
+    fn fields_of_what_is_around_say_whose_they_are() {
+        let said = |name: &str| {
+            field(&Evidence {
+                field: name.into(),
+                test: "> 0".into(),
+                seen: Seen::Number(1.0),
+                threshold: None,
+                dimension: None,
+            })
+        };
+        assert_eq!(said("subs").as_deref(), Some("subscriptions"));
+        assert_eq!(
+            said("address.subs").as_deref(),
+            Some("of its address: subscriptions")
+        );
+        assert_eq!(
+            said("server.groups").as_deref(),
+            Some("of the server: groups that the server has")
+        );
+        assert_eq!(said("client.nothing"), None);
+        assert_eq!(said("nothing"), None);
     }
 
     #[test]

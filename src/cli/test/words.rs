@@ -188,6 +188,12 @@ fn saw(looked: &Looked, full: Option<Duration>) -> String {
         (None, Some(Missing::Inspection)) => {
             format!("{field} is not known: the session has shown no cost of errors")
         }
+        (None, Some(Missing::Version)) => {
+            format!("{field} is not known: the client's name has no version in it")
+        }
+        (None, Some(Missing::Apart)) => {
+            format!("{field} is not known: the peer is private and stands for many people")
+        }
         (None, _) => format!("{field} is not known"),
     }
 }

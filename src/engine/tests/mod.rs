@@ -3,6 +3,7 @@
 mod examples;
 mod guilt;
 mod random;
+mod surroundings;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::policy;
 use crate::decision::{Decision, Seen, Target};
 use crate::engine::{Pending, Protection};
+use crate::field::{Field, Scope};
 use crate::limits::{Ruling, Verdict};
 use crate::policy::{AddressSet, Mode};
 use crate::recheck::recheck;
@@ -36,7 +37,7 @@ fn settings() -> Settings {
     }
 }
 
-const TESTS: [&str; 16] = [
+const TESTS: [&str; 20] = [
     "sessions = \"> 1\"",
     "sessions = [\"> 0\", \"<= 3\"]",
     "subs = \"> 5\"",
@@ -53,16 +54,16 @@ const TESTS: [&str; 16] = [
     "client = \"=~ .\"",
     "client = '!= \"wallet\"'",
     "private = false",
+    "\"address.sessions\" = \"> 1\"",
+    "\"subnet.sent_rate\" = \"> 10 B/s\"",
+    "\"client.subs\" = \"> 1x median\"",
+    "\"server.subs\" = \"> 5\"",
 ];
 
 /// Whether a scope knows a test's field.
 fn fits(scope: &str, test: &str) -> bool {
-    let field = test.split(' ').next().unwrap();
-    let scope = crate::field::Scope::ALL
-        .into_iter()
-        .find(|s| s.name() == scope)
-        .unwrap();
-    crate::field::Field::of(scope, field).is_some()
+    let field = test.split(' ').next().unwrap().trim_matches('"');
+    Field::seen_from(Scope::named(scope).unwrap(), field).is_some()
 }
 
 fn any_policies() -> impl Strategy<Value = String> {
@@ -109,7 +110,11 @@ fn any_policies() -> impl Strategy<Value = String> {
                 _ => "action = \"disconnect\"\n",
             };
             let when = Some(table(&when)).filter(|table| !table.is_empty());
-            let when = when.unwrap_or("recv_rate = \">= 0\"".into());
+            let mut when = when.unwrap_or("recv_rate = \">= 0\"".into());
+            // What is around a target alone is refused.
+            if when.split(", ").all(|test| test.starts_with('"')) {
+                when += ", requests = \"!= 0\"";
+            }
             text += &policy(
                 &format!("p{number}"),
                 scope,

@@ -383,7 +383,7 @@ fn example(page: &mut Markup, example: &Example, is_first: bool) {
 }
 
 /// `sent_rate was 3.2 MiB/s (> 1 MiB/s)`, and what `sent_rate` is.
-fn evidence_item(page: &mut Markup, evidence: &Evidence, doc: Option<&'static str>) {
+fn evidence_item(page: &mut Markup, evidence: &Evidence, doc: Option<String>) {
     page.raw("<li><code>")
         .text(&evidence.field)
         .raw("</code> was <b>")

@@ -22,6 +22,7 @@ use super::{Happened, Trial, Wanted, play};
 use crate::config::{self, Config};
 use crate::daemon::Failure;
 use crate::decision::Decision;
+use crate::field::Field;
 use crate::history::transport_name;
 use crate::policy::{Checked as CheckedPolicies, PolicySet, Source};
 use crate::recording::{Start, Tick};
@@ -101,11 +102,12 @@ pub struct Drafted {
 /// Drafts a test.
 pub fn draft(moment: &Moment<'_>) -> Result<Drafted, DraftError> {
     let scene = Scene::of(moment)?;
+    let around = scene.surroundings(moment.decided, moment.start.settings.widths);
     let mut best: Option<Drafted> = None;
     // A crowd that policies decide on as well makes no draft that anybody could read.
     for with_crowd in [true, false] {
         for most in CHOSEN_MAX {
-            let chosen = scene.choose(moment.decided, most);
+            let chosen = scene.choose(moment.decided, &around, most);
             let draft = Draft {
                 moment,
                 scene: &scene,
@@ -317,6 +319,12 @@ impl Draft<'_> {
         };
         if daemons.iter().copied().all(is_word) {
             keys.push(format!("daemon = {}", quoted(&runs(&daemons))));
+        }
+        if self.moment.decided.iter().any(saw_latency) {
+            let latency = self.scene.latency.iter();
+            let latency: Vec<String> = latency.map(|it| format!("{}ms", it.as_millis())).collect();
+            let words: Vec<Option<&str>> = latency.iter().map(|it| Some(&**it)).collect();
+            keys.push(format!("rpc_latency = {}", quoted(&runs(&words))));
         }
         format!("{{ {} }}", keys.join(", "))
     }
@@ -555,6 +563,17 @@ fn state(heard: Option<&Result<crate::daemon::Chain, Failure>>) -> &'static str 
         .filter(|(_, known)| *known == state)
         .map(|(word, _)| *word);
     word.next().unwrap_or_default()
+}
+
+/// Whether a decision's tests looked at how long the server takes to answer: it is another at each poll,
+/// and nothing to most policies.
+fn saw_latency(decision: &Decision) -> bool {
+    let scope = decision.target.scope();
+    let mut seen = decision.evidence.iter();
+    seen.any(|it| {
+        let seen = Field::seen_from(scope, &it.field);
+        seen.is_some_and(|(_, field)| field == Field::RpcLatency)
+    })
 }
 
 fn sample(value: Option<f64>) -> Sample<f64> {

@@ -10,6 +10,8 @@ use ipnet::IpNet;
 use super::{COUNT_MAX, CROWD_MAX, DraftError, Moment, POLLS_MAX, POLLS_MIN};
 use crate::daemon::Round;
 use crate::decision::{Decision, Peer, Target};
+use crate::field::{Field, Scope};
+use crate::history::SubnetWidths;
 use crate::recording::Tick;
 use crate::snapshot::{Generation, Server, Sessions, Transport};
 use crate::time::Timestamp;
@@ -32,6 +34,8 @@ pub(super) struct Scene {
     pub(super) restarts: BTreeSet<usize>,
     /// By poll; of those that are missed as before.
     pub(super) server: Vec<Server>,
+    /// How long the server took to answer.
+    pub(super) latency: Vec<Duration>,
     pub(super) rounds: Vec<Option<Round>>,
     pub(super) generation: Option<Generation>,
     pub(super) lives: Vec<Life>,
@@ -201,6 +205,7 @@ impl Scene {
             missed: BTreeSet::new(),
             restarts: BTreeSet::new(),
             server: Vec::new(),
+            latency: Vec::new(),
             rounds: Vec::new(),
             generation: None,
             lives: Vec::new(),
@@ -224,6 +229,8 @@ impl Scene {
         self.missed.insert(self.server.len());
         let before = self.server.last().cloned().unwrap_or_default();
         self.server.push(before);
+        self.latency
+            .push(self.latency.last().copied().unwrap_or_default());
         self.rounds.push(None);
     }
 
@@ -238,6 +245,7 @@ impl Scene {
             connected.clear();
         }
         self.server.push(snapshot.server.clone());
+        self.latency.push(snapshot.sessions_read.took());
         self.rounds.push(snapshot.rounds.last().cloned());
         self.generation = snapshot.sessions.generation.or(self.generation);
         let errors: HashMap<u64, f64> = tick
@@ -274,17 +282,53 @@ impl Scene {
         *connected = still;
     }
 
-    /// Who is written one by one: those decided on, up to `most`, and a few that are left alone.
-    pub(super) fn choose(&self, decided: &[Decision], most: usize) -> Chosen {
+    /// What was around those decided on, as far as their tests looked at it.
+    pub(super) fn surroundings(&self, decided: &[Decision], widths: SubnetWidths) -> Vec<Target> {
+        let mut found = Vec::new();
+        for decision in decided {
+            let target = &decision.target;
+            let scope = target.scope();
+            let seen = decision.evidence.iter();
+            let seen = seen.filter_map(|it| Field::seen_from(scope, &it.field));
+            for (around, _) in seen.filter(|&(around, _)| around != scope) {
+                let known = self.surrounding(target, around, widths);
+                found.extend(known.filter(|it| !found.contains(it)));
+            }
+        }
+        found
+    }
+
+    fn surrounding(&self, target: &Target, around: Scope, widths: SubnetWidths) -> Option<Target> {
+        let address = match target {
+            Target::Session(session) => session.peer.0?.ip(),
+            Target::Address(net) => net.addr(),
+            _ => return None,
+        };
+        match around {
+            Scope::Address => Some(Target::Address(SubnetWidths::ADDRESS.network(address))),
+            Scope::Subnet => Some(Target::Subnet(widths.network(address))),
+            Scope::Client => {
+                let mut lives = self.lives.iter().rev();
+                let life = lives.find(|life| life.belongs_to(target))?;
+                Some(Target::Client(life.client.as_str().into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Who is written one by one: those decided on and those `around` them, up to `most`, and a few
+    /// that are left alone.
+    pub(super) fn choose(&self, decided: &[Decision], around: &[Target], most: usize) -> Chosen {
         let moment = self.polls - 1;
         let mut chosen = Chosen {
             lives: Vec::new(),
             taken: BTreeSet::new(),
         };
         // Each target in its turn, so that none goes without for another's sake.
-        let mut queues: Vec<_> = decided
-            .iter()
-            .map(|it| self.visitors(&it.target).into_iter())
+        let targets = decided.iter().map(|it| &it.target);
+        let mut queues: Vec<_> = targets
+            .chain(around)
+            .map(|target| self.visitors(target).into_iter())
             .collect();
         while chosen.lives.len() < most {
             let nexts: Vec<_> = queues.iter_mut().filter_map(Iterator::next).collect();

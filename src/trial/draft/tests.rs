@@ -3,8 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::decision::SessionRef;
-use crate::decision::{Peer, Target};
+use crate::decision::{Evidence, Peer, Seen, SessionRef, Target};
 use crate::policy::{Action, Mode};
 use crate::scene::{Scene as Server, policies};
 use crate::snapshot::Snapshot;
@@ -192,6 +191,79 @@ fn churn(policies_text: &str, target: Target, policy: &str) -> (Drafted, PolicyS
         has_pseudonyms: false,
     };
     (draft(&moment).unwrap(), set)
+}
+
+/// What was around whoever was decided on is in the draft, so that it comes out as it did.
+#[test]
+fn neighbours_that_a_policy_looked_at_are_in_the_draft() {
+    let text = "[[policy]]\nname = \"crowded\"\nscope = \"session\"\naction = \"disconnect\"\n\
+                when = { subs = \"> 100\", address.sessions = \"> 3\", subnet.addresses = \"> 1\", \
+                client.sessions = \"> 4\", server.rpc_latency = \"> 500ms\" }\n";
+    let mut server = Server::new();
+    for host in 1..100 {
+        server.connect(&format!("198.51.{host}.7:50001"), "electrum/4.5.5");
+    }
+    let hoarder = server.connect("203.0.113.7:50001", "crowd");
+    server.of(hoarder).subs = 200;
+    for port in 2..5 {
+        server.connect(&format!("203.0.113.7:5000{port}"), "electrum/4.5.5");
+    }
+    server.connect("203.0.113.8:50001", "electrum/4.5.5");
+    for host in 1..5 {
+        server.connect(&format!("192.0.2.{host}:50001"), "crowd");
+    }
+    server.latency = Duration::from_millis(750);
+    let mut ticks = Vec::new();
+    for _ in 0..8 {
+        server.wait(10.0);
+        ticks.push(tick(&server, Some(server.poll())));
+    }
+    let target = Target::Session(SessionRef {
+        id: hoarder,
+        peer: Peer("203.0.113.7:50001".parse().ok()),
+        since: server.at(),
+    });
+    let fields = [
+        "subs",
+        "address.sessions",
+        "subnet.addresses",
+        "client.sessions",
+        "server.rpc_latency",
+    ];
+    let evidence = fields.map(|field| Evidence {
+        field: field.into(),
+        test: "> 0".into(),
+        seen: Seen::Number(1.0),
+        threshold: None,
+        dimension: None,
+    });
+    let decided = [Decision {
+        policy: "crowded".into(),
+        evidence: evidence.into(),
+        ..decision(&server, target)
+    }];
+    let set = policies(text);
+    let start = Start {
+        interval: Duration::from_secs(10),
+        ..Start::default()
+    };
+    let drafted = draft(&Moment {
+        ticks: &ticks,
+        start: &start,
+        set: &set,
+        policies: &["p.toml".to_owned()],
+        decided: &decided,
+        config: None,
+        has_pseudonyms: false,
+    })
+    .unwrap();
+    assert_eq!(drafted.reproduced, 1, "{}", drafted.text);
+    assert!(
+        drafted.text.contains("rpc_latency = \"750ms x"),
+        "{}",
+        drafted.text
+    );
+    assert!(run(&drafted, &set).is_ok(), "{}", drafted.text);
 }
 
 fn run(drafted: &Drafted, set: &PolicySet) -> crate::trial::Comparison {

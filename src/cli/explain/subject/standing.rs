@@ -155,6 +155,10 @@ pub(super) fn missing_words(missing: Missing) -> String {
         }
         Missing::Probes => "the daemons are not probed".to_owned(),
         Missing::Members => "which sessions make up the group is not certain".to_owned(),
+        Missing::Version => "the client's name has no version in it".to_owned(),
+        Missing::Apart => {
+            "its peer is private and stands for many people, so nothing is around it".to_owned()
+        }
         Missing::Untold => "the server does not tell it".to_owned(),
     }
 }
