@@ -8,7 +8,7 @@ use serde::de::DeserializeSeed;
 use serde_json::{Deserializer, Value, json};
 
 use super::{EPOCH, Prober, Rhythm, settings};
-use crate::decision::{Decision, Epoch, Outcome, Suppression};
+use crate::decision::{Decision, Epoch, Outcome, SessionRef, Suppression};
 use crate::limits::{Ruling, Verdict};
 use crate::policy::{Action, Mode, PolicySet};
 use crate::sim::{Abuse, Attack, Release, Role, SessionKey, World};
@@ -186,7 +186,8 @@ impl Game {
         }
         self.warden.observe(&self.snapshot);
         self.inspect();
-        let rulings = self.warden.judge(&self.snapshot).rulings;
+        let judgement = self.warden.judge(&self.snapshot);
+        let (rulings, held_off) = (judgement.rulings, judgement.held_off);
         self.snapshot.rounds.clear();
         self.note_stopped(&rulings, since);
         let is_alert = self.warden.is_alert(&self.snapshot);
@@ -195,6 +196,7 @@ impl Game {
                 self.carry_out(&ruling.decision);
             }
         }
+        self.hold_off(&held_off);
         is_alert
     }
 
@@ -256,16 +258,26 @@ impl Game {
         }
     }
 
+    /// Whoever is banned and there goes; there is no firewall.
+    fn hold_off(&mut self, sessions: &[SessionRef]) {
+        if !sessions.is_empty() && self.disconnect(sessions).is_some() {
+            self.warden.held_off(sessions, self.snapshot.at());
+        }
+    }
+
+    fn disconnect(&mut self, sessions: &[SessionRef]) -> Option<Value> {
+        let ids: Vec<String> = sessions
+            .iter()
+            .map(|session| session.id.to_string())
+            .collect();
+        self.request("disconnect", &json!({ "session_ids": ids }))
+    }
+
     fn carry_out(&mut self, decision: &Decision) {
         let reply = match &decision.action {
             Action::Disconnect | Action::Ban { .. } => {
                 self.run.note_blame(decision, &self.world);
-                let ids = decision
-                    .sessions
-                    .iter()
-                    .map(|session| session.id.to_string());
-                let ids: Vec<String> = ids.collect();
-                self.request("disconnect", &json!({ "session_ids": ids }))
+                self.disconnect(&decision.sessions)
             }
             Action::DaemonUrl { .. } => {
                 let now = self.world.now();
