@@ -30,10 +30,7 @@ fn a_server_in_a_container_is_covered_at_its_published_port() {
     host.connect("45.90.1.1/24", &clients, "45.90.1.10/24");
     host.connect("172.17.0.1/16", &container, "172.17.0.2/16");
     let ip = |args: &str| {
-        drop(run(
-            Command::new("ip").args(args.split(' ')),
-            "see what ip says",
-        ))
+        run(Command::new("ip").args(args.split(' ')), "see what ip says");
     };
     clients.within(|| ip("address add 45.90.1.11/24 dev far0"));
     let _server = container.within(|| {
