@@ -10,7 +10,7 @@
 //! [`decision`] what comes out. [`wire`] decodes replies into a [`snapshot`], and [`daemon`] has what
 //! probes hear of the server's daemons; [`watch`], [`history`], [`engine`] and [`limits`] are the
 //! pure core, put together in [`warden`]. [`rpc`], [`poll`] and [`probe`] read from servers, [`act`]
-//! changes one, [`journal`] remembers, [`agent`] is the loop. [`recording`] keeps what was said,
+//! changes one, [`sink`] keeps banned networks out, [`journal`] remembers, [`agent`] is the loop. [`recording`] keeps what was said,
 //! [`replay`] judges it again, and [`report`] sums that up; [`trial`] tests policies. [`sim`] is a
 //! server to play with, [`adversary`] plays attacks on it, and [`cli`] is the command line.
 //!

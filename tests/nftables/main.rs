@@ -5,6 +5,7 @@
 mod support;
 
 mod altered;
+mod container;
 mod held;
 mod killed;
 mod many;

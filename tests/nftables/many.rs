@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use electrumx_warden::sink::nftables::Repair;
+use electrumx_warden::sink::nftables::{Reason, Repair};
 use electrumx_warden::sink::{Changes, Desired};
 use ipnet::{IpNet, Ipv4Net};
 
@@ -14,10 +14,13 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 const MANY: u32 = 100_000;
 
-fn addresses() -> Desired {
+/// One more than is compared.
+const TOO_MANY: u32 = 200_001;
+
+fn addresses(count: u32) -> Desired {
     let first = u32::from(Ipv4Addr::new(45, 90, 0, 0));
     let address = |n| Ipv4Net::new(Ipv4Addr::from(first + n), 32).unwrap();
-    (0..MANY)
+    (0..count)
         .map(|n| (IpNet::V4(address(n)), until(AT + 60 * MINUTE)))
         .collect()
 }
@@ -33,11 +36,11 @@ async fn timed<T>(what: &str, work: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_hundred_thousand_bans_are_applied_compared_and_made_again_in_seconds() {
+fn a_hundred_thousand_bans_are_applied_compared_and_replaced_in_seconds() {
     world(
         &["45.90.1.10", "45.91.134.159", "45.91.134.160"],
         async |world| {
-            let desired = addresses();
+            let desired = addresses(MANY);
             let held = desired.clone().into_iter().collect();
             let changes = Changes {
                 held,
@@ -79,7 +82,7 @@ fn a_hundred_thousand_bans_are_applied_compared_and_made_again_in_seconds() {
             assert!(!answers("45.90.1.10").await);
 
             timed(
-                "made again",
+                "replaced",
                 world.new_sink().reconcile(&desired, world.now()),
             )
             .await
@@ -87,4 +90,27 @@ fn a_hundred_thousand_bans_are_applied_compared_and_made_again_in_seconds() {
             assert!(!answers("45.91.134.159").await);
         },
     );
+}
+
+#[test]
+fn a_table_too_large_to_compare_is_replaced_after_a_change() {
+    world(&["45.90.1.10"], async |world| {
+        let desired = addresses(TOO_MANY);
+        let mut sink = world.new_sink();
+        sink.reconcile(&desired, world.now()).await.unwrap();
+        let untouched = sink.reconcile(&desired, world.now()).await.unwrap();
+        assert_eq!(untouched, Repair::Nothing);
+        world.by_hand("flush set inet electrumx_warden v4_32");
+        assert!(answers("45.90.1.10").await);
+        let repair = sink.reconcile(&desired, world.now()).await.unwrap();
+        let networks = desired.len();
+        assert_eq!(
+            repair,
+            Repair::Replaced {
+                reason: Reason::TooLarge,
+                networks
+            }
+        );
+        assert!(!answers("45.90.1.10").await);
+    });
 }

@@ -133,13 +133,22 @@ pub(crate) async fn answers(source: &str) -> bool {
 /// Whether a port answers an address.
 pub(crate) async fn answers_at(source: &str, port: u16) -> bool {
     let source: IpAddr = source.parse().unwrap();
-    let (socket, server): (_, IpAddr) = match source {
-        IpAddr::V4(_) => (TcpSocket::new_v4(), Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(_) => (TcpSocket::new_v6(), Ipv6Addr::LOCALHOST.into()),
+    let server: IpAddr = match source {
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    connects(source, SocketAddr::new(server, port)).await
+}
+
+/// Whether a server answers an address.
+pub(crate) async fn connects(source: IpAddr, server: SocketAddr) -> bool {
+    let socket = match source {
+        IpAddr::V4(_) => TcpSocket::new_v4(),
+        IpAddr::V6(_) => TcpSocket::new_v6(),
     };
     let socket = socket.unwrap();
     socket.bind(SocketAddr::new(source, 0)).unwrap();
-    let connected = timeout(ANSWER, socket.connect(SocketAddr::new(server, port))).await;
+    let connected = timeout(ANSWER, socket.connect(server)).await;
     // Neither a reset nor an ICMP message: either an answer or nothing.
     connected.map(Result::unwrap).is_ok()
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -57,6 +57,26 @@ impl Netns {
         // The open file keeps the namespace; without a name nothing is left behind if the test is killed.
         ip(&["netns", "delete", &name]);
         Self(file.expect("open the namespace"))
+    }
+
+    /// Connects it with another by a pair of interfaces, each with an address and its subnet.
+    pub(crate) fn connect(&self, address: &str, other: &Self, others_address: &str) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let [name, peer] = ["near", "far"].map(|end| format!("{end}{count}"));
+        let there = format!("/proc/{}/fd/{}", std::process::id(), other.0.as_raw_fd());
+        let ip = |args: &[&str]| drop(run(Command::new("ip").args(args), REMEDY));
+        let set_up = |name: &str, address: &str| {
+            ip(&["address", "add", address, "dev", name]);
+            ip(&["link", "set", name, "up"]);
+        };
+        self.within(|| {
+            ip(&[
+                "link", "add", &name, "type", "veth", "peer", &peer, "netns", &there,
+            ]);
+            set_up(&name, address);
+        });
+        other.within(|| set_up(&peer, others_address));
     }
 
     /// Runs `make` in the namespace and gives what it made.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::listing::ListedNetwork;
 use super::plan::{Change, Plan};
 
-/// Ends may differ by this much: nft counts whole seconds, and printing a long list takes a few.
+/// Ends may differ by this much, and by the time that listing takes: nft counts whole seconds, and transactions wait.
 pub(super) const TOLERANCE: Duration = Duration::from_secs(10);
 
 /// How the elements differ from what is desired.
@@ -26,21 +26,25 @@ pub(super) struct Difference {
 
 /// Compares networks, each with the time left to it, with those in the table.
 ///
-/// A network with no more than [`TOLERANCE`] left is neither missing nor extra: the kernel and the agent need not drop it
-/// at the same moment.
-pub(super) fn difference(desired: &[(IpNet, Duration)], listed: Vec<ListedNetwork>) -> Difference {
+/// Ends may differ by `tolerance`. A network with no more than that left is neither missing nor extra: the kernel and the
+/// agent need not drop it at the same moment.
+pub(super) fn difference(
+    desired: &[(IpNet, Duration)],
+    listed: Vec<ListedNetwork>,
+    tolerance: Duration,
+) -> Difference {
     let mut listed: HashMap<IpNet, Option<Duration>> = listed.into_iter().collect();
     let mut found = Difference::default();
     for &(network, left) in desired {
         match listed.remove(&network) {
-            Some(Some(expires)) if left.abs_diff(expires) <= TOLERANCE => continue,
+            Some(Some(expires)) if left.abs_diff(expires) <= tolerance => continue,
             Some(_) => found.wrong_end += 1,
-            None if left <= TOLERANCE => continue,
+            None if left <= tolerance => continue,
             None => found.missing += 1,
         }
         found.plan.push((network, Change::Hold(left)));
     }
-    let stays = |expires: Option<Duration>| expires.is_none_or(|left| left > TOLERANCE);
+    let stays = |expires: Option<Duration>| expires.is_none_or(|left| left > tolerance);
     let extra = listed.into_iter().filter(|&(_, expires)| stays(expires));
     for (network, _) in extra {
         found.extra += 1;
@@ -69,7 +73,7 @@ mod tests {
         let listed = listed
             .iter()
             .map(|&(n, left)| (network(n), left.map(seconds)));
-        difference(&desired, listed.collect())
+        difference(&desired, listed.collect(), TOLERANCE)
     }
 
     #[test]

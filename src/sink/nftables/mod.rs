@@ -34,7 +34,7 @@ pub use self::error::NftablesError;
 pub use self::repair::{Reason, Repair};
 pub use self::settings::{DEADLINE, NftablesSettings, Ports};
 
-use self::difference::{Difference, difference};
+use self::difference::{Difference, TOLERANCE, difference};
 use self::generation::generation;
 use self::listing::{ListedNetwork, Shape};
 use self::plan::{Change, Plan};
@@ -148,6 +148,7 @@ impl Nftables {
         desired: &Desired,
         at: Timestamp,
     ) -> Result<Repair, NftablesError> {
+        let start = Instant::now();
         let now = generation().ok();
         if let Some(table) = &self.table
             && now.is_some()
@@ -159,6 +160,7 @@ impl Nftables {
         if let Some(reason) = self.reason_to_replace(desired.len()).await? {
             return self.replace(desired, at, reason).await;
         }
+        let at = at + start.elapsed();
         let start = Instant::now();
         let listed = match self.elements().await {
             Ok(listed) => listed,
@@ -168,14 +170,15 @@ impl Nftables {
             }
             Err(error) => return Err(error),
         };
-        let at = at + start.elapsed();
+        // The kernel read the elements somewhen between start and now.
+        let tolerance = TOLERANCE + start.elapsed();
         if let Some(table) = &mut self.table {
             table.compared = at;
             // A change since then has raised it further, and is found next time.
             table.generation = now;
         }
-        self.repair(difference(&plan::of_desired(desired, at), listed))
-            .await
+        let desired = plan::of_desired(desired, at);
+        self.repair(difference(&desired, listed, tolerance)).await
     }
 
     async fn repair(&mut self, difference: Difference) -> Result<Repair, NftablesError> {
