@@ -628,7 +628,9 @@ impl Agent {
     fn save_ongoing(&mut self, now: Timestamp) {
         self.ongoing_saved_at = now;
         let ongoing = serde_json::to_value(self.warden.ongoing(now)).unwrap_or_default();
-        let saved = self.journal.save(&[StateChange::Ongoing(ongoing)]);
+        let counted = self.warden.counted_bans().into_iter().map(StateChange::Ban);
+        let changes: Vec<StateChange> = counted.chain([StateChange::Ongoing(ongoing)]).collect();
+        let saved = self.journal.save(&changes);
         self.note_journal(saved);
     }
 

@@ -14,7 +14,7 @@ use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
 use crate::history::{Bounds, ClientChanges, Continuity, History, SavedClients, SubnetWidths};
 use crate::limits::{Clients, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
-use crate::penalty::{Penalties, PenaltyNews, SavedPenalties};
+use crate::penalty::{Ban, Penalties, PenaltyNews, SavedPenalties};
 use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
@@ -434,6 +434,11 @@ impl Warden {
     /// What of them has changed since this was asked last.
     pub fn penalty_news(&mut self) -> PenaltyNews {
         self.history.penalties_mut().news()
+    }
+
+    /// The bans that kept out more sessions since this was asked last.
+    pub fn counted_bans(&mut self) -> Vec<Ban> {
+        self.history.penalties_mut().bans.take_counted()
     }
 
     /// What the next run needs to know of clients.

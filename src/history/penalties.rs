@@ -59,6 +59,12 @@ impl History {
             .collect()
     }
 
+    /// Whether the agent asked to disconnect a session, or would have, and it is there.
+    pub(crate) fn was_to_go(&self, session: &SessionRef) -> bool {
+        let slot = self.find_session(session.id);
+        slot.is_some_and(|slot| self.sessions.get(slot).is_expelled())
+    }
+
     /// Whether a session is there, and the agent has not asked to disconnect it.
     pub(crate) fn is_there_unasked(&self, session: &SessionRef) -> bool {
         let slot = self.find_session(session.id);
@@ -91,6 +97,11 @@ impl History {
     pub(crate) fn has_good_name(&self, session: u32) -> bool {
         let slot = self.sessions.get(session);
         !slot.is_expelled() && self.seniority.is_regular_at(slot.age_ms())
+    }
+
+    /// Whether the client of an address is a regular, connected or not.
+    pub(crate) fn is_regular_address(&self, address: &IpNet) -> bool {
+        self.seniority.is_regular_net(address)
     }
 
     /// The regulars of a subnet, connected or not: their addresses, in ascending order.

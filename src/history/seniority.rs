@@ -572,16 +572,23 @@ impl Seniority {
     /// Whether the client of a connected address is a regular.
     pub(super) fn is_regular(&self, address: u32) -> bool {
         let client = self.of_address(address);
-        client.is_some_and(|client| {
-            client.connected_ms >= self.cutoff_ms && is_candidate(client, self.at)
-        })
+        client.is_some_and(|client| self.is_regular_client(client))
+    }
+
+    /// Whether the client of an address is a regular, connected or not.
+    pub(super) fn is_regular_net(&self, net: &IpNet) -> bool {
+        let slot = self.find(net);
+        let client = slot.and_then(|slot| self.slots[slot as usize].as_ref());
+        client.is_some_and(|client| self.is_regular_client(client))
+    }
+
+    fn is_regular_client(&self, client: &KnownClient) -> bool {
+        client.connected_ms >= self.cutoff_ms && is_candidate(client, self.at)
     }
 
     /// The regulars whose addresses are in a network, connected or not.
     pub(super) fn regulars_within(&self, net: &IpNet) -> impl Iterator<Item = IpNet> {
-        let is_regular = |client: &&KnownClient| {
-            client.connected_ms >= self.cutoff_ms && is_candidate(client, self.at)
-        };
+        let is_regular = |client: &&KnownClient| self.is_regular_client(client);
         let within = self
             .clients()
             .filter(|client| net.contains(&client.address));

@@ -23,6 +23,8 @@ pub struct Bans {
     v6: Box<[u32; 129]>,
     max: usize,
     evicted: u64,
+    /// Bans that kept out more sessions since that was asked last.
+    counted: BTreeSet<IpNet>,
     /// Networks whose ban began, changed or ended since that was asked last.
     changed: BTreeSet<IpNet>,
 }
@@ -37,6 +39,7 @@ impl Bans {
             v6: Box::new([0; 129]),
             max: max.min(BANS_MAX),
             evicted: 0,
+            counted: BTreeSet::new(),
             changed: BTreeSet::new(),
         }
     }
@@ -47,6 +50,8 @@ impl Bans {
         for ban in bans {
             self.set(ban);
         }
+        // Those are known already; what went for want of room is not.
+        self.changed.retain(|net| !self.by_net.contains_key(net));
     }
 
     /// All, in the order of their networks.
@@ -145,12 +150,21 @@ impl Bans {
         let net = self.of(address).map(|ban| ban.net);
         if let Some(ban) = net.and_then(|net| self.by_net.get_mut(&net)) {
             ban.kept_out += 1;
+            self.counted.insert(ban.net);
         }
     }
 
     /// The networks whose ban began, changed or ended since this was asked last.
     pub fn take_changed(&mut self) -> BTreeSet<IpNet> {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Those that kept out more sessions since this was asked last.
+    pub fn take_counted(&mut self) -> Vec<Ban> {
+        let counted = std::mem::take(&mut self.counted).into_iter();
+        counted
+            .filter_map(|net| self.by_net.get(&net).cloned())
+            .collect()
     }
 
     fn count(&mut self, net: &IpNet) -> &mut u32 {

@@ -200,6 +200,12 @@ fn of_too_many_saved_ones_the_longest_are_taken_up() {
     ];
     bans.restore(saved);
     assert_eq!(bans.all(), [ban("198.51.100.1/32", &[], 30)]);
+    let gone: Vec<IpNet> = bans.take_changed().into_iter().collect();
+    assert_eq!(
+        gone,
+        [net("198.51.100.2/32")],
+        "the journal knows the others"
+    );
 }
 
 #[test]

@@ -3,9 +3,9 @@
 //! A ban hits whoever comes from an address, so it asks for more than a disconnect: who came back and did
 //! it again is struck again, and nobody else; where others with a good name are, nobody is banned.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::Warden;
@@ -23,6 +23,9 @@ const MANY: usize = 8;
 
 /// A subnet with more regulars and protected addresses than this is not banned: it is theirs.
 const HOLES_MAX: usize = 64;
+
+/// Whoever was to be disconnected and is still there after so long counts as come back: in dry-run nobody goes.
+const BACK_AFTER: Duration = Duration::from_secs(5);
 
 /// Somebody whose strikes lead to a ban.
 struct Case {
@@ -96,12 +99,11 @@ impl Warden {
         face: Face,
         at: Timestamp,
     ) -> Vec<Case> {
-        let offenders = offenders(decision).into_iter();
         let case = |(net, sessions): (IpNet, Vec<&SessionRef>)| {
             let strikes = &self.history.penalties().strikes;
             let before = strikes.level(&net, face, at);
             let last = strikes.last(&net, face);
-            let has_come_back = last.is_none_or(|last| is_after(&sessions, last.at));
+            let has_come_back = last.is_none_or(|last| self.has_come_back(&sessions, last.at, at));
             // What was there when the last strike fell is a part of that one.
             let rung = whole(before).saturating_sub(usize::from(!has_come_back));
             match policy.rung(rung) {
@@ -114,7 +116,15 @@ impl Warden {
                 _ => None,
             }
         };
-        offenders.filter_map(case).collect()
+        offenders(decision).into_iter().filter_map(case).collect()
+    }
+
+    /// Whether any of them connected after the last strike, or was to be disconnected then and does it still.
+    fn has_come_back(&self, sessions: &[&SessionRef], last: Timestamp, at: Timestamp) -> bool {
+        let is_still_there =
+            |session: &SessionRef| at.since(last) >= BACK_AFTER && self.history.was_to_go(session);
+        let mut sessions = sessions.iter();
+        sessions.any(|session| session.since >= last || is_still_there(session))
     }
 
     /// What a ban of a network must leave out, or why there is none.
@@ -172,7 +182,7 @@ impl Warden {
         if !protected.is_empty() || self.settings.protection.addresses.overlaps(address) {
             return Err(NoBan::Protected);
         }
-        let is_of_regular = !self.history.regulars_of(address).is_empty();
+        let is_of_regular = self.history.is_regular_address(address);
         let strikes = &mut self.history.penalties_mut().strikes;
         if !regulars.is_empty() {
             strikes.share(address, at);
@@ -197,13 +207,15 @@ impl Warden {
                 continue;
             }
             let face = Face::from(*mode);
-            let penalties = self.history.penalties_mut();
             for (net, sessions) in offenders(decision) {
-                let last = penalties.strikes.last(&net, face);
-                if last.is_none_or(|last| last.at < at && is_after(&sessions, last.at)) {
-                    penalties.strikes.strike(net, face, at);
+                let last = self.history.penalties().strikes.last(&net, face);
+                let is_struck = last
+                    .is_none_or(|last| last.at < at && self.has_come_back(&sessions, last.at, at));
+                if is_struck {
+                    self.history.penalties_mut().strikes.strike(net, face, at);
                 }
             }
+            let penalties = self.history.penalties_mut();
             for ban in &decision.bans {
                 penalties.bans_of(face).add(ban_of(decision, ban));
             }
@@ -249,7 +261,7 @@ impl Warden {
     pub(super) fn acquit(&mut self, decision: &Decision) {
         let face = self.face_of(decision);
         let penalties = self.history.penalties_mut();
-        for net in offenders(decision).into_keys() {
+        for (net, _) in offenders(decision) {
             penalties.strikes.take_back(&net);
         }
         for ban in &decision.bans {
@@ -277,25 +289,27 @@ fn ban_of(decision: &Decision, order: &BanOrder) -> Ban {
 
 /// Whoever did what a decision is about, each with the sessions that it falls on: their addresses, or the
 /// subnet where many of it do the same. Peers that stand for many people are nobody.
-fn offenders(decision: &Decision) -> BTreeMap<IpNet, Vec<&SessionRef>> {
-    let mut offenders: BTreeMap<IpNet, Vec<&SessionRef>> = BTreeMap::new();
+/// In the order of the sessions, the worst first: no address comes before another for what it is.
+fn offenders(decision: &Decision) -> Vec<(IpNet, Vec<&SessionRef>)> {
+    let mut offenders: Vec<(IpNet, Vec<&SessionRef>)> = Vec::new();
+    let mut places: HashMap<IpNet, usize> = HashMap::new();
     for session in &decision.sessions {
-        if let Party::Address(net) = Party::of(session) {
-            offenders.entry(net).or_default().push(session);
+        let Party::Address(net) = Party::of(session) else {
+            continue;
+        };
+        let place = *places.entry(net).or_insert(offenders.len());
+        match offenders.get_mut(place) {
+            Some((_, sessions)) => sessions.push(session),
+            None => offenders.push((net, vec![session])),
         }
     }
     match decision.target {
         Target::Subnet(subnet) if offenders.len() >= MANY => {
-            let all = offenders.into_values().flatten().collect();
-            BTreeMap::from([(subnet, all)])
+            let all = offenders.into_iter().flat_map(|(_, sessions)| sessions);
+            vec![(subnet, all.collect())]
         }
         _ => offenders,
     }
-}
-
-/// Whether any of them connected after that.
-fn is_after(sessions: &[&SessionRef], then: Timestamp) -> bool {
-    sessions.iter().any(|session| session.since >= then)
 }
 
 /// Strikes as a number: what has not faded to a half counts.

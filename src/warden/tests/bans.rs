@@ -399,6 +399,25 @@ fn dry_run_climbs_the_same_ladder_apart() {
     assert!(world.poll().held_off.is_empty());
 }
 
+/// In dry-run nobody goes, so whoever would have been cut and goes on is one that came back.
+#[test]
+fn dry_run_climbs_with_who_goes_on() {
+    let mut world = World::new(LADDER, Settings::default());
+    world.hoard("9.9.9.9");
+    let mut actions = Vec::new();
+    for _ in 0..3 {
+        let judgement = world.poll();
+        let permitted = judgement.rulings.into_iter();
+        let permitted = permitted.filter(|it| matches!(it.verdict, Verdict::Permitted { .. }));
+        actions.extend(permitted.map(|ruling| ruling.decision.action));
+    }
+    assert_eq!(
+        actions,
+        [Action::Disconnect, ban(10)],
+        "and then it is banned"
+    );
+}
+
 #[test]
 fn what_was_never_sent_is_no_strike_and_no_ban() {
     let mut world = World::enforcing();
