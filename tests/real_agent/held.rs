@@ -1,7 +1,8 @@
 //! How well bans hold: twenty of each of five kinds of abusers beside sixty honest clients, without the agent, with
 //! it and the LocalRPC alone, and with nftables.
 //!
-//! `WARDEN_HELD_S=60` makes each part a minute, of which the second half counts; `--nocapture` prints what came of it.
+//! `WARDEN_HELD_S=60` makes each part a minute, of which the second half counts, and plays other servers too;
+//! `--nocapture` prints what came of it.
 
 use std::time::Duration;
 
@@ -69,10 +70,10 @@ struct Half {
     p50: Duration,
 }
 
-fn span() -> Duration {
-    let seconds = std::env::var("WARDEN_HELD_S");
-    let seconds = seconds.map_or(30, |text| text.parse().expect("seconds"));
-    Duration::from_secs(seconds)
+/// How long each part lasts, if somebody measures on a machine that does nothing else.
+fn by_hand() -> Option<Duration> {
+    let seconds = std::env::var("WARDEN_HELD_S").ok()?;
+    Some(Duration::from_secs(seconds.parse().expect("seconds")))
 }
 
 /// Each kind in subnets of its own, at addresses of its own.
@@ -118,7 +119,7 @@ fn hold(release: Release, with_limits: bool) {
     let firewall = Firewall::new();
     let test = |siege: &mut Siege| {
         one_syn();
-        let span = span();
+        let span = by_hand().unwrap_or(20 * SECOND);
         let calm = median(siege.honest.latencies(span / 4));
         let without = second_half(siege, span);
         siege.wait_for_calm();
@@ -160,17 +161,12 @@ fn hold(release: Release, with_limits: bool) {
     }
 }
 
+/// Beside other tests on the same machine only what is left of the abuse can be measured.
 #[test]
-fn bans_hold_on_1_16_0() {
-    hold(Release::V1_16_0, false);
-}
-
-#[test]
-fn bans_hold_on_1_20_0() {
+fn bans_hold() {
     hold(Release::V1_20_0, false);
-}
-
-#[test]
-fn bans_hold_beside_the_servers_own_limits() {
-    hold(Release::V1_20_0, true);
+    if by_hand().is_some() {
+        hold(Release::V1_16_0, false);
+        hold(Release::V1_20_0, true);
+    }
 }
