@@ -4,6 +4,7 @@
 //! It decides nothing itself: the core does, and [`crate::act`] carries it out.
 
 mod cadence;
+mod cost;
 mod crowds;
 mod daemons;
 mod lists;
@@ -41,6 +42,7 @@ use crate::warden::{Explanation, Judgement, Subject, Warden};
 use crate::watch::Outage;
 pub use cadence::Cadence;
 use cadence::{Beat, Pace};
+use cost::Cost;
 use crowds::Crowds;
 pub use daemons::Rounds;
 use daemons::{KeptStatus, Told, tell_used_up};
@@ -93,6 +95,7 @@ pub struct Agent {
     /// Whether all policies together leave regulars alone, as the log has it.
     is_share_used_up: bool,
     crowds: Crowds,
+    cost: Cost,
     placed: Placed,
     clients_saved_at: Timestamp,
     ongoing_saved_at: Timestamp,
@@ -210,6 +213,7 @@ impl Agent {
             stopped: Vec::new(),
             is_share_used_up: false,
             crowds: Crowds::default(),
+            cost: Cost::default(),
             clients_saved_at: now,
             ongoing_saved_at: now,
             placed: Placed::default(),
@@ -342,7 +346,12 @@ impl Agent {
                 self.inspect().await;
             }
         }
-        self.took = self.client.spent().saturating_sub(spent);
+        let took = self.client.spent().saturating_sub(spent);
+        let sessions = self.snapshot.sessions.len();
+        self.took = match failure {
+            None => self.cost.of(Instant::now(), sessions, took),
+            Some(_) => took,
+        };
         failure
     }
 

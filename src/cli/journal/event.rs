@@ -54,7 +54,11 @@ pub(super) fn event_words(event: &Event) -> (String, String) {
             "sink recovered".to_owned(),
             format!(
                 "{sink}: {} kept out",
-                show::counted(*held as usize, "network", "networks")
+                show::counted(
+                    usize::try_from(*held).unwrap_or(usize::MAX),
+                    "network",
+                    "networks"
+                )
             ),
         ),
         Event::SinkRepaired { sink, what } => (
