@@ -35,7 +35,7 @@ fn offend(siege: &Siege) {
     assert!(client.closed_within(20 * SECOND), "it is cut");
 }
 
-fn bans(agent: &Agent) -> Vec<Value> {
+pub(crate) fn bans(agent: &Agent) -> Vec<Value> {
     let mut decisions = agent.journal();
     decisions.retain(|decision| decision["action"] == "ban" && decision["outcome"] == "executed");
     decisions

@@ -33,13 +33,14 @@ impl Honest {
     pub(crate) fn latencies(&mut self, time: Duration) -> Vec<Duration> {
         let until = Instant::now() + time;
         let mut latencies = Vec::new();
-        while Instant::now() < until {
-            for client in &mut self.0 {
-                let asked = Instant::now();
-                assert!(client.is_served(), "an honest client was cut");
-                latencies.push(asked.elapsed());
-                thread::sleep(Duration::from_millis(15));
+        for n in (0..self.0.len()).cycle() {
+            let asked = Instant::now();
+            if asked >= until {
+                break;
             }
+            assert!(self.0[n].is_served(), "an honest client was cut");
+            latencies.push(asked.elapsed());
+            thread::sleep(Duration::from_millis(15));
         }
         latencies
     }
