@@ -61,7 +61,48 @@ pub(super) fn event_words(event: &Event) -> (String, String) {
             "sink repaired".to_owned(),
             format!("{sink}: {}", escape::terminal(what, show::DETAIL_COLUMNS)),
         ),
+        Event::BannedByHand {
+            net,
+            until,
+            holes,
+            user,
+            reason,
+        } => ("banned by hand".to_owned(), {
+            let mut words = format!("{} until {}", show::network(net), show::time(*until));
+            if *holes > 0 {
+                words += &format!(", with {}", show::counted(*holes, "hole", "holes"));
+            }
+            words += &format!(", by {}", show::text(user));
+            if !reason.is_empty() {
+                words += &format!(": {}", escape::terminal(reason, show::DETAIL_COLUMNS));
+            }
+            words
+        }),
+        Event::LiftedByHand {
+            what,
+            bans,
+            holed,
+            user,
+        } => ("unbanned by hand".to_owned(), {
+            let mut words = format!("{}: {}", show::text(what), ended(*bans));
+            if *holed > 0 {
+                words += &format!(", a hole in {holed}");
+            }
+            words + &format!(", by {}", show::text(user))
+        }),
+        Event::Pardoned { net, user } => (
+            "pardoned".to_owned(),
+            format!("{}, by {}", show::network(net), show::text(user)),
+        ),
+        Event::BreakerClosed { policy, user } => (
+            "breaker closed".to_owned(),
+            format!("{}, by {}", show::text(policy), show::text(user)),
+        ),
     }
+}
+
+fn ended(bans: usize) -> String {
+    format!("{} ended", show::counted(bans, "ban", "bans"))
 }
 
 /// On a line.
@@ -69,6 +110,7 @@ pub(super) fn event_line(row: &EventRow) -> String {
     let (what, words) = event_words(&row.event);
     let of = match row.event {
         Event::DaemonMoved { .. } => "server",
+        Event::BreakerClosed { .. } => "policies",
         _ => "bans",
     };
     format!("{}  {of}: {what} {words}", show::time(row.at))

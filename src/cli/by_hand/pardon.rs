@@ -1,0 +1,83 @@
+//! `pardon`: forget strikes.
+
+use serde::Serialize;
+
+use super::Which;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::screen::{Format, Screen};
+use crate::cli::show;
+use crate::control::{Network, PardonedAnswer, Request};
+
+/// Forget the strikes of an address or a network, by the running agent.
+///
+/// Ladders begin anew for whoever is pardoned, and a regular who was disconnected is one again. A ban that is in
+/// force stays: see `unban`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  electrumx-warden pardon 203.0.113.7 --config electrumx-warden.toml")]
+pub(in crate::cli) struct Args {
+    /// An address or a network
+    #[arg(value_name = "NETWORK", value_parser = str::parse::<Network>)]
+    net: Network,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct PardonedJson {
+    network: String,
+    strikes: f64,
+    offenders: usize,
+    clients: usize,
+    banned_until: Option<String>,
+}
+
+pub(in crate::cli) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
+    let answer: PardonedAnswer = args
+        .which
+        .agent()?
+        .ask(&Request::Pardon { net: args.net })?;
+    let PardonedAnswer {
+        net,
+        strikes,
+        offenders,
+        clients,
+        banned_until,
+    } = answer;
+    let network = show::network(&net);
+    if args.format == Format::Json {
+        let line = PardonedJson {
+            network,
+            strikes,
+            offenders,
+            clients,
+            banned_until: banned_until.map(|end| end.to_string()),
+        };
+        screen.json("pardoned", &line)?;
+        return Ok(Exit::Ok);
+    }
+    if offenders == 0 && clients == 0 {
+        screen.line(format!("{network} had no strikes"))?;
+    } else {
+        screen.line(format!(
+            "pardoned {network}: {strikes:.1} strikes of {}, and {} whom the agent had disconnected within a day",
+            show::counted(offenders, "address or subnet", "addresses or subnets"),
+            show::counted(clients, "client", "clients"),
+        ))?;
+    }
+    if let Some(end) = banned_until {
+        screen.prose(
+            format!(
+                "{network} is still banned until {} UTC: `unban {network}` lets it in",
+                show::time(end)
+            ),
+            2,
+        )?;
+    }
+    Ok(Exit::Ok)
+}
