@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use comfy_table::Cell;
+use comfy_table::Table;
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -19,6 +19,9 @@ use crate::penalty::{Ban, BannedBy};
 use crate::policy::Mode;
 use crate::time::Timestamp;
 use crate::units::format_duration;
+
+/// Below this a list is easier to read than a table.
+const TABLE_COLUMNS: usize = 90;
 
 /// Holes of a ban in a cell.
 const HOLES_SHOWN: usize = 4;
@@ -170,12 +173,14 @@ fn show_all(
     if known.bans.is_empty() {
         screen.line("nobody is banned")?;
     } else {
-        let header = ["network", "until (UTC)", "by", "why", "strikes", "kept out"];
-        let mut table = show::table(&header);
-        for shown in &known.bans {
-            table.add_row(cells(shown, at));
+        let is_narrow = screen.width() < TABLE_COLUMNS;
+        if is_narrow {
+            for shown in &known.bans {
+                screen.prose(line(shown, at), 4)?;
+            }
+        } else {
+            screen.table(table(known, at))?;
         }
-        screen.table(table)?;
         let more = known.total.saturating_sub(known.bans.len());
         if more > 0 {
             let words = format!(
@@ -224,40 +229,88 @@ fn sink_words(sink: &SinkRow) -> String {
     }
 }
 
-fn cells(shown: &Shown, at: Timestamp) -> Vec<Cell> {
+/// On a narrow screen: `203.0.113.7 until 2026-01-31 12:00:00 (in 1h), by hog: ...`.
+fn line(shown: &Shown, at: Timestamp) -> String {
     let ban = &shown.ban;
-    let mut network = show::network(&ban.net);
-    if !ban.holes.is_empty() {
-        let mut holes: Vec<String> = ban
-            .holes
-            .iter()
-            .take(HOLES_SHOWN)
-            .map(show::network)
-            .collect();
-        let more = ban.holes.len().saturating_sub(HOLES_SHOWN);
-        if more > 0 {
-            holes.push(format!("{more} more"));
-        }
-        network += &format!("\nwithout {}", holes.join(",\n"));
+    let (head, until) = (show::HEAD, show::time(ban.end));
+    let mut line = format!(
+        "{head}{}{head:#} until {until} ({}), by {}",
+        show::network(&ban.net),
+        left(ban, at),
+        by(ban)
+    );
+    let why = why(shown);
+    if !why.is_empty() {
+        line += &format!(": {why}");
     }
+    if !ban.holes.is_empty() {
+        line += &format!("; without {}", holes(ban).join(", "));
+    }
+    if ban.kept_out > 0 {
+        line += &format!("; kept out {}", kept_out(ban));
+    }
+    line
+}
+
+fn table(known: &Known, at: Timestamp) -> Table {
+    let mut header = vec!["network", "until (UTC)", "by", "why", "kept out"];
+    let is_live = known.live.is_some();
+    if is_live {
+        header.push("strikes");
+    }
+    let mut table = show::table(&header);
+    for shown in &known.bans {
+        let ban = &shown.ban;
+        let mut network = show::network(&ban.net);
+        if !ban.holes.is_empty() {
+            network += &format!("\nwithout {}", holes(ban).join(",\n"));
+        }
+        let until = format!("{}\n{}", show::time(ban.end), left(ban, at));
+        let mut cells = vec![network, until, by(ban), why(shown), kept_out(ban)];
+        if let Some(strikes) = shown.strikes {
+            cells.push(show::quantity(strikes, None));
+        }
+        table.add_row(cells);
+    }
+    table
+}
+
+/// `in 1h59m`
+fn left(ban: &Ban, at: Timestamp) -> String {
     let left = Duration::from_secs(ban.end.since(at).as_secs());
-    let until = format!("{}\nin {}", show::time(ban.end), format_duration(left));
-    let (by, why) = match &ban.by {
-        BannedBy::Policy(policy) => {
-            let decision = shown.decision.as_ref();
-            let why = decision.map(|(id, why)| format!("{why} (decision {id})"));
-            (show::text(policy), why.unwrap_or_default())
+    format!("in {}", format_duration(left))
+}
+
+fn by(ban: &Ban) -> String {
+    match &ban.by {
+        BannedBy::Policy(policy) => show::text(policy),
+        BannedBy::Hand { user, .. } => show::text(user),
+    }
+}
+
+fn why(shown: &Shown) -> String {
+    match (&shown.ban.by, &shown.decision) {
+        (BannedBy::Hand { reason, .. }, _) if reason.is_empty() => "by hand".to_owned(),
+        (BannedBy::Hand { reason, .. }, _) => {
+            format!("by hand: {}", escape::terminal(reason, WHY_COLUMNS))
         }
-        BannedBy::Hand { user, reason } => {
-            let reason = escape::terminal(reason, WHY_COLUMNS).into_owned();
-            (format!("hand: {}", show::text(user)), reason)
-        }
-    };
-    let strikes = shown.strikes.map_or(String::new(), |it| format!("{it:.1}"));
-    let kept_out = usize::try_from(ban.kept_out).unwrap_or(usize::MAX);
-    [network, until, by, why, strikes, show::number(kept_out)]
-        .map(Cell::new)
-        .into()
+        (BannedBy::Policy(_), Some((id, why))) => format!("{why} (decision {id})"),
+        (BannedBy::Policy(_), None) => String::new(),
+    }
+}
+
+fn holes(ban: &Ban) -> Vec<String> {
+    let shown = ban.holes.iter().take(HOLES_SHOWN);
+    let mut holes: Vec<String> = shown.map(show::network).collect();
+    let more = ban.holes.len().saturating_sub(HOLES_SHOWN);
+    if more > 0 {
+        holes.push(format!("{more} more"));
+    }
+    holes
+}
+
+fn kept_out(ban: &Ban) -> String {
+    show::number(usize::try_from(ban.kept_out).unwrap_or(usize::MAX))
 }
 
 #[derive(Serialize)]

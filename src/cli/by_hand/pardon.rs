@@ -61,15 +61,21 @@ pub(in crate::cli) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Fail
         screen.json("pardoned", &line)?;
         return Ok(Exit::Ok);
     }
-    if offenders == 0 && clients == 0 {
-        screen.line(format!("{network} had no strikes"))?;
-    } else {
-        screen.line(format!(
-            "pardoned {network}: {strikes:.1} strikes of {}, and {} whom the agent had disconnected within a day",
-            show::counted(offenders, "address or subnet", "addresses or subnets"),
-            show::counted(clients, "client", "clients"),
-        ))?;
+    let mut forgotten = Vec::new();
+    if offenders > 0 {
+        let whose = show::counted(offenders, "address or subnet", "addresses and subnets");
+        let strikes = show::quantity(strikes, None);
+        forgotten.push(format!("forgot {strikes} strikes of {whose}"));
     }
+    if clients > 0 {
+        let clients = show::counted(clients, "client", "clients");
+        forgotten.push(format!("forgot that {clients} had been disconnected"));
+    }
+    let done = match forgotten.is_empty() {
+        true => "it had no strikes".to_owned(),
+        false => forgotten.join(", "),
+    };
+    screen.line(format!("{network}: {done}"))?;
     if let Some(end) = banned_until {
         screen.prose(
             format!(
