@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::daemon::Address;
-use crate::decision::{Choice, Decision, Evidence, Outcome, Seen, Suppression, Target};
+use crate::decision::{BanRefusal, Choice, Decision, Evidence, Outcome, Seen, Suppression, Target};
 use crate::escape;
 use crate::field::Dimension;
 use crate::journal::Replayed;
@@ -426,6 +426,22 @@ pub fn network(net: &IpNet) -> String {
     }
 }
 
+/// Of bans that were refused: `no ban of 203.0.113.9: regulars share it`.
+pub fn refused(refused: &[BanRefusal]) -> Option<String> {
+    let [first, rest @ ..] = refused else {
+        return None;
+    };
+    let more = match rest.len() {
+        0 => String::new(),
+        more => format!(" and {} more", counted(more, "network", "networks")),
+    };
+    Some(format!(
+        "no ban of {}{more}: {}",
+        network(&first.net),
+        first.why
+    ))
+}
+
 /// On whom it falls, and why: `2 of 31 sessions (2 strangers), leaving subs at 90_000`.
 pub fn choice(choice: &Choice) -> String {
     escape::terminal(&choice.to_string(), CHOICE_COLUMNS).into_owned()
@@ -464,6 +480,9 @@ pub fn decision_line(decision: &Decision, of: &Outcome) -> String {
     // Of one session alone there is nothing to choose.
     if let Some(choice) = decision.choice.as_ref().filter(|it| it.members > 1) {
         let _ = write!(line, "; {}", self::choice(choice));
+    }
+    if let Some(refused) = refused(&decision.refused) {
+        let _ = write!(line, "; {refused}");
     }
     let why = match of {
         Outcome::Suppressed(by) => suppression(by),

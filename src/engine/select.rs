@@ -83,9 +83,28 @@ impl Facts<'_> {
                 let wanted = f64::from(u8::from(wanted));
                 keep_compared(slots, values, Comparison::Equal, wanted, if_unknown);
             }
-            How::Verdict { .. } | How::Direct { .. } => keep(slots, |slot| {
-                self.holds_for(probe, slot, verdicts, population)
-                    .unwrap_or(if_unknown)
+            How::Verdict {
+                field,
+                verdict,
+                negated,
+            } => {
+                let holds = |answer: Option<bool>| answer.map_or(if_unknown, |yes| yes != negated);
+                // One loop a field, as with numbers: most of the time goes here.
+                match field {
+                    Field::Client | Field::ClientVersion => keep(slots, |slot| {
+                        holds(self.client_verdict(verdict, slot, verdicts))
+                    }),
+                    Field::Group => keep(slots, |slot| {
+                        holds(self.group_verdict(verdict, slot, verdicts))
+                    }),
+                    _ => keep(slots, |slot| {
+                        holds(self.address_verdict(verdict, slot, verdicts))
+                    }),
+                }
+            }
+            How::Direct { .. } => keep(slots, |slot| {
+                let holds = self.holds_for(probe, slot, verdicts, population);
+                holds.unwrap_or(if_unknown)
             }),
         }
     }

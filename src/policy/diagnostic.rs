@@ -346,7 +346,7 @@ pub enum Problem {
     },
     /// A policy that acts on those who did nothing where others do something.
     #[error(
-        "policy `{policy}` may hit bystanders: of the {scope} itself it asks for nothing that it does"
+        "policy `{policy}` may hit bystanders: none of its tests is of what the {scope} itself does"
     )]
     #[diagnostic(code(policy::hits_bystanders), severity(Warning))]
     HitsBystanders {

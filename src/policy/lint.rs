@@ -444,7 +444,7 @@ fn surroundings(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &m
                  `scope = \"{around}\"`"
             )));
         } else if policy.action.kind().is_done_to_sessions()
-            && own.all(|test| test.field.is_circumstance())
+            && own.all(|test| test.field.is_circumstance() || test.excludes())
         {
             let problem = Problem::HitsBystanders {
                 policy: word(&policy.name),

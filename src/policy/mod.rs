@@ -327,6 +327,19 @@ impl Test {
         matches!(&self.predicate, Predicate::Compare(comparison, _) if comparison.is_upwards())
     }
 
+    /// Whether all pass it but those that it names: `!=`, `!~`, `not in`.
+    pub(super) const fn excludes(&self) -> bool {
+        match &self.predicate {
+            Predicate::Compare(comparison, _) | Predicate::Version(comparison, _) => {
+                matches!(comparison, Comparison::NotEqual)
+            }
+            Predicate::Equals { negated, .. }
+            | Predicate::Matches { negated, .. }
+            | Predicate::In { negated, .. } => *negated,
+            Predicate::Is(_) => false,
+        }
+    }
+
     /// For how long something must have been so, if the test asks for a time.
     pub(super) fn waits(&self) -> Duration {
         match (&self.predicate, self.field.info().kind) {

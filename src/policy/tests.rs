@@ -402,6 +402,7 @@ fn what_only_looks_around_is_refused() {
         "address.sessions = '> 3'",
         "age = '>= 0s', subnet.cost_rate = '> 3_000/s'",
         "server.pending_requests = '> 500', client.subs = '> 1'",
+        "client = '!~ ^electrum', address = 'not in 10.0.0.0/8', subnet.cost_rate = '> 3_000/s'",
         // It is no deed to be a stranger.
         "regular = false, age = '> 1m', subnet.cost_rate = '> 3_000/s'",
     ];

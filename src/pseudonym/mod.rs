@@ -100,6 +100,15 @@ impl Pseudonyms {
         for evidence in &mut hidden.evidence {
             self.hide_seen(evidence);
         }
+        for ban in &mut hidden.bans {
+            ban.net = self.net(ban.net);
+            for hole in &mut ban.holes {
+                *hole = self.net(*hole);
+            }
+        }
+        for refusal in &mut hidden.refused {
+            refusal.net = self.net(refusal.net);
+        }
         hidden
     }
 

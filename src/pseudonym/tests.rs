@@ -635,6 +635,9 @@ fn hidden(judgement: &Judgement, pseudonyms: &Pseudonyms) -> Judgement {
     for ruling in &mut hidden.rulings {
         ruling.decision = pseudonyms.decision(&ruling.decision);
     }
+    for session in &mut hidden.held_off {
+        *session = pseudonyms.session(*session);
+    }
     for cooldown in &mut hidden.cooldowns {
         cooldown.target = pseudonyms.target(&cooldown.target);
     }

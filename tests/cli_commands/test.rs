@@ -321,6 +321,55 @@ policy = "flood"
 at = "0s"
 "#;
 
+/// A private peer has nothing around it, and a name may have no version.
+#[test]
+fn what_is_around_and_is_not_known_says_why() {
+    let policies = r#"
+[[policy]]
+name = "crowded"
+scope = "session"
+when = { subs = "> 5", address.sessions = "> 1" }
+action = "disconnect"
+
+[[policy]]
+name = "old"
+scope = "session"
+when = { client_version = "< 3.3.4" }
+action = "disconnect"
+"#;
+    let tests = r#"
+[[test]]
+name = "a user of Tor and one of an old wallet"
+
+[[test.session]]
+peer = "127.0.0.1:50001"
+client = "BlueWallet"
+subs = 9
+
+[[test.session]]
+peer = "203.0.113.7"
+client = "electrum/3.3.2"
+subs = 9
+
+[[test.expect]]
+policy = "crowded"
+target = "127.0.0.1"
+at = "0s"
+
+[[test.expect]]
+policy = "old"
+target = "127.0.0.1"
+at = "0s"
+
+[[test.expect]]
+policy = "crowded"
+target = "203.0.113.7"
+at = "0s"
+"#;
+    let folder = Folder::with(&[("p.toml", policies), ("p.test.toml", tests)]);
+    insta::assert_snapshot!(told(&folder, &[&["test", "p.toml"]]));
+}
+
 #[test]
 fn what_is_too_short_or_late_says_when_it_would_come() {
     let folder = Folder::with(&[("p.toml", FLOOD), ("p.test.toml", LATE)]);

@@ -82,13 +82,13 @@ fn whoever_is_banned_is_held_off_on_1_20_0() {
 }
 
 /// The program, in a folder of its own.
-struct Firewall {
+pub(crate) struct Firewall {
     folder: TempDir,
 }
 
 impl Firewall {
     /// To be called outside any namespace.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         executable(folder.path(), "nft", &Nft::Bookworm.script());
         Self { folder }
@@ -106,7 +106,7 @@ impl Firewall {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    fn agent(&self, siege: &Siege, policies: &Path) -> Agent {
+    pub(crate) fn agent(&self, siege: &Siege, policies: &Path) -> Agent {
         let port = siege.server.tcp_port();
         let more = format!("[ban]\nsinks = [\"nftables\"]\nports = [{port}]\n");
         let env = [("PATH", self.path())];

@@ -6,6 +6,7 @@ mod support;
 mod bans;
 mod daemons;
 mod dodgers;
+mod held;
 mod hostile;
 mod once;
 mod outnumbered;

@@ -57,16 +57,32 @@ pub(crate) fn connect(port: u16, from: Ipv4Addr) -> io::Result<Client> {
 impl Siege {
     /// Runs a test of a server with so many honest clients.
     pub(crate) fn of(release: Release, honest: u8, test: impl FnOnce(&mut Self) + Send) {
+        Self::over(honest, test, |daemons| {
+            Setup::new(release, daemons).without_cost_limits()
+        });
+    }
+
+    /// The same of a server that throttles and cuts by its own reckoning, as it comes.
+    pub(crate) fn with_cost_limits(
+        release: Release,
+        honest: u8,
+        test: impl FnOnce(&mut Self) + Send,
+    ) {
+        Self::over(honest, test, |daemons| Setup::new(release, daemons));
+    }
+
+    fn over(
+        honest: u8,
+        test: impl FnOnce(&mut Self) + Send,
+        setup: impl FnOnce(&[String]) -> Setup + Send,
+    ) {
         if support::skipped() {
             return;
         }
         Netns::spanning(EVERYWHERE).within(|| {
             let daemon = Daemon::start(5);
             daemon.set_tx_size(10_000);
-            let server = Setup::new(release, &[daemon.url()])
-                .without_cost_limits()
-                .everywhere()
-                .start();
+            let server = setup(&[daemon.url()]).everywhere().start();
             let port = server.tcp_port();
             let honest = Honest::gather(honest, |n| {
                 connect(port, honest_address(n)).expect("connect")
@@ -141,12 +157,18 @@ pub(crate) fn since(now: Reached, then: Reached) -> Reached {
 
 /// The agent ends, having cut nobody honest and without its breaker having stopped a policy. Gives its disconnects.
 pub(crate) fn disconnects(agent: &mut Agent) -> Vec<Value> {
+    let mut decisions = acts(agent);
+    decisions.retain(|decision| decision["action"] == "disconnect");
+    decisions
+}
+
+/// The same, and its bans.
+pub(crate) fn acts(agent: &mut Agent) -> Vec<Value> {
     assert_eq!(agent.terminate(5 * SECOND), 0);
     let log = agent.log();
     assert!(!log.contains("the breaker has stopped"), "{log}");
     let mut decisions = agent.journal();
-    decisions
-        .retain(|decision| decision["outcome"] == "executed" && decision["action"] == "disconnect");
+    decisions.retain(|decision| decision["outcome"] == "executed");
     for decision in &decisions {
         for session in decision["sessions"].as_array().expect("sessions") {
             let peer = session["peer"].as_str().expect("a peer");

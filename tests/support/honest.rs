@@ -1,5 +1,8 @@
 //! Honest clients who stay connected, and tell who of them is still served.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::client::Client;
 
 /// Wallets with a subscription or two, which ping now and then.
@@ -24,6 +27,21 @@ impl Honest {
 
     pub(crate) fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// One after the other asks for an answer, over and over for a while; how long each answer took.
+    pub(crate) fn latencies(&mut self, time: Duration) -> Vec<Duration> {
+        let until = Instant::now() + time;
+        let mut latencies = Vec::new();
+        while Instant::now() < until {
+            for client in &mut self.0 {
+                let asked = Instant::now();
+                assert!(client.is_served(), "an honest client was cut");
+                latencies.push(asked.elapsed());
+                thread::sleep(Duration::from_millis(15));
+            }
+        }
+        latencies
     }
 
     /// How many of them the server still answers on the connection that each began with. All ask at once.

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::bans;
 use super::next::{After, View, whole_seconds};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::json::{DecisionJson, decision_json};
 use crate::cli::screen::{Format, Screen};
 use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
-use crate::decision::{Choice, Outcome, Suppression};
+use crate::decision::{Choice, Decision, Outcome, Suppression};
 use crate::escape;
 use crate::journal::{DecisionId, Filter, INTERRUPTED, JournalError, Reader, Replayed, Row};
 use crate::policy::{Action, ActionKind, Mode, PolicySet};
@@ -116,12 +117,18 @@ fn covered_by(reader: &Reader, row: &Row) -> Result<Option<DecisionId>, JournalE
     })?;
     let is_done = |other: &&Row| {
         !matches!(other.outcome, Outcome::Suppressed(_))
-            && other.decision.action.kind() == row.decision.action.kind()
+            && is_same_deed(&other.decision, &row.decision)
     };
     let mut done = same_poll.iter().filter(is_done);
     // Of several it is not known which one has which session.
     let first = done.next().map(|other| other.id);
     Ok(first.filter(|_| done.next().is_none()))
+}
+
+/// A ban disconnects, too.
+fn is_same_deed(a: &Decision, b: &Decision) -> bool {
+    let (a, b) = (a.action.kind(), b.action.kind());
+    a == b || (a.disconnects() && b.disconnects())
 }
 
 impl Known<'_> {
@@ -376,6 +383,7 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
     if let Some(choice) = &decision.choice {
         facts.push(("chosen", show::choice(choice)));
     }
+    facts.extend(bans::facts(decision));
     if decision.action.kind() == ActionKind::DaemonUrl {
         facts.push(("action", show::action(decision)));
     }

@@ -1,5 +1,6 @@
 //! `explain`: why something was decided, or why nothing is.
 
+mod bans;
 mod decision;
 mod next;
 mod recorded;

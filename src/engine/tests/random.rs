@@ -111,8 +111,10 @@ fn any_policies() -> impl Strategy<Value = String> {
             };
             let when = Some(table(&when)).filter(|table| !table.is_empty());
             let mut when = when.unwrap_or("recv_rate = \">= 0\"".into());
-            // What is around a target alone is refused.
-            if when.split(", ").all(|test| test.starts_with('"')) {
+            // What is around a target alone is refused, and so is what always holds beside it.
+            let is_around = |test: &str| test.starts_with('"');
+            let is_own = |test: &str| !is_around(test) && test != "private = false";
+            if when.split(", ").any(is_around) && !when.split(", ").any(is_own) {
                 when += ", requests = \"!= 0\"";
             }
             text += &policy(
