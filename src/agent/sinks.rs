@@ -14,7 +14,7 @@ use crate::sink::{Sinks, Word};
 use crate::snapshot::Snapshot;
 
 impl Agent {
-    /// Has bans take hold by these sinks, beside the LocalRPC. An agent that does not enforce lets everybody
+    /// Has bans take hold by these sinks, beside the `LocalRPC`. An agent that does not enforce lets everybody
     /// in again whom one before it kept out by them.
     pub fn keep_out_by(&mut self, mut sinks: Sinks) {
         let bans = match self.warden.settings().mode {

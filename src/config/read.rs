@@ -192,9 +192,9 @@ impl<'t> File<'t> {
             history,
             protection,
             limits,
+            journal,
             ban,
             control,
-            journal,
             record,
             log,
         })

@@ -83,7 +83,7 @@ async fn every_request_is_understood() {
 async fn what_cannot_be_read_is_told() {
     let home = Home::new();
     let _agent = agent(&home);
-    let mut told = String::new();
+    let mut told = Vec::new();
     for line in [
         "",
         "hello",
@@ -99,9 +99,9 @@ async fn what_cannot_be_read_is_told() {
         r#"{"ask":"pardon","net":"::ffff:203.0.113.0/120"}"#,
     ] {
         let answer = said(&home, format!("{line}\n").as_bytes()).await;
-        told += &format!("{line}\n    {answer}");
+        told.push(format!("{line}\n    {answer}"));
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(told.concat());
     let garbage = said(&home, b"\xff\xfe\x00\n").await;
     assert!(garbage.starts_with("{\"error\":"), "{garbage}");
 }

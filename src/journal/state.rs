@@ -132,8 +132,9 @@ impl StateChange {
                 Ban(penalty::Ban { net, .. }) | Unban(net),
                 Ban(penalty::Ban { net: old, .. }) | Unban(old),
             ) => net == old,
-            (UnbanAll, Ban(_) | Unban(_) | UnbanPolicy(_) | UnbanAll) => true,
-            (Limits(_), Limits(_)) | (Ongoing(_), Ongoing(_)) => true,
+            (UnbanAll, Ban(_) | Unban(_) | UnbanPolicy(_) | UnbanAll)
+            | (Limits(_), Limits(_))
+            | (Ongoing(_), Ongoing(_)) => true,
             _ => false,
         }
     }

@@ -141,6 +141,12 @@ impl Bans {
         }
     }
 
+    /// Whether a ban of this network with this end would stay: without room those nearest to their end go.
+    pub fn has_room_for(&self, net: &IpNet, end: Timestamp) -> bool {
+        let goes_first = || self.by_end.first().is_some_and(|&(first, _)| first < end);
+        self.len() < self.max || self.by_net.contains_key(net) || goes_first()
+    }
+
     /// Puts this ban in the place of another of the same network.
     pub fn set(&mut self, ban: Ban) {
         self.remove(&ban.net);

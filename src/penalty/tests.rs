@@ -323,9 +323,13 @@ proptest! {
         for text in ["198.51.100.7/32", "198.51.100.0/24"] {
             penalties.strikes.strike(net(text), Face::Real, at(0));
         }
-        acts.iter().for_each(|act| penalties.change_by_hand(act));
+        for act in &acts {
+            penalties.change_by_hand(act);
+        }
         let once = penalties.save();
-        acts.iter().for_each(|act| penalties.change_by_hand(act));
+        for act in &acts {
+            penalties.change_by_hand(act);
+        }
         prop_assert_eq!(penalties.save(), once);
     }
 }

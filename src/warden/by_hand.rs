@@ -134,6 +134,11 @@ pub enum Refusal {
         /// So many.
         count: usize,
     },
+    /// It would be the first to go for want of room.
+    #[error(
+        "there are as many bans as there may be, and all end later: ban for longer, or lift others"
+    )]
+    Full,
     /// Nothing to lift.
     #[error("{0}")]
     NothingToLift(NothingToLift),
@@ -170,12 +175,16 @@ impl Warden {
         }
         let net = request.net;
         self.check_bannable(&net)?;
+        let end = at + request.duration;
+        if !self.history.penalties().bans.has_room_for(&net, end) {
+            return Err(Refusal::Full);
+        }
         let holes = self.holes_by_hand(&net, request.regulars_too, at)?;
         let ban = Ban {
             net,
             holes,
             begin: at,
-            end: at + request.duration,
+            end,
             by: BannedBy::Hand {
                 user: request.user.clone(),
                 reason: request.reason.clone(),

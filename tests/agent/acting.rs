@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use electrumx_warden::control::{ClosedAnswer, Request};
 use electrumx_warden::decision::{Outcome, Suppression};
-use electrumx_warden::journal::Journal;
 use electrumx_warden::limits::Budget;
 use electrumx_warden::policy::Quota;
 use electrumx_warden::sim::Release;
-use electrumx_warden::time::Timestamp;
 
 use crate::by_hand::{listen, said};
 use crate::log::Log;

@@ -83,7 +83,8 @@ async fn a_person_bans_lifts_and_pardons() {
         &["breaker", "--close", "evil"],
     ] {
         let (code, answer) = said(&folder, args).await;
-        told += &format!("$ {}\n{answer}exit {code}\n", args.join(" "));
+        let line = args.join(" ");
+        told = format!("{told}$ {line}\n{answer}exit {code}\n");
     }
     let back = connect(7);
     tokio::time::sleep(Duration::from_millis(2_500)).await;

@@ -233,23 +233,21 @@ fn sink_words(sink: &SinkRow) -> String {
 fn line(shown: &Shown, at: Timestamp) -> String {
     let ban = &shown.ban;
     let (head, until) = (show::HEAD, show::time(ban.end));
-    let mut line = format!(
-        "{head}{}{head:#} until {until} ({}), by {}",
+    let why = why(shown);
+    let mut parts = vec![format!(
+        "{head}{}{head:#} until {until} ({}), by {}{}{why}",
         show::network(&ban.net),
         left(ban, at),
-        by(ban)
-    );
-    let why = why(shown);
-    if !why.is_empty() {
-        line += &format!(": {why}");
-    }
+        by(ban),
+        if why.is_empty() { "" } else { ": " },
+    )];
     if !ban.holes.is_empty() {
-        line += &format!("; without {}", holes(ban).join(", "));
+        parts.push(format!("without {}", holes(ban).join(", ")));
     }
     if ban.kept_out > 0 {
-        line += &format!("; kept out {}", kept_out(ban));
+        parts.push(format!("kept out {}", kept_out(ban)));
     }
-    line
+    parts.join("; ")
 }
 
 fn table(known: &Known, at: Timestamp) -> Table {
@@ -263,7 +261,8 @@ fn table(known: &Known, at: Timestamp) -> Table {
         let ban = &shown.ban;
         let mut network = show::network(&ban.net);
         if !ban.holes.is_empty() {
-            network += &format!("\nwithout {}", holes(ban).join(",\n"));
+            network.push_str("\nwithout ");
+            network.push_str(&holes(ban).join(",\n"));
         }
         let until = format!("{}\n{}", show::time(ban.end), left(ban, at));
         let mut cells = vec![network, until, by(ban), why(shown), kept_out(ban)];

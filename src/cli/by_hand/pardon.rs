@@ -71,11 +71,10 @@ pub(in crate::cli) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Fail
         let clients = show::counted(clients, "client", "clients");
         forgotten.push(format!("forgot that {clients} had been disconnected"));
     }
-    let done = match forgotten.is_empty() {
-        true => "it had no strikes".to_owned(),
-        false => forgotten.join(", "),
-    };
-    screen.line(format!("{network}: {done}"))?;
+    if forgotten.is_empty() {
+        forgotten.push("it had no strikes".to_owned());
+    }
+    screen.line(format!("{network}: {}", forgotten.join(", ")))?;
     if let Some(end) = banned_until {
         screen.prose(
             format!(

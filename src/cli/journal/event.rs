@@ -54,7 +54,11 @@ pub(super) fn event_words(event: &Event) -> (String, String) {
             "sink recovered".to_owned(),
             format!(
                 "{sink}: {} kept out",
-                show::counted(*held as usize, "network", "networks")
+                show::counted(
+                    usize::try_from(*held).unwrap_or(usize::MAX),
+                    "network",
+                    "networks"
+                )
             ),
         ),
         Event::SinkRepaired { sink, what } => (
@@ -67,29 +71,37 @@ pub(super) fn event_words(event: &Event) -> (String, String) {
             holes,
             user,
             reason,
-        } => ("banned by hand".to_owned(), {
-            let mut words = format!("{} until {}", show::network(net), show::time(*until));
+        } => {
+            let mut words = vec![format!(
+                "{} until {}",
+                show::network(net),
+                show::time(*until)
+            )];
             if *holes > 0 {
-                words += &format!(", with {}", show::counted(*holes, "hole", "holes"));
+                words.push(format!("with {}", show::counted(*holes, "hole", "holes")));
             }
-            words += &format!(", by {}", show::text(user));
+            words.push(format!("by {}", show::text(user)));
+            let mut words = words.join(", ");
             if !reason.is_empty() {
-                words += &format!(": {}", escape::terminal(reason, show::DETAIL_COLUMNS));
+                words.push_str(": ");
+                words.push_str(&escape::terminal(reason, show::DETAIL_COLUMNS));
             }
-            words
-        }),
+            ("banned by hand".to_owned(), words)
+        }
         Event::LiftedByHand {
             what,
             bans,
             holed,
             user,
-        } => ("unbanned by hand".to_owned(), {
-            let mut words = format!("{}: {}", show::text(what), ended(*bans));
+        } => {
+            let ended = show::counted(*bans, "ban", "bans");
+            let mut words = vec![format!("{}: {ended} ended", show::text(what))];
             if *holed > 0 {
-                words += &format!(", a hole in {holed}");
+                words.push(format!("a hole in {holed}"));
             }
-            words + &format!(", by {}", show::text(user))
-        }),
+            words.push(format!("by {}", show::text(user)));
+            ("unbanned by hand".to_owned(), words.join(", "))
+        }
         Event::Pardoned { net, user } => (
             "pardoned".to_owned(),
             format!("{}, by {}", show::network(net), show::text(user)),
@@ -99,10 +111,6 @@ pub(super) fn event_words(event: &Event) -> (String, String) {
             format!("{}, by {}", show::text(policy), show::text(user)),
         ),
     }
-}
-
-fn ended(bans: usize) -> String {
-    format!("{} ended", show::counted(bans, "ban", "bans"))
 }
 
 /// On a line.

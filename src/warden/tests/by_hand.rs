@@ -76,7 +76,7 @@ fn what_must_not_be_banned_is_refused() {
     let mut world = World::new(LADDER, settings);
     world.come("9.9.5.5", "mine");
     world.poll();
-    let mut told = String::new();
+    let mut told = Vec::new();
     for text in [
         "0.0.0.0/0",
         "9.0.0.0/15",
@@ -95,7 +95,7 @@ fn what_must_not_be_banned_is_refused() {
         "8.8.3.1/32",
     ] {
         let refusal = plan(&world, &request(text)).unwrap_err();
-        told += &format!("{text}: {refusal}\n");
+        told.push(format!("{text}: {refusal}"));
     }
     for duration in [0, 59, 366 * 86_400] {
         let request = BanRequest {
@@ -109,8 +109,8 @@ fn what_must_not_be_banned_is_refused() {
         regulars_too: true,
         ..request("9.9.5.5/32")
     };
-    told += &format!("anyway: {}\n", plan(&world, &anyway).unwrap_err());
-    insta::assert_snapshot!(told);
+    told.push(format!("anyway: {}", plan(&world, &anyway).unwrap_err()));
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 #[test]
@@ -297,4 +297,25 @@ fn a_pardon_lifts_no_ban_and_says_so() {
         .warden
         .change_by_hand(&ManualAct::Pardon(net("9.9.9.9/32")));
     assert!(world.is_banned("9.9.9.9"));
+}
+
+/// It would be the first to go for want of room.
+#[test]
+fn a_ban_that_ends_before_all_others_is_refused_where_there_is_no_room() {
+    let mut settings = enforcing();
+    settings.bounds.penalties.bans_max = 2;
+    let mut world = World::new(LADDER, settings);
+    world.poll();
+    let lasting = |text, hours| BanRequest {
+        duration: HOUR * hours,
+        ..request(text)
+    };
+    ban(&mut world, &lasting("9.9.9.1/32", 2));
+    ban(&mut world, &lasting("9.9.9.2/32", 3));
+    assert_eq!(plan(&world, &lasting("9.9.9.3/32", 1)), Err(Refusal::Full));
+    ban(&mut world, &lasting("9.9.9.1/32", 1));
+    ban(&mut world, &lasting("9.9.9.3/32", 2));
+    assert!(
+        !world.is_banned("9.9.9.1") && world.is_banned("9.9.9.2") && world.is_banned("9.9.9.3")
+    );
 }
