@@ -188,11 +188,14 @@ impl Agent {
             holed: planned.holed.len(),
             user: user.to_string(),
         };
-        let changes: Vec<StateChange> = match lift {
-            Lift::Net(_) => Vec::new(),
-            Lift::Policy(policy) => vec![StateChange::UnbanPolicy(policy.clone())],
-            Lift::All => vec![StateChange::UnbanAll],
-        };
+        let ended = planned.ended.iter().copied().map(StateChange::Unban);
+        let rest = planned.acts.iter().filter_map(|act| match act {
+            ManualAct::Ban(holed) => Some(StateChange::Ban(holed.clone())),
+            ManualAct::UnbanPolicy(policy) => Some(StateChange::UnbanPolicy(policy.clone())),
+            ManualAct::UnbanAll => Some(StateChange::UnbanAll),
+            ManualAct::Unban(_) | ManualAct::Pardon(_) => None,
+        });
+        let changes: Vec<StateChange> = ended.chain(rest).collect();
         self.follow(self.clock.now(), &event, &changes, planned.acts)?;
         let name = user.to_string();
         warn!(

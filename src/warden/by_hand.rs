@@ -69,6 +69,8 @@ pub struct Lifted {
     pub acts: Vec<ManualAct>,
     /// So many bans end, those that would be in dry-run counted.
     pub bans: usize,
+    /// Which, if a network is lifted.
+    pub ended: Vec<IpNet>,
     /// The bans that go on, but for a hole.
     pub holed: Vec<IpNet>,
 }
@@ -272,12 +274,12 @@ impl Warden {
             Lift::Policy(policy) => Lifted {
                 bans: count(&|ban| ban.by == BannedBy::Policy(policy.clone())),
                 acts: vec![ManualAct::UnbanPolicy(policy.clone())],
-                holed: Vec::new(),
+                ..Lifted::default()
             },
             Lift::All => Lifted {
                 bans: count(&|_| true),
                 acts: vec![ManualAct::UnbanAll],
-                holed: Vec::new(),
+                ..Lifted::default()
             },
         };
         match (lifted.bans, lift) {
@@ -298,10 +300,11 @@ impl Warden {
             .collect();
         within.sort_unstable();
         within.dedup();
-        lifted.bans = within.len();
         if !within.is_empty() {
             lifted.acts.push(ManualAct::Unban(*net));
         }
+        lifted.bans = within.len();
+        lifted.ended = within;
         for ban in penalties.bans.around(net) {
             let is_free = ban.holes.iter().any(|hole| hole.contains(net));
             if ban.net == *net || is_free {
