@@ -119,7 +119,7 @@ pub struct Agent {
     /// Bans that the sinks do not know of yet, as they are now.
     ban_news: Vec<(IpNet, Option<Ban>)>,
     untracked: u64,
-    control: Option<Control>,
+    control: Option<Box<Control>>,
     by_hand: ByHand,
     flight: Option<Flight>,
     /// The server's time that the last poll took.

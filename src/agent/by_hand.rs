@@ -40,7 +40,7 @@ type Told = String;
 impl Agent {
     /// Answers whoever asks over this socket, between two polls.
     pub fn answer_over(&mut self, control: Control) {
-        self.control = Some(control);
+        self.control = Some(Box::new(control));
     }
 
     /// Waits for the next request, and answers it. It may be given up at any time.
