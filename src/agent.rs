@@ -5,6 +5,7 @@
 
 mod by_hand;
 mod cadence;
+mod cost;
 mod crowds;
 mod daemons;
 mod lists;
@@ -44,6 +45,7 @@ use crate::watch::Outage;
 use by_hand::ByHand;
 pub use cadence::Cadence;
 use cadence::{Beat, Pace};
+use cost::Cost;
 use crowds::Crowds;
 pub use daemons::Rounds;
 use daemons::{KeptStatus, Told, tell_used_up};
@@ -96,6 +98,7 @@ pub struct Agent {
     /// Whether all policies together leave regulars alone, as the log has it.
     is_share_used_up: bool,
     crowds: Crowds,
+    cost: Cost,
     placed: Placed,
     clients_saved_at: Timestamp,
     ongoing_saved_at: Timestamp,
@@ -215,6 +218,7 @@ impl Agent {
             stopped: Vec::new(),
             is_share_used_up: false,
             crowds: Crowds::default(),
+            cost: Cost::default(),
             clients_saved_at: now,
             ongoing_saved_at: now,
             placed: Placed::default(),
@@ -350,7 +354,12 @@ impl Agent {
                 self.inspect().await;
             }
         }
-        self.took = self.client.spent().saturating_sub(spent);
+        let took = self.client.spent().saturating_sub(spent);
+        let sessions = self.snapshot.sessions.len();
+        self.took = match failure {
+            None => self.cost.of(Instant::now(), sessions, took),
+            Some(_) => took,
+        };
         failure
     }
 

@@ -101,7 +101,7 @@ pub(super) fn own_addresses() -> AddressSet {
         warn!("the machine's own addresses are not known, and may be banned like others: {error}");
         Vec::new()
     });
-    let own = interfaces.iter().map(|interface| interface.ip());
+    let own = interfaces.iter().map(if_addrs::Interface::ip);
     own.map(IpNet::from).collect()
 }
 

@@ -537,7 +537,7 @@ impl<'t> Section<'t, '_> {
     }
 
     fn interval_min(&mut self, interval: Duration) -> Duration {
-        let bounds = time(seconds(1, 10 * MINUTE));
+        let bounds = time(Duration::from_millis(100)..=Duration::from_secs(10 * MINUTE));
         let (interval_min, place) = self.placed("interval_min", Duration::from_secs(1), bounds);
         if interval_min > interval
             && let Some(place) = place

@@ -46,7 +46,7 @@ impl Book {
         for (net, before) in touched {
             match self.effective(&net) {
                 Some(hold) if before.as_ref() != Some(hold) => {
-                    changes.held.push((net, hold.clone()))
+                    changes.held.push((net, hold.clone()));
                 }
                 None if before.is_some() => changes.lifted.push(net),
                 _ => {}

@@ -109,18 +109,18 @@ impl Sinks {
     pub fn begin(&mut self, bans: impl IntoIterator<Item = Ban>) {
         let news = bans.into_iter().map(|ban| (ban.net, Some(ban)));
         let changes = self.book.take(news);
-        self.order(Order::Begin(Arc::new(changes)));
+        self.order(&Order::Begin(Arc::new(changes)));
     }
 
     /// Bans that began, changed or ended.
     pub fn tell(&mut self, news: impl IntoIterator<Item = (IpNet, Option<Ban>)>) {
         let changes = self.book.take(news);
         if !changes.is_empty() {
-            self.order(Order::Follow(Arc::new(changes)));
+            self.order(&Order::Follow(Arc::new(changes)));
         }
     }
 
-    fn order(&mut self, order: Order) {
+    fn order(&mut self, order: &Order) {
         for post in &mut self.posts {
             post.order(order.clone());
         }
@@ -129,7 +129,7 @@ impl Sinks {
     /// What sinks said since this was asked last.
     pub fn words(&mut self) -> Vec<(&'static str, Word)> {
         let posts = self.posts.iter_mut();
-        posts.flat_map(|post| post.words()).collect()
+        posts.flat_map(Post::words).collect()
     }
 
     /// How each stands, by what it has said.

@@ -1,4 +1,4 @@
-//! Bans on real servers: whoever comes back and does it again is kept out, by the LocalRPC and by nftables, and
+//! Bans on real servers: whoever comes back and does it again is kept out, by the `LocalRPC` and by nftables, and
 //! nobody else is.
 
 use std::fs;
@@ -41,7 +41,7 @@ fn bans(agent: &Agent) -> Vec<Value> {
     decisions
 }
 
-/// By the LocalRPC alone: connected for a poll at the most, whatever it calls itself.
+/// By the `LocalRPC` alone: connected for a poll at the most, whatever it calls itself.
 fn is_held_off(release: Release) {
     Siege::of(release, 10, |siege| {
         let mut agent = siege.agent(&policies("ladder"));

@@ -1,5 +1,5 @@
 //! How well bans hold: twenty of each of five kinds of abusers beside sixty honest clients, without the agent, with
-//! it and the LocalRPC alone, and with nftables.
+//! it and the `LocalRPC` alone, and with nftables.
 //!
 //! `WARDEN_HELD_S=60` makes each part a minute, of which the second half counts, and plays other servers too;
 //! `--nocapture` prints what came of it.
@@ -126,7 +126,11 @@ fn hold(release: Release, with_limits: bool) {
         siege.age();
 
         let policies = hastened();
-        let mut agent = siege.agent(policies.path());
+        // As docs/bans.md advises where there is no firewall.
+        let server = "interval_min = \"250ms\"\ncost_share = \"10%\"";
+        let rpc = siege.server.rpc_port();
+        let mut agent = Agent::start_as(rpc, policies.path(), server, "", &[]);
+        agent.wait_to_say("watching", 1);
         let by_rpc = second_half(siege, span);
         siege.wait_for_calm();
         let bans_by_rpc = end(&mut agent);

@@ -99,9 +99,20 @@ impl Agent {
         more: &str,
         env: &[(&str, String)],
     ) -> Self {
+        Self::start_as(port, policies, "", more, env)
+    }
+
+    /// The same, with more keys of `[server]`.
+    pub(crate) fn start_as(
+        port: u16,
+        policies: &Path,
+        server: &str,
+        more: &str,
+        env: &[(&str, String)],
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let config = format!(
-            "mode = \"enforce\"\n[server]\nrpc = \"127.0.0.1:{port}\"\ninterval = \"1s\"\n\
+            "mode = \"enforce\"\n[server]\nrpc = \"127.0.0.1:{port}\"\ninterval = \"1s\"\n{server}\n\
              [policies]\npaths = ['{}']\n[journal]\npath = \"journal.sqlite\"\n{more}",
             policies.display()
         );

@@ -50,7 +50,8 @@ fn order(ban: &BanOrder) -> String {
     let named = ban.holes.iter().take(NAMED_MAX).map(show::network);
     let holes: Vec<String> = named.chain(more(ban.holes.len())).collect();
     if !holes.is_empty() {
-        text += &format!(", but for {}", holes.join(", "));
+        text.push_str(", but for ");
+        text.push_str(&holes.join(", "));
     }
     text
 }
