@@ -202,7 +202,7 @@ fn show_all(
         return Ok(screen.prose(words, 0)?);
     };
     if live.mode != Mode::Enforce {
-        let words = format!("Mode {}: nobody is banned anew.", live.mode);
+        let words = format!("Mode {}: there are no new bans.", live.mode);
         screen.prose(words, 0)?;
     }
     screen.prose(

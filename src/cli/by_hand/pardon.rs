@@ -10,7 +10,7 @@ use crate::control::{Network, PardonedAnswer, Request};
 
 /// Forget the strikes of an address or a network, by the running agent.
 ///
-/// Ladders begin anew for whoever is pardoned, and a regular who was disconnected is one again. A ban that is in
+/// Ladders start from the first rung again, and a regular who was disconnected is one again. A ban that is in
 /// force stays: see `unban`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
