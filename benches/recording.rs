@@ -173,6 +173,7 @@ fn write(recorder: &mut Recorder, snapshot: &Snapshot, tape: &Tape) -> Duration 
         inspected: &[],
         acts: &[],
         closed: &[],
+        by_hand: &[],
         not_held_off: 0,
         settled: at,
     };

@@ -3,6 +3,7 @@
 //! It owns all that changes. One poll is [`Agent::tick`]; [`Agent::run`] repeats it by the clock.
 //! It decides nothing itself: the core does, and [`crate::act`] carries it out.
 
+mod by_hand;
 mod cadence;
 mod cost;
 mod crowds;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::act::{Actor, Carried, Confirmed, Done};
+use crate::control::Control;
 use crate::decision::Outcome;
 use crate::escape;
 use crate::history::Continuity;
@@ -40,6 +42,7 @@ use crate::time::Timestamp;
 use crate::units::format_duration;
 use crate::warden::{Explanation, Judgement, Subject, Warden};
 use crate::watch::Outage;
+use by_hand::ByHand;
 pub use cadence::Cadence;
 use cadence::{Beat, Pace};
 use cost::Cost;
@@ -119,6 +122,8 @@ pub struct Agent {
     /// Bans that the sinks do not know of yet, as they are now.
     ban_news: Vec<(IpNet, Option<Ban>)>,
     untracked: u64,
+    control: Option<Box<Control>>,
+    by_hand: ByHand,
     flight: Option<Flight>,
     /// The server's time that the last poll took.
     took: Duration,
@@ -230,6 +235,8 @@ impl Agent {
             sinks: Sinks::default(),
             ban_news: Vec::new(),
             untracked: 0,
+            control: None,
+            by_hand: ByHand::default(),
             flight: None,
             took: Duration::ZERO,
             continuity: Continuity::First,
@@ -286,6 +293,7 @@ impl Agent {
                 biased;
                 () = &mut shutdown => break Ended::Asked,
                 () = beat.due() => {}
+                () = self.answer_next() => continue,
             }
             let began = Instant::now();
             let failure = tokio::select! {
@@ -378,7 +386,7 @@ impl Agent {
 
     async fn judge_and_act(&mut self, failure: Option<RpcError>) -> Tick {
         self.check_journal();
-        let closed = self.close_breakers();
+        let by_hand = std::mem::take(&mut self.by_hand);
         self.journal_event();
         let mode = self.warden.mode();
         let missed_at = failure.as_ref().map(|_| self.clock.now());
@@ -405,7 +413,8 @@ impl Agent {
             at: missed_at.unwrap_or_else(|| self.snapshot.at()),
             mode,
             failure: failure.as_ref(),
-            closed: &closed,
+            closed: &by_hand.closed,
+            by_hand: &by_hand.acts,
             carried: &carried,
             not_held_off,
             settled,
@@ -654,42 +663,6 @@ impl Agent {
             (Some(Turn::Ends), _) => info!("polls succeed again"),
             _ => {}
         }
-    }
-
-    /// Lets policies go on whose breaker a person has closed.
-    fn close_breakers(&mut self) -> Vec<Arc<str>> {
-        if self.is_journal_down {
-            return Vec::new();
-        }
-        let asked = match self.journal.take_closings() {
-            Ok(asked) => asked,
-            Err(error) => {
-                self.note_journal(Err(error));
-                return Vec::new();
-            }
-        };
-        let mut closed: Vec<Arc<str>> = Vec::new();
-        for policy in asked {
-            let name = escape::log(&policy);
-            if self.warden.close_breaker(&policy) {
-                warn!(
-                    policy = &*name,
-                    "the breaker of policy `{name}` was closed by hand"
-                );
-                closed.push(policy.into());
-            } else {
-                warn!(
-                    policy = &*name,
-                    "the breaker was to be closed by hand, and has not stopped policy `{name}`"
-                );
-            }
-        }
-        if !closed.is_empty() {
-            let limits = StateChange::Limits(saved_limits(&self.warden));
-            let saved = self.journal.save(&[limits]);
-            self.note_journal(saved);
-        }
-        closed
     }
 
     fn tell_breaker(&mut self) {

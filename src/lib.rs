@@ -24,6 +24,7 @@ pub mod agent;
 pub mod baseline;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod decision;
 pub mod engine;

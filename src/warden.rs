@@ -22,6 +22,7 @@ use crate::time::Timestamp;
 use crate::watch::{self, Change, Confirmation, Confirming, Stall, Watch};
 use crate::wire::Inspection;
 
+pub use by_hand::{BanRequest, Lift, Lifted, NothingToLift, Pardoned, PlannedBan, Refusal};
 pub use ongoing::Ongoing;
 
 pub use explain::{Account, Due, Explanation, Found, Own, Stopped, Subject};
@@ -457,6 +458,7 @@ impl Warden {
     }
 }
 
+mod by_hand;
 mod explain;
 mod ongoing;
 mod sentence;

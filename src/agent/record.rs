@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::Agent;
 use crate::act::Carried;
 use crate::decision::Outcome;
+use crate::penalty::ManualAct;
 use crate::policy::Mode;
 use crate::poll;
 use crate::recording::{Act, Recorder, RecordingError, Start, Turn, Writer};
@@ -42,6 +43,7 @@ pub(super) struct Recorded<'a> {
     pub(super) mode: Mode,
     pub(super) failure: Option<&'a RpcError>,
     pub(super) closed: &'a [Arc<str>],
+    pub(super) by_hand: &'a [ManualAct],
     pub(super) carried: &'a [Carried],
     pub(super) not_held_off: usize,
     pub(super) settled: Timestamp,
@@ -141,6 +143,7 @@ impl Agent {
             mode,
             failure,
             closed,
+            by_hand,
             carried,
             not_held_off,
             settled,
@@ -158,6 +161,7 @@ impl Agent {
             rounds: &self.snapshot.rounds,
             inspected: &flight.inspected,
             closed,
+            by_hand,
             acts: &acts,
             not_held_off,
             settled,

@@ -1,18 +1,18 @@
 //! `breaker`: the policies that the breaker has stopped, how a person lets one go on, and whether all
 //! policies together leave regulars alone.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use clap::ArgGroup;
 use serde::{Deserialize, Serialize};
 
+use super::by_hand::{OtherAgent, Which};
 use super::exit::{Exit, Failure};
 use super::screen::{Format, Screen};
 use super::setup;
 use super::show;
 use super::when::now;
-use crate::journal::{Holder, Journal};
+use crate::control::{ClosedAnswer, Request};
 use crate::limits::SavedLimits;
 use crate::policy::reading::by_nearness;
 use crate::time::Timestamp;
@@ -23,23 +23,16 @@ use crate::units::format_duration;
 /// A policy is stopped when it was to disconnect so many regular clients, or so many of all newcomers,
 /// that it is more likely wrong than they are. Look at what it did, mend it, and then let it go on;
 /// or wait. It says, too, whether all policies together have disconnected so many regular clients that
-/// the others of them are left alone. Reads and writes the journal, whether the agent runs or not.
+/// the others of them are left alone. Lists from the journal, whether the agent runs or not; `--close` asks the
+/// running agent.
 #[derive(Debug, clap::Args)]
-#[command(
-    group = ArgGroup::new("where").required(true).args(["path", "config"]),
-    after_help = "Examples:
+#[command(after_help = "Examples:
   electrumx-warden breaker --config electrumx-warden.toml
   electrumx-warden journal --config electrumx-warden.toml --all --policy NAME
-  electrumx-warden breaker --config electrumx-warden.toml --close NAME"
-)]
+  electrumx-warden breaker --config electrumx-warden.toml --close NAME")]
 pub(super) struct Args {
-    /// The journal
-    #[arg(long, value_name = "FILE")]
-    path: Option<PathBuf>,
-
-    /// The agent's configuration, which names the journal
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
 
     /// Let this policy go on
     #[arg(long, value_name = "POLICY")]
@@ -65,16 +58,12 @@ struct UsedUpJson {
 type Stopped = Vec<(Arc<str>, Timestamp)>;
 
 pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
-    let path = match (&args.path, &args.config) {
-        (Some(path), _) => path.clone(),
-        (None, Some(config)) => setup::config(config)?.journal.path,
-        (None, None) => return Err(Failure::new(Exit::Usage, "name the journal: `--path FILE`")),
-    };
+    let agent = args.which.agent()?;
     let at = now();
-    let limits = limits(&path)?;
+    let limits = limits(&agent.journal)?;
     let stopped = limits.stopped(at);
     match &args.close {
-        Some(policy) => close(&path, policy, &stopped, at, screen),
+        Some(policy) => close(&agent, policy, &stopped, screen),
         None => list(
             &stopped,
             limits.share_used_up_until(at),
@@ -139,10 +128,9 @@ fn list(
 }
 
 fn close(
-    path: &Path,
+    agent: &OtherAgent,
     policy: &str,
     stopped: &Stopped,
-    at: Timestamp,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     if !stopped.iter().any(|(other, _)| **other == *policy) {
@@ -155,13 +143,10 @@ fn close(
         let message = format!("the breaker has not stopped `{name}`; it has stopped {others}");
         return Err(Failure::new(Exit::Failed, message));
     }
-    Journal::ask_to_close(path, policy, at)?;
-    let name = show::text(policy);
-    match Journal::holder(path) {
-        Holder::Nobody => screen.line(format!(
-            "no agent runs: the next one lets `{name}` go on when it starts"
-        ))?,
-        _ => screen.line(format!("the agent lets `{name}` go on from its next poll"))?,
-    }
+    let request = Request::BreakerClose {
+        policy: policy.to_owned(),
+    };
+    let ClosedAnswer { policy } = agent.ask(&request)?;
+    screen.line(format!("the agent lets `{}` go on", show::text(&policy)))?;
     Ok(Exit::Ok)
 }

@@ -5,6 +5,7 @@
 
 mod baseline;
 mod breaker;
+mod by_hand;
 mod check;
 mod completions;
 mod daemons;
@@ -74,6 +75,10 @@ enum Command {
     Test(test::Args),
     Daemons(daemons::Args),
     Journal(journal::Args),
+    Bans(by_hand::BansArgs),
+    Ban(by_hand::BanArgs),
+    Unban(by_hand::LiftArgs),
+    Pardon(by_hand::PardonArgs),
     Breaker(breaker::Args),
     Explain(explain::Args),
     Export(export::Args),
@@ -94,6 +99,10 @@ impl Command {
             Self::Test(args) => test::run(args, screen),
             Self::Daemons(args) => daemons::run(args, screen),
             Self::Journal(args) => journal::run(args, screen),
+            Self::Bans(args) => by_hand::bans(args, screen),
+            Self::Ban(args) => by_hand::ban(args, screen),
+            Self::Unban(args) => by_hand::lift(args, screen),
+            Self::Pardon(args) => by_hand::pardon(args, screen),
             Self::Breaker(args) => breaker::run(args, screen),
             Self::Explain(args) => explain::run(args, screen),
             Self::Export(args) => export::run(args, screen),

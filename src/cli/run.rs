@@ -13,6 +13,7 @@ use super::{logging, runtime, setup};
 use crate::act::{Carried, Keys};
 use crate::agent::{Agent, AgentOptions, Ended, Tick};
 use crate::config::Config;
+use crate::control::Control;
 use crate::daemon::Daemons;
 use crate::decision::Outcome;
 use crate::journal::Journal;
@@ -151,10 +152,27 @@ impl Outfit {
             agent.watch_daemons(daemons.clone(), Box::new(watching));
         }
         agent.keep_out_by(setup::sinks(&config.ban, clock));
+        if let Some(control) = control(config) {
+            agent.answer_over(control);
+        }
         if let Some(recorder) = recorder {
             agent.record_aside(recorder, config.server.name.clone());
         }
         Ok(agent)
+    }
+}
+
+/// The control socket, if it is on. The watch goes on without it.
+fn control(config: &Config) -> Option<Control> {
+    if !config.control.is_on {
+        return None;
+    }
+    match Control::listen(&config.control.path) {
+        Ok(control) => Some(control),
+        Err(error) => {
+            warn!("there is no control socket, so nothing can be changed by hand: {error}");
+            None
+        }
     }
 }
 

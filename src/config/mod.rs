@@ -5,6 +5,7 @@
 //! nothing in it is carried out here.
 
 mod ban;
+mod control;
 mod daemon;
 mod environment;
 mod read;
@@ -62,6 +63,8 @@ pub struct Config {
     pub journal: Journal,
     /// Where bans take hold.
     pub ban: Ban,
+    /// How the running agent is asked.
+    pub control: Control,
     /// The flight recorder.
     pub record: Record,
     /// What the agent says while it runs.
@@ -182,6 +185,15 @@ pub struct Ban {
 pub struct Nftables {
     /// The server's ports, as clients use them.
     pub ports: Ports,
+}
+
+/// How the running agent is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Whether it is.
+    pub is_on: bool,
+    /// Its socket.
+    pub path: PathBuf,
 }
 
 /// The journal.

@@ -12,7 +12,7 @@ use super::value::{
     size, strict, time,
 };
 use super::{Checked, Config, Journal, Log, LogFormat, Policies, Record, Server};
-use super::{ban, daemon};
+use super::{ban, control, daemon};
 use crate::engine::Protection;
 use crate::history::{Bounds, CLIENTS_MAX, ClientBounds, SubnetWidths};
 use crate::journal::Retention;
@@ -178,6 +178,7 @@ impl<'t> File<'t> {
         let limits = self.limits(&mut root);
         let ban = ban::read(self.section(&mut root, "ban"));
         let journal = self.journal(&mut root);
+        let control = control::read(self.section(&mut root, "control"), &journal);
         let record = self.record(&mut root, &journal);
         let log = self.log(&mut root);
         if is_sound {
@@ -193,6 +194,7 @@ impl<'t> File<'t> {
             limits,
             journal,
             ban,
+            control,
             record,
             log,
         })
@@ -211,6 +213,7 @@ impl<'t> File<'t> {
             "limits" => "`[limits]`",
             "breaker" => "`[breaker]`",
             "journal" => "`[journal]`",
+            "control" => "`[control]`",
             "record" => "`[record]`",
             _ => "`[log]`",
         };

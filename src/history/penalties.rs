@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::History;
 use super::private::SubnetWidths;
 use crate::decision::SessionRef;
-use crate::penalty::{Ban, Face};
+use crate::penalty::{Ban, Face, ManualAct};
 use crate::time::Timestamp;
 
 impl History {
@@ -109,6 +109,29 @@ impl History {
         let mut regulars: Vec<IpNet> = self.seniority.regulars_within(subnet).collect();
         regulars.sort_unstable();
         regulars
+    }
+
+    /// The sessions of a network, private ones left out.
+    pub(crate) fn sessions_in(&self, net: &IpNet) -> Vec<u32> {
+        let is_within = |&session: &u32| {
+            let address = self.public_address(session);
+            address.is_some_and(|address| net.contains(address))
+        };
+        self.connected().filter(is_within).collect()
+    }
+
+    /// What a person changed; how many clients had been acted on, if they are pardoned.
+    pub(crate) fn change_by_hand(&mut self, act: &ManualAct) -> usize {
+        self.penalties.change_by_hand(act);
+        match act {
+            ManualAct::Pardon(net) => self.seniority.pardon(net),
+            _ => 0,
+        }
+    }
+
+    /// Whether a poll has succeeded: before that nobody is known as a regular.
+    pub(crate) fn has_seen_server(&self) -> bool {
+        self.last.is_some()
     }
 
     /// The client's network of an address.

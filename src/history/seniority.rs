@@ -607,6 +607,23 @@ impl Seniority {
         }
     }
 
+    /// Forgets that the agent disconnected the clients of a network; how many of them it had.
+    pub(super) fn pardon(&mut self, net: &IpNet) -> usize {
+        let is_marked =
+            |client: &KnownClient| client.acted_at.is_some() && net.contains(&client.address);
+        let marked: Vec<u32> = (0..)
+            .zip(&self.slots)
+            .filter(|(_, client)| client.as_ref().is_some_and(is_marked))
+            .map(|(slot, _)| slot)
+            .collect();
+        for &slot in &marked {
+            if let Some(client) = self.client_mut(slot) {
+                client.acted_at = None;
+            }
+        }
+        marked.len()
+    }
+
     pub(super) fn crowd(&self) -> Crowd {
         Crowd {
             regulars: self.regulars,

@@ -1,5 +1,6 @@
 //! What happened without a decision.
 
+use ipnet::IpNet;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,8 @@ use crate::time::Timestamp;
 /// More are not kept: the oldest go.
 pub const EVENTS_MAX: i64 = 1_000;
 
-/// Something that happened to the server or to what keeps people out, and was no decision of the agent's.
+/// Something that happened to the server or to what keeps people out, or that a person did, and was no decision
+/// of the agent's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -42,6 +44,44 @@ pub enum Event {
         /// What was wrong.
         what: String,
     },
+    /// A person banned a network.
+    BannedByHand {
+        /// Which.
+        net: IpNet,
+        /// Until when.
+        until: Timestamp,
+        /// So many parts of it are left out.
+        holes: usize,
+        /// The user's name and number, as the system has them.
+        user: String,
+        /// Why: unescaped.
+        reason: String,
+    },
+    /// A person let somebody in again.
+    LiftedByHand {
+        /// A network, `policy NAME`, or `all`.
+        what: String,
+        /// So many bans ended.
+        bans: usize,
+        /// So many more have a hole.
+        holed: usize,
+        /// Who.
+        user: String,
+    },
+    /// A person had strikes forgotten.
+    Pardoned {
+        /// Whose.
+        net: IpNet,
+        /// Who.
+        user: String,
+    },
+    /// A person let a policy go on that the breaker had stopped.
+    BreakerClosed {
+        /// Which: unescaped.
+        policy: String,
+        /// Who.
+        user: String,
+    },
 }
 
 impl Event {
@@ -60,6 +100,38 @@ impl Event {
             Self::SinkRepaired { sink, what } => Self::SinkRepaired {
                 sink,
                 what: bounded_text(&what).into_owned(),
+            },
+            Self::BannedByHand {
+                net,
+                until,
+                holes,
+                user,
+                reason,
+            } => Self::BannedByHand {
+                net,
+                until,
+                holes,
+                user: name(&user),
+                reason: bounded_text(&reason).into_owned(),
+            },
+            Self::LiftedByHand {
+                what,
+                bans,
+                holed,
+                user,
+            } => Self::LiftedByHand {
+                what: name(&what),
+                bans,
+                holed,
+                user: name(&user),
+            },
+            Self::Pardoned { net, user } => Self::Pardoned {
+                net,
+                user: name(&user),
+            },
+            Self::BreakerClosed { policy, user } => Self::BreakerClosed {
+                policy: name(&policy),
+                user: name(&user),
             },
             recovered @ Self::SinkRecovered { .. } => recovered,
         }

@@ -10,7 +10,6 @@
 //! decides nothing and asks no clock. Calls block, as long as a disk takes to sync.
 
 mod clients;
-mod closing;
 mod error;
 mod event;
 mod lock;
@@ -172,25 +171,6 @@ impl Journal {
         Holder::of(path)
     }
 
-    /// Asks the agent that has the journal at `path` open, or opens it next, to let a policy go on that
-    /// the breaker has stopped.
-    ///
-    /// # Errors
-    /// [`JournalError::Denied`] if this user may not write the journal.
-    pub fn ask_to_close(path: &Path, policy: &str, at: Timestamp) -> Result<(), JournalError> {
-        closing::ask(path, policy, at)
-    }
-
-    /// The policies that somebody asked to let go on, since the last call.
-    pub fn take_closings(&mut self) -> Result<Vec<String>, JournalError> {
-        let is_asked = closing::is_asked(&self.connection);
-        if is_asked.map_err(|error| self.error(error))? {
-            self.write(closing::take)
-        } else {
-            Ok(Vec::new())
-        }
-    }
-
     /// Decisions that an earlier run intended and never finished; now failed, with
     /// [`INTERRUPTED`]. The server may or may not have done them. The second call returns none.
     pub fn take_interrupted(&mut self) -> Vec<Row> {
@@ -307,6 +287,22 @@ impl Journal {
     /// Nothing was written, and it is not kept in mind.
     pub fn note(&mut self, at: Timestamp, event: &Event) -> Result<(), JournalError> {
         self.write(|transaction| event::insert(transaction, at, event))
+    }
+
+    /// Commits what a person did, with the changes of the state that follow, all or nothing.
+    ///
+    /// # Errors
+    /// Nothing was written, and it is not kept in mind: nothing may be done.
+    pub fn note_with(
+        &mut self,
+        at: Timestamp,
+        event: &Event,
+        changes: &[StateChange],
+    ) -> Result<(), JournalError> {
+        self.write(|transaction| {
+            event::insert(transaction, at, event)?;
+            apply_all(transaction, changes)
+        })
     }
 
     /// Whether the journal can be written again: tries it with more bytes than a poll's decisions

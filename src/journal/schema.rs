@@ -103,8 +103,8 @@ const V3: &str = "
     ) STRICT;
 ";
 
-/// What a person asked of the agent; what was going on when the agent saved it; and what happens to the
-/// server without a decision.
+/// What a person asked of the agent, which nobody does by the journal any more; what was going on when the agent
+/// saved it; and what happens to the server without a decision.
 const V4: &str = "
     CREATE TABLE closing (
         policy TEXT PRIMARY KEY,
@@ -230,23 +230,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
 
 /// For reading beside the agent, or without it.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
-    open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-}
-
-/// For a word to the agent, whether it runs or not.
-pub(super) fn open_beside(path: &Path) -> Result<Connection, JournalError> {
-    let connection = open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let sql = |error| JournalError::from_sqlite(path, error);
-    if replay::is_of_replay(&connection).map_err(sql)? {
-        return Err(JournalError::OfReplay(path.to_owned()));
-    }
-    keep_wal(&connection).map_err(sql)?;
-    Ok(connection)
-}
-
-fn open_as(path: &Path, access: OpenFlags) -> Result<Connection, JournalError> {
-    let sql = |error| JournalError::from_sqlite(path, error);
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
     match format(&connection, path)? {

@@ -106,6 +106,10 @@ pub enum StateChange {
     Ban(penalty::Ban),
     /// A network is let in again.
     Unban(IpNet),
+    /// All are let in again that a policy banned.
+    UnbanPolicy(Arc<str>),
+    /// All are let in again.
+    UnbanAll,
 }
 
 impl StateChange {
@@ -128,7 +132,9 @@ impl StateChange {
                 Ban(penalty::Ban { net, .. }) | Unban(net),
                 Ban(penalty::Ban { net: old, .. }) | Unban(old),
             ) => net == old,
-            (Limits(_), Limits(_)) | (Ongoing(_), Ongoing(_)) => true,
+            (UnbanAll, Ban(_) | Unban(_) | UnbanPolicy(_) | UnbanAll)
+            | (Limits(_), Limits(_))
+            | (Ongoing(_), Ongoing(_)) => true,
             _ => false,
         }
     }
@@ -192,6 +198,13 @@ pub(super) fn apply(connection: &Connection, change: &StateChange) -> rusqlite::
             .prepare_cached("DELETE FROM strike WHERE net = ?1")?
             .execute([net.to_string()])
             .map(drop),
+        StateChange::UnbanPolicy(policy) => connection
+            .execute(
+                "DELETE FROM ban WHERE json ->> '$.by.policy' = ?1",
+                [policy],
+            )
+            .map(drop),
+        StateChange::UnbanAll => connection.execute("DELETE FROM ban", []).map(drop),
         StateChange::Ban(ban) => connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO ban (net, begin_ms, end_ms, json) VALUES (?1, ?2, ?3, ?4)",

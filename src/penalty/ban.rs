@@ -61,6 +61,17 @@ impl Ban {
         self.net.contains(&address) && !self.holes.iter().any(|hole| hole.contains(&address))
     }
 
+    /// Replaces the addresses in it. A person's reason is left out, for it may have addresses in it.
+    pub fn map_addresses(&mut self, to: impl Fn(IpNet) -> IpNet) {
+        self.net = to(self.net);
+        for hole in &mut self.holes {
+            *hole = to(*hole);
+        }
+        if let BannedBy::Hand { reason, .. } = &mut self.by {
+            *reason = "".into();
+        }
+    }
+
     /// The networks that it comes to without its holes.
     pub fn pieces(&self) -> Vec<IpNet> {
         pieces(self.net, &self.holes)

@@ -1,5 +1,6 @@
 //! Who is kept out now: a book of bans, one a network, bounded.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -61,6 +62,34 @@ impl Bans {
         all
     }
 
+    /// All, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Ban> {
+        self.by_net.values()
+    }
+
+    /// The newest of those behind `after` in this order: the last begun first, of equals the lower network.
+    pub fn newest(&self, after: Option<(Timestamp, IpNet)>, limit: usize) -> Vec<&Ban> {
+        let place = |ban: &&Ban| (Reverse(ban.begin), ban.net);
+        let after = after.map(|(begin, net)| (Reverse(begin), net));
+        let mut rest: Vec<&Ban> = self
+            .iter()
+            .filter(|ban| after.is_none_or(|after| place(ban) > after))
+            .collect();
+        if limit < rest.len() {
+            rest.select_nth_unstable_by_key(limit, place);
+            rest.truncate(limit);
+        }
+        rest.sort_unstable_by_key(place);
+        rest
+    }
+
+    /// The bans that keep out all of a network, whatever their holes.
+    pub fn around(&self, net: &IpNet) -> Vec<&Ban> {
+        let nets = self.nets_around(net.addr());
+        let bans = nets.filter_map(|it| self.by_net.get(&it));
+        bans.filter(|ban| ban.net.contains(net)).collect()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_net.len()
@@ -112,6 +141,12 @@ impl Bans {
         }
     }
 
+    /// Whether a ban of this network with this end would stay: without room those nearest to their end go.
+    pub fn has_room_for(&self, net: &IpNet, end: Timestamp) -> bool {
+        let goes_first = || self.by_end.first().is_some_and(|&(first, _)| first < end);
+        self.len() < self.max || self.by_net.contains_key(net) || goes_first()
+    }
+
     /// Puts this ban in the place of another of the same network.
     pub fn set(&mut self, ban: Ban) {
         self.remove(&ban.net);
@@ -134,6 +169,18 @@ impl Bans {
         *self.count(net) -= 1;
         self.changed.insert(*net);
         Some(ban)
+    }
+
+    /// Lets in again whomever such a ban keeps out.
+    pub fn remove_all(&mut self, is_it: impl Fn(&Ban) -> bool) {
+        let nets: Vec<IpNet> = self
+            .iter()
+            .filter(|ban| is_it(ban))
+            .map(|ban| ban.net)
+            .collect();
+        for net in nets {
+            self.remove(&net);
+        }
     }
 
     /// Lets those in whose time is over at `at`.

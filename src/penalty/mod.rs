@@ -6,6 +6,7 @@
 
 mod ban;
 mod bans;
+mod manual;
 mod pieces;
 mod strikes;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ban::{Ban, BannedBy};
 pub use bans::{BANS_MAX, Bans};
+pub use manual::ManualAct;
 pub use pieces::pieces;
 pub use strikes::{Offender, STRIKES_MAX, Strike, Strikes};
 
@@ -84,10 +86,7 @@ impl SavedPenalties {
             offender.net = to(offender.net);
         }
         for ban in &mut self.bans {
-            ban.net = to(ban.net);
-            for hole in &mut ban.holes {
-                *hole = to(*hole);
-            }
+            ban.map_addresses(&to);
         }
     }
 }
@@ -176,6 +175,28 @@ impl Penalties {
         PenaltyNews {
             bans: bans.collect(),
             strikes: self.strikes.take_changed(),
+        }
+    }
+
+    /// What a person changed. Rehearsed bans are lifted as well.
+    pub fn change_by_hand(&mut self, act: &ManualAct) {
+        match act {
+            ManualAct::Ban(ban) => self.bans.set(ban.clone()),
+            ManualAct::Pardon(net) => self.strikes.pardon_within(net),
+            ManualAct::Unban(net) => {
+                let is_within = |ban: &Ban| net.contains(&ban.net);
+                self.bans.remove_all(is_within);
+                self.rehearsed.remove_all(is_within);
+            }
+            ManualAct::UnbanPolicy(policy) => {
+                let is_by = |ban: &Ban| ban.by == BannedBy::Policy(policy.clone());
+                self.bans.remove_all(is_by);
+                self.rehearsed.remove_all(is_by);
+            }
+            ManualAct::UnbanAll => {
+                self.bans.remove_all(|_| true);
+                self.rehearsed.remove_all(|_| true);
+            }
         }
     }
 

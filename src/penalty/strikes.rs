@@ -204,6 +204,31 @@ impl Strikes {
         had
     }
 
+    /// The same of a network and of all within it. Who shares an address is not forgotten with it.
+    pub fn pardon_within(&mut self, net: &IpNet) {
+        let within = self.offenders.keys().filter(|it| net.contains(*it));
+        for net in within.copied().collect::<Vec<_>>() {
+            let shared_at = self.offenders[&net].shared_at;
+            self.pardon(&net);
+            if shared_at.is_some() {
+                let offender = Offender {
+                    shared_at,
+                    ..Offender::new(net)
+                };
+                self.offenders.insert(net, offender);
+            }
+        }
+    }
+
+    /// How many strikes a network and those within it have at `at`, and how many of these there are.
+    pub fn within(&self, net: &IpNet, face: Face, at: Timestamp) -> (usize, f64) {
+        let levels = self.offenders.keys().filter(|it| net.contains(*it));
+        let levels = levels.map(|it| self.level(it, face, at));
+        levels
+            .filter(|level| *level > 0.0)
+            .fold((0, 0.0), |(count, sum), level| (count + 1, sum + level))
+    }
+
     /// Those that changed since this was asked last; `None` of one that is forgotten.
     pub fn take_changed(&mut self) -> Vec<(IpNet, Option<Offender>)> {
         let changed = std::mem::take(&mut self.changed);

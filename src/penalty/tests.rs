@@ -295,3 +295,85 @@ proptest! {
         prop_assert_eq!(bans.len(), list.len());
     }
 }
+
+fn acts() -> impl Strategy<Value = Vec<ManualAct>> {
+    let nets = prop::sample::select(vec![
+        "198.51.100.7/32",
+        "198.51.100.8/32",
+        "198.51.100.0/24",
+        "198.51.0.0/16",
+    ]);
+    let act = (0..5_u8, nets, 1..100_i64).prop_map(|(kind, text, end)| match kind {
+        0 | 1 => ManualAct::Ban(ban(text, &[], end)),
+        2 => ManualAct::Unban(net(text)),
+        3 => ManualAct::UnbanPolicy("hog".into()),
+        _ => ManualAct::Pardon(net(text)),
+    });
+    prop::collection::vec(act, 0..12)
+}
+
+proptest! {
+    /// A segment of a recording may begin with what its first poll has once more.
+    #[test]
+    fn what_is_changed_by_hand_twice_is_changed_once(acts in acts(), max in 1..4_usize) {
+        let mut penalties = Penalties::new(PenaltySettings {
+            bans_max: max,
+            ..PenaltySettings::default()
+        });
+        for text in ["198.51.100.7/32", "198.51.100.0/24"] {
+            penalties.strikes.strike(net(text), Face::Real, at(0));
+        }
+        for act in &acts {
+            penalties.change_by_hand(act);
+        }
+        let once = penalties.save();
+        for act in &acts {
+            penalties.change_by_hand(act);
+        }
+        prop_assert_eq!(penalties.save(), once);
+    }
+}
+
+#[test]
+fn a_pardon_of_a_network_forgets_all_in_it_but_not_who_shares_an_address() {
+    let mut strikes = Strikes::new(DAY);
+    for text in ["198.51.100.7/32", "198.51.100.0/24", "198.51.101.7/32"] {
+        strikes.strike(net(text), Face::Real, at(0));
+    }
+    strikes.share(&net("198.51.100.7/32"), at(0));
+    strikes.take_changed();
+    assert_eq!(
+        strikes.within(&net("198.51.100.0/24"), Face::Real, at(0)),
+        (2, 2.0)
+    );
+    strikes.pardon_within(&net("198.51.100.0/24"));
+    assert_eq!(
+        strikes.within(&net("198.51.0.0/16"), Face::Real, at(0)),
+        (1, 1.0)
+    );
+    assert!(strikes.is_shared(&net("198.51.100.7/32"), at(1)));
+    assert_eq!(strikes.take_changed().len(), 2);
+}
+
+#[test]
+fn the_newest_bans_come_page_by_page() {
+    let mut bans = Bans::new(1_000);
+    for host in 0..100_u8 {
+        bans.set(Ban {
+            begin: at(i64::from(host / 10)),
+            ..ban(&format!("198.51.100.{host}/32"), &[], 1_000)
+        });
+    }
+    let mut all = bans.all();
+    all.sort_by_key(|ban| (std::cmp::Reverse(ban.begin), ban.net));
+    for limit in [1, 7, 100, 1_000] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = bans.newest(after, limit);
+            let Some(last) = page.last() else { break };
+            after = Some((last.begin, last.net));
+            seen.extend(page.into_iter().cloned());
+        }
+        assert_eq!(seen, all, "{limit}");
+    }
+}

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Act, Start, Turn, is_zero};
 use crate::daemon::Round;
 use crate::decision::Epoch;
+use crate::penalty::ManualAct;
 use crate::policy::Mode;
 use crate::snapshot;
 use crate::time::Timestamp;
@@ -78,6 +79,8 @@ pub(super) struct TickHead<'a> {
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) closed: Cow<'a, [Arc<str>]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) by_hand: Cow<'a, [ManualAct]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) acts: Cow<'a, [Act]>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) not_held_off: usize,
@@ -102,6 +105,7 @@ impl<'a> TickHead<'a> {
             inspected: Cow::Borrowed(turn.inspected),
             rounds: Cow::Borrowed(turn.rounds),
             closed: Cow::Borrowed(turn.closed),
+            by_hand: Cow::Borrowed(turn.by_hand),
             acts: Cow::Borrowed(turn.acts),
             not_held_off: turn.not_held_off,
             settled: (!turn.acts.is_empty()).then_some(turn.settled),
@@ -126,6 +130,7 @@ impl<'a> TickHead<'a> {
             inspected: self.inspected.into_owned().into(),
             rounds: self.rounds.into_owned().into(),
             closed: self.closed.into_owned().into(),
+            by_hand: self.by_hand.into_owned().into(),
             acts: self.acts.into_owned().into(),
             replies: self.replies.into_iter().map(owned).collect(),
             ..self

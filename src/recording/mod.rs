@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Epoch, Outcome, Target};
 use crate::history::{CLIENTS_MAX, SavedClients};
 use crate::limits::{Cooldown, SavedLimits};
-use crate::penalty::SavedPenalties;
+use crate::penalty::{ManualAct, SavedPenalties};
 use crate::policy::bounds::DAEMONS_MAX;
 use crate::policy::{Mode, Quota};
 use crate::pseudonym::Pseudonyms;
@@ -188,6 +188,8 @@ pub struct Tick {
     pub inspections: Vec<(u64, Inspection)>,
     /// The policies that somebody asked to let go on, before the poll was judged.
     pub closed: Vec<Arc<str>>,
+    /// What people changed by hand since the poll before.
+    pub by_hand: Vec<ManualAct>,
     /// What the agent did.
     pub acts: Vec<Act>,
     /// Of the sessions of those who were banned so many were never asked to be disconnected, the last.

@@ -289,6 +289,7 @@ fn take_head(tick: &mut Tick, head: TickHead<'_>) {
     tick.mode = head.mode;
     tick.failure = head.failure.map(std::borrow::Cow::into_owned);
     tick.closed = head.closed.into_owned();
+    tick.by_hand = head.by_hand.into_owned();
     tick.acts = head.acts.into_owned();
     tick.not_held_off = head.not_held_off;
     tick.settled = head.settled.unwrap_or(head.at);

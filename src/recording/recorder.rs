@@ -20,6 +20,7 @@ use super::reader::is_being_written;
 use super::{Act, FORMAT, RecordingError, Start, segment};
 use crate::daemon::Round;
 use crate::decision::{Epoch, Outcome, Target};
+use crate::penalty::ManualAct;
 use crate::policy::Mode;
 use crate::pseudonym::{Key, Pseudonyms, Reply, Unreadable};
 use crate::redact::redact;
@@ -101,6 +102,8 @@ pub struct Turn<'a> {
     pub inspected: &'a [u64],
     /// The policies that somebody asked to let go on, before the poll was judged.
     pub closed: &'a [Arc<str>],
+    /// What people changed by hand since the poll before.
+    pub by_hand: &'a [ManualAct],
     /// What the agent did.
     pub acts: &'a [Act],
     /// Of the sessions of those who are banned so many were never asked to be disconnected, the last.
@@ -547,9 +550,14 @@ impl Hidden {
         // First of all, for what else is to be hidden is known by the peers.
         let hidden = self.hide(tape);
         let acts: Vec<Act> = head.acts.iter().map(|act| self.act(act)).collect();
+        let mut by_hand = head.by_hand.to_vec();
+        for act in &mut by_hand {
+            act.map_addresses(|net| self.pseudonyms.net(net));
+        }
         let words = "the poll failed; the words are left out with pseudonyms";
         let head = TickHead {
             acts: acts.into(),
+            by_hand: by_hand.into(),
             // The server's words may have anything in them.
             failure: head.failure.map(|_| words.into()),
             ..head

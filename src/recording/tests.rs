@@ -70,6 +70,7 @@ fn record(recorder: &mut Recorder, seconds: impl IntoIterator<Item = u64>) {
             inspected: &[],
             acts: &acts,
             closed: &[],
+            by_hand: &[],
             not_held_off: 0,
             settled: at(s + 1),
         };
@@ -187,6 +188,7 @@ fn credentials_that_a_fork_shows_are_not_kept() {
         inspected: &[],
         acts: &[],
         closed: &[],
+        by_hand: &[],
         not_held_off: 0,
         settled: at(0),
     };
@@ -570,6 +572,7 @@ fn turn<'a>(snapshot: &'a Snapshot, acts: &'a [Act]) -> Turn<'a> {
         inspected: &[],
         acts,
         closed: &[],
+        by_hand: &[],
         not_held_off: 0,
         settled: at(0),
     }

@@ -329,6 +329,7 @@ mod tests {
                 rounds: &[],
                 inspected: &[],
                 closed: &[],
+                by_hand: &[],
                 acts: &[],
                 not_held_off: 0,
                 settled: at(s),

@@ -97,6 +97,9 @@ impl Replay {
         for policy in &tick.closed {
             self.warden.close_breaker(policy);
         }
+        for act in &tick.by_hand {
+            self.warden.change_by_hand(act);
+        }
         let continuity = tick.failure.is_none().then(|| self.observe(tick));
         let judgement = match continuity {
             Some(_) => self.warden.judge(&tick.snapshot),

@@ -11,9 +11,11 @@ use ipnet::IpNet;
 use super::Replay;
 use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions, Cadence, Rounds};
+use crate::control::{Control, Request, ask};
 use crate::daemon::{Daemons, Failure, Report, Round};
 use crate::history::{ClientChanges, KnownClient, SavedClients};
 use crate::journal::{Journal, Retention};
+use crate::penalty::SavedPenalties;
 use crate::policy::{Mode, PolicySet, Source, check, shipped};
 use crate::poll::Clock;
 use crate::pseudonym::{Key, Pseudonyms};
@@ -53,6 +55,8 @@ struct Flown {
     decided: Vec<Vec<Carried>>,
     /// Addresses of clients that the server named.
     addresses: BTreeSet<IpAddr>,
+    /// In the end.
+    penalties: SavedPenalties,
     folder: tempfile::TempDir,
 }
 
@@ -89,6 +93,7 @@ async fn recorded(release: Release, settings: Settings, polls: usize, key: Optio
     Flown {
         decided,
         addresses,
+        penalties: agent.warden().saved_penalties(),
         folder,
     }
 }
@@ -266,6 +271,11 @@ fn known(last: u8, connected: Duration) -> KnownClient {
 /// A subnet of two regulars, as an earlier run knew them, and of strangers who come again when they
 /// are disconnected. Recorded in segments of 100 s.
 async fn crowd_recorded(key: Option<&Key>) -> Flown {
+    crowd_by_hand(key, &[]).await
+}
+
+/// The same, while a person asks things of the agent: each before the poll of this number.
+async fn crowd_by_hand(key: Option<&Key>, requests: &[(usize, Request)]) -> Flown {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(World::empty(Release::V1_20_0, 1), Pace::Manual);
     let server = Arc::new(server.await.unwrap());
@@ -304,7 +314,15 @@ async fn crowd_recorded(key: Option<&Key>) -> Flown {
     agent.record(recorder, "sim".into());
     let mut present = Vec::new();
     let mut decided = Vec::new();
-    for _ in 0..40 {
+    let socket = folder.path().join("sock");
+    agent.answer_over(Control::listen(&socket).unwrap());
+    for poll in 0..40 {
+        for (_, request) in requests.iter().filter(|(before, _)| *before == poll) {
+            let (socket, request) = (socket.clone(), request.clone());
+            let asks = tokio::task::spawn_blocking(move || ask(&socket, &request).unwrap());
+            agent.answer_next().await;
+            asks.await.unwrap();
+        }
         {
             let mut world = server.world();
             present.retain(|&(_, key)| world.is_open(key));
@@ -322,6 +340,7 @@ async fn crowd_recorded(key: Option<&Key>) -> Flown {
     Flown {
         decided,
         addresses: BTreeSet::new(),
+        penalties: agent.warden().saved_penalties(),
         folder,
     }
 }
@@ -433,4 +452,83 @@ async fn regulars_are_found_by_their_pseudonyms() {
         });
         assert_eq!(told(&hidden.collect::<Vec<_>>()), told(again));
     }
+}
+
+/// With segments of 100 s: some begin with what was changed by hand, some are in the middle of it.
+#[tokio::test]
+async fn what_a_person_changes_is_changed_in_a_replay() {
+    let net = |text: &str| text.parse().unwrap();
+    let ban = |text, regulars_too| Request::Ban {
+        net: net(text),
+        for_s: 100,
+        reason: "from 198.51.100.4".into(),
+        regulars_too,
+    };
+    let unban = |text| Request::Unban {
+        net: Some(net(text)),
+        policy: None,
+        all: false,
+    };
+    let all = Request::Unban {
+        net: None,
+        policy: None,
+        all: true,
+    };
+    let requests = [
+        (3, ban("198.51.100.0/24", false)),
+        (5, unban("198.51.100.5")),
+        (
+            10,
+            Request::Pardon {
+                net: net("198.51.100.0/24"),
+            },
+        ),
+        (12, ban("198.51.100.6", false)),
+        (12, unban("198.51.100.6")),
+        (14, ban("198.51.100.2", true)),
+        (20, ban("198.51.100.0/28", false)),
+        (20, all),
+        (38, ban("198.51.100.9", false)),
+    ];
+    let flown = crowd_by_hand(None, &requests).await;
+    let undisturbed = crowd_by_hand(None, &[]).await;
+    let lines = |decided: &[Vec<Carried>]| decided.iter().map(|it| told(it)).collect::<String>();
+    assert_ne!(lines(&flown.decided), lines(&undisturbed.decided));
+    let mut replay = Replay::new(crowded(), None);
+    let mut again = Vec::new();
+    let recording = Recording::open(&[flown.folder.path().join("recording")]).unwrap();
+    for item in recording.play() {
+        match item.unwrap() {
+            Item::Start(start) => replay.start(&start),
+            Item::Tick(tick) => again.push(replay.turn(&tick).carried),
+            Item::Notice(notice) => panic!("{notice}"),
+        }
+    }
+    assert_eq!(lines(&flown.decided), lines(&again));
+    assert_eq!(flown.penalties, replay.warden().saved_penalties());
+    assert_eq!(flown.penalties.bans.len(), 1);
+
+    let key = Key::generate().unwrap();
+    let hidden = crowd_by_hand(Some(&key), &requests).await;
+    let pseudonyms = Pseudonyms::new(&key);
+    let again = replayed(
+        hidden.folder.path(),
+        Replay::by_pseudonyms(crowded(), None, &key),
+    );
+    for (live, again) in hidden.decided.iter().zip(&again) {
+        let live = live.iter().map(|carried| Carried {
+            decision: pseudonyms.decision(&carried.decision),
+            ..carried.clone()
+        });
+        assert_eq!(told(&live.collect::<Vec<_>>()), told(again));
+    }
+    let mut text = String::new();
+    for entry in fs::read_dir(hidden.folder.path().join("recording")).unwrap() {
+        let file = fs::File::open(entry.unwrap().path()).unwrap();
+        zstd::Decoder::new(file)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
+    }
+    assert!(text.contains("by_hand") && !text.contains("198.51.100."));
 }

@@ -22,10 +22,18 @@ use crate::time::Timestamp;
 const MANY: usize = 8;
 
 /// A subnet with more regulars and protected addresses than this is not banned: it is theirs.
-const HOLES_MAX: usize = 64;
+pub(super) const HOLES_MAX: usize = 64;
 
 /// Whoever was to be disconnected and is still there after so long counts as come back: in dry-run nobody goes.
 const BACK_AFTER: Duration = Duration::from_secs(5);
+
+/// Addresses that a ban must spare.
+#[derive(Debug, Default)]
+pub(super) struct Innocents {
+    pub(super) protected: Vec<IpNet>,
+    /// Of regulars, and of sessions that are as old.
+    pub(super) regulars: Vec<IpNet>,
+}
 
 /// Somebody whose strikes lead to a ban.
 struct Case {
@@ -135,32 +143,20 @@ impl Warden {
         guilty: &HashSet<u64>,
         at: Timestamp,
     ) -> Result<Vec<IpNet>, NoBan> {
-        let protection = &self.settings.protection;
-        if protection.own.overlaps(net) {
+        if self.settings.protection.own.overlaps(net) {
             return Err(NoBan::Own);
         }
-        let history = &self.history;
-        let others = sessions
-            .iter()
-            .filter(|&&it| !guilty.contains(&history.session(it).id));
-        let (mut protected, mut regulars) = (Vec::new(), Vec::new());
-        for &session in others {
-            let Some(address) = history.session(session).peer.0.map(|peer| peer.ip()) else {
-                continue;
-            };
-            let client = history.client(crate::field::Scope::Session, session);
-            let name = client.map_or("", |client| history.client_name(client));
-            if protection.covers(Some(address), name) {
-                protected.push(History::client_net(address));
-            } else if history.is_regular(session) || history.has_good_name(session) {
-                regulars.push(History::client_net(address));
-            }
-        }
+        let guilty = |session: &&u32| guilty.contains(&self.history.session(**session).id);
+        let others = sessions.iter().filter(|it| !guilty(it)).copied();
+        let Innocents {
+            mut protected,
+            mut regulars,
+        } = self.innocents(others);
         if History::client_net(net.addr()) == *net {
             return self.only_theirs(net, &protected, &regulars, at);
         }
-        regulars.extend(history.regulars_of(net));
-        let mut holes: Vec<IpNet> = protection.addresses.within(net);
+        regulars.extend(self.history.regulars_of(net));
+        let mut holes: Vec<IpNet> = self.settings.protection.addresses.within(net);
         holes.append(&mut protected);
         holes.append(&mut regulars);
         holes.sort_unstable();
@@ -169,6 +165,25 @@ impl Warden {
             return Err(NoBan::Regulars);
         }
         Ok(holes)
+    }
+
+    /// Of these sessions the addresses that a ban must spare.
+    pub(super) fn innocents(&self, sessions: impl Iterator<Item = u32>) -> Innocents {
+        let (history, protection) = (&self.history, &self.settings.protection);
+        let mut innocents = Innocents::default();
+        for session in sessions {
+            let Some(address) = history.session(session).peer.0.map(|peer| peer.ip()) else {
+                continue;
+            };
+            let client = history.client(crate::field::Scope::Session, session);
+            let name = client.map_or("", |client| history.client_name(client));
+            if protection.covers(Some(address), name) {
+                innocents.protected.push(History::client_net(address));
+            } else if history.is_regular(session) || history.has_good_name(session) {
+                innocents.regulars.push(History::client_net(address));
+            }
+        }
+        innocents
     }
 
     /// Whether an address is of those alone who did it.
@@ -226,7 +241,14 @@ impl Warden {
     /// budget allows. A decision of this poll is about none of them.
     pub(super) fn hold_off(&mut self, snapshot: &Snapshot, rulings: &[Ruling]) -> Vec<SessionRef> {
         let mut banned = self.history.banned(self.mode.into());
-        banned.retain(|&session| !self.history.is_regular(session));
+        // A ban by hand spares regulars by its holes, unless whoever ordered it wants them banned as well.
+        let is_by_hand = |session| {
+            let ban = self
+                .history
+                .ban_on(&self.history.session(session), self.mode.into());
+            ban.is_some_and(|ban| matches!(ban.by, BannedBy::Hand { .. }))
+        };
+        banned.retain(|&session| !self.history.is_regular(session) || is_by_hand(session));
         let mut free = self.engine.free(&banned, &self.history, snapshot);
         let permitted = rulings.iter().filter(|ruling| {
             matches!(ruling.verdict, Verdict::Permitted { .. })

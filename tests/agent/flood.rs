@@ -51,7 +51,7 @@ async fn flood(mode: Mode) -> Scene {
 #[tokio::test]
 async fn the_journal_is_not_flooded() {
     for mode in [Mode::Enforce, Mode::DryRun] {
-        let scene = flood(mode).await;
+        let scene = Box::pin(flood(mode)).await;
         let rows = scene.rows();
         let held_back = |row: &&Row| matches!(row.outcome, Outcome::Suppressed(_));
         let held_back = rows.iter().filter(held_back).count();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod acting;
+mod by_hand;
 mod clients;
 mod clock;
 mod daemons;

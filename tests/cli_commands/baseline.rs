@@ -359,6 +359,7 @@ fn too_short_is_said_to_be_so() {
             inspected: &[],
             acts: &[],
             closed: &[],
+            by_hand: &[],
             not_held_off: 0,
             settled: at,
         };

@@ -601,3 +601,44 @@ fn it_fits() {
         }
     }
 }
+
+#[test]
+fn what_people_did_stands_among_the_decisions() {
+    let folder = Folder::with(&[]);
+    let mut journal = Journal::open(&folder.path().join("j.sqlite")).unwrap();
+    let user = || "dana\u{1b} (1000)".to_owned();
+    let events = [
+        Event::BannedByHand {
+            net: "203.0.113.0/24".parse().unwrap(),
+            until: START + Duration::from_secs(3_600),
+            holes: 2,
+            user: user(),
+            reason: "scans\u{202e}".to_owned(),
+        },
+        Event::LiftedByHand {
+            what: "203.0.113.7".to_owned(),
+            bans: 1,
+            holed: 1,
+            user: user(),
+        },
+        Event::Pardoned {
+            net: "203.0.113.7/32".parse().unwrap(),
+            user: user(),
+        },
+        Event::BreakerClosed {
+            policy: "hog".to_owned(),
+            user: user(),
+        },
+    ];
+    for (minute, event) in (0..).zip(&events) {
+        let at = START + Duration::from_mins(minute);
+        journal.note(at, event).unwrap();
+    }
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["journal", "--path", "j.sqlite"],
+            &["journal", "--path", "j.sqlite", "--format", "json"],
+        ],
+    ));
+}

@@ -1,5 +1,6 @@
 //! The binary itself, each case in a fresh folder: what it prints, and how it ends.
 
+mod bans;
 mod baseline;
 mod breaker;
 mod check;

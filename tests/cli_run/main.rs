@@ -1,6 +1,7 @@
 //! `run`, `once` and `demo` as processes, against simulated servers.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod by_hand;
 mod check;
 mod demo;
 mod kill;

@@ -282,6 +282,7 @@ mod tests {
                 inspected: &[],
                 acts: &[],
                 closed: &[],
+                by_hand: &[],
                 not_held_off: 0,
                 settled: at(minute),
             };

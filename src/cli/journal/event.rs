@@ -65,6 +65,51 @@ pub(super) fn event_words(event: &Event) -> (String, String) {
             "sink repaired".to_owned(),
             format!("{sink}: {}", escape::terminal(what, show::DETAIL_COLUMNS)),
         ),
+        Event::BannedByHand {
+            net,
+            until,
+            holes,
+            user,
+            reason,
+        } => {
+            let mut words = vec![format!(
+                "{} until {}",
+                show::network(net),
+                show::time(*until)
+            )];
+            if *holes > 0 {
+                words.push(format!("with {}", show::counted(*holes, "hole", "holes")));
+            }
+            words.push(format!("by {}", show::text(user)));
+            let mut words = words.join(", ");
+            if !reason.is_empty() {
+                words.push_str(": ");
+                words.push_str(&escape::terminal(reason, show::DETAIL_COLUMNS));
+            }
+            ("banned by hand".to_owned(), words)
+        }
+        Event::LiftedByHand {
+            what,
+            bans,
+            holed,
+            user,
+        } => {
+            let ended = show::counted(*bans, "ban", "bans");
+            let mut words = vec![format!("{}: {ended} ended", show::text(what))];
+            if *holed > 0 {
+                words.push(format!("a hole in {holed}"));
+            }
+            words.push(format!("by {}", show::text(user)));
+            ("unbanned by hand".to_owned(), words.join(", "))
+        }
+        Event::Pardoned { net, user } => (
+            "pardoned".to_owned(),
+            format!("{}, by {}", show::network(net), show::text(user)),
+        ),
+        Event::BreakerClosed { policy, user } => (
+            "breaker closed".to_owned(),
+            format!("{}, by {}", show::text(policy), show::text(user)),
+        ),
     }
 }
 
@@ -73,6 +118,7 @@ pub(super) fn event_line(row: &EventRow) -> String {
     let (what, words) = event_words(&row.event);
     let of = match row.event {
         Event::DaemonMoved { .. } => "server",
+        Event::BreakerClosed { .. } => "policies",
         _ => "bans",
     };
     format!("{}  {of}: {what} {words}", show::time(row.at))

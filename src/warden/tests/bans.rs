@@ -12,7 +12,7 @@ use crate::policy::{Action, Mode};
 use crate::scene::{Scene, policies};
 use crate::warden::{Judgement, Settings, Warden};
 
-const LADDER: &str = r#"
+pub(super) const LADDER: &str = r#"
 [[policy]]
 name = "hoarder"
 scope = "session"
@@ -28,18 +28,18 @@ action = ["disconnect", { ban = { for = "10m" } }]
 cooldown = "0s"
 "#;
 
-const HOUR_MS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A server, and the agent that acts on it: whoever it disconnects is gone.
-struct World {
-    scene: Scene,
-    warden: Warden,
+pub(super) struct World {
+    pub(super) scene: Scene,
+    pub(super) warden: Warden,
     ports: u16,
 }
 
 impl World {
-    fn new(text: &str, settings: Settings) -> Self {
+    pub(super) fn new(text: &str, settings: Settings) -> Self {
         let mut world = Self {
             scene: Scene::new(),
             warden: Warden::new(policies(text), settings),
@@ -54,24 +54,24 @@ impl World {
         world
     }
 
-    fn enforcing() -> Self {
+    pub(super) fn enforcing() -> Self {
         Self::new(LADDER, enforcing())
     }
 
-    fn come(&mut self, address: &str, client: &str) -> u64 {
+    pub(super) fn come(&mut self, address: &str, client: &str) -> u64 {
         self.ports += 1;
         self.scene
             .connect(&format!("{address}:{}", self.ports), client)
     }
 
     /// Comes, and hoards.
-    fn hoard(&mut self, address: &str) -> u64 {
+    pub(super) fn hoard(&mut self, address: &str) -> u64 {
         let id = self.come(address, "hog");
         self.scene.of(id).pending = 200;
         id
     }
 
-    fn poll(&mut self) -> Judgement {
+    pub(super) fn poll(&mut self) -> Judgement {
         self.scene.wait(10.0);
         let snapshot = self.scene.poll();
         self.warden.observe(&snapshot);
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    fn is_banned(&self, address: &str) -> bool {
+    pub(super) fn is_banned(&self, address: &str) -> bool {
         let face = Face::from(self.warden.mode());
         self.warden
             .penalties()
@@ -116,20 +116,20 @@ impl World {
             .is_some()
     }
 
-    fn strikes(&self, net: &str) -> f64 {
+    pub(super) fn strikes(&self, net: &str) -> f64 {
         let face = Face::from(self.warden.mode());
         let strikes = &self.warden.penalties().strikes;
         strikes.level(&net.parse().unwrap(), face, self.scene.at())
     }
 
-    fn wait(&mut self, minutes: u32) {
+    pub(super) fn wait(&mut self, minutes: u32) {
         for _ in 0..minutes * 6 {
             self.poll();
         }
     }
 }
 
-fn enforcing() -> Settings {
+pub(super) fn enforcing() -> Settings {
     Settings {
         mode: Mode::Enforce,
         ..Settings::default()

@@ -1,4 +1,5 @@
 mod bans;
+mod by_hand;
 mod daemons;
 mod false_alarms;
 mod own_acts;
