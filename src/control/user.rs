@@ -37,7 +37,7 @@ pub(super) fn name_of(file: &str, id: u32) -> Option<String> {
     })
 }
 
-/// `dana (1000)`, or `user 1000`.
+/// `user (1000)`, or `user 1000`.
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {

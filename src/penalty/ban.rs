@@ -25,7 +25,7 @@ pub enum BannedBy {
     },
 }
 
-/// Unescaped: `policy hog`, `dana (1000): scans`.
+/// Unescaped: `policy hog`, `user (1000): scans`.
 impl fmt::Display for BannedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

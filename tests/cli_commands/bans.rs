@@ -30,7 +30,7 @@ fn banned(folder: &Folder) {
     };
     let policy = || BannedBy::Policy("hog".into());
     let hand = BannedBy::Hand {
-        user: "dana (1000)".into(),
+        user: "user (1000)".into(),
         reason: "scans\u{1b}[2J".into(),
     };
     let holes = [

@@ -606,7 +606,7 @@ fn it_fits() {
 fn what_people_did_stands_among_the_decisions() {
     let folder = Folder::with(&[]);
     let mut journal = Journal::open(&folder.path().join("j.sqlite")).unwrap();
-    let user = || "dana\u{1b} (1000)".to_owned();
+    let user = || "user\u{1b} (1000)".to_owned();
     let events = [
         Event::BannedByHand {
             net: "203.0.113.0/24".parse().unwrap(),

@@ -37,7 +37,7 @@ fn timeless(told: &str) -> String {
         pattern.replace_all(&told, *word).into_owned()
     });
     let user = electrumx_warden::control::User::of(rustix::process::getuid().as_raw());
-    told.replace(&user.to_string(), "dana (1000)")
+    told.replace(&user.to_string(), "user (1000)")
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ fn request(text: &str) -> BanRequest {
     BanRequest {
         net: net(text),
         duration: HOUR,
-        user: "dana (1000)".into(),
+        user: "user (1000)".into(),
         reason: "scans".into(),
         regulars_too: false,
     }
@@ -59,7 +59,7 @@ fn who_is_banned_by_hand_goes_at_the_next_poll_and_stays_out() {
     let bans = world.warden.penalties().bans.all();
     assert_eq!(bans[0].kept_out, 2);
     let by = BannedBy::Hand {
-        user: "dana (1000)".into(),
+        user: "user (1000)".into(),
         reason: "scans".into(),
     };
     assert_eq!(bans[0].by, by);
