@@ -20,6 +20,7 @@ use crate::probe::Prober;
 use crate::pseudonym::{Key, KeyError};
 use crate::recording::{Recorder, RecorderOptions, Recording, RecordingError};
 use crate::sink::Sinks;
+use crate::sink::command::Command;
 use crate::sink::nftables::{self, Nftables, NftablesSettings};
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
@@ -91,6 +92,9 @@ pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Sinks {
             deadline: nftables::DEADLINE,
         };
         sinks.add(Nftables::new(settings), clock);
+    }
+    if let Some(line) = &config.command {
+        sinks.add(Command::new(line.clone()), clock);
     }
     sinks
 }

@@ -30,6 +30,7 @@ use crate::policy::reading::{Place, read_bounded, unreadable, word};
 use crate::policy::{Checked as CheckedPolicies, Diagnostic, Mode, PolicySet, Problem, Source};
 use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
+use crate::sink::command::CommandLine;
 use crate::sink::nftables::Ports;
 use crate::warden::Settings;
 
@@ -178,6 +179,8 @@ fn word_of(path: &Path) -> String {
 pub struct Ban {
     /// By the kernel's nftables, if it is to be.
     pub nftables: Option<Nftables>,
+    /// By a program of the user's, if it is to be.
+    pub command: Option<CommandLine>,
 }
 
 /// The sink `nftables`.

@@ -245,8 +245,9 @@ fn every_value_arrives() {
         [strikes]
         half_life = "6h"
         [ban]
-        sinks = ["localrpc", "nftables"]
+        sinks = ["localrpc", "nftables", "command"]
         ports = [50_001, 50_002]
+        command = ["/bin/ban", "{verb}", "{address}/{seconds}"]
         [breaker]
         share = "12.5%"
         share_of_all = "25%"
@@ -394,6 +395,18 @@ fn where_bans_take_hold() {
         "sinks = ['nftables']\nports = [0, 65_536, '50001', 50_001]",
         "sinks = ['nftables']\nports = 50_001",
         "sink = ['nftables']",
+        "sinks = ['command', 'nftables']",
+        "command = ['ban', '{verb}', '{address}']",
+        "command = ['/b', '{verb}', '{addres}']",
+        "command = ['/b', '{verb}', '{shoe}', '{address}']",
+        "command = ['/b', '{verb}']",
+        "command = ['/b', '{address}']",
+        "command = ['/{policy}', '{verb}', '{address}']",
+        "command = ['/b', \"\\u0000\"]",
+        "command = ['/b', 5]",
+        "command = '/b {address}'",
+        "program = []",
+        "command = []",
     ]
     .map(|rest| format!("{LEAST}[ban]\n{rest}\n"));
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -408,6 +421,10 @@ fn where_bans_take_hold() {
     let ports = Ports::new([50_001, 50_002]).unwrap();
     let nftables = ban("sinks = ['nftables']\nports = [50_001, 50_002]").nftables;
     assert_eq!(nftables, Some(Nftables { ports }));
+    let words = "command = ['/bin/ban', '{verb}', '{address}']";
+    assert_eq!(ban(words).command, None, "it may stand ready");
+    let line = CommandLine::parse(&["/bin/ban", "{verb}", "{address}"]).ok();
+    assert_eq!(ban(&format!("sinks = ['command']\n{words}")).command, line);
 }
 
 #[test]

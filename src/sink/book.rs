@@ -31,7 +31,7 @@ impl Book {
             let pieces = ban.pieces();
             let hold = Hold {
                 until: ban.end,
-                by: ban.by.to_string().into(),
+                by: ban.by.clone(),
             };
             for &piece in &pieces {
                 let before = self.effective(&piece).cloned();

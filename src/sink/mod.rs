@@ -4,6 +4,7 @@
 //! sinks. What it lacks is tried again.
 
 mod book;
+pub mod command;
 pub mod nftables;
 mod post;
 #[cfg(test)]
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::penalty::Ban;
+use crate::penalty::{Ban, BannedBy};
 use crate::poll::Clock;
 use crate::time::Timestamp;
 
@@ -27,8 +28,8 @@ use post::{Order, Post};
 pub struct Hold {
     /// Until when.
     pub until: Timestamp,
-    /// Whose word it is, unescaped: a policy's name, or a user and a reason.
-    pub by: Arc<str>,
+    /// The policy or the person that banned it.
+    pub by: BannedBy,
 }
 
 /// What has changed since a sink was last told.

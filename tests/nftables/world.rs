@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use electrumx_warden::penalty::BannedBy;
 use electrumx_warden::sink::nftables::{Nftables, NftablesSettings, Ports, Reason, Repair};
 use electrumx_warden::sink::{Changes, Desired, Hold};
 use electrumx_warden::time::Timestamp;
@@ -158,7 +159,7 @@ pub(crate) fn network(text: &str) -> IpNet {
 }
 
 pub(crate) fn until(until: Timestamp) -> Hold {
-    let by = "hog".into();
+    let by = BannedBy::Policy("hog".into());
     Hold { until, by }
 }
 

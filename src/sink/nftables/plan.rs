@@ -51,6 +51,7 @@ pub(super) fn of_desired(desired: &Desired, at: Timestamp) -> Vec<(IpNet, Durati
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::penalty::BannedBy;
     use crate::sink::Hold;
 
     const AT: Timestamp = Timestamp::from_millis(1_000_000);
@@ -62,7 +63,7 @@ mod tests {
     fn in_seconds(seconds: u64) -> Hold {
         Hold {
             until: AT + Duration::from_secs(seconds),
-            by: "hog".into(),
+            by: BannedBy::Policy("hog".into()),
         }
     }
 
