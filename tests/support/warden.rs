@@ -216,7 +216,9 @@ impl Agent {
         for entry in entries {
             match fs::read_dir(entry.path()) {
                 Ok(segments) => paths.extend(segments.flatten().map(|segment| segment.path())),
-                Err(_) => paths.push(entry.path()),
+                // Its control socket holds nothing.
+                Err(_) if entry.path().is_file() => paths.push(entry.path()),
+                Err(_) => {}
             }
         }
         paths
