@@ -334,10 +334,7 @@ impl Warden {
     }
 
     fn policy_status(&self, mut standing: Standing, at: Timestamp) -> PolicyStatus {
-        let policies = &self.engine.set().policies;
-        let policy = policies
-            .iter()
-            .find(|policy| policy.name == standing.policy);
+        let policy = self.engine.set().named(&standing.policy);
         if let Some(policy) = policy {
             let held = standing.held;
             (standing.held, standing.hold) = self.limits.waited(policy, held, at);

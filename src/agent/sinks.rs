@@ -18,7 +18,7 @@ impl Agent {
     /// in again whom one before it kept out by them.
     pub fn keep_out_by(&mut self, mut sinks: Sinks) {
         let bans = match self.warden.settings().mode {
-            Mode::Enforce => self.warden.saved_penalties().bans,
+            Mode::Enforce => self.warden.penalties().bans.all(),
             Mode::DryRun | Mode::Off => Vec::new(),
         };
         sinks.begin(bans);

@@ -165,8 +165,7 @@ impl Pass {
         let due = evaluation.proposals.into_iter();
         let due = due.filter(|it| it.barred.is_none());
         for decision in due.map(|it| it.decision) {
-            let mut policies = self.set.policies.iter();
-            let policy = policies.find(|policy| policy.name == decision.policy);
+            let policy = self.set.named(&decision.policy);
             let cooldown = policy.map_or(Duration::ZERO, |policy| policy.cooldown);
             let hits = self.hits.entry(decision.policy.clone()).or_default();
             let hit = if is_held_out {

@@ -546,8 +546,7 @@ fn why_not_counted(policy: &Policy, budget: Budget) -> Option<String> {
     if policy.mode == Mode::Off {
         return Some("it is off".to_owned());
     }
-    let counts = kind == budget.of || (kind.disconnects() && budget.of.disconnects());
-    if !counts {
+    if kind.budget() != budget.of.budget() {
         let of = budget.of.name();
         return Some(format!("it is there to {}, not to {of}", verb(kind)));
     }

@@ -419,11 +419,7 @@ pub fn deed(decision: &Decision) -> String {
 
 /// An address or a subnet: `203.0.113.9`, `203.0.113.0/24`.
 pub fn network(net: &IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() {
-        net.addr().to_string()
-    } else {
-        net.to_string()
-    }
+    Target::Address(*net).to_string()
 }
 
 /// Of bans that were refused: `no ban of 203.0.113.9: regulars share it`.

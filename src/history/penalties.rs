@@ -59,16 +59,10 @@ impl History {
             .collect()
     }
 
-    /// Whether the agent asked to disconnect a session, or would have, and it is there.
-    pub(crate) fn was_to_go(&self, session: &SessionRef) -> bool {
-        let slot = self.find_session(session.id);
-        slot.is_some_and(|slot| self.sessions.get(slot).is_expelled())
-    }
-
-    /// Whether a session is there, and the agent has not asked to disconnect it.
-    pub(crate) fn is_there_unasked(&self, session: &SessionRef) -> bool {
-        let slot = self.find_session(session.id);
-        slot.is_some_and(|slot| !self.sessions.get(slot).is_expelled())
+    /// Of a session that is there, whether the agent asked to disconnect it, or would have.
+    pub(crate) fn was_to_go(&self, session: &SessionRef) -> Option<bool> {
+        let slot = self.find_session(session.id)?;
+        Some(self.sessions.get(slot).is_expelled())
     }
 
     /// The ban that a session of the present snapshot is under.

@@ -280,17 +280,14 @@ impl Ledger {
         at: Timestamp,
         clients: &Clients<'_>,
     ) -> Result<usize, Suppression> {
-        let policy = set
-            .policies
-            .iter()
-            .find(|policy| policy.name == decision.policy);
+        let policy = set.named(&decision.policy);
         self.rest(decision, policy, at)?;
         if let Some(policy) = policy.filter(|_| !decision.at_once) {
             self.wait_after_failures(policy, decision.held, at)?;
         }
         let kind = decision.action.kind();
         if kind.is_done_to_sessions() {
-            self.leave_taken(decision, purse(kind))?;
+            self.leave_taken(decision, kind.budget())?;
         } else if kind == ActionKind::DaemonUrl
             && let Some(policy) = self.taken.get(&(kind, SERVER)).cloned()
         {
@@ -328,7 +325,7 @@ impl Ledger {
         if kind.is_done_to_sessions() {
             let ids = decision.sessions.iter().map(|session| session.id);
             self.taken
-                .extend(ids.map(|id| ((purse(kind), id), decision.policy.clone())));
+                .extend(ids.map(|id| ((kind.budget(), id), decision.policy.clone())));
         }
         // Who got away for want of budget is due again at the next poll.
         if let Some(policy) = policy.filter(|_| withheld == 0) {
@@ -478,7 +475,7 @@ impl Ledger {
 
     /// The policy that acted on a session at the last poll.
     pub(super) fn taken_by(&self, kind: ActionKind, session: u64) -> Option<&Arc<str>> {
-        self.taken.get(&(purse(kind), session))
+        self.taken.get(&(kind.budget(), session))
     }
 
     /// What would hold a policy back from a target at a time to come, as far as it is known now.
@@ -600,7 +597,7 @@ impl Ledger {
         let full = || Bucket::full(budget, at);
         match (kind, target) {
             (ActionKind::Alert, Target::Server) => self.server_alerts.get_or_insert_with(full),
-            _ => self.actions.entry(purse(kind)).or_insert_with(full),
+            _ => self.actions.entry(kind.budget()).or_insert_with(full),
         }
     }
 
@@ -723,15 +720,6 @@ fn wanted(decision: &Decision) -> usize {
         decision.sessions.len().max(1)
     } else {
         1
-    }
-}
-
-/// Which budget of sessions an action takes from: a ban disconnects, too.
-const fn purse(kind: ActionKind) -> ActionKind {
-    if kind.disconnects() {
-        ActionKind::Disconnect
-    } else {
-        kind
     }
 }
 

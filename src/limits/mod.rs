@@ -341,8 +341,7 @@ impl Limits {
 
     /// Takes in that an enforced act of a policy failed: its `backoff` counts that.
     pub fn failed(&mut self, policy: &str, at: Timestamp, set: &PolicySet) {
-        let policy = set.policies.iter().find(|known| *known.name == *policy);
-        if let Some(policy) = policy {
+        if let Some(policy) = set.named(policy) {
             self.enforced.failed(policy, at);
         }
     }

@@ -192,13 +192,15 @@ impl Bans {
         }
     }
 
-    /// One more session of whoever has this address was disconnected for its ban.
-    pub fn keep_out(&mut self, address: IpAddr) {
+    /// One more session of whoever has this address was disconnected for its ban; whether there is one.
+    pub fn keep_out(&mut self, address: IpAddr) -> bool {
         let net = self.of(address).map(|ban| ban.net);
-        if let Some(ban) = net.and_then(|net| self.by_net.get_mut(&net)) {
+        let ban = net.and_then(|net| self.by_net.get_mut(&net));
+        if let Some(ban) = ban {
             ban.kept_out += 1;
             self.counted.insert(ban.net);
         }
+        net.is_some()
     }
 
     /// The networks whose ban began, changed or ended since this was asked last.

@@ -10,7 +10,7 @@ mod manual;
 mod pieces;
 mod strikes;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::Duration;
 
@@ -146,9 +146,7 @@ impl Penalties {
 
     /// A session of whoever has this address was disconnected for a ban, or would have been.
     pub fn keep_out(&mut self, address: std::net::IpAddr, face: Face) {
-        if self.bans.of(address).is_some() {
-            self.bans.keep_out(address);
-        } else if face == Face::Rehearsed {
+        if !self.bans.keep_out(address) && face == Face::Rehearsed {
             self.rehearsed.keep_out(address);
         }
     }

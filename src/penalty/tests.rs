@@ -11,15 +11,15 @@ use super::*;
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-fn net(text: &str) -> IpNet {
+pub(crate) fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
-fn at(s: i64) -> Timestamp {
+pub(crate) fn at(s: i64) -> Timestamp {
     Timestamp::from_millis(1_767_225_600_000 + s * 1_000)
 }
 
-fn ban(text: &str, holes: &[&str], end_s: i64) -> Ban {
+pub(crate) fn ban(text: &str, holes: &[&str], end_s: i64) -> Ban {
     Ban {
         net: net(text),
         holes: holes.iter().map(|hole| net(hole)).collect(),

@@ -146,6 +146,16 @@ impl ActionKind {
         matches!(self, Self::Disconnect | Self::Ban)
     }
 
+    /// The kind out of whose budget it is done: a ban disconnects, too.
+    #[must_use]
+    pub const fn budget(self) -> Self {
+        if self.disconnects() {
+            Self::Disconnect
+        } else {
+            self
+        }
+    }
+
     /// As written in a policy.
     pub const fn name(self) -> &'static str {
         match self {

@@ -73,6 +73,12 @@ impl PolicySet {
         }
     }
 
+    /// The policy of that name.
+    pub fn named(&self, name: &str) -> Option<&Policy> {
+        let mut policies = self.policies.iter();
+        policies.find(|policy| *policy.name == *name)
+    }
+
     /// The names of the policies, in their order.
     pub fn names(&self) -> impl Iterator<Item = Arc<str>> {
         self.policies.iter().map(|policy| policy.name.clone())

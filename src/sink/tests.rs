@@ -6,34 +6,19 @@ use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::penalty::BannedBy;
-
-fn net(text: &str) -> IpNet {
-    text.parse().unwrap()
-}
-
-fn at(s: i64) -> Timestamp {
-    Timestamp::from_millis(s * 1_000)
-}
-
-fn ban(text: &str, holes: &[&str], end_s: i64) -> Ban {
-    Ban {
-        net: net(text),
-        holes: holes.iter().map(|hole| net(hole)).collect(),
-        begin: at(0),
-        end: at(end_s),
-        by: BannedBy::Policy("hog".into()),
-        kept_out: 0,
-    }
-}
+use crate::penalty::tests::{at, ban, net};
 
 fn began(ban: Ban) -> (IpNet, Option<Ban>) {
     (ban.net, Some(ban))
 }
 
+fn seconds(until: Timestamp) -> i64 {
+    (until.as_millis() - at(0).as_millis()) / 1_000
+}
+
 fn told(changes: &Changes) -> (Vec<(String, i64)>, Vec<String>) {
     let held = changes.held.iter();
-    let held = held.map(|(net, hold)| (net.to_string(), hold.until.as_millis() / 1_000));
+    let held = held.map(|(net, hold)| (net.to_string(), seconds(hold.until)));
     let lifted = changes.lifted.iter().map(ToString::to_string);
     (held.collect(), lifted.collect())
 }

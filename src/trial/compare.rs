@@ -327,8 +327,7 @@ impl Judged {
     /// How a decision came about.
     fn course(&self, trial: &Trial, happened: &Happened, not_then: Option<Why>) -> Course {
         let decision = &happened.decision;
-        let mut policies = trial.policies.policies.iter();
-        let policy = policies.find(|policy| policy.name == decision.policy);
+        let policy = trial.policies.named(&decision.policy);
         let is_windowed = |policy: &&Policy| {
             let mut tests = policy.when.any.iter().flat_map(|all| &all.tests);
             tests.any(|test| test.field.info().windowed)

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use super::Warden;
-use super::sentence::{HOLES_MAX, Innocents};
+use super::sentence::HOLES_MAX;
 use crate::decision::Target;
 use crate::history::{History, PRIVATE_V4, PRIVATE_V6};
 use crate::penalty::{Ban, BannedBy, Face, ManualAct};
@@ -226,37 +226,24 @@ impl Warden {
         at: Timestamp,
     ) -> Result<Vec<IpNet>, Refusal> {
         let sessions = self.history.sessions_in(net);
-        let Innocents {
-            protected,
-            mut regulars,
-        } = self.innocents(sessions.into_iter());
-        let mut holes = self.settings.protection.addresses.within(net);
-        holes.extend(protected);
+        let mut innocents = self.innocents(net, sessions.into_iter());
         if regulars_too {
-            regulars.clear();
+            innocents.regulars.clear();
         } else {
-            regulars.extend(self.history.regulars_of(net));
+            innocents.regulars.extend(self.history.regulars_of(net));
         }
         if History::client_net(net.addr()).contains(net) {
             let is_shared = || self.history.penalties().strikes.is_shared(net, at);
-            return if !holes.is_empty() {
+            return if !innocents.protected.is_empty() {
                 Err(Refusal::Protected(*net))
-            } else if !regulars.is_empty() || (!regulars_too && is_shared()) {
+            } else if !innocents.regulars.is_empty() || (!regulars_too && is_shared()) {
                 Err(Refusal::Regulars(*net))
             } else {
                 Ok(Vec::new())
             };
         }
-        holes.extend(regulars);
-        holes.sort_unstable();
-        holes.dedup();
-        if holes.len() > HOLES_MAX {
-            return Err(Refusal::Crowded {
-                net: *net,
-                count: holes.len(),
-            });
-        }
-        Ok(holes)
+        let crowded = |count| Refusal::Crowded { net: *net, count };
+        innocents.into_holes().map_err(crowded)
     }
 
     /// Plans to lift bans: afterwards nobody of what is named is kept out.

@@ -28,11 +28,25 @@ pub(super) const HOLES_MAX: usize = 64;
 const BACK_AFTER: Duration = Duration::from_secs(5);
 
 /// Addresses that a ban must spare.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Innocents {
     pub(super) protected: Vec<IpNet>,
     /// Of regulars, and of sessions that are as old.
     pub(super) regulars: Vec<IpNet>,
+}
+
+impl Innocents {
+    /// All of them as the holes of a ban; how many they are, if they are too many for one.
+    pub(super) fn into_holes(self) -> Result<Vec<IpNet>, usize> {
+        let mut holes = self.protected;
+        holes.extend(self.regulars);
+        holes.sort_unstable();
+        holes.dedup();
+        if holes.len() > HOLES_MAX {
+            return Err(holes.len());
+        }
+        Ok(holes)
+    }
 }
 
 /// Somebody whose strikes lead to a ban.
@@ -53,7 +67,7 @@ impl Warden {
             }
             let face = self.face_of(&proposal.decision);
             proposal.barred = leave_banned(&mut proposal.decision, &self.history, face);
-            let policy = self.policy_named(&proposal.decision.policy);
+            let policy = self.engine.set().named(&proposal.decision.policy);
             if proposal.barred.is_none()
                 && let Some(policy) = policy.filter(|policy| policy.bans())
             {
@@ -93,11 +107,6 @@ impl Warden {
         decision.mode.min(self.mode).into()
     }
 
-    fn policy_named(&self, name: &str) -> Option<&Policy> {
-        let mut policies = self.engine.set().policies.iter();
-        policies.find(|policy| *policy.name == *name)
-    }
-
     /// Whom of a decision the ladder wants banned.
     fn cases(
         &self,
@@ -129,8 +138,9 @@ impl Warden {
 
     /// Whether any of them connected after the last strike, or was to be disconnected then and does it still.
     fn has_come_back(&self, sessions: &[&SessionRef], last: Timestamp, at: Timestamp) -> bool {
-        let is_still_there =
-            |session: &SessionRef| at.since(last) >= BACK_AFTER && self.history.was_to_go(session);
+        let is_still_there = |session: &SessionRef| {
+            at.since(last) >= BACK_AFTER && self.history.was_to_go(session) == Some(true)
+        };
         let mut sessions = sessions.iter();
         sessions.any(|session| session.since >= last || is_still_there(session))
     }
@@ -148,29 +158,21 @@ impl Warden {
         }
         let guilty = |session: &&u32| guilty.contains(&self.history.session(**session).id);
         let others = sessions.iter().filter(|it| !guilty(it)).copied();
-        let Innocents {
-            mut protected,
-            mut regulars,
-        } = self.innocents(others);
+        let mut innocents = self.innocents(net, others);
         if History::client_net(net.addr()) == *net {
-            return self.only_theirs(net, &protected, &regulars, at);
+            return self.only_theirs(net, &innocents, at);
         }
-        regulars.extend(self.history.regulars_of(net));
-        let mut holes: Vec<IpNet> = self.settings.protection.addresses.within(net);
-        holes.append(&mut protected);
-        holes.append(&mut regulars);
-        holes.sort_unstable();
-        holes.dedup();
-        if holes.len() > HOLES_MAX {
-            return Err(NoBan::Regulars);
-        }
-        Ok(holes)
+        innocents.regulars.extend(self.history.regulars_of(net));
+        innocents.into_holes().map_err(|_| NoBan::Regulars)
     }
 
-    /// Of these sessions the addresses that a ban must spare.
-    pub(super) fn innocents(&self, sessions: impl Iterator<Item = u32>) -> Innocents {
+    /// What a ban of a network must spare: what of it is protected, and of these sessions the addresses.
+    pub(super) fn innocents(&self, net: &IpNet, sessions: impl Iterator<Item = u32>) -> Innocents {
         let (history, protection) = (&self.history, &self.settings.protection);
-        let mut innocents = Innocents::default();
+        let mut innocents = Innocents {
+            protected: protection.addresses.within(net),
+            regulars: Vec::new(),
+        };
         for session in sessions {
             let Some(address) = history.session(session).peer.0.map(|peer| peer.ip()) else {
                 continue;
@@ -190,16 +192,15 @@ impl Warden {
     fn only_theirs(
         &mut self,
         address: &IpNet,
-        protected: &[IpNet],
-        regulars: &[IpNet],
+        innocents: &Innocents,
         at: Timestamp,
     ) -> Result<Vec<IpNet>, NoBan> {
-        if !protected.is_empty() || self.settings.protection.addresses.overlaps(address) {
+        if !innocents.protected.is_empty() {
             return Err(NoBan::Protected);
         }
         let is_of_regular = self.history.is_regular_address(address);
         let strikes = &mut self.history.penalties_mut().strikes;
-        if !regulars.is_empty() {
+        if !innocents.regulars.is_empty() {
             strikes.share(address, at);
         }
         if is_of_regular || strikes.is_shared(address, at) {
@@ -271,7 +272,7 @@ impl Warden {
     pub fn held_off(&mut self, sessions: &[SessionRef], at: Timestamp) {
         let face = Face::from(self.mode);
         for session in sessions {
-            let is_news = self.history.is_there_unasked(session);
+            let is_news = self.history.was_to_go(session) == Some(false);
             if let Some(peer) = session.peer.0.filter(|_| is_news) {
                 self.history.penalties_mut().keep_out(peer.ip(), face);
             }

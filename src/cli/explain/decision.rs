@@ -12,7 +12,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::json::{DecisionJson, decision_json};
 use crate::cli::screen::{Format, Screen};
 use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
-use crate::decision::{Choice, Decision, Outcome, Suppression};
+use crate::decision::{Choice, Outcome, Suppression};
 use crate::escape;
 use crate::journal::{DecisionId, Filter, INTERRUPTED, JournalError, Reader, Replayed, Row};
 use crate::policy::{Action, ActionKind, Mode, PolicySet};
@@ -50,10 +50,7 @@ pub(super) fn explain(
     let row = find(reader, id, journal)?;
     let replayed = reader.replayed()?;
     let view = View::of(replayed.as_ref(), now);
-    let policies = policies.into_iter().flat_map(|set| &set.policies);
-    let policy = policies
-        .into_iter()
-        .find(|policy| policy.name == row.decision.policy);
+    let policy = policies.and_then(|set| set.named(&row.decision.policy));
     let known = Known {
         recheck: recheck(&row),
         after: After::of(&row, reader, view, policy.map(|policy| policy.cooldown))?,
@@ -117,18 +114,12 @@ fn covered_by(reader: &Reader, row: &Row) -> Result<Option<DecisionId>, JournalE
     })?;
     let is_done = |other: &&Row| {
         !matches!(other.outcome, Outcome::Suppressed(_))
-            && is_same_deed(&other.decision, &row.decision)
+            && other.decision.action.kind().budget() == row.decision.action.kind().budget()
     };
     let mut done = same_poll.iter().filter(is_done);
     // Of several it is not known which one has which session.
     let first = done.next().map(|other| other.id);
     Ok(first.filter(|_| done.next().is_none()))
-}
-
-/// A ban disconnects, too.
-fn is_same_deed(a: &Decision, b: &Decision) -> bool {
-    let (a, b) = (a.action.kind(), b.action.kind());
-    a == b || (a.disconnects() && b.disconnects())
 }
 
 impl Known<'_> {
@@ -202,7 +193,7 @@ impl Known<'_> {
             Suppression::ActionLimit { until } => (
                 format!(
                     "what `[limits]` allows of `{}` was used up {}",
-                    if kind.disconnects() { ActionKind::Disconnect } else { kind }.name(),
+                    kind.budget().name(),
                     self.until(*until)
                 ),
                 if kind.disconnects() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::decision::Target;
 use crate::penalty::BannedBy;
 
 /// The most arguments that a command may have.
@@ -214,12 +215,7 @@ fn parts(word: &str) -> Result<Vec<Part>, String> {
 
 /// `198.51.100.7` or `203.0.113.0/24`.
 fn address(net: IpNet) -> String {
-    let net = net.trunc();
-    if net.prefix_len() == net.max_prefix_len() {
-        net.addr().to_string()
-    } else {
-        net.to_string()
-    }
+    Target::Address(net.trunc()).to_string()
 }
 
 /// Rounded up, so that the ban does not end early, and never 0: to many programs that is a ban without an end.

@@ -144,10 +144,7 @@ impl Case<'_, '_> {
         set: &'s PolicySet,
         written: &Written<'_>,
     ) -> Option<&'s Policy> {
-        let known = set
-            .policies
-            .iter()
-            .find(|policy| *policy.name == *written.text);
+        let known = set.named(written.text);
         if known.is_none() {
             let names: Vec<&str> = set.policies.iter().map(|policy| &*policy.name).collect();
             let help = match closest(written.text, names.iter().copied()) {
