@@ -609,7 +609,12 @@ impl Ledger {
     ) -> usize {
         let budget = config.disconnect;
         let bucket = self.bucket(ActionKind::Disconnect, &Target::Server, budget, at);
-        let granted = bucket.available(budget, at).min(wanted);
+        // Or those who are banned would come back so often that nobody else can be disconnected.
+        let reserve = budget.burst as usize / 2;
+        let granted = bucket
+            .available(budget, at)
+            .saturating_sub(reserve)
+            .min(wanted);
         bucket.take(granted);
         granted
     }

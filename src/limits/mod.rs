@@ -328,7 +328,7 @@ impl Limits {
     }
 
     /// How many of `wanted` sessions of those who are banned may be disconnected, and takes them from the
-    /// budget of disconnects.
+    /// budget of disconnects. Half of what can be saved up is left for decisions.
     pub fn hold_off(&mut self, wanted: usize, at: Timestamp) -> usize {
         self.enforced.hold_off(wanted, &self.config, at)
     }

@@ -453,6 +453,24 @@ fn a_budget_counts_sessions_and_serves_in_part() {
     assert_eq!(rest[0].verdict, Verdict::Permitted { withheld: 0 });
 }
 
+/// They come back at each poll, as many as there are.
+#[test]
+fn those_who_are_banned_use_up_nobody_elses_budget() {
+    let mut limits = limits();
+    assert_eq!(limits.hold_off(10_000, at(0)), 1_500);
+    for s in 0..60 {
+        limits.hold_off(10_000, at(s));
+        let net = u8::try_from(s).unwrap();
+        let rulings = rule(&mut limits, s, vec![proposal("free", net, 0..100)]);
+        assert_eq!(
+            rulings[0].verdict,
+            Verdict::Permitted { withheld: 0 },
+            "{s}"
+        );
+    }
+    assert_eq!(limits.hold_off(7, at(120)), 7, "and what is left is theirs");
+}
+
 #[test]
 fn a_session_is_taken_once_a_poll() {
     let mut limits = limits();
