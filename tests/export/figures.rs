@@ -32,7 +32,7 @@ pub(crate) fn answer(title: &str, polls: &[Poll]) -> Vec<Value> {
         "What do two servers have in common?" => in_common(&lives),
         "How do two servers compare?" => servers(polls),
         "What would policies do?" => deeds(polls, &lives),
-        "What had the decisions of one policy in common?" => error_floods(polls),
+        "What had the decisions of one policy in common?" => scrapers(polls),
         "How far beyond its thresholds were they?" => excesses(polls),
         _ => panic!("nobody has reckoned `{title}`"),
     }
@@ -347,7 +347,7 @@ fn deeds(polls: &[Poll], lives: &BTreeMap<Session, Life<'_>>) -> Vec<Value> {
     in_order(rows.collect())
 }
 
-fn error_floods(polls: &[Poll]) -> Vec<Value> {
+fn scrapers(polls: &[Poll]) -> Vec<Value> {
     type Client<'a> = (&'a str, &'static str, Option<&'a str>);
     type Targets = BTreeSet<(&'static str, String)>;
     let mut clients: BTreeMap<Client<'_>, (Targets, Vec<f64>)> = BTreeMap::new();
@@ -357,7 +357,7 @@ fn error_floods(polls: &[Poll]) -> Vec<Value> {
             for session in decision
                 .sessions
                 .iter()
-                .filter(|_| &*decision.policy == "cost-flood")
+                .filter(|_| &*decision.policy == "scraper")
             {
                 let row = poll.client(session.id);
                 let key = (&*row.client, row.transport(), row.protocol.as_deref());
