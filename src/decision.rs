@@ -193,6 +193,8 @@ pub enum ChosenBy {
     Visits,
     /// By who came last.
     Newest,
+    /// By who is missed least while slots are short: outliers are idle, strangers are not.
+    Eviction,
 }
 
 /// In words: `13 of 19 sessions (1 out of the ordinary, 12 strangers), leaving sent_rate at 995 KiB/s`.
@@ -206,6 +208,11 @@ impl fmt::Display for Choice {
         let rest = units::format(self.rest, self.dimension.unwrap_or(Dimension::Count));
         let (chosen, members, field) = (self.chosen, self.members, &self.field);
         match (chosen, self.is_still_met) {
+            (0, _) if self.by == ChosenBy::Eviction => write!(
+                f,
+                "none of {members} {sessions} ({} of regulars): nobody may go, with {field} at {rest}",
+                self.regulars
+            ),
             (0, true) => write!(
                 f,
                 "none of {members} {sessions} ({} of regulars): nobody stands out, with {field} at \
@@ -222,7 +229,9 @@ impl fmt::Display for Choice {
                     f,
                     "{chosen} of {members} {sessions} ({who}), leaving {field} at {rest}"
                 )?;
-                if is_still_met {
+                if is_still_met && self.by == ChosenBy::Eviction {
+                    f.write_str(", which is not enough, but nobody else may go")?;
+                } else if is_still_met {
                     f.write_str(", which still meets the test, but nobody else stands out")?;
                 }
                 Ok(())
@@ -240,6 +249,9 @@ impl Choice {
             format!("{} strangers", self.strangers)
         };
         match (self.by, self.outliers, self.strangers) {
+            (ChosenBy::Eviction, idle, 0) => format!("{idle} idle"),
+            (ChosenBy::Eviction, 0, _) => format!("{strangers}, none idle"),
+            (ChosenBy::Eviction, idle, _) => format!("{idle} idle, {strangers}"),
             (ChosenBy::Newest, ..) => "the newest".to_owned(),
             (ChosenBy::Visits, ..) => "new ones, of addresses that come and go".to_owned(),
             (ChosenBy::Part, outliers, 0) => format!("{outliers} out of the ordinary"),
@@ -351,7 +363,7 @@ pub struct Decision {
 impl Decision {
     /// Has the action say what is wanted of the worst of them: a ban, if there is any.
     pub(crate) fn settle_action(&mut self) {
-        if !self.action.kind().disconnects() {
+        if !self.action.kind().blames() {
             return;
         }
         let longest = self.bans.iter().map(|ban| ban.until.since(self.at)).max();

@@ -136,6 +136,8 @@ pub enum Source {
     Agent,
     /// The agent's own probes of the daemons that the configuration names.
     Probes,
+    /// How many slots the server has, as the configuration tells.
+    Slots,
 }
 
 impl Source {
@@ -150,6 +152,7 @@ impl Source {
             Self::Getinfo => "where getinfo tells it",
             Self::Agent => "the agent's own observation",
             Self::Probes => "with `[server.daemon]`",
+            Self::Slots => "with `sessions_max` of `[server]`",
         }
     }
 }
@@ -337,6 +340,8 @@ fields! {
         "how long the server has run";
     LoggedSessions "logged_sessions" [Server] COUNT, false, Always,
         "sessions that the server logs";
+    SlotsLeft "slots_left" [Server] SHARE, false, Slots,
+        "the share of the slots that is free: at 0% the server takes nobody until 5% are";
     Groups "groups" [Server] COUNT, false, Always,
         "groups that the server has";
     DaemonHeight "daemon_height" [Server] COUNT, false, Always,

@@ -55,6 +55,7 @@ pub mod rpc;
 mod scene;
 pub mod sim;
 pub mod sink;
+pub mod slots;
 pub mod snapshot;
 pub mod status;
 pub mod time;

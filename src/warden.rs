@@ -16,6 +16,7 @@ use crate::history::{Bounds, ClientChanges, Continuity, History, SavedClients, S
 use crate::limits::{Clients, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
 use crate::penalty::{Ban, Penalties, PenaltyNews, SavedPenalties};
 use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
+use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
 use crate::time::Timestamp;
@@ -42,6 +43,9 @@ pub struct Settings {
     pub limits: LimitsConfig,
     /// The server's daemons.
     pub daemons: watch::Settings,
+    /// The server's slots, if they are known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub slots: Option<Slots>,
 }
 
 /// What the core made of a poll.
@@ -89,7 +93,8 @@ impl Warden {
             settings.bounds,
             settings.widths,
             settings.daemons.clone(),
-        );
+        )
+        .with_slots(settings.slots);
         let limits = Limits::new(settings.limits, settings.mode);
         Self {
             engine,
@@ -223,18 +228,20 @@ impl Warden {
     ///
     /// Sessions that it was asked to disconnect leave by the agent's doing, which is no evidence.
     pub fn settle(&mut self, decision: &Decision, outcome: &Outcome, unsent: usize, at: Timestamp) {
-        let is_disconnect = decision.action.kind().disconnects();
+        let kind = decision.action.kind();
+        let is_disconnect = kind.disconnects();
         let is_held_back = matches!(outcome, Outcome::Suppressed(_));
         if is_disconnect && !is_held_back && unsent < decision.sessions.len() {
-            self.history.expelled(&decision.sessions, decision.at);
+            let (sessions, at) = (&decision.sessions, decision.at);
+            self.history.expelled(sessions, kind.blames(), at);
         }
-        if is_disconnect && unsent > 0 && unsent >= decision.sessions.len() {
+        if kind.blames() && unsent > 0 && unsent >= decision.sessions.len() {
             self.acquit(decision);
         }
         match outcome {
             _ if unsent > 0 => self.limits.take_back(decision, unsent),
             Outcome::Failed { .. } => self.failed(&decision.policy, at),
-            Outcome::Executed { detail } if decision.action.kind() == ActionKind::DaemonUrl => {
+            Outcome::Executed { detail } if kind == ActionKind::DaemonUrl => {
                 self.confirming = Some(Confirming::new(Change::of(decision, detail)));
             }
             _ => {}

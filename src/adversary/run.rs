@@ -279,6 +279,7 @@ impl Game {
                 self.run.note_blame(decision, &self.world);
                 self.disconnect(&decision.sessions)
             }
+            Action::Evict { .. } => self.disconnect(&decision.sessions),
             Action::DaemonUrl { .. } => {
                 let now = self.world.now();
                 self.run.failover.get_or_insert(now);

@@ -443,6 +443,7 @@ pub(super) fn history(plan: &Plan, settings: &Settings) -> History {
         settings.widths,
         settings.daemons.clone(),
     )
+    .with_slots(settings.slots)
 }
 
 impl Baseline {

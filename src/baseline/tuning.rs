@@ -557,6 +557,7 @@ const fn verb(kind: ActionKind) -> &'static str {
     match kind {
         ActionKind::Disconnect => "disconnect",
         ActionKind::Ban => "ban",
+        ActionKind::Evict => "evict",
         ActionKind::Log => "log",
         ActionKind::DaemonUrl => "change the daemon",
         ActionKind::Alert => "alert",

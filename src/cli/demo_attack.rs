@@ -97,7 +97,7 @@ impl Siege {
                     let stopped = &mut self.run.stopped;
                     stopped.entry(decision.policy.clone()).or_default();
                 }
-                Outcome::Executed { .. } if decision.action.kind() == ActionKind::Disconnect => {
+                Outcome::Executed { .. } if decision.action.kind().blames() => {
                     self.run.note_blame(decision, &world);
                 }
                 Outcome::Executed { .. } if decision.action.kind() == ActionKind::DaemonUrl => {

@@ -42,7 +42,11 @@ pub(super) fn decision_json<'a>(
     let (log_for_s, daemon_url) = match &decision.action {
         Action::Log { duration } => (Some(duration.as_secs_f64()), None),
         Action::DaemonUrl { to } => (None, Some(to)),
-        Action::Disconnect | Action::Ban { .. } | Action::Alert => (None, None),
+        Action::Disconnect | Action::Ban { .. } | Action::Evict { .. } | Action::Alert => (None, None),
+    };
+    let keep_free = match decision.action {
+        Action::Evict { keep_free } => Some(keep_free.share()),
+        _ => None,
     };
     DecisionJson {
         id,
@@ -51,6 +55,7 @@ pub(super) fn decision_json<'a>(
         mode: decision.mode,
         action: decision.action.kind().name(),
         ban_for_s,
+        keep_free,
         log_for_s,
         daemon_url,
         scope: decision.target.scope().name(),
@@ -86,6 +91,8 @@ pub(super) struct DecisionJson<'a> {
     action: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     ban_for_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_free: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_for_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -68,7 +68,7 @@ fn settings(path: &Path) -> Result<Settings, Failure> {
     let config = setup::config(path)?;
     let daemons = config.server.daemon.as_ref();
     let daemons = daemons.map(setup::daemons).transpose()?;
-    Ok(config.settings(daemons.as_ref()))
+    Ok(config.settings(daemons.as_ref(), setup::slots(&config)?))
 }
 
 /// The key, if it is that of the recording's pseudonyms.

@@ -22,6 +22,7 @@ use crate::policy::{Mode, PolicySet, Quota};
 use crate::poll::SteadyClock;
 use crate::recording::Recorder;
 use crate::rpc::Client;
+use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -46,11 +47,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     logging::start(config.log)?;
     let daemons = config.server.daemon.as_ref();
     let daemons = daemons.map(setup::daemons).transpose()?;
+    let slots = setup::slots(&config)?;
     let journal = setup::journal(&config.journal.path)?;
     let outfit = Outfit {
         config,
         set,
         daemons,
+        slots,
     };
     runtime::block_on(outfit.watch(journal))
 }
@@ -60,6 +63,7 @@ struct Outfit {
     config: Config,
     set: PolicySet,
     daemons: Option<Daemons>,
+    slots: Option<Slots>,
 }
 
 /// After the clock was set and an agent started afresh, it is not followed again for so long: each time
@@ -120,7 +124,7 @@ impl Outfit {
         let recorder = recorder(config);
         let watched = config.server.daemon.as_ref().zip(self.daemons.as_ref());
         let clock = SteadyClock::start();
-        let mut settings = config.settings(self.daemons.as_ref());
+        let mut settings = config.settings(self.daemons.as_ref(), self.slots);
         settings.protection.own = setup::own_addresses();
         let options = AgentOptions {
             cadence: config.server.cadence(),

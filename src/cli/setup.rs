@@ -10,7 +10,7 @@ use tracing::warn;
 use super::exit::{Exit, Failure};
 use super::screen::complain;
 use super::show::counted;
-use crate::config::{self, Config, ReadDaemons, SourceError};
+use crate::config::{self, Config, ReadDaemons, SessionsMax, SourceError};
 use crate::daemon::Daemons;
 use crate::journal::{Journal, JournalError, Reader};
 use crate::page::SaveError;
@@ -22,6 +22,7 @@ use crate::recording::{Recorder, RecorderOptions, Recording, RecordingError};
 use crate::sink::Sinks;
 use crate::sink::command::Command;
 use crate::sink::nftables::{self, Nftables, NftablesSettings};
+use crate::slots::Slots;
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
 pub(super) fn config(path: &Path) -> Result<Config, Failure> {
@@ -45,19 +46,27 @@ pub(super) fn policies(checked: Checked) -> Result<PolicySet, Failure> {
 
 /// The daemons, from where the configuration says they are.
 pub(super) fn daemons(config: &config::Daemon) -> Result<Daemons, Failure> {
-    let unusable = |error: SourceError| {
-        let exit = if error.may_pass() {
-            Exit::Unready
-        } else {
-            Exit::Setup
-        };
-        Failure::new(exit, error.to_string())
-    };
-    let ReadDaemons { daemons, warnings } = config.source.read().map_err(unusable)?;
+    let ReadDaemons { daemons, warnings } = config.source.read().map_err(unread)?;
     for warning in warnings {
         warn!("{warning}");
     }
     Ok(daemons)
+}
+
+/// The server's slots, if the configuration knows of them.
+pub(super) fn slots(config: &Config) -> Result<Option<Slots>, Failure> {
+    let slots = config.server.sessions_max.as_ref().map(SessionsMax::read);
+    slots.transpose().map_err(unread)
+}
+
+/// What stands elsewhere than in the configuration is not known.
+fn unread(error: SourceError) -> Failure {
+    let exit = if error.may_pass() {
+        Exit::Unready
+    } else {
+        Exit::Setup
+    };
+    Failure::new(exit, error.to_string())
 }
 
 /// What is to be said of so many policies that do nothing for want of daemons.

@@ -108,6 +108,7 @@ pub fn action(decision: &Decision) -> String {
     match &decision.action {
         action @ (Action::Disconnect | Action::Alert) => action.kind().to_string(),
         Action::Ban { duration } => format!("ban for {}", format_duration(*duration)),
+        Action::Evict { keep_free } => format!("evict until {keep_free} of the slots are free"),
         Action::Log { duration } => format!("log for {}", format_duration(*duration)),
         Action::DaemonUrl { to } => {
             format!("daemon_url to {}", destination(to, &decision.daemons))
@@ -408,6 +409,9 @@ pub fn deed(decision: &Decision) -> String {
             };
             let duration = format_duration(*duration);
             format!("ban {whom} for {duration}, disconnect {}", sessions())
+        }
+        Action::Evict { keep_free } => {
+            format!("evict {} until {keep_free} of the slots are free", sessions())
         }
         Action::Log { duration } => {
             format!("log {} for {}", sessions(), format_duration(*duration))

@@ -1,4 +1,4 @@
-//! `ElectrumX`'s environment, as far as it tells the daemons.
+//! `ElectrumX`'s environment, as far as it tells the daemons and the slots.
 //!
 //! A file is read as systemd reads an `EnvironmentFile`: blanks around `=`, both kinds of quotes,
 //! a backslash that joins lines, comments on lines of their own. `export` before a name is taken as
@@ -14,6 +14,7 @@ pub(super) struct Environment {
     pub(super) daemon_url: Option<String>,
     coin: Option<String>,
     net: Option<String>,
+    pub(super) max_sessions: Option<String>,
     /// Whether a shell would make something else of it.
     pub(super) is_shell: bool,
 }
@@ -46,6 +47,7 @@ impl Environment {
                 "DAEMON_URL" => environment.daemon_url = Some(value),
                 "COIN" => environment.coin = Some(value),
                 "NET" => environment.net = Some(value),
+                "MAX_SESSIONS" => environment.max_sessions = Some(value),
                 _ => {}
             }
         }
@@ -61,8 +63,7 @@ impl Environment {
     /// From what the files of these names hold.
     pub(super) fn of_folder(
         daemon_url: Option<String>,
-        coin: Option<String>,
-        net: Option<String>,
+        other: impl FnMut(&'static str) -> Option<String>,
     ) -> Self {
         // An empty file takes the variable away.
         let value = |text: Option<String>| {
@@ -70,10 +71,12 @@ impl Environment {
             let line = text.lines().next().unwrap_or_default();
             Some(line.trim_end_matches([' ', '\t']).to_owned())
         };
+        let [coin, net, max_sessions] = ["COIN", "NET", "MAX_SESSIONS"].map(other).map(value);
         Self {
             daemon_url: value(daemon_url),
-            coin: value(coin),
-            net: value(net),
+            coin,
+            net,
+            max_sessions,
             is_shell: false,
         }
     }

@@ -9,6 +9,7 @@ mod control;
 mod daemon;
 mod environment;
 mod read;
+mod slots;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::recording::RecorderOptions;
 use crate::rpc::ClientOptions;
 use crate::sink::command::CommandLine;
 use crate::sink::nftables::Ports;
+use crate::slots::Slots;
 use crate::warden::Settings;
 
 /// What policy tests are read with too.
@@ -41,6 +43,7 @@ pub(crate) mod reading {
 }
 
 pub use daemon::{Daemon, DaemonSource};
+pub use slots::SessionsMax;
 pub use source::{ReadDaemons, SourceError, SourceWarning};
 
 /// The configuration, checked.
@@ -93,6 +96,8 @@ pub struct Server {
     pub reply_bytes_max: usize,
     /// Sessions that are inspected at a poll, at the most.
     pub inspect_max: usize,
+    /// How many slots it has, if that is known.
+    pub sessions_max: Option<SessionsMax>,
     /// Its daemons, if the agent is to watch them.
     pub daemon: Option<Daemon>,
 }
@@ -277,8 +282,9 @@ impl Config {
         }
     }
 
-    /// What the core takes of it; `daemons` are those of `[server.daemon]`.
-    pub fn settings(&self, daemons: Option<&Daemons>) -> Settings {
+    /// What the core takes of it; `daemons` are those of `[server.daemon]`, `slots` those of
+    /// `sessions_max`.
+    pub fn settings(&self, daemons: Option<&Daemons>, slots: Option<Slots>) -> Settings {
         let watched = self.server.daemon.as_ref().zip(daemons);
         Settings {
             mode: self.mode,
@@ -289,6 +295,7 @@ impl Config {
             daemons: watched
                 .map(|(config, daemons)| config.settings(daemons.addresses()))
                 .unwrap_or_default(),
+            slots,
         }
     }
 

@@ -12,7 +12,7 @@ use super::value::{
     size, strict, time,
 };
 use super::{Checked, Config, Journal, Log, LogFormat, Policies, Record, Server};
-use super::{ban, control, daemon};
+use super::{ban, control, daemon, slots};
 use crate::engine::Protection;
 use crate::history::{Bounds, CLIENTS_MAX, ClientBounds, SubnetWidths};
 use crate::journal::Retention;
@@ -43,6 +43,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("url", "rpc"),
     ("poll", "interval"),
     ("every", "interval"),
+    ("max_sessions", "sessions_max"),
+    ("slots", "sessions_max"),
     ("timeout", "reply_timeout"),
     ("path", "paths"),
     ("files", "paths"),
@@ -261,6 +263,8 @@ impl<'t> File<'t> {
             size(MIB..=1_024 * MIB),
         );
         let inspect_max = section.value("inspect_max", 20, count(0..=200));
+        let sessions_max = section.take("sessions_max");
+        let sessions_max = sessions_max.and_then(|node| slots::read(node, section.findings));
         let daemon = section.take("daemon");
         let daemon = daemon.filter(|node| is_whole(document, root, node));
         let daemon = daemon.and_then(|node| daemon::read(node, section.findings));
@@ -276,6 +280,7 @@ impl<'t> File<'t> {
             reply_timeout,
             reply_bytes_max: in_memory(reply_bytes_max),
             inspect_max: in_memory(inspect_max),
+            sessions_max,
             daemon,
         };
         (server, place)

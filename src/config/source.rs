@@ -1,4 +1,5 @@
-//! Where the daemons' URLs are read from, when the agent starts.
+//! What stands elsewhere and is read when the agent starts: the daemons' URLs, and how many slots the
+//! server has.
 //!
 //! No error or warning repeats anything of what was read but names of variables.
 
@@ -10,9 +11,11 @@ use std::path::{Path, PathBuf};
 
 use super::daemon::DaemonSource;
 use super::environment::Environment;
+use super::slots::SessionsMax;
 use crate::daemon::{Address, BadDaemons, Daemons};
 use crate::escape;
 use crate::regular;
+use crate::slots::Slots;
 
 /// No file with URLs is larger.
 const FILE_BYTES_MAX: usize = 64 * 1_024;
@@ -91,10 +94,13 @@ pub enum SourceWarning {
     },
 }
 
-/// Why the daemons are not known.
+/// Why something is not known that stands elsewhere.
 #[derive(Debug, thiserror::Error)]
-#[error("no daemons' URLs from {place}: {problem}")]
+#[error("no {wanted} from {place}: {problem}{}", self.hint())]
 pub struct SourceError {
+    wanted: &'static str,
+    /// What of the configuration names the place.
+    named_by: &'static str,
     place: String,
     problem: SourceProblem,
 }
@@ -111,9 +117,7 @@ enum SourceProblem {
          `[server.daemon]`"
     )]
     NoCredentials { name: Box<str> },
-    #[error(
-        "{0}; `urls` of `[server.daemon]` names it, and the agent's user must be able to read it"
-    )]
+    #[error("{0}")]
     Unreadable(io::Error),
     #[error("it is larger than {} KiB, which no list of daemons is", FILE_BYTES_MAX / 1_024)]
     TooLarge,
@@ -121,6 +125,8 @@ enum SourceProblem {
     NoDaemonUrl { is_shell: bool },
     #[error("{bad}{}", shell(*.is_shell))]
     Bad { bad: BadDaemons, is_shell: bool },
+    #[error("its `MAX_SESSIONS` is no number of sessions: write one as `sessions_max`")]
+    NoNumber,
 }
 
 /// For who wrote an environment for a shell.
@@ -143,6 +149,16 @@ impl From<BadDaemons> for SourceProblem {
 }
 
 impl SourceError {
+    fn hint(&self) -> String {
+        match self.problem {
+            SourceProblem::Unreadable(_) => format!(
+                "; {} names it, and the agent's user must be able to read it",
+                self.named_by
+            ),
+            _ => String::new(),
+        }
+    }
+
     /// Whether the system failed to read what is there, as a disk or a network file system may for
     /// a while. Otherwise a person must change something.
     pub fn may_pass(&self) -> bool {
@@ -169,7 +185,8 @@ impl SourceError {
             SourceProblem::NotUtf8
             | SourceProblem::TooLarge
             | SourceProblem::NoDaemonUrl { .. }
-            | SourceProblem::Bad { .. } => true,
+            | SourceProblem::Bad { .. }
+            | SourceProblem::NoNumber => true,
         }
     }
 }
@@ -186,6 +203,8 @@ impl DaemonSource {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<ReadDaemons, SourceError> {
         self.try_read(variable).map_err(|problem| SourceError {
+            wanted: "daemons' URLs",
+            named_by: "`urls` of `[server.daemon]`",
             place: self.place(),
             problem,
         })
@@ -218,12 +237,43 @@ impl DaemonSource {
     /// For messages.
     fn place(&self) -> String {
         match self {
-            Self::Electrumx(path) => format!("ElectrumX's environment `{}`", shown(path)),
+            Self::Electrumx(path) => environment_at(path),
             Self::Env(name) => format!("the environment variable `{name}`"),
             Self::File(path) => format!("the file `{}`", shown(path)),
             Self::Credential(name) => format!("the systemd credential `{name}`"),
         }
     }
+}
+
+impl SessionsMax {
+    /// How many slots the server has.
+    pub fn read(&self) -> Result<Slots, SourceError> {
+        match self {
+            Self::Number(number) => Ok(Slots::new(*number)),
+            Self::Electrumx(path) => slots(path).map_err(|problem| SourceError {
+                wanted: "`MAX_SESSIONS`",
+                named_by: "`sessions_max` of `[server]`",
+                place: environment_at(path),
+                problem,
+            }),
+        }
+    }
+}
+
+fn slots(path: &Path) -> Result<Slots, SourceProblem> {
+    /// What every release takes where nothing is set.
+    const DEFAULT: u32 = 1_000;
+    let Some(written) = environment(path, &mut None)?.max_sessions else {
+        return Ok(Slots::new(DEFAULT));
+    };
+    // As Python reads it.
+    let number = written.trim().replace('_', "").parse().ok();
+    let number = number.filter(|&number| number > 0);
+    number.map(Slots::new).ok_or(SourceProblem::NoNumber)
+}
+
+fn environment_at(path: &Path) -> String {
+    format!("ElectrumX's environment `{}`", shown(path))
 }
 
 /// Those of a list of URLs, or of the server's environment: that is what there is to hand over as a
@@ -257,12 +307,8 @@ fn environment(path: &Path, public: &mut Option<String>) -> Result<Environment, 
     let daemon_url = variable("DAEMON_URL")?;
     // Who may read those learns nothing.
     let mut ignored = None;
-    let mut other = |name| text(&path.join(name), &mut ignored).ok();
-    Ok(Environment::of_folder(
-        daemon_url,
-        other("COIN"),
-        other("NET"),
-    ))
+    let other = |name| text(&path.join(name), &mut ignored).ok();
+    Ok(Environment::of_folder(daemon_url, other))
 }
 
 fn shown(path: &Path) -> String {

@@ -94,6 +94,10 @@ impl Engine {
         if due.is_empty() {
             return;
         }
+        if let Some(keep_free) = policy.keeps_free() {
+            self.evict(index, keep_free, &due, history, snapshot, evaluation);
+            return;
+        }
         let mut due: Vec<Due> = due
             .into_iter()
             .map(|held| Due {

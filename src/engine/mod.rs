@@ -6,6 +6,7 @@
 mod choice;
 mod compile;
 mod decide;
+mod evict;
 mod evidence;
 mod explain;
 mod hold;

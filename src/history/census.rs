@@ -223,8 +223,8 @@ impl History {
     /// The agent asked the server to disconnect sessions that were connected at the last poll.
     ///
     /// That is an action against an address only if it hit half of its sessions or more: one of hundreds
-    /// behind a carrier's address is not all of them.
-    pub(crate) fn expelled(&mut self, sessions: &[SessionRef], at: Timestamp) {
+    /// behind a carrier's address is not all of them. And it is one only if it `blames` them.
+    pub(crate) fn expelled(&mut self, sessions: &[SessionRef], blames: bool, at: Timestamp) {
         for session in sessions {
             let Some((slot, age_s)) = self.sessions.expel(session.id, session.since, at) else {
                 continue;
@@ -235,6 +235,7 @@ impl History {
             self.returns.expect(sign, self.name(slot), age_s, at);
             let address = self.sessions.get(slot).address;
             if let Sign::Address(net) = sign
+                && blames
                 && address != NONE
             {
                 let hit = self.hit.entry(address).or_default();

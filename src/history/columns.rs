@@ -650,6 +650,7 @@ impl History {
             Field::Subs => server.subs as f64,
             Field::TxsSent => server.txs_sent as f64,
             Field::ServerErrors => server.errors as f64,
+            Field::SlotsLeft => number(self.slots.and_then(|slots| slots.left(server.sessions))),
             Field::Uptime => seconds(server.uptime.map(|uptime| uptime.at_least)),
             Field::LoggedSessions => server.logged as f64,
             Field::Groups => server.groups as f64,

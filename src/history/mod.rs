@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::daemon::Round;
 use crate::field::Scope;
 use crate::penalty::{Face, Penalties, PenaltySettings};
+use crate::slots::Slots;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
 use crate::watch::{SavedDaemons, Settings as DaemonSettings, Stall as BlockStall, Watch, Watched};
@@ -132,6 +133,7 @@ pub struct History {
     /// By the snapshot's name: the client's slot.
     client_slots: Vec<u32>,
     daemons: Watch,
+    slots: Option<Slots>,
     heights: SavedHeights,
     last: Option<Last>,
     /// Since when no poll has succeeded, if the last one failed.
@@ -187,6 +189,7 @@ impl History {
             group_unsure_at: Vec::new(),
             client_slots: Vec::new(),
             daemons: Watch::new(daemons),
+            slots: None,
             heights: SavedHeights::default(),
             last: None,
             down_since: None,
@@ -211,6 +214,18 @@ impl History {
         };
         history.want_tallies();
         history
+    }
+
+    /// The server's slots, if they are known.
+    pub(crate) const fn server_slots(&self) -> Option<Slots> {
+        self.slots
+    }
+
+    /// Of a server whose slots are known.
+    #[must_use]
+    pub fn with_slots(mut self, slots: Option<Slots>) -> Self {
+        self.slots = slots;
+        self
     }
 
     /// The plan that it was made for.

@@ -1,6 +1,7 @@
 //! Strikes and bans of those who are there.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
@@ -63,6 +64,13 @@ impl History {
     pub(crate) fn was_to_go(&self, session: &SessionRef) -> Option<bool> {
         let slot = self.find_session(session.id)?;
         Some(self.sessions.get(slot).is_expelled())
+    }
+
+    /// Whether a session was asked to go so lately that it may still be on its way.
+    pub(crate) fn is_going(&self, session: u32, at: Timestamp) -> bool {
+        const GOING_FOR: Duration = Duration::from_secs(60);
+        let asked = self.sessions.get(session).expelled_at();
+        asked.is_some_and(|asked| at.since(asked) < GOING_FOR)
     }
 
     /// The ban that a session of the present snapshot is under.

@@ -82,7 +82,7 @@ impl Slot {
         self.expelled_at().is_some()
     }
 
-    fn expelled_at(&self) -> Option<Timestamp> {
+    pub(super) fn expelled_at(&self) -> Option<Timestamp> {
         self.marks.as_ref()?.expelled_at
     }
 

@@ -111,7 +111,7 @@ impl SizeTurn {
                  (SELECT at_ms / ?1 AS hour, COUNT(*) AS rows FROM decision GROUP BY hour)
              WHERE rows > ?2 AND EXISTS (SELECT 1 FROM decision
                  WHERE at_ms >= hour * ?1 AND at_ms < (hour + 1) * ?1
-                 AND action = 'disconnect' AND outcome <> 'intended')
+                 AND action IN ('disconnect', 'ban', 'evict') AND outcome <> 'intended')
              ORDER BY hour LIMIT 1",
         )?;
         let params = params![Self::HOUR_MS, fair.cast_signed()];
@@ -134,7 +134,7 @@ impl SizeTurn {
 fn prune_disconnects(connection: &Connection, hour: Hour, rows_max: u64) -> rusqlite::Result<u64> {
     let gone = connection.execute(
         "DELETE FROM decision WHERE id IN (SELECT id FROM decision
-         WHERE at_ms >= ?1 AND at_ms < ?2 AND action = 'disconnect' AND outcome <> 'intended'
+         WHERE at_ms >= ?1 AND at_ms < ?2 AND action IN ('disconnect', 'ban', 'evict') AND outcome <> 'intended'
          ORDER BY at_ms, id LIMIT ?3)",
         params![
             hour * SizeTurn::HOUR_MS,

@@ -738,7 +738,9 @@ enum Allowance {
 
 fn allowance(config: &LimitsConfig, kind: ActionKind) -> Allowance {
     match kind {
-        ActionKind::Disconnect | ActionKind::Ban => Allowance::Budget(config.disconnect),
+        ActionKind::Disconnect | ActionKind::Ban | ActionKind::Evict => {
+            Allowance::Budget(config.disconnect)
+        }
         ActionKind::Log => Allowance::Budget(config.log),
         ActionKind::DaemonUrl => Allowance::Strict(config.daemon_url),
         ActionKind::Alert => Allowance::Budget(config.alert),

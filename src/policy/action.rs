@@ -5,21 +5,28 @@ use std::time::Duration;
 
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::bounds::{BAN_FOR, DAEMONS_MAX, LOG_FOR, RUNGS_MAX, duration};
+use super::bounds::{
+    BAN_FOR, DAEMONS_MAX, LOG_FOR, RUNGS_MAX, bad_quantity, duration, out_of_bounds,
+};
 use super::diagnostic::{Diagnostic, Findings, Problem, closest};
 use super::source::{Place, word};
 use super::table::{Entry, Node, Table};
 use super::{Action, ActionKind, DaemonTarget};
 use crate::daemon::Address;
-use crate::field::Scope;
+use crate::field::{Dimension, Scope};
+use crate::slots::Part;
+use crate::units;
 
-const KINDS: [&str; 5] = ["disconnect", "ban", "log", "daemon_url", "alert"];
+const KINDS: [&str; 6] = ["disconnect", "ban", "evict", "log", "daemon_url", "alert"];
 
-const FORMS: &str = "write `\"disconnect\"`, `\"alert\"`, `{ ban = { for = \"10m\" } }`, `{ log = { \
-                     for = \"10m\" } }` or `{ daemon_url = { to = \"best\" } }`";
+const FORMS: &str = "write `\"disconnect\"`, `\"alert\"`, `{ ban = { for = \"10m\" } }`, `{ evict = { \
+                     keep_free = \"5%\" } }`, `{ log = { for = \"10m\" } }` or `{ daemon_url = { to = \
+                     \"best\" } }`";
 const BAN_FORM: &str = "say for how long: `{ ban = { for = \"10m\" } }`";
 const LADDER_FORM: &str = "a ladder is of `\"disconnect\"` and `{ ban = { for = \"10m\" } }`: one strike \
                            leads to the next rung";
+const EVICT_FORM: &str = "say how many of the server's slots are to be free: `{ evict = { keep_free = \
+                          \"5%\" } }`";
 const LOG_FORM: &str = "say for how long: `{ log = { for = \"10m\" } }`";
 const DAEMON_URL_FORM: &str = "say where to: `{ daemon_url = { to = \"best\" } }`, or \
                                `\"primary\"`, `\"default\"` or an array of daemons in place of \
@@ -92,7 +99,7 @@ fn follows(
     before: Option<&(Action, Place)>,
     rungs: usize,
 ) -> Result<(), Diagnostic> {
-    if rungs > 1 && !action.kind().disconnects() {
+    if rungs > 1 && !action.kind().blames() {
         let complaint = format!("`{}` is no rung of a ladder", action.kind());
         let help = format!(
             "{LADDER_FORM}; write another policy for `{}`",
@@ -134,7 +141,10 @@ fn one(node: Node<'_>, scope: Option<Scope>, findings: &mut Findings) -> Option<
         ActionKind::DaemonUrl if !server => {
             "it changes the server, not its clients: write `scope = \"server\"`"
         }
-        ActionKind::Disconnect | ActionKind::Ban | ActionKind::Log if server => {
+        ActionKind::Evict if scope? != Scope::Session => {
+            "it chooses among sessions: write `scope = \"session\"`, and `when` for those that may go"
+        }
+        kind if server && kind.is_done_to_sessions() => {
             "it acts on sessions: choose another scope, or `action = \"alert\"`"
         }
         _ => return Some(action),
@@ -157,6 +167,7 @@ fn bare(node: Node<'_>) -> Result<Action, Diagnostic> {
         "disconnect" => Ok(Action::Disconnect),
         "alert" => Ok(Action::Alert),
         "ban" => lacks("for", "`ban`", BAN_FORM),
+        "evict" => lacks("keep_free", "`evict`", EVICT_FORM),
         "log" => lacks("for", "`log`", LOG_FORM),
         "daemon_url" => lacks("to", "`daemon_url`", DAEMON_URL_FORM),
         other => Err(unknown(other).at(node.place())),
@@ -167,6 +178,7 @@ fn unknown(name: &str) -> Diagnostic {
     let close = match name.to_lowercase().as_str() {
         "kick" | "drop" | "close" | "kill" => Some("disconnect"),
         "block" | "blocklist" | "blacklist" | "jail" => Some("ban"),
+        "prune" | "shed" | "free" => Some("evict"),
         "warn" | "notify" | "none" => Some("alert"),
         _ => closest(name, KINDS),
     };
@@ -207,6 +219,7 @@ fn with_settings(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
             let duration = span(*settings, ("ban", "`ban`"), BAN_FORM, &BAN_FOR, findings)?;
             Some(Action::Ban { duration })
         }
+        "evict" => evict(*settings, findings),
         "log" => {
             let duration = span(*settings, ("log", "`log`"), LOG_FORM, &LOG_FOR, findings)?;
             Some(Action::Log { duration })
@@ -245,6 +258,29 @@ fn span(
     let span = table.require("for", form);
     table.finish(&[("duration", "for"), ("time", "for")], findings);
     findings.accept(duration(span?.node, "for", bounds))
+}
+
+/// The listeners open at a twentieth; half of all slots are for whoever is there.
+const KEEP_FREE: RangeInclusive<f64> = 0.05..=0.5;
+
+fn evict(node: Node<'_>, findings: &mut Findings) -> Option<Action> {
+    let table = Table::of(node, "evict", "`evict`").map_err(|finding| finding.help(EVICT_FORM));
+    let mut table = findings.accept(table)?;
+    let keep_free = table.require("keep_free", EVICT_FORM);
+    table.finish(&[("free", "keep_free"), ("slots", "keep_free")], findings);
+    let keep_free = findings.accept(part(keep_free?.node))?;
+    Some(Action::Evict { keep_free })
+}
+
+fn part(node: Node<'_>) -> Result<Part, Diagnostic> {
+    let written = node.string("keep_free", EVICT_FORM)?;
+    let share = units::parse(written.text, Dimension::Share)
+        .map_err(|error| bad_quantity(&error, written.part(error.at.clone())))?;
+    if KEEP_FREE.contains(&share) {
+        return Ok(Part::of(share));
+    }
+    let help = "it is from 5% to 50%: a server that has closed its listeners opens them at 5%".to_owned();
+    Err(out_of_bounds("keep_free", written.text, written.whole(), help))
 }
 
 fn daemon_url(node: Node<'_>, findings: &mut Findings) -> Option<Action> {

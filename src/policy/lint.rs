@@ -34,7 +34,9 @@ impl Capabilities {
             // The few releases from 1.10.1 to 1.11 have costs and no totals.
             Source::Cost | Source::Totals => self.cost,
             Source::Inspection => self.inspection,
-            Source::Always | Source::Getinfo | Source::Agent | Source::Probes => true,
+            Source::Always | Source::Getinfo | Source::Agent | Source::Probes | Source::Slots => {
+                true
+            },
         }
     }
 }
@@ -444,6 +446,7 @@ fn surroundings(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &m
                  `scope = \"{around}\"`"
             )));
         } else if policy.action.kind().is_done_to_sessions()
+            && policy.keeps_free().is_none()
             && own.all(|test| test.field.is_circumstance() || test.excludes())
         {
             let problem = Problem::HitsBystanders {

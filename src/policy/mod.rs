@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::daemon::Address;
 use crate::field::{Dimension, Field, Kind, Scope};
+use crate::slots::Part;
 use crate::version::Version;
 
 /// What the agent's configuration is read with too.
@@ -92,6 +93,11 @@ pub enum Action {
         /// How long.
         duration: Duration,
     },
+    /// Close sessions while slots are short, those first that are missed least.
+    Evict {
+        /// Until such a part of the slots is free.
+        keep_free: Part,
+    },
     /// Have the server log the sessions for a while.
     Log {
         /// How long.
@@ -112,6 +118,7 @@ impl Action {
         match self {
             Self::Disconnect => ActionKind::Disconnect,
             Self::Ban { .. } => ActionKind::Ban,
+            Self::Evict { .. } => ActionKind::Evict,
             Self::Log { .. } => ActionKind::Log,
             Self::DaemonUrl { .. } => ActionKind::DaemonUrl,
             Self::Alert => ActionKind::Alert,
@@ -127,6 +134,8 @@ pub enum ActionKind {
     Disconnect,
     /// See [`Action::Ban`].
     Ban,
+    /// See [`Action::Evict`].
+    Evict,
     /// See [`Action::Log`].
     Log,
     /// See [`Action::DaemonUrl`].
@@ -138,15 +147,20 @@ pub enum ActionKind {
 impl ActionKind {
     /// Whether it is done to sessions one by one, and not to the target or the server as a whole.
     pub const fn is_done_to_sessions(self) -> bool {
-        matches!(self, Self::Disconnect | Self::Ban | Self::Log)
+        self.disconnects() || matches!(self, Self::Log)
     }
 
     /// Whether the sessions it is done to are closed.
     pub const fn disconnects(self) -> bool {
+        self.blames() || matches!(self, Self::Evict)
+    }
+
+    /// Whether it says of those whose sessions are closed that they did wrong, and is remembered.
+    pub const fn blames(self) -> bool {
         matches!(self, Self::Disconnect | Self::Ban)
     }
 
-    /// The kind out of whose budget it is done: a ban disconnects, too.
+    /// The kind out of whose budget it is done: bans and evictions disconnect, too.
     #[must_use]
     pub const fn budget(self) -> Self {
         if self.disconnects() {
@@ -161,6 +175,7 @@ impl ActionKind {
         match self {
             Self::Disconnect => "disconnect",
             Self::Ban => "ban",
+            Self::Evict => "evict",
             Self::Log => "log",
             Self::DaemonUrl => "daemon_url",
             Self::Alert => "alert",
@@ -289,6 +304,19 @@ impl Policy {
     pub(crate) fn own_tests<'t>(&self, all: &'t AllOf) -> impl Iterator<Item = &'t Test> + Clone {
         let scope = self.scope;
         all.tests.iter().filter(move |test| test.scope == scope)
+    }
+
+    /// Of a policy that evicts, the part of the slots that it keeps free.
+    pub const fn keeps_free(&self) -> Option<Part> {
+        match self.action {
+            Action::Evict { keep_free } => Some(keep_free),
+            _ => None,
+        }
+    }
+
+    /// The scope of the targets of its decisions: who goes while slots are short is about the server.
+    pub fn decides_on(&self) -> Scope {
+        self.keeps_free().map_or(self.scope, |_| Scope::Server)
     }
 
     /// Whether its targets are many sessions, of which it acts on those who did it.

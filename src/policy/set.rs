@@ -21,7 +21,7 @@ use super::list::{AddressSet, List, ListFile};
 use super::registry::{Lists, bad_name, count, fill_from_file, is_name, size, too_many_entries};
 use super::source::{Place, Source, Text, word};
 use super::table::{Entry, Node, Table, listed};
-use super::{Backoff, ListId, Members, Mode, Policy, Test, action, lint, syntax};
+use super::{ActionKind, Backoff, ListId, Members, Mode, Policy, Test, action, lint, syntax};
 use ipnet::IpNet;
 
 use crate::field::Scope;
@@ -444,6 +444,11 @@ fn policy(
     let (unless, unless_places) = unless?.unzip();
     let (window, window_place) = window?;
     let (action, further) = action?;
+    let cooldown = match cooldown? {
+        // As long as slots are short, each poll may find somebody else.
+        (_, None) if action.kind() == ActionKind::Evict => Duration::ZERO,
+        (cooldown, _) => cooldown,
+    };
     let policy = Policy {
         name,
         about: about.unwrap_or(Some(String::new()))?,
@@ -456,7 +461,7 @@ fn policy(
         backoff: backoff?,
         action,
         further,
-        cooldown: cooldown?.0,
+        cooldown,
         limit: limit?,
         mode: mode?,
         include_private: include_private?,

@@ -18,6 +18,7 @@ shipped! {
     "errors.toml"
     "heights.toml"
     "reconnecting.toml"
+    "slots.toml"
     "subscriptions.toml"
 }
 

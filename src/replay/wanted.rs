@@ -80,7 +80,9 @@ fn wish(carried: &Carried) -> Wish {
         (ActionKind::Alert | ActionKind::DaemonUrl, _) => Wish::Nothing,
         (_, Mode::Off | Mode::DryRun) => Wish::ToSay,
         (ActionKind::Log, Mode::Enforce) => Wish::Log,
-        (ActionKind::Disconnect | ActionKind::Ban, Mode::Enforce) => Wish::Disconnect,
+        (ActionKind::Disconnect | ActionKind::Ban | ActionKind::Evict, Mode::Enforce) => {
+            Wish::Disconnect
+        }
     }
 }
 

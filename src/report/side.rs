@@ -359,6 +359,7 @@ fn wants(action: &Action) -> String {
     match action {
         Action::Disconnect | Action::Alert => action.kind().to_string(),
         Action::Ban { duration } => format!("ban for {}", format_duration(*duration)),
+        Action::Evict { keep_free } => format!("evict until {keep_free} of the slots are free"),
         Action::Log { duration } => format!("log for {}", format_duration(*duration)),
         Action::DaemonUrl { to } => match to {
             DaemonTarget::Primary => "daemon_url to primary".to_owned(),

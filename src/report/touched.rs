@@ -241,7 +241,7 @@ impl Touched {
         }
         let counts = &mut self.counts[touch.which as usize];
         match touch.action {
-            ActionKind::Disconnect | ActionKind::Ban => {
+            ActionKind::Disconnect | ActionKind::Ban | ActionKind::Evict => {
                 counts.disconnected += u64::from(session.disconnected.set(touch.which));
             }
             ActionKind::Log => counts.logged += u64::from(session.logged.set(touch.which)),

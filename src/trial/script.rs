@@ -9,6 +9,7 @@ use super::series::Series;
 use crate::daemon::Address;
 use crate::decision::Peer;
 use crate::field::Dimension;
+use crate::slots::Slots;
 use crate::snapshot::Transport;
 
 /// Rows of all polls together; a test is no load test.
@@ -35,6 +36,8 @@ pub(super) struct Script {
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) coin: Option<String>,
+    /// How many slots it has; where nothing is said, as the configuration has it.
+    pub(super) slots: Option<Slots>,
     /// At the first poll.
     pub(super) uptime: Duration,
     pub(super) daemon: Option<Series<Address>>,

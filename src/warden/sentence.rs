@@ -81,7 +81,7 @@ impl Warden {
         }
         let guilty: HashSet<u64> = proposals
             .iter()
-            .filter(|it| it.barred.is_none() && it.decision.action.kind().disconnects())
+            .filter(|it| it.barred.is_none() && it.decision.action.kind().blames())
             .flat_map(|it| &it.decision.sessions)
             .map(|session| session.id)
             .collect();
@@ -219,7 +219,7 @@ impl Warden {
                 verdict,
             } = ruling;
             let is_permitted = matches!(verdict, Verdict::Permitted { .. });
-            if !is_permitted || !decision.action.kind().disconnects() || *mode == Mode::Off {
+            if !is_permitted || !decision.action.kind().blames() || *mode == Mode::Off {
                 continue;
             }
             let face = Face::from(*mode);
@@ -277,7 +277,7 @@ impl Warden {
                 self.history.penalties_mut().keep_out(peer.ip(), face);
             }
         }
-        self.history.expelled(sessions, at);
+        self.history.expelled(sessions, true, at);
     }
 
     /// A decision was never carried out: neither strikes nor bans came of it.

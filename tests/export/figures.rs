@@ -325,7 +325,7 @@ fn deeds(polls: &[Poll], lives: &BTreeMap<Session, Life<'_>>) -> Vec<Value> {
         for carried in &poll.decisions {
             let decision = &carried.decision;
             let is_held_back = matches!(carried.outcome, Outcome::Suppressed(_));
-            if decision.action.kind() == ActionKind::Disconnect && !is_held_back {
+            if decision.action.kind().blames() && !is_held_back {
                 let sessions = decision.sessions.iter();
                 let sessions = sessions.map(|it| (poll.server, it.id, poll.client(it.id).peer));
                 concerned

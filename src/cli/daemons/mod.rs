@@ -128,7 +128,7 @@ async fn ask(
     let daemons = setup::daemons(daemon)?;
     let clock = SteadyClock::start();
     let mut prober = setup::prober(daemon, &daemons, clock)?;
-    let mut warden = Warden::new(set, config.settings(Some(&daemons)));
+    let mut warden = Warden::new(set, config.settings(Some(&daemons), setup::slots(config)?));
     let mut client = Client::new(config.server.client_options());
     let mut snapshot = Snapshot::default();
     let round = prober.probe().await;

@@ -225,9 +225,13 @@ fn explain(
         {
             screen::warn(&without_recording(config));
         }
+        let settings = match config {
+            Some(config) => Some(config.settings(None, setup::slots(config)?)),
+            None => None,
+        };
         let (client, settings) = match (&args.rpc, config) {
-            (Some(rpc), _) => (ClientOptions::new(rpc), config.map(|it| it.settings(None))),
-            (None, Some(config)) => (config.server.client_options(), Some(config.settings(None))),
+            (Some(rpc), _) => (ClientOptions::new(rpc), settings),
+            (None, Some(config)) => (config.server.client_options(), settings),
             (None, None) => {
                 return Err(usage(
                     "a journal knows of decisions alone: for a session or an address give `--config \

@@ -125,8 +125,10 @@ fn outcome_parser() -> impl TypedValueParser<Value = OutcomeKind> {
 }
 
 fn action_parser() -> impl TypedValueParser<Value = ActionKind> {
-    const KINDS: [ActionKind; 4] = [
+    const KINDS: [ActionKind; 6] = [
         ActionKind::Disconnect,
+        ActionKind::Ban,
+        ActionKind::Evict,
         ActionKind::Log,
         ActionKind::DaemonUrl,
         ActionKind::Alert,

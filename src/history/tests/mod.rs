@@ -57,7 +57,7 @@ impl Watch {
     pub(super) fn expel(&mut self, id: u64, at: Timestamp) {
         let slot = self.history.find_session(id).unwrap();
         let session = self.history.session(slot);
-        self.history.expelled(&[session], at);
+        self.history.expelled(&[session], true, at);
     }
 
     pub(super) fn see(&mut self, snapshot: &Snapshot) -> Continuity {

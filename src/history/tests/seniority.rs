@@ -167,7 +167,7 @@ fn who_was_acted_on_is_no_regular_for_a_day() {
     let session = town.reference(id);
     let at = town.scene.at();
     assert_eq!(town.watch.history.rank(&session, at), Rank::Regular);
-    town.watch.history.expelled(&[session], at);
+    town.watch.history.expelled(&[session], true, at);
     town.pass(1);
     assert!(!town.is_regular("8.8.8.8") && town.is_regular("9.9.9.9"));
     let saved = town.watch.history.saved_clients();

@@ -283,6 +283,7 @@ impl Case<'_, '_> {
                 fresh_max: daemons.fresh_max.max(script.interval * 3),
                 ..daemons
             },
+            slots: script.server.slots.or(self.common.settings.slots),
             ..self.common.settings.clone()
         }
     }

@@ -100,13 +100,13 @@ impl Case<'_, '_> {
         let acts_on = acts_on.map(|entry| self.acts_on(entry.node));
         let policy = policy?;
         let targets = match target {
-            None if policy.scope == Scope::Server => vec![Wanted::Server],
+            None if policy.decides_on() == Scope::Server => vec![Wanted::Server],
             None => {
                 let finding = Diagnostic::new(Problem::MissingKey {
                     key: "target",
                     place: "an expected decision",
                 });
-                let help = target_form(policy.scope);
+                let help = target_form(policy.decides_on());
                 self.findings.push(finding.at(node.place()).help(help));
                 return None;
             }
@@ -154,9 +154,9 @@ impl Case<'_, '_> {
         policy: &Policy,
         script: Option<&Script>,
     ) -> Option<Vec<Wanted>> {
-        let written = node.string("target", &target_form(policy.scope));
+        let written = node.string("target", &target_form(policy.decides_on()));
         let written = self.findings.accept(written)?;
-        let is_text = matches!(policy.scope, Scope::Group | Scope::Client);
+        let is_text = matches!(policy.decides_on(), Scope::Group | Scope::Client);
         let texts = if is_text {
             // A client may call itself anything.
             vec![written.text.to_owned()]
@@ -167,7 +167,7 @@ impl Case<'_, '_> {
         let widths = self.common.settings.widths;
         let read = texts
             .iter()
-            .map(|text| target(text, policy.scope, script, widths));
+            .map(|text| target(text, policy.decides_on(), script, widths));
         let read: Read<Vec<Wanted>> = read
             .map(|target| {
                 target.map_err(|(complaint, help)| {

@@ -19,7 +19,7 @@ use toml::de::DeValue;
 use super::Trial;
 use super::release::{self, Release};
 use crate::config::reading::{Read, Section, addresses, patterns, seconds, time};
-use crate::config::{self, Config};
+use crate::config::{self, Config, SessionsMax};
 use crate::engine::Protection;
 use crate::policy::bounds::LIST_ENTRIES_DEFAULT;
 use crate::policy::reading::{Document, Findings, Node, Place, Table, Text, word};
@@ -206,7 +206,10 @@ impl File<'_> {
             mode: Mode::Enforce,
             ..config
                 .as_ref()
-                .map_or_else(Settings::default, |config| config.settings(None))
+                .map_or_else(Settings::default, |config| {
+                    let slots = config.server.sessions_max.as_ref();
+                    config.settings(None, slots.and_then(SessionsMax::stated))
+                })
         };
         if let Some(node) = root.take("protect") {
             settings.protection = protection(node, root.findings);

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::session::methods_of;
 use super::value::{blame, series};
 use super::{AGE, SYNONYMS};
-use crate::config::reading::{Read, Section, time};
+use crate::config::reading::{Read, Section, count, time};
 use crate::daemon::Address;
 use crate::field::Dimension;
 use crate::policy::reading::{Findings, Node, Table, closest, listed};
+use crate::slots::Slots;
 use crate::trial::script::{Act, Daemon, DaemonState, Server};
 use crate::trial::series::{Series, words};
 
@@ -18,6 +19,7 @@ impl Server {
     pub(super) fn new() -> Self {
         Self {
             coin: Some("Bitcoin".to_owned()),
+            slots: None,
             uptime: UPTIME_DEFAULT,
             daemon: None,
             daemon_height: None,
@@ -59,6 +61,10 @@ pub(super) fn server(node: Node<'_>, findings: &mut Findings) -> Server {
         coin: section.value("coin", new.coin, |node, key| {
             node.string(key, "write the server's name of its coin")
                 .map(|it| Some(it.text.to_owned()))
+        }),
+        slots: section.value("sessions_max", new.slots, |node, key| {
+            let number = count(1..=u64::from(u32::MAX))(node, key)?;
+            Ok(u32::try_from(number).ok().map(Slots::new))
         }),
         uptime: section.value("uptime", new.uptime, time(AGE)),
         daemon: section.value("daemon", None, |node, key| {

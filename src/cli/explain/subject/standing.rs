@@ -107,6 +107,7 @@ fn deed(account: &Account) -> String {
             sessions.unwrap_or_default(),
             format_duration(*duration)
         ),
+        Action::Evict { keep_free } => format!("evict until {keep_free} of the slots are free"),
         Action::Disconnect | Action::Alert => format!("{kind}{}", sessions.unwrap_or_default()),
     }
 }

@@ -1,0 +1,179 @@
+//! Who goes while the server's slots are short.
+//!
+//! Nobody did wrong here, so those go who are missed least, by what is dear to pretend. Idle sessions go
+//! first. Of those that are as busy, those go first that many others of their subnet would be left beside:
+//! the last session of a subnet is the last to go. Of equals the client goes that has been known for the
+//! shortest time. Regulars stay, whatever happens.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::hold::Held;
+use super::{Engine, Evaluation, Proposal};
+use crate::decision::{Choice, ChosenBy, Decision, Evidence, Seen, Suppression, Target};
+use crate::field::{Dimension, Field, Scope};
+use crate::history::History;
+use crate::slots::Part;
+use crate::snapshot::Snapshot;
+
+/// A wallet that opens asks for more than this.
+const REQUESTS_MIN: u64 = 5;
+
+/// And one that is open asks for something now and then, if only to stay connected.
+const REQUEST_EVERY: Duration = Duration::from_secs(120);
+
+/// A session that may go.
+#[derive(Debug)]
+struct Candidate {
+    slot: u32,
+    /// Its subnet; all peers that stand for many people are one crowd.
+    crowd: Option<u32>,
+    is_idle: bool,
+    seniority: Duration,
+    id: u64,
+}
+
+/// Those who may go, first those who are missed least.
+#[derive(Debug)]
+struct Queue {
+    candidates: Vec<Candidate>,
+    regulars: u32,
+}
+
+impl Engine {
+    /// Has a policy evict, of those for whom it has held for long enough, as many as the slots need.
+    pub(super) fn evict(
+        &mut self,
+        index: usize,
+        keep_free: Part,
+        due: &[Held],
+        history: &History,
+        snapshot: &Snapshot,
+        evaluation: &mut Evaluation,
+    ) {
+        let sessions = snapshot.server.sessions;
+        let Some((slots, seen)) = history
+            .server_slots()
+            .and_then(|slots| Some((slots, slots.left(sessions)?)))
+        else {
+            return;
+        };
+        // Who was asked to go a moment ago is as good as gone.
+        let at = snapshot.at();
+        let going = history.connected().filter(|&it| history.is_going(it, at));
+        let staying = sessions.saturating_sub(going.count() as u64);
+        let needed = usize::try_from(slots.to_free(keep_free, staying)).unwrap_or(usize::MAX);
+        if needed == 0 {
+            return;
+        }
+        let Queue {
+            candidates,
+            regulars,
+        } = queue(due, history, snapshot);
+        let order: Vec<u32> = candidates.iter().map(|it| it.slot).collect();
+        let mut chosen = self.free(&order, history, snapshot);
+        let spared = candidates.len() - chosen.len();
+        chosen.truncate(needed);
+        let idle = candidates.iter().filter(|it| it.is_idle);
+        let idle: HashSet<u64> = idle.map(|it| it.id).collect();
+        let outliers = chosen.iter().filter(|it| idle.contains(&it.id)).count();
+        let policy = &self.set.policies[self.compiled[index].policy];
+        let barred = chosen.is_empty().then_some(Suppression::NobodyStandsOut);
+        let left = slots.left(staying.saturating_sub(chosen.len() as u64));
+        let choice = Choice {
+            by: ChosenBy::Eviction,
+            field: Field::SlotsLeft.name().into(),
+            members: number(due.len()),
+            chosen: number(chosen.len()),
+            outliers: number(outliers),
+            strangers: number(chosen.len() - outliers),
+            regulars,
+            rest: left.unwrap_or(seen),
+            is_still_met: chosen.len() < needed,
+            threshold: keep_free.share(),
+            dimension: Some(Dimension::Share),
+        };
+        let evidence = Evidence {
+            field: Field::SlotsLeft.name().into(),
+            test: format!("< {keep_free}").into(),
+            seen: Seen::Number(seen),
+            threshold: Some(keep_free.share()),
+            dimension: Some(Dimension::Share),
+        };
+        let held = due.iter().map(|held| held.duration).max();
+        let decision = Decision {
+            at,
+            epoch: snapshot.epoch,
+            policy: policy.name.clone(),
+            mode: policy.mode,
+            action: policy.action.clone(),
+            target: Target::Server,
+            evidence: vec![evidence],
+            held: held.unwrap_or_default(),
+            severity: 1.0,
+            sessions: chosen,
+            spared: number(spared),
+            choice: Some(choice),
+            at_once: false,
+            bans: Vec::new(),
+            refused: Vec::new(),
+            daemons: Vec::new(),
+        };
+        evaluation.proposals.push(Proposal { decision, barred });
+    }
+}
+
+fn queue(due: &[Held], history: &History, snapshot: &Snapshot) -> Queue {
+    let at = snapshot.at();
+    let mut regulars = 0;
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for held in due {
+        let slot = held.slot;
+        if history.is_going(slot, at) {
+            continue;
+        }
+        if history.is_regular(slot) {
+            regulars += 1;
+            continue;
+        }
+        let [subnet, _] = history.targets_of(Scope::Subnet, slot);
+        candidates.push(Candidate {
+            slot,
+            crowd: subnet.filter(|_| !history.is_private_session(slot)),
+            is_idle: is_idle(slot, history, snapshot),
+            seniority: history.seniority(slot),
+            id: history.session(slot).id,
+        });
+    }
+    // From the one that its crowd would miss most.
+    candidates.sort_by_key(|it| (it.is_idle, Reverse(it.seniority), it.id));
+    let mut before: HashMap<Option<u32>, usize> = HashMap::new();
+    let places: Vec<usize> = candidates
+        .iter()
+        .map(|it| {
+            let place = before.entry(it.crowd).or_default();
+            *place += 1;
+            *place
+        })
+        .collect();
+    let mut placed: Vec<(usize, Candidate)> = places.into_iter().zip(candidates).collect();
+    placed.sort_by_key(|(place, it)| {
+        (Reverse(it.is_idle), Reverse(*place), it.seniority, Reverse(it.id))
+    });
+    Queue {
+        candidates: placed.into_iter().map(|(_, it)| it).collect(),
+        regulars,
+    }
+}
+
+fn is_idle(slot: u32, history: &History, snapshot: &Snapshot) -> bool {
+    let requests = snapshot.sessions.recv_count[history.row(slot)];
+    let expected = history.age(slot).as_secs() / REQUEST_EVERY.as_secs();
+    requests < expected.max(REQUESTS_MIN)
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
