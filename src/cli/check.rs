@@ -13,6 +13,7 @@ use super::show::{self, BAD, GOOD, WARN, counted};
 use super::{runtime, setup};
 use crate::config::{self, Config, Policies, ReadDaemons};
 use crate::daemon::Daemons;
+use crate::field::Source;
 use crate::journal::Journal;
 use crate::placement::{Crowding, OpenRpc};
 use crate::policy::reading::Place;
@@ -76,7 +77,12 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         own.list_entries_max = entries_max.unwrap_or(own.list_entries_max);
         policies = Some(own);
     }
-    let watches_none = server.as_ref().is_some_and(|it| it.daemon.is_none());
+    let lacks = |is_lacking: fn(&config::Server) -> bool| server.as_ref().is_some_and(is_lacking);
+    let lacks_daemons = lacks(|it| it.daemon.is_none());
+    let lacks_slots = lacks(|it| it.sessions_max.is_none());
+    if let Some(slots) = server.as_ref().and_then(|it| it.sessions_max.as_ref()) {
+        report.check_slots(slots);
+    }
     let daemon = server.and_then(|server| server.daemon);
     let daemons = daemon.and_then(|daemon| report.read_daemons(&daemon));
     let mut unpolled = None;
@@ -85,16 +91,13 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         report.files = checked.files;
         report.diagnostics.extend(checked.diagnostics);
         report.policies = checked.set.as_ref().map(|set| set.policies.len());
-        report.inspecting = checked
-            .set
-            .as_ref()
-            .filter(|_| args.rpc.is_none())
-            .map_or(0, PolicySet::count_inspecting);
-        report.idle_without_daemons = checked
-            .set
-            .as_ref()
-            .filter(|_| watches_none)
-            .map(PolicySet::count_idle_without_daemons);
+        let idle = |is_so: bool, source| {
+            let set = checked.set.as_ref().filter(|_| is_so);
+            set.map(|set| set.count_idle_without(source))
+        };
+        report.inspecting = idle(args.rpc.is_none(), Source::Inspection).unwrap_or_default();
+        report.idle_without_daemons = idle(lacks_daemons, Source::Probes);
+        report.idle_without_slots = idle(lacks_slots, Source::Slots);
         if let (Some(daemons), Some(set)) = (&daemons, &checked.set) {
             report
                 .diagnostics
@@ -164,6 +167,8 @@ struct Report {
     policies: Option<usize>,
     /// Of them those that do nothing, if the configuration has no daemons.
     idle_without_daemons: Option<usize>,
+    /// The same, if it has no number of slots.
+    idle_without_slots: Option<usize>,
     /// Of them those that need `ElectrumX` 2.0, if no server was asked for its release.
     inspecting: usize,
     diagnostics: Vec<Diagnostic>,
@@ -188,6 +193,14 @@ impl Report {
                 self.diagnostics.push(of(error));
                 None
             }
+        }
+    }
+
+    /// That the slots cannot be read here is a warning, for the agent may run elsewhere.
+    fn check_slots(&mut self, slots: &config::SessionsMax) {
+        if let Err(error) = slots.read() {
+            let is_warning = !error.is_wrong();
+            self.diagnostics.push(Diagnostic::of_slots(error, is_warning));
         }
     }
 
@@ -241,8 +254,11 @@ impl Report {
             .map_or_else(String::new, |server| format!(" for {}", show::text(server)));
         let (what, verdict) = (self.what(), self.verdict(deny_warnings));
         screen.prose(format!("{what}{server}: {verdict}"), 4)?;
-        let idle = self.idle_without_daemons.unwrap_or_default();
-        let notes = setup::idle_without_daemons(idle).into_iter();
+        let idle = [
+            (Source::Probes, self.idle_without_daemons),
+            (Source::Slots, self.idle_without_slots),
+        ];
+        let notes = idle.into_iter().filter_map(|(source, policies)| setup::idle_without(source, policies?));
         notes
             .chain(inspecting(self.inspecting))
             .try_for_each(|note| screen.prose(note, 4))
@@ -285,6 +301,7 @@ impl Report {
             files: self.files,
             policies: self.policies,
             idle_without_daemons: self.idle_without_daemons,
+            idle_without_slots: self.idle_without_slots,
             inspecting: (self.inspecting > 0).then_some(self.inspecting),
             server: self.server.as_deref(),
             errors: self.errors(),
@@ -335,6 +352,8 @@ struct Summary<'a> {
     policies: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idle_without_daemons: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_without_slots: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inspecting: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -22,6 +22,7 @@ use crate::policy::{Mode, PolicySet, Quota};
 use crate::poll::SteadyClock;
 use crate::recording::Recorder;
 use crate::rpc::Client;
+use crate::field::Source;
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
@@ -112,10 +113,14 @@ impl Outfit {
                 config.mode
             );
         }
-        if self.daemons.is_none()
-            && let Some(idle) = setup::idle_without_daemons(set.count_idle_without_daemons())
-        {
-            info!("{idle}");
+        let lacking = [
+            (self.daemons.is_none(), Source::Probes),
+            (self.slots.is_none(), Source::Slots),
+        ];
+        for (_, source) in lacking.into_iter().filter(|(is_lacking, _)| *is_lacking) {
+            if let Some(idle) = setup::idle_without(source, set.count_idle_without(source)) {
+                info!("{idle}");
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use super::screen::complain;
 use super::show::counted;
 use crate::config::{self, Config, ReadDaemons, SessionsMax, SourceError};
 use crate::daemon::Daemons;
+use crate::field;
 use crate::journal::{Journal, JournalError, Reader};
 use crate::page::SaveError;
 use crate::policy::{AddressSet, Checked, PolicySet};
@@ -69,15 +70,20 @@ fn unread(error: SourceError) -> Failure {
     Failure::new(exit, error.to_string())
 }
 
-/// What is to be said of so many policies that do nothing for want of daemons.
-pub(super) fn idle_without_daemons(policies: usize) -> Option<String> {
+/// What is to be said of so many policies that do nothing for want of what the configuration could name.
+pub(super) fn idle_without(source: field::Source, policies: usize) -> Option<String> {
     let (policies, do_nothing) = match policies {
         0 => return None,
         1 => ("1 policy".to_owned(), "does"),
         more => (counted(more, "policy", "policies"), "do"),
     };
+    let (about, lacking, document) = match source {
+        field::Source::Probes => ("daemons", "`[server.daemon]`", "daemons.md"),
+        field::Source::Slots => ("slots", "`sessions_max` of `[server]`", "configuration.md"),
+        _ => return None,
+    };
     Some(format!(
-        "{policies} about daemons {do_nothing} nothing without `[server.daemon]`: see docs/daemons.md"
+        "{policies} about {about} {do_nothing} nothing without {lacking}: see docs/{document}"
     ))
 }
 

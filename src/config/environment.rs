@@ -252,14 +252,17 @@ mod tests {
 
     #[test]
     fn a_folder_holds_a_file_a_variable() {
-        let environment = Environment::of_folder(
-            Some("a b \t\nc".to_owned()),
-            Some(String::new()),
-            Some("\n".to_owned()),
-        );
+        let environment =
+            Environment::of_folder(Some("a b \t\nc".to_owned()), |name| match name {
+                "COIN" => Some(String::new()),
+                "NET" => Some("\n".to_owned()),
+                "MAX_SESSIONS" => Some("2000\n".to_owned()),
+                _ => None,
+            });
         assert_eq!(environment.daemon_url.as_deref(), Some("a b"));
         assert_eq!(environment.coin, None);
         assert_eq!(environment.net.as_deref(), Some(""));
+        assert_eq!(environment.max_sessions.as_deref(), Some("2000"));
     }
 
     #[test]

@@ -427,6 +427,29 @@ mod tests {
     }
 
     #[test]
+    fn slots_are_as_the_server_takes_them() {
+        let dir = open_dir();
+        let path = dir.path().join("conf");
+        let read = |text: &str| {
+            let path = write(path.clone(), text, 0o600);
+            let slots = SessionsMax::Electrumx(path).read();
+            slots.map_err(|error| error.to_string().replace(&shown(dir.path()), "DIR"))
+        };
+        assert_eq!(SessionsMax::Number(7).read().unwrap(), Slots::new(7));
+        assert_eq!(read("MAX_SESSIONS = 2000\n"), Ok(Slots::new(2_000)));
+        assert_eq!(read("MAX_SESSIONS=' 2_000 '"), Ok(Slots::new(2_000)));
+        // What every release takes.
+        assert_eq!(read("COIN=Bitcoin\n"), Ok(Slots::new(1_000)));
+        insta::assert_snapshot!(read("MAX_SESSIONS=many").unwrap_err(), @"no `MAX_SESSIONS` from ElectrumX's environment `DIR/conf`: its `MAX_SESSIONS` is no number of sessions: write one as `sessions_max`");
+        assert!(read("MAX_SESSIONS=0").is_err());
+        assert!(read("MAX_SESSIONS=-1").is_err());
+        let gone = SessionsMax::Electrumx(dir.path().join("gone")).read();
+        let gone = gone.unwrap_err();
+        assert!(!gone.is_wrong());
+        insta::assert_snapshot!(gone.to_string().replace(&shown(dir.path()), "DIR"), @"no `MAX_SESSIONS` from ElectrumX's environment `DIR/gone`: No such file or directory (os error 2); `sessions_max` of `[server]` names it, and the agent's user must be able to read it");
+    }
+
+    #[test]
     fn who_may_read_it_is_told() {
         let dir = open_dir();
         let path = dir.path().join("list");

@@ -209,6 +209,7 @@ fn every_value_arrives() {
         reply_timeout = "1m30s"
         reply_size_max = "1 MiB"
         inspect_max = 0
+        sessions_max = 2_000
         [server.daemon]
         urls = { file = "daemons.txt" }
         interval = "1s"
@@ -320,6 +321,29 @@ format = "xml"
 [journals]
 "#
     ));
+}
+
+#[test]
+fn where_the_slots_are_told() {
+    let of = |slots: &str| {
+        let config = config(&format!("{LEAST}sessions_max = {slots}\n"));
+        config.server.sessions_max.unwrap()
+    };
+    assert_eq!(of("1_000"), SessionsMax::Number(1_000));
+    assert_eq!(
+        of("{ electrumx = '/etc/electrumx.conf' }"),
+        SessionsMax::Electrumx("/etc/electrumx.conf".into())
+    );
+    let wrong = [
+        "0",
+        "'1000'",
+        "1.5",
+        "{}",
+        "{ file = '/etc/x' }",
+        "{ electrumx = 5 }",
+    ];
+    let wrong = wrong.map(|slots| format!("{LEAST}sessions_max = {slots}\n"));
+    insta::assert_snapshot!(reports(&wrong.each_ref().map(String::as_str)));
 }
 
 #[test]

@@ -307,6 +307,14 @@ pub enum Problem {
         told: String,
     },
 
+    /// How many slots the server has can be read, and is wrong. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::bad_slots))]
+    BadSlots {
+        /// What is wrong, and what to do.
+        told: String,
+    },
+
     /// No agent can work with the journal. The code is `config::...`.
     #[error("{told}")]
     #[diagnostic(code(policy::bad_journal))]
@@ -408,6 +416,13 @@ pub enum Problem {
         /// What is wrong, and what to do.
         told: String,
     },
+    /// How many slots the server has cannot be read here. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::slots), severity(Warning))]
+    Slots {
+        /// What is wrong, and what to do.
+        told: String,
+    },
     /// The journal cannot be kept here, or by this user. The code is `config::...`.
     #[error("{told}")]
     #[diagnostic(code(policy::journal), severity(Warning))]
@@ -471,6 +486,17 @@ impl Diagnostic {
     pub(crate) fn of_bad_daemons(told: impl fmt::Display) -> Self {
         let told = told.to_string();
         Self::new(Problem::BadDaemons { told }).of_config()
+    }
+
+    /// The slots are not known; a warning if an agent elsewhere may know them.
+    pub(crate) fn of_slots(told: impl fmt::Display, is_warning: bool) -> Self {
+        let told = told.to_string();
+        let problem = if is_warning {
+            Problem::Slots { told }
+        } else {
+            Problem::BadSlots { told }
+        };
+        Self::new(problem).of_config()
     }
 
     /// Something about the journal; a warning if an agent elsewhere may get on with it.

@@ -96,21 +96,12 @@ impl PolicySet {
         found
     }
 
-    /// How many policies do nothing, ever, where no daemon is probed.
-    pub fn count_idle_without_daemons(&self) -> usize {
+    /// How many policies do nothing, ever, where nothing is known by this source: no daemons are probed, the
+    /// slots are not configured, or the server is older than what tells it.
+    pub fn count_idle_without(&self, source: Source) -> usize {
         let policies = self.policies.iter();
         let policies = policies.filter(|policy| policy.mode != Mode::Off);
-        policies.filter(|policy| wants_daemons(policy)).count()
-    }
-
-    /// How many policies do nothing, ever, on a server before 2.0, as they test what only later ones tell
-    /// of single sessions.
-    pub fn count_inspecting(&self) -> usize {
-        let policies = self.policies.iter();
-        let policies = policies.filter(|policy| policy.mode != Mode::Off);
-        policies
-            .filter(|policy| never_acts_without(policy, Source::Inspection))
-            .count()
+        policies.filter(|policy| needs(policy, source)).count()
     }
 
     fn located(&self) -> impl Iterator<Item = (&Policy, &Origin)> {
@@ -128,14 +119,15 @@ impl PolicySet {
     }
 }
 
-/// Whether it needs to know daemons for what it does, or else no test of theirs could ever be told:
-/// one that cannot be told holds in `unless`, and nowhere else.
-fn wants_daemons(policy: &Policy) -> bool {
-    let goes_to_one = matches!(
-        &policy.action,
-        Action::DaemonUrl { to } if *to != DaemonTarget::Default
-    );
-    goes_to_one || never_acts_without(policy, Source::Probes)
+/// Whether it needs to know that for what it does, or else no test of it could ever be told: one that
+/// cannot be told holds in `unless`, and nowhere else.
+fn needs(policy: &Policy, source: Source) -> bool {
+    let is_for_its_action = match (&policy.action, source) {
+        (Action::DaemonUrl { to }, Source::Probes) => *to != DaemonTarget::Default,
+        (Action::Evict { .. }, Source::Slots) => true,
+        _ => false,
+    };
+    is_for_its_action || never_acts_without(policy, source)
 }
 
 /// Whether a policy does nothing where what it tests of `source` is unknown: its tests never hold then,

@@ -915,7 +915,7 @@ fn policies_that_are_idle_without_daemons() {
         checked(&[("p.toml", &text)])
             .set
             .unwrap()
-            .count_idle_without_daemons()
+            .count_idle_without(crate::field::Source::Probes)
     };
     for (rest, expected) in [
         (format!("{DOWN}\naction = \"alert\""), 1),

@@ -6,4 +6,5 @@ mod own_acts;
 mod random;
 mod restarts;
 mod share;
+mod slots;
 mod world;
