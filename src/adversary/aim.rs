@@ -79,6 +79,13 @@ const BARELY_ABOVE: Aim = Aim {
     ..BACK_AT_ONCE
 };
 
+/// Whoever is evicted is back a second later, and the listeners are closed until the next poll.
+const SHORT_OF_SLOTS: Aim = Aim {
+    left_max: 0.2,
+    because: Some("who is evicted is back at once, and takes slots until the next poll"),
+    ..TENTH
+};
+
 const TAGS: &[&str] = &["hostile-name"];
 
 impl Attack {
@@ -102,6 +109,7 @@ impl Attack {
                 because: Some("a session's errors are known only after it was inspected"),
                 ..TENTH
             },
+            Self::SlotFlood => SHORT_OF_SLOTS,
             Self::TorHog | Self::TorHogs => BEHIND_TOR,
             Self::CarrierHog => AMONG_NAMESAKES,
             Self::Sleepers => AMONG_REGULARS,

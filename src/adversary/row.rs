@@ -11,6 +11,9 @@ use crate::sim::{Attack, Release, Role};
 /// Of the honest who come anew, fewer than one in so many may be disconnected.
 const NEWCOMERS_PER_HIT: u64 = 10_000;
 
+/// Of the honest who come anew, no more than one in so many may find the listeners closed for long.
+const NEWCOMERS_PER_SHUT_OUT: u64 = 100;
+
 /// A row of the matrix.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -63,6 +66,7 @@ impl Row {
             sum.met += honest.met;
             sum.hit += honest.hit;
             sum.disconnects += honest.disconnects;
+            sum.shut_out += honest.shut_out;
         }
         for (policy, count) in &run.blamed {
             *self.blamed.entry(policy.clone()).or_default() += count;
@@ -90,6 +94,7 @@ impl Row {
                 met,
                 hit,
                 disconnects,
+                ..
             } = self.of(role);
             if hit > 0 {
                 let role = role.label();
@@ -98,9 +103,15 @@ impl Row {
                 ));
             }
         }
-        let Tally { met, hit, .. } = self.of(Role::Newcomer);
+        let newcomers = self.of(Role::Newcomer);
+        let Tally {
+            met, hit, shut_out, ..
+        } = newcomers;
         if hit * NEWCOMERS_PER_HIT > met {
             found.push(format!("{hit} of {met} newcomers disconnected"));
+        }
+        if shut_out * NEWCOMERS_PER_SHUT_OUT > met {
+            found.push(format!("{shut_out} of {met} newcomers shut out"));
         }
         if !found.is_empty() {
             let blamed: Vec<&str> = self.blamed.keys().map(|policy| &**policy).collect();
@@ -167,6 +178,7 @@ fn line(row: &Row) -> String {
             met,
             hit,
             disconnects,
+            ..
         } = row.of(role);
         match (met, hit) {
             (0, _) => "-".to_owned(),

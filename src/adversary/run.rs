@@ -28,7 +28,12 @@ pub struct Tally {
     pub hit: u64,
     /// How often it did.
     pub disconnects: u64,
+    /// Those who tried to connect for half a minute in vain, whether they got in later or not.
+    pub shut_out: u64,
 }
+
+/// Whoever has not got in for so long goes elsewhere.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What came of an attack, by the world's own record. Times since its beginning.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -109,10 +114,14 @@ impl Run {
     pub(crate) fn end(&mut self, world: &World) {
         self.abuse_from = world.abuse_from();
         for (_, record) in world.records() {
+            let Some(waited) = record.waited(world.now()) else {
+                continue;
+            };
+            let tally = self.roles.entry(record.role).or_default();
+            tally.shut_out += u64::from(waited > PATIENCE);
             if record.met_at.is_none() {
                 continue;
             }
-            let tally = self.roles.entry(record.role).or_default();
             tally.met += 1;
             tally.hit += u64::from(record.disconnects > 0);
             tally.disconnects += record.disconnects;
@@ -275,11 +284,10 @@ impl Game {
 
     fn carry_out(&mut self, decision: &Decision) {
         let reply = match &decision.action {
-            Action::Disconnect | Action::Ban { .. } => {
+            Action::Disconnect | Action::Ban { .. } | Action::Evict { .. } => {
                 self.run.note_blame(decision, &self.world);
                 self.disconnect(&decision.sessions)
             }
-            Action::Evict { .. } => self.disconnect(&decision.sessions),
             Action::DaemonUrl { .. } => {
                 let now = self.world.now();
                 self.run.failover.get_or_insert(now);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::daemon::Round;
 use crate::policy::Mode;
 use crate::sim::{Attack, World};
+use crate::slots::Slots;
 use crate::time::Timestamp;
 use crate::trial::node::{Node, Probes};
 use crate::warden::Settings;
@@ -21,6 +22,10 @@ const ROUND_EVERY: Duration = Duration::from_secs(10);
 pub(crate) fn settings(attack: Attack, mode: Mode) -> Settings {
     let mut settings = Settings {
         mode,
+        slots: attack
+            .slots()
+            .and_then(|slots| u32::try_from(slots).ok())
+            .map(Slots::new),
         ..Settings::default()
     };
     if let Some(net) = attack.protected() {

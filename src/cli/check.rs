@@ -200,7 +200,8 @@ impl Report {
     fn check_slots(&mut self, slots: &config::SessionsMax) {
         if let Err(error) = slots.read() {
             let is_warning = !error.is_wrong();
-            self.diagnostics.push(Diagnostic::of_slots(error, is_warning));
+            self.diagnostics
+                .push(Diagnostic::of_slots(error, is_warning));
         }
     }
 
@@ -258,7 +259,9 @@ impl Report {
             (Source::Probes, self.idle_without_daemons),
             (Source::Slots, self.idle_without_slots),
         ];
-        let notes = idle.into_iter().filter_map(|(source, policies)| setup::idle_without(source, policies?));
+        let notes = idle
+            .into_iter()
+            .filter_map(|(source, policies)| setup::idle_without(source, policies?));
         notes
             .chain(inspecting(self.inspecting))
             .try_for_each(|note| screen.prose(note, 4))

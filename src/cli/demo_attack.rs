@@ -148,7 +148,10 @@ pub(super) fn summarize(
     }
     let found = Row::from(end).shortfalls();
     if found.is_empty() {
-        let verdict = "nobody honest was disconnected, and no policy stopped";
+        let verdict = match end.attack.slots() {
+            None => "nobody honest was disconnected, and no policy stopped",
+            Some(_) => "nobody honest was disconnected or shut out, and no policy stopped",
+        };
         return screen.prose(format!("{GOOD}verdict: {verdict}{GOOD:#}"), 9);
     }
     let found = found.join("; ");
@@ -162,6 +165,7 @@ fn table(run: &Run) -> comfy_table::Table {
             met,
             hit,
             disconnects,
+            ..
         } = honest;
         let is_right = (*hit == 0) == role.is_honest();
         let color = if is_right { Color::Green } else { Color::Red };

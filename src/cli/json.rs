@@ -42,7 +42,9 @@ pub(super) fn decision_json<'a>(
     let (log_for_s, daemon_url) = match &decision.action {
         Action::Log { duration } => (Some(duration.as_secs_f64()), None),
         Action::DaemonUrl { to } => (None, Some(to)),
-        Action::Disconnect | Action::Ban { .. } | Action::Evict { .. } | Action::Alert => (None, None),
+        Action::Disconnect | Action::Ban { .. } | Action::Evict { .. } | Action::Alert => {
+            (None, None)
+        }
     };
     let keep_free = match decision.action {
         Action::Evict { keep_free } => Some(keep_free.share()),

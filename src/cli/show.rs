@@ -411,7 +411,10 @@ pub fn deed(decision: &Decision) -> String {
             format!("ban {whom} for {duration}, disconnect {}", sessions())
         }
         Action::Evict { keep_free } => {
-            format!("evict {} until {keep_free} of the slots are free", sessions())
+            format!(
+                "evict {} until {keep_free} of the slots are free",
+                sessions()
+            )
         }
         Action::Log { duration } => {
             format!("log {} for {}", sessions(), format_duration(*duration))

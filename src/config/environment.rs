@@ -252,13 +252,12 @@ mod tests {
 
     #[test]
     fn a_folder_holds_a_file_a_variable() {
-        let environment =
-            Environment::of_folder(Some("a b \t\nc".to_owned()), |name| match name {
-                "COIN" => Some(String::new()),
-                "NET" => Some("\n".to_owned()),
-                "MAX_SESSIONS" => Some("2000\n".to_owned()),
-                _ => None,
-            });
+        let environment = Environment::of_folder(Some("a b \t\nc".to_owned()), |name| match name {
+            "COIN" => Some(String::new()),
+            "NET" => Some("\n".to_owned()),
+            "MAX_SESSIONS" => Some("2000\n".to_owned()),
+            _ => None,
+        });
         assert_eq!(environment.daemon_url.as_deref(), Some("a b"));
         assert_eq!(environment.coin, None);
         assert_eq!(environment.net.as_deref(), Some(""));

@@ -1,9 +1,15 @@
 //! Who goes while the server's slots are short.
 //!
-//! Nobody did wrong here, so those go who are missed least, by what is dear to pretend. Idle sessions go
-//! first. Of those that are as busy, those go first that many others of their subnet would be left beside:
-//! the last session of a subnet is the last to go. Of equals the client goes that has been known for the
-//! shortest time. Regulars stay, whatever happens.
+//! Nobody did wrong here, so those go who are missed least, by what is dear to pretend:
+//!
+//! 1. Idle sessions go first, and of these whoever has just come, and so is given a moment, goes last. No age
+//!    keeps it from being chosen: whoever comes back at once would never be old enough, and others would go
+//!    in his place.
+//! 2. Then those that many others of their subnet would be left beside, which are as idle or as busy: the
+//!    last one of a subnet is the last to go.
+//! 3. Of equals the client goes that has been known for the shortest time.
+//!
+//! Regulars stay, whatever happens.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -24,13 +30,41 @@ const REQUESTS_MIN: u64 = 5;
 /// And one that is open asks for something now and then, if only to stay connected.
 const REQUEST_EVERY: Duration = Duration::from_secs(120);
 
+/// In so long a wallet has said what it came for, wherever it is.
+const MOMENT: Duration = Duration::from_secs(3);
+
+/// What a session does with its slot, from the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Worth {
+    /// It holds it.
+    Idle,
+    /// Nothing yet, but it has just come.
+    New,
+    Busy,
+}
+
+impl Worth {
+    fn of(slot: u32, history: &History, snapshot: &Snapshot) -> Self {
+        let requests = snapshot.sessions.recv_count[history.row(slot)];
+        let age = history.age(slot);
+        let expected = age.as_secs() / REQUEST_EVERY.as_secs();
+        if requests >= expected.max(REQUESTS_MIN) {
+            Self::Busy
+        } else if age < MOMENT {
+            Self::New
+        } else {
+            Self::Idle
+        }
+    }
+}
+
 /// A session that may go.
 #[derive(Debug)]
 struct Candidate {
     slot: u32,
     /// Its subnet; all peers that stand for many people are one crowd.
     crowd: Option<u32>,
-    is_idle: bool,
+    worth: Worth,
     seniority: Duration,
     id: u64,
 }
@@ -76,7 +110,7 @@ impl Engine {
         let mut chosen = self.free(&order, history, snapshot);
         let spared = candidates.len() - chosen.len();
         chosen.truncate(needed);
-        let idle = candidates.iter().filter(|it| it.is_idle);
+        let idle = candidates.iter().filter(|it| it.worth != Worth::Busy);
         let idle: HashSet<u64> = idle.map(|it| it.id).collect();
         let outliers = chosen.iter().filter(|it| idle.contains(&it.id)).count();
         let policy = &self.set.policies[self.compiled[index].policy];
@@ -142,36 +176,28 @@ fn queue(due: &[Held], history: &History, snapshot: &Snapshot) -> Queue {
         candidates.push(Candidate {
             slot,
             crowd: subnet.filter(|_| !history.is_private_session(slot)),
-            is_idle: is_idle(slot, history, snapshot),
+            worth: Worth::of(slot, history, snapshot),
             seniority: history.seniority(slot),
             id: history.session(slot).id,
         });
     }
     // From the one that its crowd would miss most.
-    candidates.sort_by_key(|it| (it.is_idle, Reverse(it.seniority), it.id));
-    let mut before: HashMap<Option<u32>, usize> = HashMap::new();
+    candidates.sort_by_key(|it| (Reverse(it.seniority), it.id));
+    let mut before: HashMap<_, usize> = HashMap::new();
     let places: Vec<usize> = candidates
         .iter()
         .map(|it| {
-            let place = before.entry(it.crowd).or_default();
+            let place = before.entry((it.crowd, it.worth)).or_default();
             *place += 1;
             *place
         })
         .collect();
     let mut placed: Vec<(usize, Candidate)> = places.into_iter().zip(candidates).collect();
-    placed.sort_by_key(|(place, it)| {
-        (Reverse(it.is_idle), Reverse(*place), it.seniority, Reverse(it.id))
-    });
+    placed.sort_by_key(|(place, it)| (it.worth, Reverse(*place), it.seniority, Reverse(it.id)));
     Queue {
         candidates: placed.into_iter().map(|(_, it)| it).collect(),
         regulars,
     }
-}
-
-fn is_idle(slot: u32, history: &History, snapshot: &Snapshot) -> bool {
-    let requests = snapshot.sessions.recv_count[history.row(slot)];
-    let expected = history.age(slot).as_secs() / REQUEST_EVERY.as_secs();
-    requests < expected.max(REQUESTS_MIN)
 }
 
 fn number(count: usize) -> u32 {

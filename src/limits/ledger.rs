@@ -544,7 +544,10 @@ impl Ledger {
             },
             Allowance::Budget(budget) => {
                 let bucket = self.bucket(kind, target, budget, at);
-                match bucket.available(budget, at) {
+                match bucket
+                    .available(budget, at)
+                    .saturating_sub(reserve(kind, budget))
+                {
                     0 => Err(used_up(bucket.next(budget))),
                     available => Ok(available),
                 }
@@ -609,11 +612,9 @@ impl Ledger {
     ) -> usize {
         let budget = config.disconnect;
         let bucket = self.bucket(ActionKind::Disconnect, &Target::Server, budget, at);
-        // Or those who are banned would come back so often that nobody else can be disconnected.
-        let reserve = budget.burst as usize / 2;
         let granted = bucket
             .available(budget, at)
-            .saturating_sub(reserve)
+            .saturating_sub(half(budget))
             .min(wanted);
         bucket.take(granted);
         granted
@@ -725,6 +726,19 @@ fn wanted(decision: &Decision) -> usize {
         decision.sessions.len().max(1)
     } else {
         1
+    }
+}
+
+/// What is left to those who did wrong, or whoever is banned, or has no other aim than slots, would come
+/// back so often that nobody else can be disconnected.
+const fn half(budget: Budget) -> usize {
+    budget.burst as usize / 2
+}
+
+const fn reserve(kind: ActionKind, budget: Budget) -> usize {
+    match kind {
+        ActionKind::Evict => half(budget),
+        _ => 0,
     }
 }
 

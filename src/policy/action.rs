@@ -279,8 +279,14 @@ fn part(node: Node<'_>) -> Result<Part, Diagnostic> {
     if KEEP_FREE.contains(&share) {
         return Ok(Part::of(share));
     }
-    let help = "it is from 5% to 50%: a server that has closed its listeners opens them at 5%".to_owned();
-    Err(out_of_bounds("keep_free", written.text, written.whole(), help))
+    let help =
+        "it is from 5% to 50%: a server that has closed its listeners opens them at 5%".to_owned();
+    Err(out_of_bounds(
+        "keep_free",
+        written.text,
+        written.whole(),
+        help,
+    ))
 }
 
 fn daemon_url(node: Node<'_>, findings: &mut Findings) -> Option<Action> {

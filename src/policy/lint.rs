@@ -36,7 +36,7 @@ impl Capabilities {
             Source::Inspection => self.inspection,
             Source::Always | Source::Getinfo | Source::Agent | Source::Probes | Source::Slots => {
                 true
-            },
+            }
         }
     }
 }
@@ -420,7 +420,8 @@ fn members(policy: &Policy, origin: &Origin, findings: &mut Findings) {
 }
 
 /// Refuses a `when` that looks at nothing but what is around its targets: whoever is near an attacker
-/// would meet it. Warns of one that asks of the target itself for nothing that it does.
+/// would meet it. Warns of one that asks of the target itself for nothing that it does. Who is evicted is
+/// chosen by other means.
 fn surroundings(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &mut Findings) {
     let scope = policy.scope.name();
     for (table, places) in policy.when.any.iter().zip(&origin.when) {
@@ -429,6 +430,9 @@ fn surroundings(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &m
             continue;
         };
         let mut own = policy.own_tests(table).filter(|test| !logic.always(test));
+        if policy.keeps_free().is_some() {
+            continue;
+        }
         if own.clone().next().is_none() {
             let problem = Problem::NothingOfItsOwn { scope };
             let around = around.scope;
@@ -438,7 +442,6 @@ fn surroundings(logic: Logic<'_>, policy: &Policy, origin: &Origin, findings: &m
                  `scope = \"{around}\"`"
             )));
         } else if policy.action.kind().is_done_to_sessions()
-            && policy.keeps_free().is_none()
             && own.all(|test| test.field.is_circumstance() || test.excludes())
         {
             let problem = Problem::HitsBystanders {

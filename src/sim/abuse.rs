@@ -18,6 +18,8 @@ pub struct Abuse {
     pub connections: u64,
     /// Subscriptions held, times the seconds for which they were.
     pub sub_seconds: f64,
+    /// Seconds for which the honest found the listeners closed.
+    pub shut_out_seconds: f64,
 }
 
 /// What an attack is measured by.
@@ -33,6 +35,8 @@ pub enum Harm {
     Connections,
     /// Subscriptions times seconds.
     SubSeconds,
+    /// Seconds for which the honest found the listeners closed.
+    ShutOut,
 }
 
 impl Harm {
@@ -44,6 +48,7 @@ impl Harm {
             Self::Requests => "requests",
             Self::Connections => "connections",
             Self::SubSeconds => "subscription seconds",
+            Self::ShutOut => "seconds before closed listeners",
         }
     }
 }
@@ -64,6 +69,7 @@ impl Abuse {
             Harm::Requests => self.requests as f64,
             Harm::Connections => self.connections as f64,
             Harm::SubSeconds => self.sub_seconds,
+            Harm::ShutOut => self.shut_out_seconds,
         }
     }
 }
@@ -75,5 +81,6 @@ impl AddAssign for Abuse {
         self.requests += other.requests;
         self.connections += other.connections;
         self.sub_seconds += other.sub_seconds;
+        self.shut_out_seconds += other.shut_out_seconds;
     }
 }

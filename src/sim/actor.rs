@@ -11,6 +11,9 @@ use super::score::{Record, Role};
 use super::session::{Arrival, Method, SessionKey, Sessions, Traffic, Transport};
 use super::tactic::{self, Dodge, Tactic};
 
+/// Who finds the listeners closed tries again after so many seconds, as least and most.
+const TRY_AGAIN_S: (f64, f64) = (1.0, 2.0);
+
 /// Names an actor for as long as the simulation runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActorId(pub(super) u32);
@@ -163,6 +166,7 @@ impl Actor {
                         self.stay_until(i, leaves_at);
                     }
                 }
+                State::Away { .. } if !sessions.takes_another() => self.turned_away(i, step),
                 State::Away { .. } => self.connect(i, now, step.beginning, sessions),
                 State::Here { key, leaves_at, .. } if leaves_at.is_some_and(|at| at <= now) => {
                     sessions.leave(key);
@@ -178,6 +182,17 @@ impl Actor {
                 }
                 State::Here { key, since, .. } => self.act(key, since, step, sessions),
             }
+        }
+    }
+
+    /// The server's listeners are closed: it tries again a moment later.
+    fn turned_away(&mut self, i: usize, step: Step) {
+        let until = step.now + self.draw(TRY_AGAIN_S);
+        self.slots[i].state = State::Away { until };
+        let tried_at = step.now.saturating_sub(step.beginning);
+        self.record.turned_away_at.get_or_insert(tried_at);
+        if self.identity.role.is_honest() {
+            self.record.abuse.shut_out_seconds += until.saturating_sub(step.now).as_secs_f64();
         }
     }
 

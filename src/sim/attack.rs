@@ -71,13 +71,15 @@ pub enum Attack {
     RenamingHogs,
     /// Decoys that draw the inspections away from a flooder.
     ErrorDecoys,
+    /// Idle sessions that take all slots.
+    SlotFlood,
     /// Clients that behave for an hour first.
     Sleepers,
 }
 
 impl Attack {
     /// Every attack.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::BriefNeighbour,
         Self::BriefNeighbourV6,
         Self::Household,
@@ -101,6 +103,7 @@ impl Attack {
         Self::ReconnectingHogs,
         Self::RenamingHogs,
         Self::ErrorDecoys,
+        Self::SlotFlood,
         Self::Sleepers,
     ];
 
@@ -130,6 +133,7 @@ impl Attack {
             Self::ReconnectingHogs => "reconnecting-hogs",
             Self::RenamingHogs => "renaming-hogs",
             Self::ErrorDecoys => "error-decoys",
+            Self::SlotFlood => "slot-flood",
             Self::Sleepers => "sleepers",
         }
     }
@@ -190,6 +194,9 @@ impl Attack {
             Self::ErrorDecoys => {
                 "22 fresh sessions with an error a poll draw attention from a flooder with four a second"
             }
+            Self::SlotFlood => {
+                "300 idle sessions from 84 subnets take all slots, and come back as often as they go"
+            }
             Self::Sleepers => "60 clients behave for an hour, then flood, hoard and pull",
         }
     }
@@ -214,6 +221,7 @@ impl Attack {
             Self::TagsOnce | Self::TagsForever => &[Harm::Bytes, Harm::Errors],
             Self::ErrorsBelow | Self::ErrorDecoys => &[Harm::Errors],
             Self::Outnumbered | Self::AllBelow => &[Harm::Errors, Harm::SubSeconds],
+            Self::SlotFlood => &[Harm::ShutOut],
             Self::Sleepers => &[Harm::Bytes, Harm::Errors, Harm::SubSeconds],
             Self::BalancerHog
             | Self::HogNeighbours
@@ -246,6 +254,14 @@ impl Attack {
     /// Whether the first daemon's height stops when the attack begins, so that a failover is due.
     pub const fn sticks_daemon(self) -> bool {
         matches!(self, Self::TagsOnce | Self::TagsForever | Self::Outnumbered)
+    }
+
+    /// How many slots the server has, where they are short.
+    pub const fn slots(self) -> Option<usize> {
+        match self {
+            Self::SlotFlood => Some(400),
+            _ => None,
+        }
     }
 
     /// Whom the configuration protects.

@@ -18,6 +18,7 @@ mod group;
 mod habit;
 mod info;
 mod json;
+mod listeners;
 mod people;
 mod release;
 mod reply;

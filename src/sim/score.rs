@@ -51,6 +51,8 @@ pub struct Record {
     pub role: Role,
     /// When it first connected; nothing if it has not come yet.
     pub met_at: Option<Duration>,
+    /// When the server's listeners were first closed to it.
+    pub turned_away_at: Option<Duration>,
     /// When its abuse began.
     pub abuse_from: Option<Duration>,
     /// Its sessions that RPC disconnected.
@@ -71,11 +73,19 @@ impl Record {
             role,
             abuse: Abuse::default(),
             met_at: None,
+            turned_away_at: None,
             abuse_from: None,
             disconnects: 0,
             first_disconnect_at: None,
             caught_at: None,
         }
+    }
+
+    /// For how long, until `now`, it tried to get in at first; nothing if it has not tried yet.
+    pub fn waited(&self, now: Duration) -> Option<Duration> {
+        let tried_at = self.turned_away_at.or(self.met_at)?;
+        let got_in_at = self.met_at.unwrap_or(now);
+        Some(got_in_at.saturating_sub(tried_at))
     }
 
     /// From the start of its abuse until it was caught; zero if it was caught before that.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::actor::ActorId;
 use super::cost::{self, Cost};
 use super::group::{GroupKey, Groups};
+use super::listeners::Listeners;
 use super::release::Release;
 
 /// A closing session stays listed this long, flagged `C`.
@@ -203,6 +204,7 @@ pub(super) struct Sessions {
     pub(super) rpc_requests: BTreeMap<String, u64>,
     pub(super) txs_sent: u64,
     pub(super) log_new: bool,
+    listeners: Listeners,
 }
 
 impl Sessions {
@@ -219,14 +221,31 @@ impl Sessions {
             rpc_requests: BTreeMap::new(),
             txs_sent: 0,
             log_new: false,
+            listeners: Listeners::default(),
         }
+    }
+
+    /// The server has so many slots.
+    pub(super) fn limit(&mut self, slots: usize) {
+        self.listeners = Listeners::of(slots);
+    }
+
+    pub(super) const fn are_limited(&self) -> bool {
+        self.listeners.are_limited()
+    }
+
+    /// Whether a client can connect now.
+    pub(super) fn takes_another(&mut self) -> bool {
+        self.listeners.take(self.list.len())
     }
 
     /// The server starts again: nobody is connected, every counter begins anew. Keys go on.
     pub(super) fn restart(&mut self, now: Duration) {
-        let next_key = self.next_key;
-        *self = Self::new(self.release, now);
-        self.next_key = next_key;
+        *self = Self {
+            next_key: self.next_key,
+            listeners: self.listeners.reopened(),
+            ..Self::new(self.release, now)
+        };
     }
 
     pub(super) fn release(&self) -> Release {

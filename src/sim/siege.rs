@@ -281,6 +281,7 @@ impl Cast<'_> {
             Attack::ReconnectingHogs => self.hogs(Tactic::Plain),
             Attack::RenamingHogs => self.hogs(Tactic::Renames),
             Attack::ErrorDecoys => self.error_decoys(),
+            Attack::SlotFlood => self.slot_flood(),
             Attack::Sleepers => self.sleepers(),
         }
     }
@@ -485,6 +486,19 @@ impl Cast<'_> {
         }
         let address = self.address();
         self.abuser(Kind::ErrorFlood, address, failing(4.0));
+    }
+
+    /// Twenty-four subnets with ten sessions each, and sixty with one.
+    fn slot_flood(&mut self) {
+        for subnet in 0..84 {
+            let host = self.subnet();
+            let sessions = if subnet < 24 { 10 } else { 1 };
+            for i in 0..sessions {
+                let mut idle = self.adversary(Kind::OddName, vec![host(10 + i)], ADVERSARY);
+                "electrum/4.5.8".clone_into(&mut idle.client);
+                self.come(idle);
+            }
+        }
     }
 
     fn sleepers(&mut self) {

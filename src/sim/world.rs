@@ -123,7 +123,7 @@ impl World {
             beginning: UPTIME,
             poll_seen: self.poll_seen,
         };
-        for i in 0..self.actors.len() {
+        for i in self.order() {
             self.actors[i].step(step, &mut self.sessions);
             self.tell_turns(i);
         }
@@ -135,6 +135,15 @@ impl World {
         if now.subsec_nanos() == 0 && second.is_multiple_of(300) {
             self.sessions.refund(now);
         }
+    }
+
+    /// Whose turn it is after whom. Where slots are short nobody is always first.
+    fn order(&mut self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.actors.len()).collect();
+        if self.sessions.are_limited() {
+            self.rng.shuffle(&mut order);
+        }
+        order
     }
 
     /// The server is started again: every connection breaks, IDs count from 0, counters begin
@@ -439,6 +448,9 @@ impl World {
 
     pub(super) fn begin(&mut self, attack: Attack) {
         self.attack = Some(attack);
+        if let Some(slots) = attack.slots() {
+            self.sessions.limit(slots);
+        }
         self.tick = ATTACK_TICK;
         self.next_tick = UPTIME + ATTACK_TICK;
     }

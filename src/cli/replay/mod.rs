@@ -409,7 +409,8 @@ fn worth_telling(unjudged: &BTreeMap<Arc<str>, &Test>) -> BTreeMap<Arc<str>, Str
         .iter()
         .filter(|(name, test)| {
             let source = test.field.info().source;
-            !shipped.contains(name) && !matches!(source, field::Source::Probes | field::Source::Slots)
+            !shipped.contains(name)
+                && !matches!(source, field::Source::Probes | field::Source::Slots)
         })
         .map(|(name, test)| (name.clone(), test.field_written.to_string()))
         .collect()

@@ -204,12 +204,10 @@ impl File<'_> {
         let release = root.value("release", release::DEFAULT, release);
         let mut settings = Settings {
             mode: Mode::Enforce,
-            ..config
-                .as_ref()
-                .map_or_else(Settings::default, |config| {
-                    let slots = config.server.sessions_max.as_ref();
-                    config.settings(None, slots.and_then(SessionsMax::stated))
-                })
+            ..config.as_ref().map_or_else(Settings::default, |config| {
+                let slots = config.server.sessions_max.as_ref();
+                config.settings(None, slots.and_then(SessionsMax::stated))
+            })
         };
         if let Some(node) = root.take("protect") {
             settings.protection = protection(node, root.findings);

@@ -70,7 +70,9 @@ fn as_many_go_as_are_needed_and_nothing_is_held_against_them() {
         let address = session.peer.0.unwrap().ip().to_string();
         assert_eq!(world.strikes(&format!("{address}/32")), 0.0);
         let clients = world.warden.saved_clients().clients;
-        let known = clients.iter().find(|it| it.address.addr().to_string() == address);
+        let known = clients
+            .iter()
+            .find(|it| it.address.addr().to_string() == address);
         assert_eq!(known.unwrap().acted_at, None);
     }
     assert!(evictions(&world.poll()).is_empty());
@@ -82,7 +84,12 @@ fn in_dry_run_each_is_told_once_a_minute() {
     idle(&mut world, 48);
     world.poll();
     let told: Vec<usize> = (0..8)
-        .map(|_| evictions(&world.poll()).iter().map(|it| it.sessions.len()).sum())
+        .map(|_| {
+            evictions(&world.poll())
+                .iter()
+                .map(|it| it.sessions.len())
+                .sum()
+        })
         .collect();
     assert_eq!(told, [0, 6, 0, 0, 0, 0, 0, 6]);
 }
@@ -117,7 +124,10 @@ fn where_only_regulars_are_nobody_goes_and_it_is_told() {
     let ruling = &judgement.rulings[0];
     assert!(matches!(
         ruling.verdict,
-        Verdict::Suppressed { by: Suppression::NobodyStandsOut, .. }
+        Verdict::Suppressed {
+            by: Suppression::NobodyStandsOut,
+            ..
+        }
     ));
     let choice = ruling.decision.choice.as_ref().unwrap();
     insta::assert_snapshot!(choice, @"none of 30 sessions (30 of regulars): nobody may go, with slots_left at 0%");
