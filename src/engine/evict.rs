@@ -2,9 +2,10 @@
 //!
 //! Nobody did wrong here, so those go who are missed least, by what is dear to pretend:
 //!
-//! 1. Idle sessions go first, and of these whoever has just come, and so is given a moment, goes last. No age
-//!    keeps it from being chosen: whoever comes back at once would never be old enough, and others would go
-//!    in his place.
+//! 1. Idle sessions go first, and of these whoever has just come, and so is given a moment, goes last. Of the
+//!    busy those go last that have come not long ago, so that each has time to do what it came for. No age
+//!    keeps anybody from being chosen: whoever comes back at once would never be old enough, and others would
+//!    go in his place.
 //! 2. Then those that many others of their subnet would be left beside, which are as idle or as busy: the
 //!    last one of a subnet is the last to go.
 //! 3. Of equals the client goes that has been known for the shortest time.
@@ -33,14 +34,19 @@ const REQUEST_EVERY: Duration = Duration::from_secs(120);
 /// In so long a wallet has said what it came for, wherever it is.
 const MOMENT: Duration = Duration::from_secs(3);
 
+/// And in so long it has that, or has sent its transaction.
+const ERRAND: Duration = Duration::from_secs(10);
+
 /// What a session does with its slot, from the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Worth {
     /// It holds it.
     Idle,
     /// Nothing yet, but it has just come.
-    New,
+    Silent,
     Busy,
+    /// It is busy, and came not long ago.
+    Opening,
 }
 
 impl Worth {
@@ -48,12 +54,12 @@ impl Worth {
         let requests = snapshot.sessions.recv_count[history.row(slot)];
         let age = history.age(slot);
         let expected = age.as_secs() / REQUEST_EVERY.as_secs();
-        if requests >= expected.max(REQUESTS_MIN) {
-            Self::Busy
-        } else if age < MOMENT {
-            Self::New
-        } else {
-            Self::Idle
+        let is_busy = requests >= expected.max(REQUESTS_MIN);
+        match is_busy {
+            true if age < ERRAND => Self::Opening,
+            true => Self::Busy,
+            false if age < MOMENT => Self::Silent,
+            false => Self::Idle,
         }
     }
 }
@@ -110,7 +116,7 @@ impl Engine {
         let mut chosen = self.free(&order, history, snapshot);
         let spared = candidates.len() - chosen.len();
         chosen.truncate(needed);
-        let idle = candidates.iter().filter(|it| it.worth != Worth::Busy);
+        let idle = candidates.iter().filter(|it| it.worth < Worth::Busy);
         let idle: HashSet<u64> = idle.map(|it| it.id).collect();
         let outliers = chosen.iter().filter(|it| idle.contains(&it.id)).count();
         let policy = &self.set.policies[self.compiled[index].policy];

@@ -14,6 +14,7 @@ mod paused;
 mod recorded;
 mod run;
 mod siege;
+mod slots;
 mod spread;
 mod strangers;
 mod subnets;

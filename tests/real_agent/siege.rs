@@ -71,6 +71,20 @@ impl Siege {
         Self::over(honest, test, |daemons| Setup::new(release, daemons));
     }
 
+    /// The same of a server with these environment variables, too.
+    pub(crate) fn with(
+        release: Release,
+        honest: u8,
+        env: &[(&str, &str)],
+        test: impl FnOnce(&mut Self) + Send,
+    ) {
+        Self::over(honest, test, |daemons| {
+            let setup = Setup::new(release, daemons).without_cost_limits();
+            env.iter()
+                .fold(setup, |setup, (name, value)| setup.env(name, value))
+        });
+    }
+
     fn over(
         honest: u8,
         test: impl FnOnce(&mut Self) + Send,
