@@ -304,6 +304,18 @@ pub enum NoBan {
     },
 }
 
+impl NoBan {
+    /// As in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Regulars => "regulars",
+            Self::Protected => "protected",
+            Self::Own => "own",
+            Self::Limit { .. } => "limit",
+        }
+    }
+}
+
 impl fmt::Display for NoBan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -9,6 +9,7 @@ mod tests;
 mod wanted;
 
 use crate::act::{Actor, Carried};
+use crate::decision::SessionRef;
 use crate::history::Continuity;
 use crate::policy::{Mode, PolicySet};
 use crate::pseudonym::{Key, Pseudonyms};
@@ -41,6 +42,8 @@ pub struct Turn {
     pub untold: Vec<Carried>,
     /// Targets that were due but beyond what one poll decides on.
     pub crowded: u64,
+    /// Who was there although a ban keeps them out, or would.
+    pub held_off: Vec<SessionRef>,
     /// News of the last change of daemon.
     pub confirmation: Option<(Change, Confirmation)>,
 }
@@ -126,6 +129,7 @@ impl Replay {
             carried,
             untold,
             crowded: judgement.crowded,
+            held_off: judgement.held_off,
             confirmation: judgement.confirmation,
         }
     }

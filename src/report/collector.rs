@@ -12,6 +12,7 @@ use super::{
     Report, ServerFacts, TOUCHED_MAX,
 };
 use crate::act::Carried;
+use crate::decision::SessionRef;
 use crate::history::Bounds;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
@@ -93,6 +94,17 @@ impl Collector {
         }
     }
 
+    /// Takes in who is there at the last poll although a ban keeps them out, or would.
+    pub fn held_off(&mut self, decided: &[SessionRef], against: &[SessionRef]) {
+        for (which, sessions) in [(Which::Decided, decided), (Which::Against, against)] {
+            for &session in sessions {
+                if let Some((_, did, mark)) = self.crowd.find(session.id) {
+                    self.touched.keep_out(mark, which, session, did);
+                }
+            }
+        }
+    }
+
     /// Takes in a poll that failed, why, and what was decided all the same.
     pub fn missed(&mut self, at: Timestamp, why: &str, decided: &[Carried], against: &[Carried]) {
         self.tick(at);
@@ -154,12 +166,19 @@ impl Collector {
             DISTINCT_MAX,
         );
 
+        let bans_full = sides.decided.bans().is_full()
+            || sides
+                .against
+                .as_ref()
+                .is_some_and(|side| side.bans().is_full());
+        reached(bans_full, "networks banned", TOUCHED_MAX);
+
         let policies_against = sides.against.as_ref().map(SideTally::len);
         let timeline = bins.finish(sides.decided.len(), policies_against);
         let (bytes, sessions) = (replayed.bytes(), replayed.sessions);
         let finish = |side: SideTally, which| {
             let totals = touched.totals(which, sessions, bytes);
-            side.finish(&totals, sessions)
+            side.finish(&totals, touched.kept_out(which), &replayed)
         };
         let decided = finish(sides.decided, Which::Decided);
         let against = sides.against.map(|side| finish(side, Which::Against));
@@ -196,8 +215,10 @@ impl Collector {
 
     fn note(&mut self, at: Timestamp, moved: Moved) {
         let replayed = &mut self.replayed;
-        replayed.recv_bytes = replayed.recv_bytes.saturating_add(moved.recv);
-        replayed.sent_bytes = replayed.sent_bytes.saturating_add(moved.sent);
+        let did = moved.did;
+        replayed.recv_bytes = replayed.recv_bytes.saturating_add(did.recv);
+        replayed.sent_bytes = replayed.sent_bytes.saturating_add(did.sent);
+        replayed.requests = replayed.requests.saturating_add(did.requests);
         if replayed.sessions_peak_at.is_none() || moved.sessions > replayed.sessions_peak {
             replayed.sessions_peak = moved.sessions;
             replayed.sessions_peak_at = Some(at);
@@ -229,8 +250,8 @@ impl Collector {
             at,
             span_ms: u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
             sessions: moved.sessions,
-            recv: moved.recv,
-            sent: moved.sent,
+            recv: moved.did.recv,
+            sent: moved.did.sent,
             errors,
             server,
         });
@@ -287,7 +308,7 @@ impl Collector {
     fn touch(&mut self, which: Which, policy: u32, carried: &Carried, snapshot: Option<&Snapshot>) {
         let decision = &carried.decision;
         for &session in &decision.sessions {
-            let Some((row, mark)) = self.crowd.find(session.id) else {
+            let Some((row, _, mark)) = self.crowd.find(session.id) else {
                 continue;
             };
             let touch = Touch {

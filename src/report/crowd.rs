@@ -16,12 +16,29 @@ use crate::time::Timestamp;
 /// How far the server's clock and the agent's may drift apart between two polls.
 pub(super) const CLOCK_SLACK: Duration = Duration::from_secs(30);
 
+/// What a session did between two polls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Did {
+    pub(super) recv: u64,
+    pub(super) sent: u64,
+    pub(super) requests: u64,
+}
+
+impl Did {
+    pub(super) const fn bytes(self) -> u64 {
+        self.recv.saturating_add(self.sent)
+    }
+}
+
 /// What every poll reads of every session.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     id: u64,
     recv: u64,
     sent: u64,
+    requests: u64,
+    /// What it did since the poll before.
+    did: Did,
     /// In the present snapshot.
     row: u32,
     /// Its mark among those touched, or [`NONE`].
@@ -67,9 +84,8 @@ pub(super) struct Seen {
 pub(super) struct Moved {
     /// Client sessions now.
     pub(super) sessions: u64,
-    /// Bytes since the poll before.
-    pub(super) recv: u64,
-    pub(super) sent: u64,
+    /// All of them since the poll before.
+    pub(super) did: Did,
 }
 
 /// Up to where the sessions of the poll before have been looked at, and how many of them stay.
@@ -155,6 +171,7 @@ impl Crowd {
             known.id == sessions.id[row]
                 && known.recv <= sessions.recv_size[row]
                 && known.sent <= sessions.sent_size[row]
+                && known.requests <= sessions.recv_count[row]
         }) && (is_certain || self.people[from].is_same(&person(snapshot, row)))
     }
 
@@ -168,8 +185,15 @@ impl Crowd {
     ) {
         let mut known = self.known[place.from];
         let (recv, sent) = (sessions.recv_size[row], sessions.sent_size[row]);
-        moved.add(known.mark, recv - known.recv, sent - known.sent, touched);
-        (known.recv, known.sent, known.row) = (recv, sent, row_id(row));
+        let requests = sessions.recv_count[row];
+        known.did = Did {
+            recv: recv - known.recv,
+            sent: sent - known.sent,
+            requests: requests - known.requests,
+        };
+        moved.add(known.mark, known.did, touched);
+        (known.recv, known.sent, known.requests) = (recv, sent, requests);
+        known.row = row_id(row);
         self.known[place.to] = known;
         if place.to != place.from {
             self.people[place.to] = self.people[place.from];
@@ -189,7 +213,12 @@ impl Crowd {
             // Who was there before, and was not seen then, did an unknown part of what it did since.
             let is_fresh = |(polled, _)| person.since + CLOCK_SLACK >= polled;
             if person.is_age_known && self.last.is_some_and(is_fresh) {
-                moved.add(known.mark, known.recv, known.sent, touched);
+                known.did = Did {
+                    recv: known.recv,
+                    sent: known.sent,
+                    requests: known.requests,
+                };
+                moved.add(known.mark, known.did, touched);
             }
             self.known.push(known);
             self.people.push(person);
@@ -212,14 +241,15 @@ impl Crowd {
         }
     }
 
-    /// The session with this ID: its row in the last snapshot, and its mark, for changing.
-    pub(super) fn find(&mut self, id: u64) -> Option<(usize, &mut u32)> {
+    /// The session with this ID: its row in the last snapshot, what it did since the one before, and its mark,
+    /// for changing.
+    pub(super) fn find(&mut self, id: u64) -> Option<(usize, Did, &mut u32)> {
         let place = self
             .known
             .binary_search_by_key(&id, |known| known.id)
             .ok()?;
         let known = &mut self.known[place];
-        Some((known.row as usize, &mut known.mark))
+        Some((known.row as usize, known.did, &mut known.mark))
     }
 
     /// Marks whose address or subnet was just touched for the first time.
@@ -258,11 +288,13 @@ impl Person {
 }
 
 impl Moved {
-    fn add(&mut self, mark: u32, recv: u64, sent: u64, touched: &mut Touched) {
-        self.recv = self.recv.saturating_add(recv);
-        self.sent = self.sent.saturating_add(sent);
+    fn add(&mut self, mark: u32, did: Did, touched: &mut Touched) {
+        let all = &mut self.did;
+        all.recv = all.recv.saturating_add(did.recv);
+        all.sent = all.sent.saturating_add(did.sent);
+        all.requests = all.requests.saturating_add(did.requests);
         if mark != NONE {
-            touched.moved(mark, recv.saturating_add(sent));
+            touched.moved(mark, did);
         }
     }
 }
@@ -291,6 +323,8 @@ fn comer(snapshot: &Snapshot, row: usize) -> (Known, Person) {
         id: sessions.id[row],
         recv: sessions.recv_size[row],
         sent: sessions.sent_size[row],
+        requests: sessions.recv_count[row],
+        did: Did::default(),
         row: row_id(row),
         mark: NONE,
     };

@@ -6,6 +6,7 @@
 //!
 //! Clients choose names and addresses: they stand here as they are, and are escaped where they are shown.
 
+mod bans;
 mod collector;
 mod crowd;
 mod distinct;
@@ -109,6 +110,8 @@ pub struct Replayed {
     pub recv_bytes: u64,
     /// What it sent to them.
     pub sent_bytes: u64,
+    /// Messages that it received from them.
+    pub requests: u64,
 }
 
 impl Replayed {
@@ -235,6 +238,50 @@ pub struct Totals {
     pub traffic_share: f64,
     /// Of what was or would have been done, by the hour of the day, UTC.
     pub hours: [u64; 24],
+    /// What was or would have been banned, if there was anything to ban.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bans: Option<BanFigures>,
+}
+
+/// Bans, and what they keep out, or would.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct BanFigures {
+    /// How many.
+    pub bans: u64,
+    /// Distinct addresses and subnets.
+    pub networks: u64,
+    /// How long the shortest lasts; 0 if there is none.
+    pub shortest_s: f64,
+    /// How long the longest lasts.
+    pub longest_s: f64,
+    /// Bans that strikes led to and that there were none of, by why, most frequent first.
+    pub refused: Vec<Refused>,
+    /// What sessions did that were there although a ban was on them.
+    pub kept_out: KeptOut,
+}
+
+/// How many bans were refused for one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// As in a decision's JSON: `regulars`.
+    pub why: &'static str,
+    /// How many.
+    pub bans: u64,
+}
+
+/// What bans keep out, or would.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct KeptOut {
+    /// Distinct sessions.
+    pub sessions: u64,
+    /// Messages that they sent while the ban was on them.
+    pub requests: u64,
+    /// Of all messages seen, from 0 to 1.
+    pub requests_share: f64,
+    /// What they moved meanwhile, both ways.
+    pub traffic_bytes: u64,
+    /// Of all that was seen to be moved, from 0 to 1.
+    pub traffic_share: f64,
 }
 
 /// A policy in figures.

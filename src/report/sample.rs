@@ -141,6 +141,7 @@ pub(crate) fn nothing() -> Report {
 
 fn facts(name: &str, action: Action) -> PolicyFacts {
     PolicyFacts {
+        further: Vec::new(),
         name: name.into(),
         about: format!("What {name} is for."),
         scope: Scope::Session,

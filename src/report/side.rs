@@ -6,17 +6,18 @@ use std::sync::Arc;
 use chrono::{DateTime, Timelike as _, Utc};
 use hashbrown::HashMap;
 
+use super::bans::{BanTally, Moved};
 use super::distinct::Distinct;
 use super::touched::Which;
 use super::{
     Breaker, Decided, EXAMPLES_MAX, Example, LISTED_MAX, Opening, Outcomes, PairFigures,
-    PolicyFigures, Suppressed, Totals, share,
+    PolicyFigures, Replayed, Suppressed, Totals, share,
 };
 use crate::act::Carried;
 use crate::decision::{Decision, Outcome, Suppression};
 use crate::field::Scope;
 use crate::journal::OutcomeKind;
-use crate::policy::{Action, DaemonTarget, Mode, Policy, PolicySet};
+use crate::policy::{Action, ActionKind, DaemonTarget, Mode, Policy, PolicySet};
 use crate::time::Timestamp;
 use crate::units::format_duration;
 
@@ -53,6 +54,8 @@ pub struct PolicyFacts {
     pub scope: Scope,
     /// What it wants done.
     pub action: Action,
+    /// What it wants done to those who do it again.
+    pub further: Vec<Action>,
     /// Its mode in the replay.
     pub mode: Mode,
 }
@@ -65,6 +68,7 @@ impl PolicyFacts {
             about: policy.about.clone(),
             scope: policy.scope,
             action: policy.action.clone(),
+            further: policy.further.clone(),
             mode: policy.mode.min(mode),
         }
     }
@@ -102,6 +106,7 @@ pub(super) struct SideTally {
     by_name: HashMap<Arc<str>, PolicyId>,
     all: Tally,
     targets: Distinct,
+    bans: BanTally,
     breaker: Breaker,
     open_until: Option<Timestamp>,
 }
@@ -132,6 +137,7 @@ impl SideTally {
             by_name: HashMap::new(),
             all: Tally::default(),
             targets: Distinct::default(),
+            bans: BanTally::default(),
             breaker: Breaker::default(),
             open_until: None,
         };
@@ -164,6 +170,7 @@ impl SideTally {
                 about: String::new(),
                 scope: decision.target.scope(),
                 action: decision.action.clone(),
+                further: Vec::new(),
                 mode: decision.mode,
             }),
         }
@@ -182,6 +189,9 @@ impl SideTally {
             self.all.targets += 1;
         }
         self.all.count(carried, came);
+        if came == Came::Act {
+            self.bans.count(decision);
+        }
         let policy = &mut self.policies[id as usize];
         policy.tally.count(carried, came);
         if self.targets.insert((id, &decision.target)) {
@@ -224,8 +234,12 @@ impl SideTally {
         self.targets.is_full()
     }
 
-    /// The figures; those on sessions are `touched`'s, and of so many sessions seen.
-    pub(super) fn finish(self, touched: &Totals, sessions_seen: u64) -> Decided {
+    pub(super) const fn bans(&self) -> &BanTally {
+        &self.bans
+    }
+
+    /// The figures; those on sessions are `touched`'s, and what bans keep out is a part of what was replayed.
+    pub(super) fn finish(self, touched: &Totals, kept_out: Moved, replayed: &Replayed) -> Decided {
         let policies = self.policies.into_iter();
         Decided {
             label: self.label,
@@ -233,10 +247,11 @@ impl SideTally {
                 outcomes: self.all.outcomes(),
                 targets: self.all.targets,
                 hours: self.all.hours,
+                bans: self.bans.finish(kept_out, replayed),
                 ..touched.clone()
             },
             policies: policies
-                .map(|policy| policy.finish(sessions_seen))
+                .map(|policy| policy.finish(replayed.sessions))
                 .collect(),
             breaker: self.breaker,
         }
@@ -301,7 +316,7 @@ impl PolicyTally {
     fn finish(self, sessions_seen: u64) -> PolicyFigures {
         let facts = self.facts;
         PolicyFigures {
-            wants: wants(&facts.action),
+            wants: ladder(&facts),
             name: facts.name,
             about: facts.about,
             scope: facts.scope,
@@ -353,6 +368,21 @@ fn example(carried: &Carried) -> Example {
 
 fn hour(at: Timestamp) -> usize {
     DateTime::<Utc>::from_timestamp_millis(at.as_millis()).map_or(0, |time| time.hour() as usize)
+}
+
+/// `disconnect, then ban for 10m, 2h`
+fn ladder(facts: &PolicyFacts) -> String {
+    let mut words = wants(&facts.action);
+    let mut is_ban = facts.action.kind() == ActionKind::Ban;
+    for (place, rung) in facts.further.iter().enumerate() {
+        words.push_str(if place == 0 { ", then " } else { ", " });
+        match rung {
+            Action::Ban { duration } if is_ban => words.push_str(&format_duration(*duration)),
+            rung => words.push_str(&wants(rung)),
+        }
+        is_ban = rung.kind() == ActionKind::Ban;
+    }
+    words
 }
 
 fn wants(action: &Action) -> String {

@@ -1,10 +1,11 @@
 //! A scene's polls through the collector, with decisions made up for them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::sample::{KICK, LOG, decided, held_back, side};
 use super::*;
-use crate::decision::Suppression;
+use crate::decision::{BanOrder, BanRefusal, NoBan, Suppression};
 use crate::policy::Action;
 use crate::scene::Scene;
 use crate::warden::Settings;
@@ -479,4 +480,100 @@ fn of_many_touched_the_first_thousand_are_named() {
         );
         assert_eq!(part.members[0].traffic_bytes, 5);
     }
+}
+
+/// A decision that bans whoever it is about for ten minutes, and would ban another.
+fn banned(scene: &Scene, id: u64, address: &str) -> crate::act::Carried {
+    let duration = Duration::from_mins(10);
+    let mut carried = decided(scene, "hog", Action::Ban { duration }, &[id], 2.0);
+    let decision = &mut carried.decision;
+    decision.bans.push(BanOrder {
+        net: address.parse().unwrap(),
+        until: decision.at + duration,
+        strikes: 1.0,
+        holes: Vec::new(),
+    });
+    decision.refused.push(BanRefusal {
+        net: "8.8.4.4/32".parse().unwrap(),
+        why: NoBan::Regulars,
+    });
+    carried
+}
+
+#[test]
+fn what_bans_would_have_kept_out_is_counted_from_the_next_poll_on() {
+    let mut scene = Scene::new();
+    let mut collector = Collector::new(side("a", &[("hog", KICK)]), None);
+    let hog = scene.connect("8.8.8.8:1", "hog");
+    let other = scene.connect("8.8.4.4:1", "other");
+    collector.poll(&scene.poll(), &[], &[]);
+    let act = |scene: &mut Scene, ids: &[u64]| {
+        for &id in ids {
+            scene.of(id).sent += 1_000;
+            scene.of(id).requests += 10;
+        }
+        scene.wait(10.0);
+    };
+    act(&mut scene, &[hog, other]);
+    let carried = banned(&scene, hog, "8.8.8.8/32");
+    collector.poll(&scene.poll(), &[carried], &[]);
+    // It goes on, as nobody is disconnected by a replay, and comes a second time.
+    let again = scene.connect("8.8.8.8:2", "hog");
+    for _ in 0..2 {
+        act(&mut scene, &[hog, again, other]);
+        let snapshot = scene.poll();
+        let held_off = decided(&scene, "hog", KICK, &[hog, again], 1.0);
+        let held_off = held_off.decision.sessions;
+        collector.poll(&snapshot, &[], &[]);
+        collector.held_off(&held_off, &[]);
+    }
+    let report = collector.finish();
+    let bans = report.decided.totals.bans.as_ref().unwrap();
+    assert_eq!((bans.bans, bans.networks), (1, 1));
+    assert_eq!((bans.shortest_s, bans.longest_s), (600.0, 600.0));
+    assert_eq!(
+        bans.refused,
+        [Refused {
+            why: "regulars",
+            bans: 1
+        }]
+    );
+    assert_eq!(
+        bans.kept_out,
+        KeptOut {
+            sessions: 2,
+            requests: 40,
+            requests_share: 40.0 / 80.0,
+            traffic_bytes: 4_000,
+            traffic_share: 4_000.0 / 8_000.0,
+        }
+    );
+    insta::assert_snapshot!(report.summary().join("\n"), @r"
+    Within 30s the server was asked 4 times, and had 3 client sessions from 2 public addresses, at most 3 at once.
+    The policies would have banned 1 network for 10m: that would have kept out 2 sessions, 50% of all requests and 50% of all traffic. They would have disconnected 1 session: 33.3% of all sessions and 50% of all public addresses.
+    ");
+}
+
+#[test]
+fn without_bans_nothing_is_said_of_them() {
+    let mut scene = Scene::new();
+    let mut collector = Collector::new(side("a", &[("hog", KICK)]), None);
+    let hog = scene.connect("8.8.8.8:1", "hog");
+    let carried = decided(&scene, "hog", KICK, &[hog], 2.0);
+    collector.poll(&scene.poll(), &[carried], &[]);
+    assert_eq!(collector.finish().decided.totals.bans, None);
+}
+
+#[test]
+fn a_ladder_is_told_with_its_rungs() {
+    let ban = |minutes| Action::Ban {
+        duration: Duration::from_mins(minutes),
+    };
+    let mut side = side("a", &[("hog", KICK)]);
+    side.policies[0].further = vec![ban(10), ban(120)];
+    let report = Collector::new(side, None).finish();
+    assert_eq!(
+        report.decided.policies[0].wants,
+        "disconnect, then ban for 10m, 2h"
+    );
 }

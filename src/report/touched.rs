@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::bans::Moved;
+use super::crowd::Did;
 use super::net::Net;
 use super::side::{PolicyId, Sides};
 use super::{MEMBERS_MAX, Member, Part, Parts, TOUCHED_MAX, Totals, share};
@@ -74,6 +76,24 @@ struct TouchedSession {
     /// Of the first that touches it.
     first: Option<First>,
     bytes: u64,
+    /// Whether a ban keeps it out, or would.
+    kept_out: Both,
+}
+
+impl TouchedSession {
+    fn new(session: SessionRef, client: Option<&str>) -> Self {
+        Self {
+            session,
+            client: client.map(Into::into),
+            by: Vec::new(),
+            disconnected: Both::default(),
+            logged: Both::default(),
+            touched: Both::default(),
+            first: None,
+            bytes: 0,
+            kept_out: Both::default(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -131,6 +151,8 @@ pub(super) struct Touched {
     sessions: PartsTally,
     /// Of each set: sessions touched, disconnected, logged.
     counts: [Counts; 2],
+    /// Of each set.
+    kept_out: [Moved; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -173,12 +195,18 @@ impl Touched {
     }
 
     /// A session moved so much since the last poll.
-    pub(super) fn moved(&mut self, mark: u32, bytes: u64) {
+    pub(super) fn moved(&mut self, mark: u32, did: Did) {
         let mark = &mut self.marks[mark as usize];
-        if let Some(session) = &mut mark.session
-            && session.touched.is_any()
-        {
-            session.bytes = session.bytes.saturating_add(bytes);
+        let bytes = did.bytes();
+        if let Some(session) = &mut mark.session {
+            if session.touched.is_any() {
+                session.bytes = session.bytes.saturating_add(bytes);
+            }
+            for (kept_out, is_so) in self.kept_out.iter_mut().zip(session.kept_out.0) {
+                if is_so {
+                    kept_out.add(did.requests, bytes);
+                }
+            }
         }
         for (nets, &net) in self.nets.iter_mut().zip(&mark.nets) {
             if let Some(net) = nets.known.get_mut(net as usize) {
@@ -215,22 +243,34 @@ impl Touched {
         u32::try_from(self.marks.len() - 1).unwrap_or(NONE)
     }
 
+    /// A session, which has this mark or none so far, did so much since the last poll although a ban is on it.
+    pub(super) fn keep_out(&mut self, mark: &mut u32, which: Which, session: SessionRef, did: Did) {
+        if *mark == NONE {
+            *mark = self.mark([NONE; 2]);
+        }
+        let marked = &mut self.marks[*mark as usize];
+        let new = || TouchedSession::new(session, None);
+        let session = marked.session.get_or_insert_with(new);
+        if session.kept_out.set(which) {
+            let kept_out = &mut self.kept_out[which as usize];
+            kept_out.sessions += 1;
+            kept_out.add(did.requests, did.bytes());
+        }
+    }
+
+    /// What bans of one set keep out, or would.
+    pub(super) const fn kept_out(&self, which: Which) -> Moved {
+        self.kept_out[which as usize]
+    }
+
     /// A decision is about a session, which has this mark or none so far.
     pub(super) fn touch(&mut self, mark: &mut u32, touch: Touch<'_>, sides: &mut Sides) {
         if *mark == NONE {
             *mark = self.mark([NONE; 2]);
         }
         let marked = &mut self.marks[*mark as usize];
-        let session = marked.session.get_or_insert_with(|| TouchedSession {
-            session: touch.session,
-            client: touch.client.map(Into::into),
-            by: Vec::new(),
-            disconnected: Both::default(),
-            logged: Both::default(),
-            touched: Both::default(),
-            first: None,
-            bytes: 0,
-        });
+        let new = || TouchedSession::new(touch.session, touch.client);
+        let session = marked.session.get_or_insert_with(new);
         let Some(side) = sides.get(touch.which) else {
             return;
         };

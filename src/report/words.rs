@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use super::{Comparison, Decided, Evidence, Outcomes, Parts, Replayed, Report, Totals};
+use super::{
+    BanFigures, Comparison, Decided, Evidence, KeptOut, Outcomes, Parts, Replayed, Report, Totals,
+};
 use crate::decision::Seen;
 use crate::field::{Dimension, Field, Scope};
 use crate::policy::{ActionKind, Mode};
@@ -106,6 +108,7 @@ pub fn held_back_by(by: &'static str) -> &'static str {
         "share-of-all" => {
             "all policies together had disconnected as many regular clients as they may"
         }
+        "banned" => "whoever it is about is banned already",
         "covered" => "another decision covered the same sessions",
         "uncertain-members" => "it was not certain who belongs to the group",
         "ambiguous-id" => "an RPC connection had the same number",
@@ -190,6 +193,53 @@ impl Report {
     }
 }
 
+/// Why there was no ban, by its word in JSON.
+pub fn refused_because(why: &'static str) -> &'static str {
+    match why {
+        "regulars" => "regular clients share the network",
+        "protected" => "a protected client shares the network",
+        "own" => "the network is the server's own",
+        "limit" => "the budget of bans was used up",
+        other => other,
+    }
+}
+
+impl BanFigures {
+    /// What they came to, in a sentence.
+    fn summary(&self, who: &str, had: &str) -> String {
+        let KeptOut {
+            sessions,
+            requests_share,
+            traffic_share,
+            ..
+        } = self.kept_out;
+        let banned = match self.bans {
+            0 => format!("{who} {had}banned nobody"),
+            _ => {
+                let networks = counted(self.networks, "network", "networks");
+                let [shortest, longest] = [self.shortest_s, self.longest_s].map(span);
+                let spans = if shortest == longest {
+                    format!("for {longest}")
+                } else {
+                    format!("for {shortest} to {longest}")
+                };
+                format!("{who} {had}banned {networks} {spans}")
+            }
+        };
+        let kept_out = match (sessions, had) {
+            (0, _) if self.bans == 0 => return format!("{banned}."),
+            (0, _) => "nobody came from there again".to_owned(),
+            (sessions, had) => format!(
+                "that {had}kept out {}, {} of all requests and {} of all traffic",
+                counted(sessions, "session", "sessions"),
+                share(requests_share),
+                share(traffic_share),
+            ),
+        };
+        format!("{banned}: {kept_out}.")
+    }
+}
+
 impl Decided {
     fn summary(&self, who: &str, replayed: &Replayed) -> String {
         let totals = &self.totals;
@@ -236,6 +286,13 @@ impl Decided {
             }
             touched
         };
+        let (bans, who) = match &totals.bans {
+            None => (String::new(), who),
+            Some(bans) => {
+                let they = if who == "A" || who == "B" { who } else { "They" };
+                (format!("{} ", bans.summary(who, had)), they)
+            }
+        };
         let live = if executed > 0 && would_act > 0 {
             let acts = counted(executed + would_act, "act", "acts");
             format!(
@@ -245,7 +302,7 @@ impl Decided {
         } else {
             String::new()
         };
-        format!("{who} {had}{}{share}.{live}", listed(&deeds))
+        format!("{bans}{who} {had}{}{share}.{live}", listed(&deeds))
     }
 
     fn attention(&self, points: &mut Vec<String>, replayed: &Replayed) {

@@ -375,6 +375,7 @@ fn action(index: usize) -> Action {
 
 fn many(label: &str) -> Side {
     let facts = |(index, name): (usize, &str)| PolicyFacts {
+        further: Vec::new(),
         name: name.into(),
         about: format!("What {name} looks for, told in a sentence by whoever wrote the policy."),
         scope: Scope::Session,

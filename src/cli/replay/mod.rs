@@ -315,6 +315,7 @@ impl<'a> Audit<'a> {
             return Ok(());
         }
         let against_crowded = against.as_ref().map_or(0, |turn| turn.crowded);
+        let against_held_off = against.as_ref().map_or(&[][..], |turn| &turn.held_off);
         let (against, against_untold) = against.as_ref().map_or((&[][..], &[][..]), |turn| {
             (&turn.carried[..], &turn.untold[..])
         });
@@ -327,6 +328,7 @@ impl<'a> Audit<'a> {
                 .missed(tick.at, why, &decided.carried, against),
         }
         self.collector.untold(&decided.untold, against_untold);
+        self.collector.held_off(&decided.held_off, against_held_off);
         if self.args.fail_if_more.is_some() {
             let wanted = &mut self.wanted;
             wanted.by_first(decided.carried.iter().chain(&decided.untold));

@@ -85,6 +85,16 @@ impl Text {
             );
             self.paragraph(&line, 11, Style::new());
         }
+        let refused = decided.totals.bans.iter().flat_map(|bans| &bans.refused);
+        for (place, refused) in refused.enumerate() {
+            if place == 0 {
+                self.line("");
+                self.line("Not banned, because");
+            }
+            let count = words::number(refused.bans);
+            let line = format!("{count:>9}  {}", words::refused_because(refused.why));
+            self.paragraph(&line, 11, Style::new());
+        }
         for Opening { at, until } in decided.breaker.openings_listed.iter().take(OPENINGS_SHOWN) {
             let opening = format!(
                 "{BAD}policy stopped by the breaker{BAD:#} from {} until {} UTC",

@@ -8,7 +8,7 @@ use super::markup::Markup;
 use super::{time, words};
 use crate::decision::{Evidence, Target};
 use crate::policy::Mode;
-use crate::report::words::{field, held_back_by};
+use crate::report::words::{field, held_back_by, refused_because};
 use crate::report::{Decided, Example, Opening, Outcomes, PolicyFigures, Report};
 
 /// So many policies have a colour of their own; those that act most.
@@ -185,6 +185,7 @@ fn beneath(page: &mut Markup, decided: &Decided, has_hours: bool) {
         page.raw("<p>For ").text(sessions);
         page.raw(" of other decisions the limits left no room at once.</p>\n");
     }
+    not_banned(page, decided);
     if decided.breaker.openings > 0 {
         let times = words::counted(decided.breaker.openings, "time", "times");
         page.raw("<p>The breaker stopped a policy ")
@@ -215,6 +216,22 @@ fn reasons(page: &mut Markup, outcomes: &Outcomes) {
         page.figure(suppressed.decisions, &words::number(suppressed.decisions));
         page.raw("</b> ")
             .text(held_back_by(suppressed.by))
+            .raw("</li>\n");
+    }
+    page.raw("</ul>\n");
+}
+
+fn not_banned(page: &mut Markup, decided: &Decided) {
+    let bans = decided.totals.bans.as_ref();
+    let Some(bans) = bans.filter(|bans| !bans.refused.is_empty()) else {
+        return;
+    };
+    page.raw("<h4>Not banned, because</h4>\n<ul class=\"reasons\">\n");
+    for refused in &bans.refused {
+        page.raw("<li data-why=\"").raw(refused.why).raw("\"><b>");
+        page.figure(refused.bans, &words::number(refused.bans));
+        page.raw("</b> ")
+            .text(refused_because(refused.why))
             .raw("</li>\n");
     }
     page.raw("</ul>\n");
