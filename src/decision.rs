@@ -373,13 +373,19 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// How long the longest of its bans lasts, if there is any.
+    pub fn bans_for(&self) -> Option<Duration> {
+        self.bans.iter().map(|ban| ban.until.since(self.at)).max()
+    }
+
     /// Has the action say what is wanted of the worst of them: a ban, if there is any.
     pub(crate) fn settle_action(&mut self) {
         if !self.action.kind().blames() {
             return;
         }
-        let longest = self.bans.iter().map(|ban| ban.until.since(self.at)).max();
-        self.action = longest.map_or(Action::Disconnect, |duration| Action::Ban { duration });
+        self.action = self
+            .bans_for()
+            .map_or(Action::Disconnect, |duration| Action::Ban { duration });
     }
 }
 

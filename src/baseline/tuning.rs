@@ -546,7 +546,9 @@ fn why_not_counted(policy: &Policy, budget: Budget) -> Option<String> {
     if policy.mode == Mode::Off {
         return Some("it is off".to_owned());
     }
-    if kind.budget() != budget.of.budget() {
+    // Nobody did wrong whom an eviction hits.
+    let is_other = kind.budget() != budget.of.budget() || kind == ActionKind::Evict;
+    if is_other {
         let of = budget.of.name();
         return Some(format!("it is there to {}, not to {of}", verb(kind)));
     }

@@ -128,6 +128,8 @@ pub enum Missing {
     Inspection,
     /// Nobody probes the daemons, or has not yet.
     Probes,
+    /// How many slots there are is not configured, or is certainly wrong.
+    Slots,
     /// Which sessions make up the group is not certain, or was not within the window.
     Members,
     /// The client's name has no version in it.
@@ -387,8 +389,10 @@ fn missing(test: &Test, probe: Option<&Probe>, facts: &Facts<'_>, slot: u32) -> 
     if !facts.snapshot.capabilities().gives(test.field) {
         return Missing::Release;
     }
-    if info.source == Source::Probes {
-        return Missing::Probes;
+    match info.source {
+        Source::Probes => return Missing::Probes,
+        Source::Slots => return Missing::Slots,
+        _ => {}
     }
     let is_alone = probe.is_some_and(|probe| facts.subject(probe, slot).1.is_none());
     if is_alone && history.is_private(facts.scope, slot) {

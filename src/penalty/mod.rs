@@ -156,6 +156,19 @@ impl Penalties {
         !self.bans.is_empty() || (face == Face::Rehearsed && !self.rehearsed.is_empty())
     }
 
+    /// All bans that policies see by that face, in the order of their networks. A network may be banned
+    /// twice: in earnest, and as it would be.
+    pub fn bans_as(&self, face: Face) -> Vec<Ban> {
+        let rehearsed = match face {
+            Face::Real => Vec::new(),
+            Face::Rehearsed => self.rehearsed.all(),
+        };
+        let mut all = self.bans.all();
+        all.extend(rehearsed);
+        all.sort_by_key(|ban| ban.net);
+        all
+    }
+
     /// The bans of that face.
     pub fn bans_of(&mut self, face: Face) -> &mut Bans {
         match face {

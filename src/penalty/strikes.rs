@@ -57,7 +57,8 @@ impl Offender {
         }
     }
 
-    const fn of(&self, face: Face) -> Option<Strike> {
+    /// Its strikes.
+    pub const fn of(&self, face: Face) -> Option<Strike> {
         match face {
             Face::Real => self.real,
             Face::Rehearsed => self.rehearsed,

@@ -289,7 +289,11 @@ impl Decided {
         let (bans, who) = match &totals.bans {
             None => (String::new(), who),
             Some(bans) => {
-                let they = if who == "A" || who == "B" { who } else { "They" };
+                let they = if who == "A" || who == "B" {
+                    who
+                } else {
+                    "They"
+                };
                 (format!("{} ", bans.summary(who, had)), they)
             }
         };

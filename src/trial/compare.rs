@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::play::{Audience, Happened, play_before};
 use super::script::ROWS_MAX;
 use super::{Expected, Trial, Wanted};
+use crate::decision::Decision;
 use crate::engine::{Apart, Looked, Missing};
 use crate::policy::{Mode, Policy};
 use crate::snapshot::Snapshot;
@@ -287,6 +290,13 @@ impl Expected {
                 .acts_on
                 .as_ref()
                 .is_none_or(|wanted| are(wanted, happened))
+            && self
+                .bans
+                .as_ref()
+                .is_none_or(|wanted| are_banned(wanted, &happened.decision))
+            && self
+                .ban_for
+                .is_none_or(|wanted| happened.decision.bans_for() == Some(wanted))
     }
 
     /// Whether at least policy and target are right. What was held back at another time explains
@@ -304,6 +314,15 @@ fn are(wanted: &[Wanted], happened: &Happened) -> bool {
     let is_wanted = |peer| wanted.iter().any(|wanted| wanted.has(peer));
     let is_hit = |wanted: &Wanted| sessions.iter().any(|session| wanted.has(session.peer));
     sessions.iter().all(|session| is_wanted(session.peer)) && wanted.iter().all(is_hit)
+}
+
+/// Whether these are banned, and all of these.
+fn are_banned(wanted: &[IpNet], decision: &Decision) -> bool {
+    let bans = &decision.bans;
+    bans.iter().all(|ban| wanted.contains(&ban.net))
+        && wanted
+            .iter()
+            .all(|net| bans.iter().any(|ban| ban.net == *net))
 }
 
 /// Looks on for whether the policies can be judged.

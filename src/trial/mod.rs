@@ -70,6 +70,10 @@ pub struct Expected {
     /// Whose sessions are acted on, if that is asked: peers, addresses and networks, each of which
     /// has one, and nobody else.
     pub acts_on: Option<Vec<Wanted>>,
+    /// Whom it bans, if that is asked: these networks, and no other.
+    pub bans: Option<Vec<IpNet>>,
+    /// For how long, if that is asked.
+    pub ban_for: Option<Duration>,
 }
 
 /// A target as a test names it: sessions have no IDs there.

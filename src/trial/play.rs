@@ -69,15 +69,16 @@ pub fn play(trial: &Trial) -> Vec<Happened> {
 pub(super) fn play_before(trial: &Trial, audience: &mut dyn Audience) -> Vec<Happened> {
     let mut stage = Stage::new(&trial.script);
     let mut warden = Warden::new(trial.policies.clone(), trial.settings.clone());
+    warden.restore_penalties(trial.script.penalties(stage.begun));
     let mut happened = Vec::new();
     for poll in 0..trial.script.polls {
         stage.step(poll);
         let at = stage.scene.at().since(stage.begun);
-        let rulings = if trial.script.missed.contains(&poll) {
+        let judgement = if trial.script.missed.contains(&poll) {
             stage.is_connected = false;
             let rounds = std::mem::take(&mut stage.rounds);
             let (at, epoch) = (stage.scene.at(), stage.scene.epoch);
-            warden.missed(at, epoch, &rounds).rulings
+            warden.missed(at, epoch, &rounds)
         } else {
             let snapshot = stage.poll();
             warden.observe(&snapshot);
@@ -88,14 +89,18 @@ pub(super) fn play_before(trial: &Trial, audience: &mut dyn Audience) -> Vec<Hap
                     }
                 }
             }
-            let rulings = warden.judge(&snapshot).rulings;
+            let judgement = warden.judge(&snapshot);
             audience.judged(at, &mut warden, &snapshot);
-            rulings
+            judgement
         };
+        let rulings = judgement.rulings;
         let acts = trial.script.acts.as_ref().and_then(|acts| acts.at(poll));
         if let Some(&act) = acts {
             for ruling in rulings.iter().filter(|ruling| is_done(ruling)) {
                 settle(act, &ruling.decision, &mut warden);
+            }
+            if act == Act::Done {
+                warden.held_off(&judgement.held_off, stage.scene.at());
             }
         }
         happened.extend(rulings.into_iter().filter_map(|ruling| news(at, ruling)));

@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::release::Release;
 use super::series::Series;
 use crate::daemon::Address;
 use crate::decision::Peer;
 use crate::field::Dimension;
+use crate::penalty::{Ban, BannedBy, Offender, SavedPenalties, Strike};
 use crate::slots::Slots;
 use crate::snapshot::Transport;
+use crate::time::Timestamp;
 
 /// Rows of all polls together; a test is no load test.
 pub(super) const ROWS_MAX: usize = 5_000_000;
@@ -28,8 +32,58 @@ pub(super) struct Script {
     pub(super) server: Server,
     pub(super) sessions: Vec<Sessions>,
     pub(super) daemons: Vec<Daemon>,
+    /// What the agent did before.
+    pub(super) strikes: Vec<PriorStrikes>,
+    pub(super) bans: Vec<PriorBan>,
     /// What comes of what policies do at a poll; where nothing is said, nobody hears of it.
     pub(super) acts: Option<Series<Act>>,
+}
+
+/// Strikes from before the first poll.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct PriorStrikes {
+    pub(super) net: IpNet,
+    /// At the last of them.
+    pub(super) level: f64,
+    /// When that was, before the first poll.
+    pub(super) ago: Duration,
+}
+
+/// A ban that is in force at the first poll.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct PriorBan {
+    pub(super) net: IpNet,
+    pub(super) left: Duration,
+}
+
+impl Script {
+    /// What was done before a test that begins at `begun`.
+    pub(super) fn penalties(&self, begun: Timestamp) -> SavedPenalties {
+        let offender = |prior: &PriorStrikes| {
+            let strike = Strike {
+                level: prior.level,
+                at: begun - prior.ago,
+            };
+            Offender {
+                net: prior.net,
+                real: Some(strike),
+                rehearsed: Some(strike),
+                shared_at: None,
+            }
+        };
+        let ban = |prior: &PriorBan| Ban {
+            net: prior.net,
+            holes: Vec::new(),
+            begin: begun,
+            end: begun + prior.left,
+            by: BannedBy::Policy("test".into()),
+            kept_out: 0,
+        };
+        SavedPenalties {
+            offenders: self.strikes.iter().map(offender).collect(),
+            bans: self.bans.iter().map(ban).collect(),
+        }
+    }
 }
 
 /// What `getinfo` tells.

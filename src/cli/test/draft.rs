@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::Args;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::judging::Judging;
@@ -14,6 +16,7 @@ use crate::cli::screen::{Screen, warn};
 use crate::cli::setup;
 use crate::cli::show::{counted, time};
 use crate::decision::{Decision, Outcome};
+use crate::penalty::{Ban, Face, Strike};
 use crate::policy::PolicySet;
 use crate::recording::{Recording, Start, Tick};
 use crate::replay::Replay;
@@ -66,6 +69,8 @@ pub(super) fn draft(args: &Args, at: Timestamp, screen: &mut Screen) -> Result<E
         policies: &policies,
         decided: &seen.decided,
         config: config.map(|path| (relative(path, folder), path)),
+        strikes: seen.strikes,
+        bans: seen.bans,
         has_pseudonyms,
     };
     let Drafted { text, reproduced } = trial::draft(&moment).map_err(|error| {
@@ -123,6 +128,9 @@ struct Seen {
     ticks: VecDeque<Box<Tick>>,
     /// At the last tick, and not held back.
     decided: Vec<Decision>,
+    /// After that.
+    strikes: Vec<(IpNet, Strike)>,
+    bans: Vec<Ban>,
 }
 
 impl Seen {
@@ -131,6 +139,8 @@ impl Seen {
             start: Start::default(),
             ticks: VecDeque::new(),
             decided: Vec::new(),
+            strikes: Vec::new(),
+            bans: Vec::new(),
         };
         let mut playing = Playing::begin(recording);
         while let Some(heard) = playing.hear()? {
@@ -155,6 +165,12 @@ impl Seen {
                 }
             }
         }
+        let face = Face::from(replay.warden().mode());
+        let penalties = replay.warden().penalties();
+        let offenders = penalties.strikes.all().into_iter();
+        let strikes = offenders.filter_map(|offender| Some((offender.net, offender.of(face)?)));
+        seen.strikes = strikes.collect();
+        seen.bans = penalties.bans_as(face);
         Ok(seen)
     }
 }

@@ -59,6 +59,8 @@ impl Played<'_> {
                 held_back: it.held_back,
                 sessions: it.sessions,
                 acts_on: it.acts_on.as_deref().map(|it| texts(it.iter())),
+                bans: it.bans.as_deref().map(|it| texts(it.iter())),
+                ban_for_s: it.ban_for.map(|it| it.as_secs_f64()),
                 choice: None,
             }),
             actual: row.actual().map(|it| DecisionJson {
@@ -68,6 +70,8 @@ impl Played<'_> {
                 held_back: it.held_back(),
                 sessions: Some(it.decision.sessions.len()),
                 acts_on: Some(texts(it.decision.sessions.iter().map(|it| it.peer))),
+                bans: Some(texts(it.decision.bans.iter().map(|it| it.net))),
+                ban_for_s: it.decision.bans_for().map(|it| it.as_secs_f64()),
                 choice: it.decision.choice.as_ref(),
             }),
             why: match row {
@@ -121,6 +125,10 @@ struct DecisionJson<'a> {
     /// Of those that came, at most a hundred.
     #[serde(skip_serializing_if = "Option::is_none")]
     acts_on: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "is_nobody")]
+    bans: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ban_for_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     choice: Option<&'a Choice>,
 }
@@ -145,4 +153,8 @@ struct Summary {
     failed: usize,
     untested: usize,
     errors: usize,
+}
+
+fn is_nobody(bans: &Option<Vec<String>>) -> bool {
+    bans.as_ref().is_none_or(Vec::is_empty)
 }

@@ -14,54 +14,78 @@ const MEMBERS_SHOWN: usize = 3;
 
 /// `50s cost-flood 203.0.113.7:50001`
 pub(super) fn expectation(expected: &Expected) -> String {
-    line(
-        &format_duration(expected.at),
-        &expected.policy,
-        &expected.target.to_string(),
-        expected.sessions,
-        expected.acts_on.as_deref().map(members).as_deref(),
-        expected.held_back,
-    )
+    let bans = expected.bans.as_ref();
+    let bans = bans.map(|nets| members(&nets.iter().map(show::network).collect::<Vec<_>>()));
+    Line {
+        at: expected.at,
+        policy: &expected.policy,
+        target: expected.target.to_string(),
+        sessions: expected.sessions,
+        acts_on: expected.acts_on.as_deref().map(members),
+        bans,
+        ban_for: expected.ban_for,
+        held_back: expected.held_back,
+    }
+    .words()
 }
 
-/// The number of sessions, and whose they are, is told where it is asked.
+/// The number of sessions, whose they are, and who is banned, is told where it is asked.
 pub(super) fn event(happened: &Happened, expected: Option<&Expected>) -> String {
-    let is_asked = expected.is_some_and(|expected| expected.sessions.is_some());
-    let sessions = happened.decision.sessions.len();
-    let is_asked_whose = expected.is_some_and(|expected| expected.acts_on.is_some());
-    let peers = happened.decision.sessions.iter();
-    let peers: Vec<_> = peers.map(|session| session.peer).collect();
-    let acts_on = is_asked_whose.then(|| members(&peers));
-    line(
-        &format_duration(happened.at),
-        &happened.decision.policy,
-        &happened.target.to_string(),
-        is_asked.then_some(sessions),
-        acts_on.as_deref(),
-        happened.held_back(),
-    )
+    let asks = |what: fn(&Expected) -> bool| expected.is_some_and(what);
+    let decision = &happened.decision;
+    let peers = decision.sessions.iter().map(|session| session.peer);
+    let peers: Vec<_> = peers.collect();
+    let nets = decision.bans.iter().map(|ban| show::network(&ban.net));
+    let nets: Vec<_> = nets.collect();
+    Line {
+        at: happened.at,
+        policy: &decision.policy,
+        target: happened.target.to_string(),
+        sessions: asks(|it| it.sessions.is_some()).then_some(peers.len()),
+        acts_on: asks(|it| it.acts_on.is_some()).then(|| members(&peers)),
+        bans: asks(|it| it.bans.is_some()).then(|| members(&nets)),
+        ban_for: decision
+            .bans_for()
+            .filter(|_| asks(|it| it.ban_for.is_some())),
+        held_back: happened.held_back(),
+    }
+    .words()
 }
 
-fn line(
-    at: &str,
-    policy: &str,
-    target: &str,
+/// A decision in a line.
+struct Line<'a> {
+    at: Duration,
+    policy: &'a str,
+    target: String,
     sessions: Option<usize>,
-    acts_on: Option<&str>,
-    held_back: Option<&str>,
-) -> String {
-    let mut line = format!("{at} {} {}", show::text(policy), show::text(target));
-    if let Some(sessions) = sessions {
-        let sessions = counted(sessions, "session", "sessions");
-        _ = write!(line, ", {sessions}");
+    acts_on: Option<String>,
+    bans: Option<String>,
+    ban_for: Option<Duration>,
+    held_back: Option<&'static str>,
+}
+
+impl Line<'_> {
+    fn words(&self) -> String {
+        let (at, policy) = (format_duration(self.at), show::text(self.policy));
+        let mut line = format!("{at} {policy} {}", show::text(&self.target));
+        if let Some(sessions) = self.sessions {
+            let sessions = counted(sessions, "session", "sessions");
+            _ = write!(line, ", {sessions}");
+        }
+        if let Some(members) = &self.acts_on {
+            _ = write!(line, ", acts on {members}");
+        }
+        if let Some(nets) = &self.bans {
+            _ = write!(line, ", bans {nets}");
+        }
+        if let Some(ban_for) = self.ban_for {
+            _ = write!(line, ", for {}", format_duration(ban_for));
+        }
+        if let Some(by) = self.held_back {
+            _ = write!(line, ", held back: {by}");
+        }
+        line
     }
-    if let Some(members) = acts_on {
-        _ = write!(line, ", acts on {members}");
-    }
-    if let Some(by) = held_back {
-        _ = write!(line, ", held back: {by}");
-    }
-    line
 }
 
 /// `203.0.113.7, 203.0.113.8 and 3 more`

@@ -10,9 +10,12 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::read::{Beside, check};
 use super::release::{self, Release};
@@ -24,6 +27,7 @@ use crate::daemon::Failure;
 use crate::decision::Decision;
 use crate::field::Field;
 use crate::history::transport_name;
+use crate::penalty::{Ban, Strike};
 use crate::policy::{Checked as CheckedPolicies, PolicySet, Source};
 use crate::recording::{Start, Tick};
 use crate::snapshot::{Generation, Server, Transport};
@@ -69,6 +73,10 @@ pub struct Moment<'a> {
     /// The configuration that the draft is to be played by: how the draft is to name it, and where it
     /// is.
     pub config: Option<(String, &'a Path)>,
+    /// Strikes and bans after the moment, as policies saw them.
+    pub strikes: Vec<(IpNet, Strike)>,
+    /// See there.
+    pub bans: Vec<Ban>,
     /// Whether addresses are pseudonyms.
     pub has_pseudonyms: bool,
 }
@@ -201,6 +209,7 @@ impl Draft<'_> {
         let mut text = String::new();
         self.write_head(&mut text, expects);
         self.write_daemons(&mut text);
+        self.write_penalties(&mut text);
         for life in &self.chosen.lives {
             self.write_life(&mut text, life);
         }
@@ -216,6 +225,32 @@ impl Draft<'_> {
             write_expected(&mut text, &decision.policy, &target, self.until());
         }
         text
+    }
+
+    /// What was done before the first poll to whoever is in the test.
+    fn write_penalties(&self, text: &mut String) {
+        let began = self.scene.began;
+        let addresses = self.chosen.lives.iter().filter_map(|life| life.peer.0);
+        let addresses: Vec<IpAddr> = addresses.map(|peer| peer.ip()).collect();
+        let is_there = |net: &IpNet| addresses.iter().any(|address| net.contains(address));
+        let strikes = self.moment.strikes.iter();
+        for (net, strike) in strikes.filter(|(net, it)| it.at < began && is_there(net)) {
+            let mut keys = Keys::of("test.strike");
+            keys.put("target", quoted(&show_net(net)));
+            let count = strike.level.round().clamp(1.0, 100.0);
+            keys.put("count", format!("{count}"));
+            keys.put("ago", quoted(&whole_seconds(began.since(strike.at))));
+            text.push('\n');
+            keys.write(text);
+        }
+        let bans = self.moment.bans.iter();
+        for ban in bans.filter(|ban| ban.begin < began && is_there(&ban.net)) {
+            let mut keys = Keys::of("test.ban");
+            keys.put("target", quoted(&show_net(&ban.net)));
+            keys.put("left", quoted(&whole_seconds(ban.end.since(began))));
+            text.push('\n');
+            keys.write(text);
+        }
     }
 
     /// When the moment is, from the first poll on.
@@ -621,4 +656,13 @@ impl Display for Release {
         let Self(major, minor, patch) = self;
         write!(f, "{major}.{minor}.{patch}")
     }
+}
+
+/// An address alone is written without its width.
+fn show_net(net: &IpNet) -> String {
+    Wanted::Net(*net).to_string()
+}
+
+fn whole_seconds(span: Duration) -> String {
+    format_duration(Duration::from_secs(span.as_secs().max(1)))
 }

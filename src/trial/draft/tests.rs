@@ -123,6 +123,8 @@ fn whatever_happened_is_in_the_draft() {
         policies: &["p.toml".to_owned()],
         decided: &decided,
         config: None,
+        strikes: Vec::new(),
+        bans: Vec::new(),
         has_pseudonyms: false,
     };
     let Drafted { text, .. } = draft(&moment).unwrap();
@@ -188,6 +190,8 @@ fn churn(policies_text: &str, target: Target, policy: &str) -> (Drafted, PolicyS
         policies: &["p.toml".to_owned()],
         decided: &decided,
         config: None,
+        strikes: Vec::new(),
+        bans: Vec::new(),
         has_pseudonyms: false,
     };
     (draft(&moment).unwrap(), set)
@@ -254,6 +258,8 @@ fn neighbours_that_a_policy_looked_at_are_in_the_draft() {
         policies: &["p.toml".to_owned()],
         decided: &decided,
         config: None,
+        strikes: Vec::new(),
+        bans: Vec::new(),
         has_pseudonyms: false,
     })
     .unwrap();
@@ -339,6 +345,8 @@ fn without_a_poll_there_is_no_draft() {
         policies: &[],
         decided: &[],
         config: None,
+        strikes: Vec::new(),
+        bans: Vec::new(),
         has_pseudonyms: false,
     };
     assert_eq!(draft(&moment(&[])), Err(DraftError::Unseen));

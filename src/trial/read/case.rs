@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use toml::de::DeValue;
 
+use super::prior::{bans, strikes};
 use super::server::{acts, daemon, server};
 use super::session::{number_ports, sessions};
 use super::value::{polls, release, tables, too_many};
@@ -178,6 +179,8 @@ impl Case<'_, '_> {
         };
         let acts = section.value("acts", None, acts);
         let daemons = section.each("daemon", daemon);
+        let strikes = section.each("strike", strikes);
+        let bans = section.each("ban", bans);
         let sessions = section.each("session", |node, findings| {
             sessions(node, release, findings).map(|sessions| (sessions, node))
         });
@@ -223,6 +226,8 @@ impl Case<'_, '_> {
             server,
             sessions,
             daemons,
+            strikes: strikes.concat(),
+            bans: bans.concat(),
             acts,
         };
         Parts { script, nodes }

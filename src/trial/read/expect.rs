@@ -3,16 +3,20 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::SYNONYMS;
 use super::case::Case;
+use super::prior;
 use super::session::peer;
 use super::target::{target, target_form};
 use super::value::{blame, tables, too_many};
 use crate::config::reading::{Read, count, each, seconds, time};
 use crate::decision::Suppression;
 use crate::field::Scope;
+use crate::policy::bounds::BAN_FOR;
 use crate::policy::reading::{
-    Node, Table, canonical, closest, listed, parse_net, unknown_word, word,
+    Node, Table, canonical, closest, duration, listed, parse_net, unknown_word, word,
 };
 use crate::policy::{Diagnostic, Policy, PolicySet, Problem};
 use crate::trial::braces::{TEXTS_MAX, expand};
@@ -62,6 +66,8 @@ impl Case<'_, '_> {
         let held_back = table.take("held_back");
         let sessions = table.take("sessions");
         let acts_on = table.take("acts_on");
+        let bans = table.take("bans");
+        let ban_for = table.take("ban_for");
         table.finish(SYNONYMS, self.findings);
         let written = policy.map(|entry| entry.node.string("policy", "write its name in quotes"));
         let written = written.and_then(|written| self.findings.accept(written));
@@ -98,6 +104,14 @@ impl Case<'_, '_> {
             }
         };
         let acts_on = acts_on.map(|entry| self.acts_on(entry.node));
+        let bans = bans.map(|entry| self.networks(entry.node));
+        let ban_for = match ban_for {
+            None => Some(None),
+            Some(entry) => {
+                let read = duration(entry.node, "ban_for", &BAN_FOR);
+                self.findings.accept(read).map(Some)
+            }
+        };
         let policy = policy?;
         let targets = match target {
             None if policy.decides_on() == Scope::Server => vec![Wanted::Server],
@@ -112,7 +126,7 @@ impl Case<'_, '_> {
             }
             Some(entry) => self.targets(entry.node, policy, script)?,
         };
-        let (at, held_back, sessions) = (at?, held_back?, sessions?);
+        let (at, held_back, sessions, ban_for) = (at?, held_back?, sessions?, ban_for?);
         let expected = targets.into_iter().map(|target| Expected {
             policy: policy.name.clone(),
             target,
@@ -120,6 +134,8 @@ impl Case<'_, '_> {
             held_back,
             sessions: sessions.map(|sessions| usize::try_from(sessions).unwrap_or(usize::MAX)),
             acts_on: acts_on.clone(),
+            bans: bans.clone(),
+            ban_for,
         });
         Some(expected.collect())
     }
@@ -144,6 +160,18 @@ impl Case<'_, '_> {
                 });
                 who.collect::<Read<Vec<Wanted>>>()
             },
+        );
+        read.into_iter().flatten().collect()
+    }
+
+    /// Addresses and subnets.
+    fn networks(&mut self, node: Node<'_>) -> Vec<IpNet> {
+        let read = each(
+            node,
+            "bans",
+            "\"203.0.113.7\"",
+            self.findings,
+            |_, node, _| prior::networks(node),
         );
         read.into_iter().flatten().collect()
     }

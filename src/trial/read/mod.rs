@@ -3,6 +3,7 @@
 
 mod case;
 mod expect;
+mod prior;
 mod server;
 mod session;
 mod target;

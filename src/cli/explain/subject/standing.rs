@@ -154,6 +154,7 @@ pub(super) fn missing_words(missing: Missing) -> String {
         Missing::Inspection => {
             "the session was not inspected: it has shown no cost of errors".to_owned()
         }
+        Missing::Slots => "no number of slots is configured".to_owned(),
         Missing::Probes => "the daemons are not probed".to_owned(),
         Missing::Members => "which sessions make up the group is not certain".to_owned(),
         Missing::Version => "the client's name has no version in it".to_owned(),

@@ -69,7 +69,9 @@ fn nothing_holds(explanation: &Explanation, who: &str) -> String {
         Some((account, farthest))
     });
     // What will never be known is not worth waiting for.
-    let passes = |missing: &Missing| !matches!(missing, Missing::Release | Missing::Probes);
+    let stays =
+        |missing: &Missing| matches!(missing, Missing::Release | Missing::Probes | Missing::Slots);
+    let passes = |missing: &Missing| !stays(missing);
     let waits = accounts().find_map(|account| {
         let (field, missing) = unknown(account).filter(|(_, missing)| passes(missing))?;
         Some((account, field, missing))
