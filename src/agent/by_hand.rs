@@ -60,9 +60,18 @@ impl Agent {
 
     fn answer(&mut self, request: &Request, user: &User) -> Result<serde_json::Value, Told> {
         match request {
-            Request::Bans { limit, after } => {
+            Request::Bans {
+                limit,
+                after,
+                would_be,
+            } => {
                 let limit = limit.unwrap_or(BANS_DEFAULT).clamp(1, BANS_MAX);
-                json(&self.bans(limit, *after))
+                let face = if *would_be {
+                    Face::Rehearsed
+                } else {
+                    Face::Real
+                };
+                json(&self.bans(face, limit, *after))
             }
             Request::Ban {
                 net,
@@ -94,11 +103,15 @@ impl Agent {
         }
     }
 
-    fn bans(&self, limit: usize, after: Option<Place>) -> BansAnswer {
+    fn bans(&self, face: Face, limit: usize, after: Option<Place>) -> BansAnswer {
         let penalties = self.warden.penalties();
         let at = self.clock.now();
         let after = after.map(|place| (place.begin, place.net));
-        let page = penalties.bans.newest(after, limit + 1);
+        let bans = match face {
+            Face::Real => &penalties.bans,
+            Face::Rehearsed => &penalties.rehearsed,
+        };
+        let page = bans.newest(after, limit + 1);
         let mut holes = 0;
         let rows = page.iter().take(limit).take_while(|ban| {
             let is_within = holes <= HOLES_MAX;
@@ -108,7 +121,7 @@ impl Agent {
         let bans: Vec<BanRow> = rows
             .map(|&ban| BanRow {
                 ban: ban.clone(),
-                strikes: penalties.strikes.level(&ban.net, Face::Real, at),
+                strikes: penalties.strikes.level(&ban.net, face, at),
             })
             .collect();
         let is_last = bans.len() == page.len();
@@ -116,6 +129,7 @@ impl Agent {
         BansAnswer {
             mode: self.warden.mode(),
             total: penalties.bans.len(),
+            would_be: penalties.rehearsed.len(),
             next: last.map(
                 |BanRow {
                      ban: Ban { begin, net, .. },

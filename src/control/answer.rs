@@ -33,7 +33,10 @@ pub struct BansAnswer {
     pub mode: Mode,
     /// As many bans are in force.
     pub total: usize,
-    /// Some of them, the newest first.
+    /// As many would be beside them, by decisions of dry-run.
+    #[serde(default)]
+    pub would_be: usize,
+    /// Some of those that were asked for, the newest first.
     pub bans: Vec<BanRow>,
     /// What to ask for `after` these; nothing if they are the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,6 +31,9 @@ pub enum Request {
         /// Those behind this one: the `next` of the answer before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Place>,
+        /// In place of them those that would be, by decisions of dry-run.
+        #[serde(default, skip_serializing_if = "is_false")]
+        would_be: bool,
     },
     /// Keep a network out.
     Ban {

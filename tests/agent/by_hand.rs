@@ -15,7 +15,7 @@ use electrumx_warden::time::Timestamp;
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 
-use crate::scene::{Scene, SimClock, evil};
+use crate::scene::{Scene, SimClock, evil, policy};
 
 /// A scene whose agent can be asked.
 async fn scene(mode: Mode) -> (Scene, PathBuf) {
@@ -186,6 +186,28 @@ async fn dry_run_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn who_would_be_banned_is_told_apart() {
+    let ban = "{ ban = { for = \"10m\" } }";
+    let evil = policy("evil", "session", "{ client = \"=~ ^evil\" }", ban, "");
+    let mut scene = Scene::new(Release::V1_20_0, evil).await;
+    scene.settings.mode = Mode::DryRun;
+    let socket = listen(&mut scene);
+    scene.client("evil/1", 7);
+    scene.good_poll().await;
+    scene.good_poll().await;
+    let bans = |would_be| Request::Bans {
+        limit: None,
+        after: None,
+        would_be,
+    };
+    let real: BansAnswer = said(&mut scene, &socket, bans(false)).await.unwrap();
+    assert_eq!((real.total, real.would_be, real.bans.len()), (0, 1, 0));
+    let would_be: BansAnswer = said(&mut scene, &socket, bans(true)).await.unwrap();
+    assert_eq!(would_be.bans.len(), 1);
+    assert_eq!(would_be.bans[0].ban.net, "198.51.100.7/32".parse().unwrap());
+}
+
+#[tokio::test]
 async fn long_lists_come_in_pages_and_long_reasons_not_at_all() {
     let (mut scene, socket) = scene(Mode::Enforce).await;
     scene.good_poll().await;
@@ -200,6 +222,7 @@ async fn long_lists_come_in_pages_and_long_reasons_not_at_all() {
         let request = Request::Bans {
             limit: Some(7),
             after,
+            would_be: false,
         };
         let page: BansAnswer = said(&mut scene, &socket, request).await.unwrap();
         assert_eq!(page.total, 20);

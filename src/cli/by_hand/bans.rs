@@ -40,6 +40,10 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     which: Which,
 
+    /// Those that would be banned, by decisions of dry-run, in place of those who are
+    #[arg(long)]
+    would_be: bool,
+
     /// So many at the most
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<usize>(1..=1_000_000, "50"))]
     limit: usize,
@@ -53,12 +57,15 @@ pub(in crate::cli) struct Args {
 struct Known {
     bans: Vec<Shown>,
     total: usize,
+    /// Whether they are those that would be.
+    is_rehearsed: bool,
     /// What the agent alone knows.
     live: Option<Live>,
 }
 
 struct Live {
     mode: Mode,
+    would_be: usize,
     sinks: Vec<SinkRow>,
 }
 
@@ -73,8 +80,13 @@ struct Shown {
 pub(in crate::cli) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
     let agent = args.which.agent()?;
     let at = now();
-    let mut known = match live(&agent, args.limit)? {
+    let mut known = match live(&agent, args)? {
         Some(known) => known,
+        None if args.would_be => {
+            let message = "no agent can be asked, and the journal does not keep who would be banned: \
+                           `replay` tells it of a recording";
+            return Err(Failure::new(Exit::Failed, message.to_owned()));
+        }
         None => kept(&agent, args.limit, at)?,
     };
     // Whoever may ask the agent may not be able to read its journal.
@@ -95,13 +107,15 @@ fn reader(agent: &OtherAgent) -> Result<Reader, Failure> {
 }
 
 /// Of the running agent, page by page.
-fn live(agent: &OtherAgent, limit: usize) -> Result<Option<Known>, Failure> {
+fn live(agent: &OtherAgent, args: &Args) -> Result<Option<Known>, Failure> {
+    let (limit, would_be) = (args.limit, args.would_be);
     let (mut bans, mut after) = (Vec::new(), None);
     loop {
         let wanted = (limit - bans.len()).min(BANS_MAX);
         let request = Request::Bans {
             limit: Some(wanted),
             after,
+            would_be,
         };
         let Some(page) = agent.ask_if_there::<BansAnswer>(&request)? else {
             return Ok(None);
@@ -115,9 +129,11 @@ fn live(agent: &OtherAgent, limit: usize) -> Result<Option<Known>, Failure> {
         if after.is_none() || bans.len() >= limit {
             return Ok(Some(Known {
                 bans,
-                total: page.total,
+                total: if would_be { page.would_be } else { page.total },
+                is_rehearsed: would_be,
                 live: Some(Live {
                     mode: page.mode,
+                    would_be: page.would_be,
                     sinks: page.sinks,
                 }),
             }));
@@ -140,6 +156,7 @@ fn kept(agent: &OtherAgent, limit: usize, at: Timestamp) -> Result<Known, Failur
     Ok(Known {
         bans: bans.into_iter().map(shown).collect(),
         total,
+        is_rehearsed: false,
         live: None,
     })
 }
@@ -171,7 +188,8 @@ fn show_all(
     screen: &mut Screen,
 ) -> Result<(), Failure> {
     if known.bans.is_empty() {
-        screen.line("nobody is banned")?;
+        let is = if known.is_rehearsed { "would be" } else { "is" };
+        screen.line(format!("nobody {is} banned"))?;
     } else {
         let is_narrow = screen.width() < TABLE_COLUMNS;
         if is_narrow {
@@ -201,8 +219,18 @@ fn show_all(
             format!("{why}: this is from its journal, and where the bans take hold is not known.");
         return Ok(screen.prose(words, 0)?);
     };
+    if known.is_rehearsed {
+        let words = "They would be banned by decisions of dry-run; nobody is kept out for it.";
+        return Ok(screen.prose(words, 0)?);
+    }
     if live.mode != Mode::Enforce {
         let words = format!("Mode {}: there are no new bans.", live.mode);
+        screen.prose(words, 0)?;
+    }
+    if live.would_be > 0 {
+        let networks = show::counted(live.would_be, "network", "networks");
+        let words =
+            format!("{networks} would be banned by decisions of dry-run: `--would-be` lists them.");
         screen.prose(words, 0)?;
     }
     screen.prose(
@@ -333,6 +361,9 @@ struct EndJson {
     /// Left out if no agent could be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<Mode>,
+    /// The same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_be: Option<usize>,
 }
 
 fn write(known: &Known, screen: &mut Screen) -> Result<(), Failure> {
@@ -367,6 +398,7 @@ fn write(known: &Known, screen: &mut Screen) -> Result<(), Failure> {
         shown: known.bans.len(),
         total: known.total,
         mode: known.live.as_ref().map(|live| live.mode),
+        would_be: known.live.as_ref().map(|live| live.would_be),
     };
     Ok(screen.json("bans", &end)?)
 }
