@@ -181,6 +181,7 @@ impl Agent {
             ongoing,
             penalties,
         } = journal.load_state()?;
+        sweep_penalties(&mut journal)?;
         let limits = Option::deserialize(limits).unwrap_or_else(|error| {
             warn!("the journal's budgets and breaker cannot be read and begin anew: {error}");
             None
@@ -743,6 +744,18 @@ impl Agent {
         }
         self.lists.reload(self.warden.policies_mut());
     }
+}
+
+/// Deletes the journal's strikes and bans that cannot be read, and says so.
+fn sweep_penalties(journal: &mut Journal) -> Result<(), JournalError> {
+    let unreadable = journal.sweep_penalties()?;
+    if unreadable > 0 {
+        warn!(
+            rows = unreadable,
+            "the journal has strikes or bans that cannot be read: they are gone, and whoever they kept out is let in"
+        );
+    }
+    Ok(())
 }
 
 /// Takes up what an earlier run knew of clients.

@@ -13,6 +13,7 @@ mod clients;
 mod error;
 mod event;
 mod lock;
+mod penalties;
 mod preflight;
 mod query;
 mod replay;
@@ -177,9 +178,14 @@ impl Journal {
         std::mem::take(&mut self.interrupted)
     }
 
-    /// The state as committed.
+    /// The state as committed. Strikes and bans that cannot be read are left out.
     pub fn load_state(&self) -> Result<SavedState, JournalError> {
         state::load(&self.connection).map_err(|error| self.error(error))
+    }
+
+    /// Deletes the strikes and bans that cannot be read; how many they were.
+    pub fn sweep_penalties(&mut self) -> Result<u64, JournalError> {
+        self.write(|transaction| penalties::sweep(transaction))
     }
 
     /// What an earlier run knew of clients, `clients_max` of them at the most; what is beyond that or

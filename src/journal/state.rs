@@ -268,8 +268,8 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<SavedState> {
         limits: load_one(connection, "SELECT json FROM limits")?,
         ongoing: load_one(connection, "SELECT json FROM ongoing")?,
         penalties: SavedPenalties {
-            offenders: load_all(connection, "SELECT json FROM strike ORDER BY net")?,
-            bans: load_all(connection, "SELECT json FROM ban ORDER BY net")?,
+            offenders: load_readable(connection, "SELECT json FROM strike ORDER BY net")?,
+            bans: load_readable(connection, "SELECT json FROM ban ORDER BY net")?,
         },
     })
 }
@@ -315,10 +315,14 @@ fn load_log_runs(connection: &Connection) -> rusqlite::Result<Vec<LogRun>> {
         .collect()
 }
 
-fn load_all<T: DeserializeOwned>(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<T>> {
+fn load_readable<T: DeserializeOwned>(
+    connection: &Connection,
+    sql: &str,
+) -> rusqlite::Result<Vec<T>> {
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| Ok(row.get::<_, Json<T>>(0)?.0))?;
-    rows.collect()
+    let rows = statement.query_map([], |row| Ok(row.get::<_, Json<T>>(0).ok()))?;
+    let readable = rows.filter_map(Result::transpose);
+    readable.map(|row| row.map(|Json(value)| value)).collect()
 }
 
 fn load_one(connection: &Connection, sql: &str) -> rusqlite::Result<serde_json::Value> {

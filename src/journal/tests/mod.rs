@@ -1,6 +1,7 @@
 mod clients;
 mod full;
 mod older;
+mod penalties;
 mod refused;
 mod replay;
 mod round_trip;
