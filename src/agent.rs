@@ -33,7 +33,7 @@ use crate::journal::{
 };
 use crate::limits::Cooldown;
 use crate::penalty::Ban;
-use crate::policy::Mode;
+use crate::policy::{Mode, Policy};
 use crate::poll::{Clock, Groups, Inspected, inspect, poll};
 use crate::rpc::{Client, RpcError};
 use crate::sink::Sinks;
@@ -674,11 +674,17 @@ impl Agent {
         for (policy, until) in &stopped {
             if !is_in(&self.stopped, policy) {
                 let mode = self.warden.mode();
+                let bans = self.warden.policies().named(policy);
+                let bans = if bans.is_some_and(Policy::bans) {
+                    "; its bans stay until a person lifts them, by `electrumx-warden unban --policy`"
+                } else {
+                    ""
+                };
                 error!(
                     policy = &**policy,
                     "the breaker has stopped policy `{}` until {until} (mode {mode}): it was to \
                      disconnect so many regular clients, or so many of all newcomers, that a \
-                     person must look at it; the other policies go on",
+                     person must look at it; the other policies go on{bans}",
                     escape::log(policy)
                 );
             }

@@ -392,9 +392,15 @@ fn members(policy: &Policy, origin: &Origin, findings: &mut Findings) {
     {
         let problem = Problem::ActsOnAll { policy: problem() };
         let finding = Diagnostic::new(problem).at(place);
-        findings.push(finding.help(
-            "left out, it acts on those who did it, until the rest no longer meets the test",
-        ));
+        let guilty =
+            "left out, it acts on those who did it, until the rest no longer meets the test";
+        findings.push(if policy.bans() {
+            finding.help(format!(
+                "whoever is there when it holds again is banned, even those who did nothing; {guilty}"
+            ))
+        } else {
+            finding.help(guilty)
+        });
     }
     if !policy.asks_who() {
         return;

@@ -1339,6 +1339,10 @@ fn whoever_acts_on_a_whole_is_told_so() {
       help: left out, it acts on those who did it, until the rest no longer meets the test
     "
     );
+    let banning = "[[policy]]\nname = 'n'\naction = { ban = { for = '1h' } }\nscope = 'subnet'\n\
+                   members = 'all'\nwhen = { sessions = '> 50' }\n";
+    let banning = report(&[("p.toml", banning)]);
+    assert!(banning.contains("even those who did nothing"), "{banning}");
     let nobody =
         told("scope = 'group'\nwhen = [{ retained_cost = '> 9', group = '10' }, { cost = '> 9' }]");
     assert_eq!(nobody.matches("policy::").count(), 1, "{nobody}");
