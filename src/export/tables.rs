@@ -392,7 +392,7 @@ table! {
         policy: Always<Text>,
         /// The policy's own mode
         mode: Always<Text>,
-        /// `disconnect`, `log`, `daemon_url` or `alert`
+        /// `disconnect`, `ban`, `evict`, `log`, `daemon_url` or `alert`
         action: Always<Text>,
         /// `server`, `session`, `address`, `subnet`, `group` or `client`
         scope: Always<Text>,
@@ -418,6 +418,10 @@ table! {
         spared: Always<Whole>,
         /// The IDs of the sessions it would act on: a JSON array
         session_ids: Always<Text>,
+        /// Whom it bans: a JSON array of objects with `net`, `until` in milliseconds, `strikes` before this one, and `holes`
+        bans: Always<Text>,
+        /// Bans that there are none of: a JSON array of objects with `net` and `why`
+        refused: Always<Text>,
         /// The tests that held: a JSON array of objects with `field`, `test`, `seen`, and of numbers `threshold` and `dimension`
         evidence: Always<Text>,
     }
@@ -446,6 +450,8 @@ impl Decisions {
         self.sessions.push(ids.len() as u64);
         self.spared.push(decision.spared.into());
         self.session_ids.push(&json(&ids));
+        self.bans.push(&json(&decision.bans));
+        self.refused.push(&json(&decision.refused));
         self.evidence.push(&json(&decision.evidence));
     }
 }
