@@ -151,7 +151,7 @@ impl Outfit {
             agent.keep_status(Status::path(&config.journal.path));
             agent.watch_daemons(daemons.clone(), Box::new(watching));
         }
-        agent.keep_out_by(setup::sinks(&config.ban, clock));
+        agent.keep_out_by(setup::sinks(&config.ban, clock)?);
         if let Some(control) = control(config) {
             agent.answer_over(control);
         }

@@ -10,7 +10,9 @@ use tracing::warn;
 use super::exit::{Exit, Failure};
 use super::screen::complain;
 use super::show::counted;
-use crate::config::{self, Config, ReadDaemons, SourceError};
+use crate::config::{
+    self, Config, ReadDaemons, ReadSecret, Secret, SecretError, SecretSource, SourceError,
+};
 use crate::daemon::Daemons;
 use crate::journal::{Journal, JournalError, Reader};
 use crate::page::SaveError;
@@ -21,6 +23,7 @@ use crate::pseudonym::{Key, KeyError};
 use crate::recording::{Recorder, RecorderOptions, Recording, RecordingError};
 use crate::sink::Sinks;
 use crate::sink::command::Command;
+use crate::sink::decisions::Decisions;
 use crate::sink::nftables::{self, Nftables, NftablesSettings};
 
 /// The configuration; what is wrong with it, warnings too, is told on standard error.
@@ -83,7 +86,7 @@ pub(super) fn prober(
 }
 
 /// What keeps people out, beside the `LocalRPC`.
-pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Sinks {
+pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Result<Sinks, Failure> {
     let mut sinks = Sinks::default();
     if let Some(nftables) = &config.nftables {
         let settings = NftablesSettings {
@@ -96,7 +99,28 @@ pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Sinks {
     if let Some(line) = &config.command {
         sinks.add(Command::new(line.clone()), clock);
     }
-    sinks
+    if let Some(decisions) = &config.decisions {
+        let key = secret(&decisions.key)?;
+        sinks.add(Decisions::new(decisions.listen, key), clock);
+    }
+    Ok(sinks)
+}
+
+/// A key or password, from where the configuration says it is.
+fn secret(source: &SecretSource) -> Result<Secret, Failure> {
+    let unusable = |error: SecretError| {
+        let exit = if error.may_pass() {
+            Exit::Unready
+        } else {
+            Exit::Setup
+        };
+        Failure::new(exit, error.to_string())
+    };
+    let ReadSecret { secret, warning } = source.read().map_err(unusable)?;
+    if let Some(warning) = warning {
+        warn!("{warning}");
+    }
+    Ok(secret)
 }
 
 /// The addresses of this machine, which are the agent's own, and mostly the server's.

@@ -8,7 +8,9 @@ mod ban;
 mod control;
 mod daemon;
 mod environment;
+mod lapi;
 mod read;
+mod secret;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,8 @@ pub(crate) mod reading {
 }
 
 pub use daemon::{Daemon, DaemonSource};
+pub use lapi::Decisions;
+pub use secret::{ReadSecret, Secret, SecretError, SecretSource, SecretWarning};
 pub use source::{ReadDaemons, SourceError, SourceWarning};
 
 /// The configuration, checked.
@@ -181,6 +185,8 @@ pub struct Ban {
     pub nftables: Option<Nftables>,
     /// By a program of the user's, if it is to be.
     pub command: Option<CommandLine>,
+    /// By bouncers that fetch them from the agent, if it is to be.
+    pub decisions: Option<Decisions>,
 }
 
 /// The sink `nftables`.

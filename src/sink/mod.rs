@@ -5,6 +5,9 @@
 
 mod book;
 pub mod command;
+mod decision;
+pub mod decisions;
+mod name;
 pub mod nftables;
 mod post;
 #[cfg(test)]
