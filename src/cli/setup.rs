@@ -23,6 +23,7 @@ use crate::pseudonym::{Key, KeyError};
 use crate::recording::{Recorder, RecorderOptions, Recording, RecordingError};
 use crate::sink::Sinks;
 use crate::sink::command::Command;
+use crate::sink::crowdsec::{Crowdsec, CrowdsecSettings};
 use crate::sink::decisions::Decisions;
 use crate::sink::nftables::{self, Nftables, NftablesSettings};
 
@@ -102,6 +103,14 @@ pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Result<Sinks, F
     if let Some(decisions) = &config.decisions {
         let key = secret(&decisions.key)?;
         sinks.add(Decisions::new(decisions.listen, key), clock);
+    }
+    if let Some(crowdsec) = &config.crowdsec {
+        let settings = CrowdsecSettings {
+            url: crowdsec.url.clone(),
+            machine: crowdsec.machine.clone(),
+            password: secret(&crowdsec.password)?,
+        };
+        sinks.add(Crowdsec::new(settings), clock);
     }
     Ok(sinks)
 }

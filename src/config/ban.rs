@@ -16,6 +16,7 @@ enum Sink {
     Nftables,
     Command,
     Decisions,
+    Crowdsec,
 }
 
 const SINKS: &[(&str, Sink)] = &[
@@ -23,6 +24,7 @@ const SINKS: &[(&str, Sink)] = &[
     ("nftables", Sink::Nftables),
     ("command", Sink::Command),
     ("decisions", Sink::Decisions),
+    ("crowdsec", Sink::Crowdsec),
 ];
 
 /// A server has a handful of ports.
@@ -48,6 +50,8 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Ban {
     let line = command.and_then(|node| command_of(node, section.findings));
     let decisions = section.take("decisions");
     let served = decisions.and_then(|node| lapi::decisions(node, section.findings));
+    let crowdsec = section.take("crowdsec");
+    let shared = crowdsec.and_then(|node| lapi::crowdsec(node, section.findings));
     let names = names.unwrap_or_default();
     let needs = [
         (
@@ -68,6 +72,12 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Ban {
             "sink `decisions` lacks `[ban.decisions]`",
             lapi::DECISIONS,
         ),
+        (
+            Sink::Crowdsec,
+            crowdsec,
+            "sink `crowdsec` lacks `[ban.crowdsec]`",
+            lapi::CROWDSEC,
+        ),
     ];
     for (sink, node, complaint, help) in needs {
         if names.contains(&sink) && node.is_none() {
@@ -86,6 +96,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Ban {
             .map(|ports| Nftables { ports }),
         command: line.filter(|_| names.contains(&Sink::Command)),
         decisions: served.filter(|_| names.contains(&Sink::Decisions)),
+        crowdsec: shared.filter(|_| names.contains(&Sink::Crowdsec)),
     }
 }
 

@@ -1,12 +1,15 @@
-//! `[ban.decisions]`: bans by way of `CrowdSec`.
+//! `[ban.decisions]` and `[ban.crowdsec]`: bans by way of `CrowdSec`.
 
 use std::net::SocketAddr;
 
+use reqwest::Url;
+
 use super::read::Section;
 use super::secret::{self, SecretSource};
-use super::value::Read;
+use super::value::{Read, name_of};
 use crate::policy::Diagnostic;
 use crate::policy::reading::{Findings, Node, Table, word};
+use crate::sink::crowdsec::CrowdsecSettings;
 
 /// The sink `decisions`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,22 @@ pub struct Decisions {
     /// What bouncers must know.
     pub key: SecretSource,
 }
+
+/// The sink `crowdsec`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crowdsec {
+    /// Its local API.
+    pub url: Url,
+    /// The agent's name there.
+    pub machine: String,
+    /// Its password there.
+    pub password: SecretSource,
+}
+
+pub(super) const CROWDSEC: &str = "write `[ban.crowdsec]`, and below it `url = \"http://127.0.0.1:8080\"`, `machine = \
+                                   \"warden\"` and `password = { file = \"crowdsec.password\" }`";
+
+const URL: &str = "write the local API's URL, without user and password: `http://127.0.0.1:8080`";
 
 pub(super) const DECISIONS: &str = "write `[ban.decisions]`, and below it `listen = \"127.0.0.1:8087\"` and \
                                     `key = { file = \"bouncer.key\" }`";
@@ -52,4 +71,47 @@ fn loopback(node: Node<'_>) -> Read<SocketAddr> {
             let finding = Diagnostic::complaint(complaint);
             finding.at(written.whole()).help(LISTEN)
         })
+}
+
+pub(super) fn crowdsec(node: Node<'_>, findings: &mut Findings) -> Option<Crowdsec> {
+    let table = Table::of(node, "crowdsec", "`[ban.crowdsec]`");
+    let mut table = findings.accept(table.map_err(|finding| finding.help(CROWDSEC)))?;
+    let api = table.require("url", URL);
+    let machine = table.require("machine", CROWDSEC);
+    let password = table.require("password", CROWDSEC);
+    let section = Section {
+        table: Some(table),
+        findings,
+    };
+    let url = api.and_then(|entry| section.findings.accept(url(entry.node)));
+    let machine = machine.and_then(|entry| {
+        let name = name_of(entry.node, "machine");
+        section.findings.accept(name)
+    });
+    let password = password.and_then(|entry| {
+        let what = "the machine's password";
+        secret::source(entry.node, "password", what, section.findings)
+    });
+    section.finish(&[
+        ("api_url", "url"),
+        ("lapi", "url"),
+        ("login", "machine"),
+        ("machine_id", "machine"),
+        ("user", "machine"),
+        ("key", "password"),
+    ]);
+    Some(Crowdsec {
+        url: url?,
+        machine: machine?,
+        password: password?,
+    })
+}
+
+fn url(node: Node<'_>) -> Read<Url> {
+    let written = node.string("url", URL)?;
+    CrowdsecSettings::url(written.text).ok_or_else(|| {
+        // It may have a password in it.
+        let finding = Diagnostic::complaint("`url` is not the URL of a local API".to_owned());
+        finding.at(node.place().hidden()).help(URL)
+    })
 }

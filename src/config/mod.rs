@@ -43,7 +43,7 @@ pub(crate) mod reading {
 }
 
 pub use daemon::{Daemon, DaemonSource};
-pub use lapi::Decisions;
+pub use lapi::{Crowdsec, Decisions};
 pub use secret::{ReadSecret, Secret, SecretError, SecretSource, SecretWarning};
 pub use source::{ReadDaemons, SourceError, SourceWarning};
 
@@ -187,6 +187,8 @@ pub struct Ban {
     pub command: Option<CommandLine>,
     /// By bouncers that fetch them from the agent, if it is to be.
     pub decisions: Option<Decisions>,
+    /// By `CrowdSec`'s local API, if it is to be.
+    pub crowdsec: Option<Crowdsec>,
 }
 
 /// The sink `nftables`.

@@ -5,6 +5,7 @@
 
 mod book;
 pub mod command;
+pub mod crowdsec;
 mod decision;
 pub mod decisions;
 mod name;

@@ -5,4 +5,5 @@
 mod support;
 
 mod pulled;
+mod pushed;
 mod world;
