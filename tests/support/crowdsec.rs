@@ -112,6 +112,12 @@ impl<'p> Lapi<'p> {
 
     /// Starts it again.
     pub(crate) fn go_on(&mut self) {
+        // The command line logs in as a machine, too.
+        let client = self.folder.path().join("client.yaml");
+        let client = client.to_str().expect("a path in UTF-8");
+        let url = format!("http://{LAPI}/");
+        let machine = ["cscli", "--force", "-p", "own", "-u", &url, "-f", client];
+        self.cscli(&[&["machines", "add"][..], &machine].concat());
         let dir = self.folder.path();
         let args = ["-c".into(), dir.join("config.yaml"), "-no-cs".into()];
         let crowdsec = self.programs.path("crowdsec");
