@@ -179,7 +179,7 @@ fn a_local_api_that_lost_its_database_gets_everything_again() {
         let told = sink.apply(&hold(&["45.90.1.11/32"], 60), now()).await;
         let told = told.unwrap_err();
         assert!(
-            told.starts_with("no answer from `http://127.0.0.1:8080/`"),
+            told.starts_with("cannot ask `http://127.0.0.1:8080/`"),
             "{told}"
         );
         // Back, with nothing: not even the machine.

@@ -28,7 +28,7 @@ const WORDS_MAX: usize = 200;
 /// Why a request came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
-    #[error("no answer from `{url}`: {why}")]
+    #[error("cannot ask `{url}`: {why}")]
     Unreachable { url: String, why: String },
     #[error(
         "`{url}` refuses the login of machine `{machine}`: {words}; compare `machine` and `password` of \
@@ -174,7 +174,7 @@ impl Api {
         let ids = self.parse::<Vec<String>>(&body)?;
         let id = match &ids[..] {
             [id] if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) => id,
-            _ => return Err(self.foreign("it names no alert".to_owned())),
+            _ => return Err(self.foreign("it names no alert")),
         };
         let body = self
             .ask(Method::GET, &format!("v1/alerts/{id}"), None)
@@ -236,9 +236,12 @@ impl Api {
                 body: whole(response).await?,
             })
         };
-        let answer = timeout(DEADLINE, exchange)
-            .await
-            .unwrap_or_else(|_| Err(format!("there was none within {} s", DEADLINE.as_secs())));
+        let answer = timeout(DEADLINE, exchange).await.unwrap_or_else(|_| {
+            Err(format!(
+                "there was no answer within {} s",
+                DEADLINE.as_secs()
+            ))
+        });
         let answer = answer.map_err(|why| ApiError::Unreachable {
             url: self.url(),
             why: self.hidden(&why),
@@ -271,17 +274,17 @@ impl Api {
     }
 
     fn parse<T: for<'de> Deserialize<'de>>(&self, body: &[u8]) -> Result<T, ApiError> {
-        serde_json::from_slice(body).map_err(|error| self.foreign(error.to_string()))
+        serde_json::from_slice(body).map_err(|error| self.foreign(&error.to_string()))
     }
 
-    fn foreign(&self, why: String) -> ApiError {
+    fn foreign(&self, why: &str) -> ApiError {
         ApiError::Foreign {
             url: self.url(),
-            why: self.hidden(&why),
+            why: self.hidden(why),
         }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         self.settings.url.to_string()
     }
 
@@ -321,7 +324,10 @@ async fn whole(mut response: Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(http::cause)? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(format!("it is longer than {} MiB", ANSWER_BYTES_MAX >> 20));
+            return Err(format!(
+                "its answer is longer than {} MiB",
+                ANSWER_BYTES_MAX >> 20
+            ));
         }
         body.extend_from_slice(&chunk);
     }

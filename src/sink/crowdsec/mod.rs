@@ -303,6 +303,7 @@ fn network(value: &str) -> Option<IpNet> {
     value.parse().ok().or_else(address)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn told(error: ApiError) -> String {
     error.to_string()
 }

@@ -101,7 +101,7 @@ impl Bouncer {
             is_whole.then_some(())
         };
         while is_whole(&text).is_none() {
-            let mut buffer = [0; 65_536];
+            let mut buffer = [0; 4_096];
             match self.0.read(&mut buffer).await {
                 Ok(read @ 1..) => text.push_str(std::str::from_utf8(&buffer[..read]).unwrap()),
                 _ => return None,
