@@ -1,5 +1,6 @@
 //! The stock bouncer pulls from the agent, without any other part of `CrowdSec`.
 
+use std::fs;
 use std::time::Duration;
 
 use electrumx_warden::sim::{Pace, Release, Server, World};
@@ -161,9 +162,18 @@ fn whoever_is_banned_by_the_agent_is_kept_out() {
         .await;
         until_kept_out(EVIL).await;
         assert!(answers(NEIGHBOUR).await);
+        let neighbour = &["ban", NEIGHBOUR, "--for", "1h"];
+        until("another ban", async || succeeds(neighbour).await).await;
+        until_kept_out(NEIGHBOUR).await;
         agent.kill();
         assert!(!answers(EVIL).await, "the kernel goes on");
+        // Somebody protects one of them meanwhile.
+        let text = fs::read_to_string(&config).unwrap();
+        let protect = format!("[protect]\naddresses = [\"{NEIGHBOUR}\"]\n");
+        fs::write(&config, text + &protect).unwrap();
         agent.start_again();
+        until_let_in(NEIGHBOUR).await;
+        assert!(!answers(EVIL).await);
         until("the unban", async || succeeds(&["unban", EVIL]).await).await;
         until_let_in(EVIL).await;
         assert!(!agent.log().contains(KEY), "{}", agent.log());
