@@ -1,6 +1,7 @@
 //! What a command needs before it starts, or else [`Exit::Setup`] or [`Exit::Unready`].
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -22,7 +23,7 @@ use crate::probe::Prober;
 use crate::pseudonym::{Key, KeyError};
 use crate::recording::{Recorder, RecorderOptions, Recording, RecordingError};
 use crate::sink::Sinks;
-use crate::sink::command::Command;
+use crate::sink::command::{Command, CommandLine};
 use crate::sink::crowdsec::{Crowdsec, CrowdsecSettings};
 use crate::sink::decisions::Decisions;
 use crate::sink::nftables::{self, Nftables, NftablesSettings};
@@ -86,10 +87,37 @@ pub(super) fn prober(
         .map_err(|error| Failure::new(Exit::Setup, error.to_string()))
 }
 
+/// What sinks are made of, with their secrets.
+pub(super) struct SinkSettings {
+    nftables: Option<config::Nftables>,
+    command: Option<CommandLine>,
+    decisions: Option<(SocketAddr, Secret)>,
+    crowdsec: Option<CrowdsecSettings>,
+}
+
+/// What the sinks of the configuration are made of.
+pub(super) fn sink_settings(config: &config::Ban) -> Result<SinkSettings, Failure> {
+    let decisions = config.decisions.as_ref();
+    let decisions = decisions.map(|it| Ok::<_, Failure>((it.listen, secret(&it.key)?)));
+    let crowdsec = config.crowdsec.as_ref().map(|it| {
+        Ok::<_, Failure>(CrowdsecSettings {
+            url: it.url.clone(),
+            machine: it.machine.clone(),
+            password: secret(&it.password)?,
+        })
+    });
+    Ok(SinkSettings {
+        nftables: config.nftables.clone(),
+        command: config.command.clone(),
+        decisions: decisions.transpose()?,
+        crowdsec: crowdsec.transpose()?,
+    })
+}
+
 /// What keeps people out, beside the `LocalRPC`.
-pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Result<Sinks, Failure> {
+pub(super) fn sinks(settings: &SinkSettings, clock: SteadyClock) -> Sinks {
     let mut sinks = Sinks::default();
-    if let Some(nftables) = &config.nftables {
+    if let Some(nftables) = &settings.nftables {
         let settings = NftablesSettings {
             ports: nftables.ports.clone(),
             program: None,
@@ -97,22 +125,16 @@ pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Result<Sinks, F
         };
         sinks.add(Nftables::new(settings), clock);
     }
-    if let Some(line) = &config.command {
+    if let Some(line) = &settings.command {
         sinks.add(Command::new(line.clone()), clock);
     }
-    if let Some(decisions) = &config.decisions {
-        let key = secret(&decisions.key)?;
-        sinks.add(Decisions::new(decisions.listen, key), clock);
+    if let Some((listen, key)) = &settings.decisions {
+        sinks.add(Decisions::new(*listen, key.clone()), clock);
     }
-    if let Some(crowdsec) = &config.crowdsec {
-        let settings = CrowdsecSettings {
-            url: crowdsec.url.clone(),
-            machine: crowdsec.machine.clone(),
-            password: secret(&crowdsec.password)?,
-        };
-        sinks.add(Crowdsec::new(settings), clock);
+    if let Some(crowdsec) = &settings.crowdsec {
+        sinks.add(Crowdsec::new(crowdsec.clone()), clock);
     }
-    Ok(sinks)
+    sinks
 }
 
 /// A key or password, from where the configuration says it is.

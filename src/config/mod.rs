@@ -191,6 +191,15 @@ pub struct Ban {
     pub crowdsec: Option<Crowdsec>,
 }
 
+impl Ban {
+    /// Where keys and passwords are read from.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretSource> {
+        let key = self.decisions.as_ref().map(|it| &it.key);
+        let password = self.crowdsec.as_ref().map(|it| &it.password);
+        key.into_iter().chain(password)
+    }
+}
+
 /// The sink `nftables`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nftables {
