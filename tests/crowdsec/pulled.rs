@@ -1,29 +1,23 @@
 //! The stock bouncer pulls from the agent, without any other part of `CrowdSec`.
 
-use std::fs;
-use std::time::Duration;
-
-use electrumx_warden::sim::{Pace, Release, Server, World};
 use electrumx_warden::sink::decisions::Decisions;
 use electrumx_warden::sink::{Desired, Sink as _};
-use tokio::task::spawn_blocking;
 
 use crate::support::crowdsec::{Bouncer, Mode, Programs};
-use crate::support::warden::{self, Agent, policies};
 use crate::world::{
     EVIL, EVIL6, NEIGHBOUR, NEIGHBOUR6, answers, banned, hold, lift, now, secret, until,
     until_kept_out, until_let_in, world,
 };
 
-const LISTEN: &str = "127.0.0.1:8087";
+pub(crate) const LISTEN: &str = "127.0.0.1:8087";
 const URL: &str = "http://127.0.0.1:8087/";
-const KEY: &str = "bouncers-key";
+pub(crate) const KEY: &str = "bouncers-key";
 
 fn sink() -> Decisions {
     Decisions::new(LISTEN.parse().unwrap(), secret(KEY))
 }
 
-fn bouncer(programs: &Programs, mode: Mode) -> Bouncer {
+pub(crate) fn bouncer(programs: &Programs, mode: Mode) -> Bouncer {
     Bouncer::start(programs, mode, URL, KEY)
 }
 
@@ -129,54 +123,5 @@ fn a_bouncer_outlives_the_sink() {
             left(programs, EVIL).is_some_and(|left| left > 4_000)
         })
         .await;
-    });
-}
-
-/// All of it: a person bans and unbans by the command line.
-#[test]
-fn whoever_is_banned_by_the_agent_is_kept_out() {
-    world(async |programs| {
-        let simulated = World::empty(Release::V1_20_0, 1);
-        let server = Server::start(simulated, Pace::Times(1.0)).await.unwrap();
-        let more = format!(
-            "[ban]\nsinks = [\"decisions\"]\n[ban.decisions]\nlisten = \"{LISTEN}\"\nkey = {{ env = \"BOUNCER_KEY\" }}\n"
-        );
-        let env = [("BOUNCER_KEY", KEY.to_owned())];
-        let mut agent = Agent::start_with(server.addr().port(), &policies("ladder"), &more, &env);
-        agent.wait_to_say("watching", 1);
-        let _bouncer = bouncer(programs, Mode::Nftables);
-        let config = agent.path("warden.toml");
-        // Beside the simulated server, which must answer meanwhile.
-        let succeeds = async |args: &'static [&'static str]| {
-            let config = config.clone();
-            let ran = spawn_blocking(move || {
-                let args = [args, &["--config", config.to_str().unwrap()]].concat();
-                warden::run(&args)
-            });
-            ran.await.unwrap().code == Some(0)
-        };
-        // Not before its first poll.
-        until("the ban", async || {
-            succeeds(&["ban", EVIL, "--for", "1h"]).await
-        })
-        .await;
-        until_kept_out(EVIL).await;
-        assert!(answers(NEIGHBOUR).await);
-        let neighbour = &["ban", NEIGHBOUR, "--for", "1h"];
-        until("another ban", async || succeeds(neighbour).await).await;
-        until_kept_out(NEIGHBOUR).await;
-        agent.kill();
-        assert!(!answers(EVIL).await, "the kernel goes on");
-        // Somebody protects one of them meanwhile.
-        let text = fs::read_to_string(&config).unwrap();
-        let protect = format!("[protect]\naddresses = [\"{NEIGHBOUR}\"]\n");
-        fs::write(&config, text + &protect).unwrap();
-        agent.start_again();
-        until_let_in(NEIGHBOUR).await;
-        assert!(!answers(EVIL).await);
-        until("the unban", async || succeeds(&["unban", EVIL]).await).await;
-        until_let_in(EVIL).await;
-        assert!(!agent.log().contains(KEY), "{}", agent.log());
-        assert_eq!(agent.terminate(Duration::from_secs(5)), 0);
     });
 }

@@ -12,8 +12,8 @@ use crate::world::{
     until_kept_out, until_let_in, world,
 };
 
-const MACHINE: &str = "warden";
-const PASSWORD: &str = "machines-password";
+pub(crate) const MACHINE: &str = "warden";
+pub(crate) const PASSWORD: &str = "machines-password";
 const KEY: &str = "bouncers-key";
 
 fn sink() -> Crowdsec {
@@ -29,7 +29,7 @@ fn sink_of(machine: &str, password: &str) -> Crowdsec {
 }
 
 /// A local API that knows the agent and a bouncer.
-fn lapi(programs: &Programs) -> Lapi<'_> {
+pub(crate) fn lapi(programs: &Programs) -> Lapi<'_> {
     let lapi = Lapi::start(programs);
     introduce(&lapi);
     lapi
@@ -40,12 +40,12 @@ fn introduce(lapi: &Lapi<'_>) {
     lapi.add_bouncer("firewall", KEY);
 }
 
-fn bouncer(programs: &Programs, mode: Mode) -> Bouncer {
+pub(crate) fn bouncer(programs: &Programs, mode: Mode) -> Bouncer {
     Bouncer::start(programs, mode, &format!("http://{LAPI}/"), KEY)
 }
 
 /// The decisions in force: origin, scenario and value.
-fn listed(lapi: &Lapi<'_>) -> Vec<String> {
+pub(crate) fn listed(lapi: &Lapi<'_>) -> Vec<String> {
     let listed = lapi.cscli(&["alerts", "list", "--all"]);
     let alerts: Value = serde_json::from_str(&listed).unwrap();
     let alerts = alerts.as_array().into_iter().flatten();
