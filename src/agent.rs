@@ -121,6 +121,8 @@ pub struct Agent {
     sinks: Sinks,
     /// Bans that the sinks do not know of yet, as they are now.
     ban_news: Vec<(IpNet, Option<Ban>)>,
+    /// Bans of an earlier run that keep out less now, as they were; until the sinks know.
+    spared: Vec<Ban>,
     untracked: u64,
     control: Option<Box<Control>>,
     by_hand: ByHand,
@@ -191,7 +193,7 @@ impl Agent {
             Ok(ongoing) => ongoing.into_iter().for_each(|it| warden.resume(it)),
             Err(error) => warn!("hold times begin anew, for the journal's cannot be read: {error}"),
         }
-        warden.restore_penalties(penalties);
+        let spared = warden.restore_penalties(penalties);
         restore_clients(&mut warden, &mut journal)?;
         let now = clock.now();
         let mut actor = Actor::default();
@@ -235,6 +237,7 @@ impl Agent {
             lists,
             sinks: Sinks::default(),
             ban_news: Vec::new(),
+            spared,
             untracked: 0,
             control: None,
             by_hand: ByHand::default(),

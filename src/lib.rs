@@ -33,6 +33,7 @@ pub mod escape;
 pub mod export;
 pub mod field;
 pub mod history;
+mod http;
 pub mod journal;
 pub mod limits;
 mod lock;

@@ -421,9 +421,15 @@ impl Warden {
         self.history.restore_clients(saved);
     }
 
-    /// Takes up strikes and bans of an earlier run. What has ended meanwhile is over at the first poll.
-    pub fn restore_penalties(&mut self, saved: SavedPenalties) {
-        self.history.penalties_mut().restore(saved);
+    /// Takes up strikes and bans of an earlier run. What has ended meanwhile is over at the first poll. Who is protected
+    /// now is let in: returns the bans that this changed, as they were.
+    pub fn restore_penalties(&mut self, saved: SavedPenalties) -> Vec<Ban> {
+        let Protection { addresses, own, .. } = &self.settings.protection;
+        let penalties = self.history.penalties_mut();
+        penalties.restore(saved);
+        let mut changed = penalties.bans.spare(addresses);
+        changed.extend(penalties.bans.spare(own));
+        changed
     }
 
     /// The strikes and bans that the next run needs.

@@ -17,11 +17,12 @@ impl Agent {
     /// Has bans take hold by these sinks, beside the `LocalRPC`. An agent that does not enforce lets everybody
     /// in again whom one before it kept out by them.
     pub fn keep_out_by(&mut self, mut sinks: Sinks) {
-        let bans = match self.warden.settings().mode {
-            Mode::Enforce => self.warden.penalties().bans.all(),
-            Mode::DryRun | Mode::Off => Vec::new(),
-        };
-        sinks.begin(bans);
+        let bans = self.warden.penalties().bans.all();
+        let spared = std::mem::take(&mut self.spared);
+        match self.warden.settings().mode {
+            Mode::Enforce => sinks.begin(bans, spared),
+            Mode::DryRun | Mode::Off => sinks.begin([], spared.into_iter().chain(bans)),
+        }
         self.sinks = sinks;
     }
 

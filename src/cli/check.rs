@@ -11,7 +11,7 @@ use super::exit::{Exit, Failure};
 use super::screen::{Format, Screen};
 use super::show::{self, BAD, GOOD, WARN, counted};
 use super::{runtime, setup};
-use crate::config::{self, Config, Policies, ReadDaemons};
+use crate::config::{self, Config, Policies, ReadDaemons, ReadSecret};
 use crate::daemon::Daemons;
 use crate::field::Source;
 use crate::journal::Journal;
@@ -68,6 +68,9 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         report.diagnostics = checked.diagnostics;
         if let Some((path, place)) = checked.journal {
             report.check_journal(&path, place);
+        }
+        if let Some(config) = &checked.config {
+            report.check_secrets(&config.ban);
         }
         server = checked.config.map(|config| config.server);
     }
@@ -202,6 +205,22 @@ impl Report {
             let is_warning = !error.is_wrong();
             self.diagnostics
                 .push(Diagnostic::of_slots(error, is_warning));
+        }
+    }
+
+    /// What `run` would say of keys and passwords. That one cannot be read here is a warning, as for daemons.
+    fn check_secrets(&mut self, config: &config::Ban) {
+        for source in config.secrets() {
+            let finding = match source.read() {
+                Ok(ReadSecret { warning, .. }) => {
+                    warning.map(|warning| Diagnostic::of_secret(warning, true))
+                }
+                Err(error) => {
+                    let is_warning = !error.is_wrong();
+                    Some(Diagnostic::of_secret(error, is_warning))
+                }
+            };
+            self.diagnostics.extend(finding);
         }
     }
 

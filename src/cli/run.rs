@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use tracing::{error, info, warn};
 
 use super::exit::{Exit, Failure};
+use super::setup::SinkSettings;
 use super::show::{counted, decision_line};
 use super::{logging, runtime, setup};
 use crate::act::{Carried, Keys};
@@ -49,12 +50,14 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let daemons = config.server.daemon.as_ref();
     let daemons = daemons.map(setup::daemons).transpose()?;
     let slots = setup::slots(&config)?;
+    let sinks = setup::sink_settings(&config.ban)?;
     let journal = setup::journal(&config.journal.path)?;
     let outfit = Outfit {
         config,
         set,
         daemons,
         slots,
+        sinks,
     };
     runtime::block_on(outfit.watch(journal))
 }
@@ -65,6 +68,7 @@ struct Outfit {
     set: PolicySet,
     daemons: Option<Daemons>,
     slots: Option<Slots>,
+    sinks: SinkSettings,
 }
 
 /// After the clock was set and an agent started afresh, it is not followed again for so long: each time
@@ -160,7 +164,7 @@ impl Outfit {
             agent.keep_status(Status::path(&config.journal.path));
             agent.watch_daemons(daemons.clone(), Box::new(watching));
         }
-        agent.keep_out_by(setup::sinks(&config.ban, clock));
+        agent.keep_out_by(setup::sinks(&self.sinks, clock));
         if let Some(control) = control(config) {
             agent.answer_over(control);
         }

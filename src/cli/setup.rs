@@ -1,6 +1,7 @@
 //! What a command needs before it starts, or else [`Exit::Setup`] or [`Exit::Unready`].
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -10,7 +11,10 @@ use tracing::warn;
 use super::exit::{Exit, Failure};
 use super::screen::complain;
 use super::show::counted;
-use crate::config::{self, Config, ReadDaemons, SessionsMax, SourceError};
+use crate::config::{
+    self, Config, ReadDaemons, ReadSecret, Secret, SecretError, SecretSource, SessionsMax,
+    SourceError,
+};
 use crate::daemon::Daemons;
 use crate::field;
 use crate::journal::{Journal, JournalError, Reader};
@@ -21,7 +25,9 @@ use crate::probe::Prober;
 use crate::pseudonym::{Key, KeyError};
 use crate::recording::{Recorder, RecorderOptions, Recording, RecordingError};
 use crate::sink::Sinks;
-use crate::sink::command::Command;
+use crate::sink::command::{Command, CommandLine};
+use crate::sink::crowdsec::{Crowdsec, CrowdsecSettings};
+use crate::sink::decisions::Decisions;
 use crate::sink::nftables::{self, Nftables, NftablesSettings};
 use crate::slots::Slots;
 
@@ -97,10 +103,37 @@ pub(super) fn prober(
         .map_err(|error| Failure::new(Exit::Setup, error.to_string()))
 }
 
+/// What sinks are made of, with their secrets.
+pub(super) struct SinkSettings {
+    nftables: Option<config::Nftables>,
+    command: Option<CommandLine>,
+    decisions: Option<(SocketAddr, Secret)>,
+    crowdsec: Option<CrowdsecSettings>,
+}
+
+/// What the sinks of the configuration are made of.
+pub(super) fn sink_settings(config: &config::Ban) -> Result<SinkSettings, Failure> {
+    let decisions = config.decisions.as_ref();
+    let decisions = decisions.map(|it| Ok::<_, Failure>((it.listen, secret(&it.key)?)));
+    let crowdsec = config.crowdsec.as_ref().map(|it| {
+        Ok::<_, Failure>(CrowdsecSettings {
+            url: it.url.clone(),
+            machine: it.machine.clone(),
+            password: secret(&it.password)?,
+        })
+    });
+    Ok(SinkSettings {
+        nftables: config.nftables.clone(),
+        command: config.command.clone(),
+        decisions: decisions.transpose()?,
+        crowdsec: crowdsec.transpose()?,
+    })
+}
+
 /// What keeps people out, beside the `LocalRPC`.
-pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Sinks {
+pub(super) fn sinks(settings: &SinkSettings, clock: SteadyClock) -> Sinks {
     let mut sinks = Sinks::default();
-    if let Some(nftables) = &config.nftables {
+    if let Some(nftables) = &settings.nftables {
         let settings = NftablesSettings {
             ports: nftables.ports.clone(),
             program: None,
@@ -108,10 +141,33 @@ pub(super) fn sinks(config: &config::Ban, clock: SteadyClock) -> Sinks {
         };
         sinks.add(Nftables::new(settings), clock);
     }
-    if let Some(line) = &config.command {
+    if let Some(line) = &settings.command {
         sinks.add(Command::new(line.clone()), clock);
     }
+    if let Some((listen, key)) = &settings.decisions {
+        sinks.add(Decisions::new(*listen, key.clone()), clock);
+    }
+    if let Some(crowdsec) = &settings.crowdsec {
+        sinks.add(Crowdsec::new(crowdsec.clone()), clock);
+    }
     sinks
+}
+
+/// A key or password, from where the configuration says it is.
+fn secret(source: &SecretSource) -> Result<Secret, Failure> {
+    let unusable = |error: SecretError| {
+        let exit = if error.may_pass() {
+            Exit::Unready
+        } else {
+            Exit::Setup
+        };
+        Failure::new(exit, error.to_string())
+    };
+    let ReadSecret { secret, warning } = source.read().map_err(unusable)?;
+    if let Some(warning) = warning {
+        warn!("{warning}");
+    }
+    Ok(secret)
 }
 
 /// The addresses of this machine, which are the agent's own, and mostly the server's.

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::read::Section;
 use super::value::{choice, count, each};
-use super::{Ban, Nftables};
+use super::{Ban, Nftables, lapi};
 use crate::policy::Diagnostic;
 use crate::policy::reading::{Findings, Node, closest, listed};
 use crate::sink::command::{ARGS_MAX, CommandLine, CommandLineError, placeholders};
@@ -15,12 +15,16 @@ enum Sink {
     LocalRpc,
     Nftables,
     Command,
+    Decisions,
+    Crowdsec,
 }
 
 const SINKS: &[(&str, Sink)] = &[
     ("localrpc", Sink::LocalRpc),
     ("nftables", Sink::Nftables),
     ("command", Sink::Command),
+    ("decisions", Sink::Decisions),
+    ("crowdsec", Sink::Crowdsec),
 ];
 
 /// A server has a handful of ports.
@@ -44,6 +48,10 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Ban {
     let read = ports.map(|node| ports_of(node, section.findings));
     let command = section.take("command");
     let line = command.and_then(|node| command_of(node, section.findings));
+    let decisions = section.take("decisions");
+    let served = decisions.and_then(|node| lapi::decisions(node, section.findings));
+    let crowdsec = section.take("crowdsec");
+    let shared = crowdsec.and_then(|node| lapi::crowdsec(node, section.findings));
     let names = names.unwrap_or_default();
     let needs = [
         (
@@ -57,6 +65,18 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Ban {
             command,
             "sink `command` lacks `command`",
             COMMAND,
+        ),
+        (
+            Sink::Decisions,
+            decisions,
+            "sink `decisions` lacks `[ban.decisions]`",
+            lapi::DECISIONS,
+        ),
+        (
+            Sink::Crowdsec,
+            crowdsec,
+            "sink `crowdsec` lacks `[ban.crowdsec]`",
+            lapi::CROWDSEC,
         ),
     ];
     for (sink, node, complaint, help) in needs {
@@ -75,6 +95,8 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Ban {
             .and_then(Ports::new)
             .map(|ports| Nftables { ports }),
         command: line.filter(|_| names.contains(&Sink::Command)),
+        decisions: served.filter(|_| names.contains(&Sink::Decisions)),
+        crowdsec: shared.filter(|_| names.contains(&Sink::Crowdsec)),
     }
 }
 

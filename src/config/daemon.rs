@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::read::{DAY, HOUR, MINUTE, Section, seconds};
+use super::secret::{is_credential, is_variable};
 use super::value::{Read, count, each, flag, path, time};
 use crate::daemon::Address;
 use crate::policy::reading::{Findings, Node, Table, word};
@@ -202,24 +203,18 @@ const SOURCES: [(&str, SourceReader); 4] = [
         path(node, key).map(DaemonSource::Electrumx)
     }),
     ("env", |node, key| {
-        let is_char = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let is_name = |name: &str| {
-            name.chars().all(is_char) && !name.starts_with(|c: char| c.is_ascii_digit())
-        };
         let what = "an environment variable";
         let help = "such names have letters, digits and `_`, without a `$`";
-        name(node, key, what, help, is_name).map(DaemonSource::Env)
+        name(node, key, what, help, is_variable).map(DaemonSource::Env)
     }),
     ("file", |node, key| {
         no_url(node)?;
         path(node, key).map(DaemonSource::File)
     }),
     ("credential", |node, key| {
-        let is_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        let is_name = |name: &str| name.chars().all(is_char) && !name.starts_with('.');
         let what = "a systemd credential";
         let help = "write the name that `LoadCredential=` of the service gives it, not its path";
-        name(node, key, what, help, is_name).map(DaemonSource::Credential)
+        name(node, key, what, help, is_credential).map(DaemonSource::Credential)
     }),
 ];
 
@@ -236,7 +231,7 @@ fn name(
         // `user:password`, perhaps.
         return Err(inline_url(node));
     }
-    if !written.text.is_empty() && written.text.len() <= 128 && is_name(written.text) {
+    if is_name(written.text) {
         return Ok(written.text.into());
     }
     let name = word(written.text);

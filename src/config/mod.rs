@@ -8,7 +8,9 @@ mod ban;
 mod control;
 mod daemon;
 mod environment;
+mod lapi;
 mod read;
+mod secret;
 mod slots;
 mod source;
 #[cfg(test)]
@@ -43,6 +45,8 @@ pub(crate) mod reading {
 }
 
 pub use daemon::{Daemon, DaemonSource};
+pub use lapi::{Crowdsec, Decisions};
+pub use secret::{ReadSecret, Secret, SecretError, SecretSource, SecretWarning};
 pub use slots::SessionsMax;
 pub use source::{ReadDaemons, SourceError, SourceWarning};
 
@@ -186,6 +190,19 @@ pub struct Ban {
     pub nftables: Option<Nftables>,
     /// By a program of the user's, if it is to be.
     pub command: Option<CommandLine>,
+    /// By bouncers that fetch them from the agent, if it is to be.
+    pub decisions: Option<Decisions>,
+    /// By `CrowdSec`'s local API, if it is to be.
+    pub crowdsec: Option<Crowdsec>,
+}
+
+impl Ban {
+    /// Where keys and passwords are read from.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretSource> {
+        let key = self.decisions.as_ref().map(|it| &it.key);
+        let password = self.crowdsec.as_ref().map(|it| &it.password);
+        key.into_iter().chain(password)
+    }
 }
 
 /// The sink `nftables`.

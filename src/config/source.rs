@@ -4,17 +4,14 @@
 //! No error or warning repeats anything of what was read but names of variables.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::daemon::DaemonSource;
 use super::environment::Environment;
+use super::secret::{SecretFile, may_pass, shown};
 use super::slots::SessionsMax;
 use crate::daemon::{Address, BadDaemons, Daemons};
-use crate::escape;
-use crate::regular;
 use crate::slots::Slots;
 
 /// No file with URLs is larger.
@@ -162,17 +159,7 @@ impl SourceError {
     /// Whether the system failed to read what is there, as a disk or a network file system may for
     /// a while. Otherwise a person must change something.
     pub fn may_pass(&self) -> bool {
-        use io::ErrorKind::{
-            InvalidInput, IsADirectory, NotADirectory, NotFound, Other, PermissionDenied,
-        };
-        match &self.problem {
-            // `Other` is this module's own: what is there is not a file.
-            SourceProblem::Unreadable(error) => !matches!(
-                error.kind(),
-                InvalidInput | IsADirectory | NotADirectory | NotFound | Other | PermissionDenied
-            ),
-            _ => false,
-        }
+        matches!(&self.problem, SourceProblem::Unreadable(error) if may_pass(error))
     }
 
     /// Whether something was read, and is wrong wherever it is read. Otherwise there was nothing to
@@ -311,42 +298,22 @@ fn environment(path: &Path, public: &mut Option<String>) -> Result<Environment, 
     Ok(Environment::of_folder(daemon_url, other))
 }
 
-fn shown(path: &Path) -> String {
-    escape::log(&path.to_string_lossy()).into_owned()
-}
-
 /// What is not UTF-8 in it is refused where it matters: in a URL. `public` becomes the path if every
 /// user may read it.
 fn text(path: &Path, public: &mut Option<String>) -> Result<String, SourceProblem> {
-    let read = || -> io::Result<(Vec<u8>, u32)> {
-        let file = regular::open(path)?;
-        let mode = file.metadata()?.permissions().mode();
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX as u64 + 1)
-            .read_to_end(&mut bytes)?;
-        Ok((bytes, mode))
-    };
-    let (bytes, mode) = read().map_err(SourceProblem::Unreadable)?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(SourceProblem::TooLarge);
-    }
-    if mode & 0o004 != 0 && is_open(path) {
+    let file = SecretFile::read(path, FILE_BYTES_MAX).map_err(SourceProblem::Unreadable)?;
+    let file = file.ok_or(SourceProblem::TooLarge)?;
+    if file.is_public {
         *public = Some(shown(path));
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Whether others may enter the folder at all.
-fn is_open(path: &Path) -> bool {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = fs::metadata(folder.unwrap_or(Path::new(".")));
-    folder.is_ok_and(|folder| folder.permissions().mode() & 0o001 != 0)
+    Ok(String::from_utf8_lossy(&file.bytes).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn read(source: &DaemonSource) -> Result<ReadDaemons, SourceError> {

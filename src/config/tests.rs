@@ -246,9 +246,16 @@ fn every_value_arrives() {
         [strikes]
         half_life = "6h"
         [ban]
-        sinks = ["localrpc", "nftables", "command"]
+        sinks = ["localrpc", "nftables", "command", "decisions", "crowdsec"]
         ports = [50_001, 50_002]
         command = ["/bin/ban", "{verb}", "{address}/{seconds}"]
+        [ban.decisions]
+        listen = "[::1]:8087"
+        key = { file = "bouncer.key" }
+        [ban.crowdsec]
+        url = "https://[2001:db8::8]:8080"
+        machine = "warden"
+        password = { credential = "crowdsec" }
         [breaker]
         share = "12.5%"
         share_of_all = "25%"
@@ -431,6 +438,19 @@ fn where_bans_take_hold() {
         "command = '/b {address}'",
         "program = []",
         "command = []",
+        "sinks = ['decisions']",
+        "decisions = true",
+        "sinks = ['decisions']\n[ban.decisions]",
+        "[ban.decisions]\nlisten = '0.0.0.0:8087'\nkey = 's3cret'",
+        "[ban.decisions]\nlisten = 'localhost:8087'\nkey = {}",
+        "[ban.decisions]\nlisten = '127.0.0.1:0'\nkey = { path = 'k' }",
+        "[ban.decisions]\nlisten = 8087\nkey = { file = 'k', env = 'K' }",
+        "[ban.decisions]\nlisten = '[::1]:8087'\nkey = { env = 's3cret!' }",
+        "[ban.decisions]\napi_key = { credential = '/s3cret' }",
+        "sinks = ['crowdsec']",
+        "sinks = ['crowdsec']\n[ban.crowdsec]",
+        "[ban.crowdsec]\nurl = 'http://u:s3cret@h'\nmachine = ''\npassword = 's3cret'",
+        "[ban.crowdsec]\nurl = '127.0.0.1:8080'\nmachine_id = 'w'\npassword = { env = 'P' }",
     ]
     .map(|rest| format!("{LEAST}[ban]\n{rest}\n"));
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -449,6 +469,16 @@ fn where_bans_take_hold() {
     assert_eq!(ban(words).command, None, "it may stand ready");
     let line = CommandLine::parse(&["/bin/ban", "{verb}", "{address}"]).ok();
     assert_eq!(ban(&format!("sinks = ['command']\n{words}")).command, line);
+    let table = "[ban.crowdsec]\nurl = 'http://h:8080/x'\nmachine = 'w'\npassword = { env = 'P' }";
+    assert_eq!(ban(table).crowdsec, None, "it may stand ready");
+    let crowdsec = ban(&format!("sinks = ['crowdsec']\n{table}")).crowdsec;
+    assert_eq!(crowdsec.unwrap().url.as_str(), "http://h:8080/x/");
+    let table = "[ban.decisions]\nlisten = '127.0.0.1:8087'\nkey = { env = 'KEY' }";
+    assert_eq!(ban(table).decisions, None, "it may stand ready");
+    let decisions = ban(&format!("sinks = ['decisions']\n{table}")).decisions;
+    let listen = "127.0.0.1:8087".parse().unwrap();
+    let key = SecretSource::Env("KEY".into());
+    assert_eq!(decisions, Some(Decisions { listen, key }));
 }
 
 #[test]

@@ -8,10 +8,14 @@ use hashbrown::HashMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Ban;
+use crate::policy::AddressSet;
 use crate::time::Timestamp;
 
 /// As many bans at the most.
 pub const BANS_MAX: usize = 1_000_000;
+
+/// A ban with more holes than this is lifted instead.
+const HOLES_MAX: usize = 1_000;
 
 /// The bans in force.
 #[derive(Debug)]
@@ -169,6 +173,43 @@ impl Bans {
         *self.count(net) -= 1;
         self.changed.insert(*net);
         Some(ban)
+    }
+
+    /// Lets in who is in this set. Returns the bans that this changed, as they were.
+    pub fn spare(&mut self, spared: &AddressSet) -> Vec<Ban> {
+        let all_of_it = self.iter().filter(|ban| spared.contains_net(&ban.net));
+        let mut touched: BTreeSet<IpNet> = all_of_it.map(|ban| ban.net).collect();
+        for net in spared.nets() {
+            touched.extend(self.around(&net).into_iter().map(|ban| ban.net));
+        }
+        let touched = touched.into_iter();
+        touched
+            .filter_map(|net| self.spare_of(&net, spared))
+            .collect()
+    }
+
+    /// The same of one ban; nothing if nobody in the set was kept out by it.
+    fn spare_of(&mut self, net: &IpNet, spared: &AddressSet) -> Option<Ban> {
+        let before = self.get(net)?.clone();
+        let is_free = |part: &IpNet| before.holes.iter().any(|hole| hole.contains(part));
+        let mut free = spared.within(net);
+        free.retain(|part| !is_free(part));
+        if free.is_empty() {
+            return None;
+        }
+        let is_new = |hole: &IpNet| !free.iter().any(|part| part.contains(hole));
+        let mut holes: Vec<IpNet> = before.holes.iter().copied().filter(is_new).collect();
+        holes.extend(free);
+        holes.sort_unstable();
+        if holes.len() > HOLES_MAX || holes.contains(net) {
+            self.remove(net);
+        } else {
+            self.set(Ban {
+                holes,
+                ..before.clone()
+            });
+        }
+        Some(before)
     }
 
     /// Lets in again whomever such a ban keeps out.

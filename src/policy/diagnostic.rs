@@ -315,6 +315,14 @@ pub enum Problem {
         told: String,
     },
 
+    /// A key or password can be read, and is wrong. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::bad_secret))]
+    BadSecret {
+        /// What is wrong, and what to do.
+        told: String,
+    },
+
     /// No agent can work with the journal. The code is `config::...`.
     #[error("{told}")]
     #[diagnostic(code(policy::bad_journal))]
@@ -423,6 +431,13 @@ pub enum Problem {
         /// What is wrong, and what to do.
         told: String,
     },
+    /// A key or password cannot be read here, or by everybody. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::secret), severity(Warning))]
+    Secret {
+        /// What is wrong, and what to do.
+        told: String,
+    },
     /// The journal cannot be kept here, or by this user. The code is `config::...`.
     #[error("{told}")]
     #[diagnostic(code(policy::journal), severity(Warning))]
@@ -495,6 +510,17 @@ impl Diagnostic {
             Problem::Slots { told }
         } else {
             Problem::BadSlots { told }
+        };
+        Self::new(problem).of_config()
+    }
+
+    /// Something about a key or a password; a warning if an agent elsewhere may get on with it.
+    pub(crate) fn of_secret(told: impl fmt::Display, is_warning: bool) -> Self {
+        let told = told.to_string();
+        let problem = if is_warning {
+            Problem::Secret { told }
+        } else {
+            Problem::BadSecret { told }
         };
         Self::new(problem).of_config()
     }

@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::daemon::{Chain, Daemons, Failure, Report, Round};
+use crate::http::{self, SideBySide};
 use crate::poll::Clock;
-use ask::{Line, SideBySide};
+use ask::Line;
 use reply::{Info, Refusal};
 pub use watch::Watching;
 
@@ -66,9 +67,9 @@ impl Prober {
         let probed = daemons.iter().map(|url| {
             let is_secure = url.endpoint().scheme() == "https";
             let port = url.endpoint().port_or_known_default().unwrap_or_default();
-            let client = ask::client(options.timeout, is_secure, SideBySide { port });
+            let client = http::client(options.timeout, is_secure, SideBySide { port });
             let client = client.map_err(|error| ProberError {
-                reason: ask::cause(error),
+                reason: http::cause(error),
             })?;
             Ok(Probed {
                 line: Line::new(client, url.clone(), options.timeout),

@@ -720,7 +720,7 @@ async fn the_addresses_of_a_name_are_tried_side_by_side() {
     let good: std::net::SocketAddr = daemon.address.parse().unwrap();
     let (_hole, _queued, dead) = dial::tests::black_hole(good.port()).await;
     let limit = Duration::from_secs(20);
-    let client = super::ask::client(limit, false, Fixed(vec![dead, good])).unwrap();
+    let client = crate::http::client(limit, false, Fixed(vec![dead, good])).unwrap();
     let url = format!("http://user:pa%24%24word@daemon.test:{}", good.port());
     let line = super::ask::Line::new(client, DaemonUrl::parse(&url, None).unwrap(), limit);
     let began = std::time::Instant::now();

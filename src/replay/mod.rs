@@ -87,7 +87,8 @@ impl Replay {
         self.warden
             .restore(start.limits.clone(), start.cooldowns.clone());
         self.warden.restore_clients(start.clients.clone());
-        self.warden.restore_penalties(start.penalties.clone());
+        // An agent that was recorded has spared whom it protects already.
+        _ = self.warden.restore_penalties(start.penalties.clone());
         self.warden.resume(start.ongoing.clone());
         self.actor = Actor::default();
     }

@@ -55,6 +55,11 @@ impl Book {
         changes
     }
 
+    /// Whether a network is kept out.
+    pub(super) fn holds(&self, net: &IpNet) -> bool {
+        self.effective(net).is_some()
+    }
+
     /// Of all bans that come to this network the one with the latest end.
     fn effective(&self, net: &IpNet) -> Option<&Hold> {
         let all = self.holds.range((*net, LOWEST)..);

@@ -5,6 +5,10 @@
 
 mod book;
 pub mod command;
+pub mod crowdsec;
+mod decision;
+pub mod decisions;
+mod name;
 pub mod nftables;
 mod post;
 #[cfg(test)]
@@ -106,10 +110,18 @@ impl Sinks {
         self.posts.is_empty()
     }
 
-    /// At the start: everything that is to be kept out.
-    pub fn begin(&mut self, bans: impl IntoIterator<Item = Ban>) {
+    /// At the start: everything that is to be kept out, and bans of an earlier run that are not, or not whole.
+    pub fn begin(
+        &mut self,
+        bans: impl IntoIterator<Item = Ban>,
+        over: impl IntoIterator<Item = Ban>,
+    ) {
         let news = bans.into_iter().map(|ban| (ban.net, Some(ban)));
-        let changes = self.book.take(news);
+        let mut changes = self.book.take(news);
+        let over = over.into_iter().flat_map(|ban| ban.pieces());
+        changes
+            .lifted
+            .extend(over.filter(|net| !self.book.holds(net)));
         self.order(&Order::Begin(Arc::new(changes)));
     }
 

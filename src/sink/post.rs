@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Changes, Desired, Hold, Sink, SinkStatus};
 use crate::poll::Clock;
+use crate::time::Timestamp;
 
 /// What there is is compared with what is wanted this often.
 const RECONCILE_EVERY: Duration = Duration::from_mins(1);
@@ -61,6 +62,7 @@ impl Post {
             desired: Desired::new(),
             pending: BTreeMap::new(),
             has_begun: false,
+            left_over: Vec::new(),
             failures: 0,
             said,
         };
@@ -115,6 +117,8 @@ struct Guard<S, C> {
     pending: BTreeMap<IpNet, Option<Hold>>,
     /// Whether it was told what to begin with.
     has_begun: bool,
+    /// What an earlier run kept out and this one does not. A sink that cannot see what there is has to be told.
+    left_over: Vec<IpNet>,
     /// Errors one after the other.
     failures: u32,
     said: UnboundedSender<Word>,
@@ -157,6 +161,7 @@ impl<S: Sink, C: Clock + Sync> Guard<S, C> {
         let changes = match order {
             Order::Begin(changes) => {
                 self.has_begun = true;
+                self.left_over.clone_from(&changes.lifted);
                 changes
             }
             Order::Follow(changes) => changes,
@@ -192,7 +197,11 @@ impl<S: Sink, C: Clock + Sync> Guard<S, C> {
         self.pending.clear();
         let now = self.clock.now();
         self.desired.retain(|_, hold| hold.until > now);
-        match self.sink.reconcile(&self.desired, now).await {
+        let mut reconciled = self.sink.reconcile(&self.desired, now).await;
+        if reconciled.is_ok() {
+            reconciled = self.let_in_left_over(now).await.and(reconciled);
+        }
+        match reconciled {
             Ok(repaired) => {
                 if let Some(what) = repaired {
                     self.say(Word::Repaired(what));
@@ -208,6 +217,17 @@ impl<S: Sink, C: Clock + Sync> Guard<S, C> {
             }
             Err(why) => self.failed(why),
         }
+    }
+
+    async fn let_in_left_over(&mut self, now: Timestamp) -> Result<(), String> {
+        let mut lifted = self.left_over.clone();
+        lifted.retain(|net| !self.desired.contains_key(net));
+        if !lifted.is_empty() {
+            let held = Vec::new();
+            self.sink.apply(&Changes { held, lifted }, now).await?;
+        }
+        self.left_over = Vec::new();
+        Ok(())
     }
 
     fn failed(&mut self, why: String) -> bool {

@@ -136,7 +136,7 @@ async fn nothing_is_touched_before_it_is_known_what_to_keep_out() {
     fake.state().holds.insert(net("203.0.113.9/32"), at(500));
     pass(200).await;
     assert_eq!(fake.holds(), ["203.0.113.9/32"]);
-    sinks.begin([ban("198.51.100.7/32", &[], 900)]);
+    sinks.begin([ban("198.51.100.7/32", &[], 900)], []);
     pass(1).await;
     assert_eq!(
         fake.holds(),
@@ -145,10 +145,41 @@ async fn nothing_is_touched_before_it_is_known_what_to_keep_out() {
     );
 }
 
+/// As those that serve what others fetch.
+struct Blind(Arc<Mutex<Vec<Changes>>>);
+
+impl Sink for Blind {
+    const NAME: &'static str = "blind";
+
+    async fn apply(&mut self, changes: &Changes, _: Timestamp) -> Result<(), String> {
+        self.0.lock().unwrap().push(changes.clone());
+        Ok(())
+    }
+
+    async fn reconcile(&mut self, _: &Desired, _: Timestamp) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_over_since_the_run_before_is_told_once() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut sinks = Sinks::default();
+    sinks.add(Blind(Arc::clone(&told)), Paused(Instant::now()));
+    let now = ban("203.0.113.0/30", &["203.0.113.1/32"], 900);
+    let before = ban("203.0.113.0/30", &[], 900);
+    let gone = ban("198.51.100.7/32", &[], 900);
+    sinks.begin([now], [before, gone]);
+    pass(200).await;
+    let lifted = ["203.0.113.0/30", "198.51.100.7/32"].map(net).to_vec();
+    let held = Vec::new();
+    assert_eq!(*told.lock().unwrap(), [Changes { held, lifted }]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn bans_come_and_go_at_once() {
     let (fake, mut sinks) = at_work();
-    sinks.begin([]);
+    sinks.begin([], []);
     pass(1).await;
     sinks.tell([began(ban("198.51.100.7/32", &[], 900))]);
     sinks.tell([began(ban("198.51.100.8/32", &[], 900))]);
@@ -168,7 +199,7 @@ async fn bans_come_and_go_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_fails_is_tried_again_and_loses_nothing() {
     let (fake, mut sinks) = at_work();
-    sinks.begin([]);
+    sinks.begin([], []);
     pass(1).await;
     fake.state().is_broken = true;
     sinks.tell([began(ban("198.51.100.7/32", &[], 9_000))]);
@@ -196,7 +227,7 @@ async fn a_sink_that_fails_is_tried_again_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn what_somebody_else_changed_is_put_right_within_a_minute() {
     let (fake, mut sinks) = at_work();
-    sinks.begin([ban("198.51.100.7/32", &[], 9_000)]);
+    sinks.begin([ban("198.51.100.7/32", &[], 9_000)], []);
     pass(1).await;
     sinks.words();
     fake.state().holds.clear();
@@ -212,7 +243,7 @@ async fn what_somebody_else_changed_is_put_right_within_a_minute() {
 #[tokio::test(start_paused = true)]
 async fn a_ban_that_is_over_is_not_put_back() {
     let (fake, mut sinks) = at_work();
-    sinks.begin([ban("198.51.100.7/32", &[], 30)]);
+    sinks.begin([ban("198.51.100.7/32", &[], 30)], []);
     pass(1).await;
     fake.state().holds.clear();
     pass(120).await;
@@ -224,7 +255,7 @@ async fn a_slow_sink_holds_up_no_other() {
     let (slow, mut sinks) = at_work();
     let quick = Fake::default();
     sinks.add(quick.clone(), Paused(Instant::now()));
-    sinks.begin([]);
+    sinks.begin([], []);
     pass(1).await;
     slow.state().takes = Duration::from_secs(3_600);
     sinks.tell([began(ban("198.51.100.7/32", &[], 9_000))]);

@@ -414,3 +414,20 @@ fn a_journal_folder_without_permission() {
         );
     }
 }
+
+/// Where bans are served and shared: what cannot be read here may be elsewhere, and what is wrong is wrong anywhere.
+#[test]
+fn secrets_that_cannot_be_used() {
+    let ban = "[ban]\nsinks = ['decisions', 'crowdsec']\n\
+               [ban.decisions]\nlisten = '127.0.0.1:8087'\nkey = { file = 'key' }\n\
+               [ban.crowdsec]\nurl = 'http://h:8080'\nmachine = 'w'\npassword = { file = 'none' }\n";
+    let config = format!("{CONFIG}[policies]\npaths = ['p']\n{ban}");
+    let folder = Folder::with(&[("p/a.toml", GOOD), ("w.toml", &config), ("key", "\n")]);
+    insta::assert_snapshot!(told(
+        &folder,
+        &[
+            &["check", "--config", "w.toml"],
+            &["run", "--config", "w.toml"]
+        ],
+    ));
+}

@@ -140,7 +140,12 @@ fn nothing_is_lost() {
         assert_eq!(told["protocols"], count(&|row| row.protocol.is_some()));
     }
     let bans = sum(&|it| it.decisions.iter().map(|it| it.decision.bans.len()).sum());
-    let refused = sum(&|it| it.decisions.iter().map(|it| it.decision.refused.len()).sum());
+    let refused = sum(&|it| {
+        it.decisions
+            .iter()
+            .map(|it| it.decision.refused.len())
+            .sum()
+    });
     assert!(bans > 10, "{bans}");
     assert_eq!(answers[9], [json!({"bans": bans, "refused": refused})]);
     let first = polls.iter().find_map(|poll| {

@@ -93,7 +93,7 @@ impl Siege {
         if support::skipped() {
             return;
         }
-        Netns::spanning(EVERYWHERE).within(|| {
+        Netns::spanning(&[EVERYWHERE]).within(|| {
             let daemon = Daemon::start(5);
             daemon.set_tx_size(10_000);
             let server = setup(&[daemon.url()]).everywhere().start();

@@ -22,8 +22,7 @@ pub(crate) struct Package {
 impl Package {
     /// The loader and the arguments that make it run one of the package's programs, given by its path below `/usr`.
     pub(crate) fn program(&self, path: &str) -> (PathBuf, Vec<String>) {
-        let recipe = format!("{} of {}", self.name, self.suite);
-        let root = place::made_once(self.folder, &recipe, |dir| self.unpack(dir)).join("root");
+        let root = self.root();
         let folders = libraries(&root);
         let loader = folders
             .iter()
@@ -37,6 +36,17 @@ impl Package {
             program.to_string_lossy().into_owned(),
         ];
         (loader, args)
+    }
+
+    /// A file or folder of the package, given by its path below `/usr`.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.root().join("usr").join(path)
+    }
+
+    /// Where it is unpacked.
+    fn root(&self) -> PathBuf {
+        let recipe = format!("{} of {}", self.name, self.suite);
+        place::made_once(self.folder, &recipe, |dir| self.unpack(dir)).join("root")
     }
 
     /// Fetches it, and unpacks it to `dir/root`.

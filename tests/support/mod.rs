@@ -9,6 +9,7 @@ pub(crate) mod bitcoind;
 pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod crowd;
+pub(crate) mod crowdsec;
 pub(crate) mod daemon;
 pub(crate) mod debian;
 pub(crate) mod electrumx;

@@ -31,9 +31,13 @@ impl Netns {
         })
     }
 
-    /// A namespace in which every address of `subnet` is loopback's.
-    pub(crate) fn spanning(subnet: &str) -> Self {
-        Self::set_up(|ip| ip(&["route", "add", "local", subnet, "dev", "lo"]))
+    /// A namespace in which every address of these subnets is loopback's, without being listed as the machine's own.
+    pub(crate) fn spanning(subnets: &[&str]) -> Self {
+        Self::set_up(|ip| {
+            for subnet in subnets {
+                ip(&["route", "add", "local", subnet, "dev", "lo"]);
+            }
+        })
     }
 
     /// `more` is given what runs `ip` in the namespace.

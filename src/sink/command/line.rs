@@ -7,15 +7,13 @@ use ipnet::IpNet;
 
 use crate::decision::Target;
 use crate::penalty::BannedBy;
+use crate::sink::name::name_of;
 
 /// The most arguments that a command may have.
 pub const ARGS_MAX: usize = 64;
 
 /// The longest argument, in bytes.
 pub const ARG_MAX_BYTES: usize = 4_096;
-
-/// The longest `{policy}`, in bytes.
-const POLICY_MAX_BYTES: usize = 128;
 
 /// What an argument may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +163,7 @@ impl CommandLine {
             (Placeholder::Address, _) => address(net),
             (Placeholder::Seconds, Call::Ban(left, _)) => whole_seconds(*left).to_string(),
             (Placeholder::Seconds, Call::Unban) => "0".to_owned(),
-            (Placeholder::Policy, Call::Ban(_, by)) => policy(by),
+            (Placeholder::Policy, Call::Ban(_, by)) => name_of(by),
             (Placeholder::Policy, Call::Unban) => String::new(),
         };
         let filled = |parts: &Vec<Part>| {
@@ -223,27 +221,10 @@ fn whole_seconds(left: Duration) -> u64 {
     (left.as_secs() + u64::from(left.subsec_nanos() > 0)).max(1)
 }
 
-/// The policy's name or the user's, in characters that mean nothing to a shell.
-fn policy(by: &BannedBy) -> String {
-    let name = match by {
-        BannedBy::Policy(name) => name,
-        BannedBy::Hand { user, .. } => user.split_once(" (").map_or(&**user, |(user, _)| user),
-    };
-    let plain = |char: char| match char {
-        'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | ':' | '-' => char,
-        _ => '_',
-    };
-    let name: String = name.chars().map(plain).take(POLICY_MAX_BYTES).collect();
-    // It must not be taken for an option.
-    match name.strip_prefix('-') {
-        Some(rest) => format!("_{rest}"),
-        None => name,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::name::NAME_BYTES_MAX;
 
     fn filled(words: &[&str], net: &str, call: &Call<'_>) -> Vec<String> {
         CommandLine::parse(words)
@@ -284,16 +265,16 @@ mod tests {
             ("$(rm -rf /);\n'é", "__rm_-rf_______"),
             ("--help", "_-help"),
             ("{verb}", "_verb_"),
-            (&long, &long[..POLICY_MAX_BYTES]),
+            (&long, &long[..NAME_BYTES_MAX]),
         ];
         for (name, plain) in names {
-            assert_eq!(policy(&BannedBy::Policy(name.into())), plain);
+            assert_eq!(name_of(&BannedBy::Policy(name.into())), plain);
         }
         let by_hand = BannedBy::Hand {
             user: "dana (1000)".into(),
             reason: "`reboot`".into(),
         };
-        assert_eq!(policy(&by_hand), "dana");
+        assert_eq!(name_of(&by_hand), "dana");
     }
 
     #[test]

@@ -153,11 +153,8 @@ impl Sink for Command {
     const NAME: &'static str = "command";
 
     async fn apply(&mut self, changes: &Changes, at: Timestamp) -> Result<(), String> {
-        let lifted = changes
-            .lifted
-            .iter()
-            .filter(|net| self.told.contains_key(net));
-        let lifted = lifted.map(|net| (*net, None));
+        // The program may know more than this run has told it.
+        let lifted = changes.lifted.iter().map(|net| (*net, None));
         let held = changes.held.iter().map(|(net, hold)| (*net, Some(hold)));
         let tasks = lifted.chain(held).collect();
         self.call_all(tasks, at).await

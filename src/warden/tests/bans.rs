@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use proptest::prelude::*;
 
 use crate::decision::{Decision, NoBan, Outcome, SessionRef, Suppression};
 use crate::limits::{Ruling, Verdict};
-use crate::penalty::Face;
+use crate::penalty::{Ban, BannedBy, Face, SavedPenalties};
 use crate::policy::{Action, Mode};
 use crate::scene::{Scene, policies};
+use crate::time::Timestamp;
 use crate::warden::{Judgement, Settings, Warden};
 
 pub(super) const LADDER: &str = r#"
@@ -465,13 +467,62 @@ fn strikes_and_bans_outlive_the_agent() {
     }
     let saved = world.warden.saved_penalties();
     world.warden = Warden::new(policies(LADDER), enforcing());
-    world.warden.restore_penalties(saved);
+    assert_eq!(world.warden.restore_penalties(saved), []);
     world.come("9.9.9.9", "hog");
     world.poll();
     assert!(world.is_banned("9.9.9.9"));
     world.wait(10);
     world.hoard("9.9.9.9");
     assert_eq!(only(&world.poll()).action, ban(120), "the third strike");
+}
+
+/// Somebody is protected while the agent is away.
+#[test]
+fn who_is_protected_by_the_next_agent_is_let_in() {
+    let saved = SavedPenalties {
+        offenders: Vec::new(),
+        bans: vec![
+            ban_of("9.9.9.9/32", &[]),
+            ban_of("9.9.8.0/24", &["9.9.8.5/32", "9.9.8.9/32"]),
+            ban_of("9.9.7.7/32", &[]),
+        ],
+    };
+    let mut settings = enforcing();
+    let protected = ["9.9.9.9/32", "9.9.8.4/31", "9.9.8.9/32", "9.9.6.0/24"];
+    settings.protection.addresses = protected
+        .iter()
+        .map(|net| net.parse::<IpNet>().unwrap())
+        .collect();
+    let mut warden = Warden::new(policies(LADDER), settings);
+    let changed = warden.restore_penalties(saved.clone());
+    assert_eq!(changed, [saved.bans[1].clone(), saved.bans[0].clone()]);
+    let bans = warden.penalties().bans.all();
+    let expected = [
+        ban_of("9.9.7.7/32", &[]),
+        ban_of("9.9.8.0/24", &["9.9.8.4/31", "9.9.8.9/32"]),
+    ];
+    assert_eq!(bans, expected);
+    let news = warden.penalty_news().bans;
+    let nets: Vec<String> = news
+        .iter()
+        .map(|(net, ban)| format!("{net} {}", ban.is_some()))
+        .collect();
+    assert_eq!(
+        nets,
+        ["9.9.8.0/24 true", "9.9.9.9/32 false"],
+        "the journal is told"
+    );
+}
+
+fn ban_of(net: &str, holes: &[&str]) -> Ban {
+    Ban {
+        net: net.parse().unwrap(),
+        holes: holes.iter().map(|hole| hole.parse().unwrap()).collect(),
+        begin: Timestamp::from_millis(0),
+        end: Timestamp::from_millis(i64::MAX),
+        by: BannedBy::Policy("hog".into()),
+        kept_out: 0,
+    }
 }
 
 #[test]
