@@ -108,6 +108,6 @@ mod tests {
     fn parts_are_written_as_in_policies() {
         assert_eq!(Part::of(0.05).to_string(), "5%");
         assert_eq!(Part::of(0.125).to_string(), "12.5%");
-        assert_eq!(Part::of(2.0).share(), 1.0);
+        assert_eq!(Part::of(2.0), Part(1_000));
     }
 }

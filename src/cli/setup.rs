@@ -67,6 +67,7 @@ pub(super) fn slots(config: &Config) -> Result<Option<Slots>, Failure> {
 }
 
 /// What stands elsewhere than in the configuration is not known.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn unread(error: SourceError) -> Failure {
     let exit = if error.may_pass() {
         Exit::Unready

@@ -213,18 +213,17 @@ impl BanFigures {
             traffic_share,
             ..
         } = self.kept_out;
-        let banned = match self.bans {
-            0 => format!("{who} {had}banned nobody"),
-            _ => {
-                let networks = counted(self.networks, "network", "networks");
-                let [shortest, longest] = [self.shortest_s, self.longest_s].map(span);
-                let spans = if shortest == longest {
-                    format!("for {longest}")
-                } else {
-                    format!("for {shortest} to {longest}")
-                };
-                format!("{who} {had}banned {networks} {spans}")
-            }
+        let banned = if self.bans == 0 {
+            format!("{who} {had}banned nobody")
+        } else {
+            let networks = counted(self.networks, "network", "networks");
+            let [shortest, longest] = [self.shortest_s, self.longest_s].map(span);
+            let spans = if shortest == longest {
+                format!("for {longest}")
+            } else {
+                format!("for {shortest} to {longest}")
+            };
+            format!("{who} {had}banned {networks} {spans}")
         };
         let kept_out = match (sessions, had) {
             (0, _) if self.bans == 0 => return format!("{banned}."),

@@ -70,7 +70,9 @@ impl Played<'_> {
                 held_back: it.held_back(),
                 sessions: Some(it.decision.sessions.len()),
                 acts_on: Some(texts(it.decision.sessions.iter().map(|it| it.peer))),
-                bans: Some(texts(it.decision.bans.iter().map(|it| it.net))),
+                bans: Some(&it.decision.bans)
+                    .filter(|bans| !bans.is_empty())
+                    .map(|bans| texts(bans.iter().map(|it| it.net))),
                 ban_for_s: it.decision.bans_for().map(|it| it.as_secs_f64()),
                 choice: it.decision.choice.as_ref(),
             }),
@@ -125,7 +127,7 @@ struct DecisionJson<'a> {
     /// Of those that came, at most a hundred.
     #[serde(skip_serializing_if = "Option::is_none")]
     acts_on: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "is_nobody")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     bans: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ban_for_s: Option<f64>,
@@ -153,8 +155,4 @@ struct Summary {
     failed: usize,
     untested: usize,
     errors: usize,
-}
-
-fn is_nobody(bans: &Option<Vec<String>>) -> bool {
-    bans.as_ref().is_none_or(Vec::is_empty)
 }
