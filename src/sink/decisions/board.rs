@@ -21,7 +21,8 @@ const GRACE: Duration = Duration::from_mins(10);
 /// The same if it is not known when its ban would have ended.
 const UNKNOWN_END: Duration = Duration::from_hours(24);
 
-/// So many networks that were let in are kept; beyond that those let in first are forgotten.
+/// So many networks that were let in are kept; beyond that those let in first are forgotten, at the latest when there
+/// are twice as many.
 const LIFTED_MAX: usize = 100_000;
 
 /// So many changes are looked at in one go.
@@ -94,7 +95,9 @@ impl Board {
         for (net, hold) in &changes.held {
             self.hold(*net, hold);
         }
-        self.forget(at);
+        if self.lifted >= 2 * LIFTED_MAX {
+            self.forget(at);
+        }
     }
 
     /// Makes what is held equal to `desired`.
@@ -246,5 +249,37 @@ impl Entry {
             (State::Lifted { .. }, Half::Deleted) => Some(SentDecision::end(net, ORIGIN)),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn lift(range: std::ops::Range<u32>) -> Changes {
+        let lifted = range.map(|n| IpNet::from(std::net::IpAddr::V4(Ipv4Addr::from(n))));
+        Changes {
+            held: Vec::new(),
+            lifted: lifted.collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_let_in_first_is_forgotten_first() {
+        let at = Timestamp::from_millis(0);
+        let mut board = Board::new();
+        board.follow(&lift(0..150_000), at);
+        assert_eq!(board.lifted, 150_000);
+        board.reconcile(&Desired::new(), at);
+        assert_eq!(
+            (board.lifted, board.entries.len()),
+            (LIFTED_MAX, LIFTED_MAX)
+        );
+        let (first, _) = board.order.first_key_value().unwrap();
+        assert_eq!(*first, 50_001);
+        board.follow(&lift(200_000..300_000), at);
+        assert_eq!((board.lifted, board.order.len()), (LIFTED_MAX, LIFTED_MAX));
     }
 }
