@@ -5,6 +5,7 @@
 
 mod by_hand;
 mod cadence;
+mod canary;
 mod cost;
 mod crowds;
 mod daemons;
@@ -45,6 +46,8 @@ use crate::watch::Outage;
 use by_hand::ByHand;
 pub use cadence::Cadence;
 use cadence::{Beat, Pace};
+use canary::Perch;
+pub use canary::Visitor;
 use cost::Cost;
 use crowds::Crowds;
 pub use daemons::Rounds;
@@ -105,6 +108,7 @@ pub struct Agent {
     /// The connection over which `inspect_session` was found to be unknown.
     no_inspection: Option<crate::decision::Epoch>,
     rounds: Option<Box<dyn Rounds>>,
+    perch: Option<Perch>,
     confirmed: Option<Confirmed>,
     status: Option<KeptStatus>,
     /// By daemon.
@@ -224,6 +228,7 @@ impl Agent {
             placed: Placed::default(),
             no_inspection: None,
             rounds: None,
+            perch: None,
             confirmed: None,
             status: None,
             told: Vec::new(),
@@ -346,6 +351,7 @@ impl Agent {
         self.tell_outage(failure.as_ref());
         let rounds = self.rounds.as_mut();
         self.snapshot.rounds = rounds.map(|rounds| rounds.take()).unwrap_or_default();
+        self.take_visits(failure.is_none());
         if failure.is_none() {
             self.tell_move();
             self.placed.tell(&self.snapshot, self.client.server_addr());
@@ -393,8 +399,13 @@ impl Agent {
         let mut judgement = match missed_at {
             None => self.judge(),
             Some(at) => {
-                let Snapshot { epoch, rounds, .. } = &self.snapshot;
-                self.warden.missed(at, *epoch, rounds)
+                let Snapshot {
+                    epoch,
+                    rounds,
+                    visits,
+                    ..
+                } = &self.snapshot;
+                self.warden.missed(at, *epoch, rounds, visits)
             }
         };
         if failure.is_none() {

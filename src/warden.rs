@@ -19,6 +19,7 @@ use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
 use crate::time::Timestamp;
+use crate::visit::Visits;
 use crate::watch::{self, Change, Confirmation, Confirming, Stall, Watch};
 use crate::wire::Inspection;
 
@@ -295,11 +296,18 @@ impl Warden {
 
     /// Takes in that a poll failed: what is not known is missing, not zero.
     ///
-    /// `rounds` are the probes' since the last poll: what becomes of the daemons is judged all the same.
-    pub fn missed(&mut self, at: Timestamp, epoch: Epoch, rounds: &[Round]) -> Judgement {
+    /// `rounds` are the probes' and `visits` the canary's since the last poll: what becomes of the daemons, and
+    /// whether wallets are served, is judged all the same.
+    pub fn missed(
+        &mut self,
+        at: Timestamp,
+        epoch: Epoch,
+        rounds: &[Round],
+        visits: &Visits,
+    ) -> Judgement {
         self.take_up(at);
         self.history.penalties_mut().expire(at);
-        self.history.missed(at, rounds);
+        self.history.missed(at, rounds, visits);
         let evaluation = self.engine.missed(&self.history, at, epoch);
         let rulings = self
             .limits

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use tempfile::TempDir;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::exit::{Exit, Failure};
 use super::screen::complain;
 use super::show::counted;
+use crate::canary::Canary;
 use crate::config::{self, Config, ReadDaemons, SourceError};
 use crate::daemon::Daemons;
 use crate::journal::{Journal, JournalError, Reader};
@@ -80,6 +81,21 @@ pub(super) fn prober(
 ) -> Result<Prober, Failure> {
     Prober::new(daemons, &config.probe_options(), Box::new(clock))
         .map_err(|error| Failure::new(Exit::Setup, error.to_string()))
+}
+
+/// A canary, if the configuration wants one.
+pub(super) fn canary(config: &Config, clock: SteadyClock) -> Result<Option<Canary>, Failure> {
+    let Some(canary) = &config.canary else {
+        return Ok(None);
+    };
+    let destination = canary.connect.read();
+    let destination = destination.map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    info!("visiting {destination} as a wallet does, after each poll");
+    Ok(Some(Canary::new(
+        destination,
+        canary.timeout,
+        Box::new(clock),
+    )))
 }
 
 /// What keeps people out, beside the `LocalRPC`.

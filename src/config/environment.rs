@@ -1,4 +1,4 @@
-//! `ElectrumX`'s environment, as far as it tells the daemons.
+//! `ElectrumX`'s environment, as far as it tells the daemons and the services.
 //!
 //! A file is read as systemd reads an `EnvironmentFile`: blanks around `=`, both kinds of quotes,
 //! a backslash that joins lines, comments on lines of their own. `export` before a name is taken as
@@ -14,6 +14,7 @@ pub(super) struct Environment {
     pub(super) daemon_url: Option<String>,
     coin: Option<String>,
     net: Option<String>,
+    pub(super) services: Option<String>,
     /// Whether a shell would make something else of it.
     pub(super) is_shell: bool,
 }
@@ -46,6 +47,7 @@ impl Environment {
                 "DAEMON_URL" => environment.daemon_url = Some(value),
                 "COIN" => environment.coin = Some(value),
                 "NET" => environment.net = Some(value),
+                "SERVICES" => environment.services = Some(value),
                 _ => {}
             }
         }
@@ -74,6 +76,7 @@ impl Environment {
             daemon_url: value(daemon_url),
             coin: value(coin),
             net: value(net),
+            services: None,
             is_shell: false,
         }
     }

@@ -128,6 +128,8 @@ pub enum Missing {
     Inspection,
     /// Nobody probes the daemons, or has not yet.
     Probes,
+    /// There is no canary, or its last visit does not tell it.
+    Canary,
     /// Which sessions make up the group is not certain, or was not within the window.
     Members,
     /// The client's name has no version in it.
@@ -389,6 +391,9 @@ fn missing(test: &Test, probe: Option<&Probe>, facts: &Facts<'_>, slot: u32) -> 
     }
     if info.source == Source::Probes {
         return Missing::Probes;
+    }
+    if info.source == Source::Canary {
+        return Missing::Canary;
     }
     let is_alone = probe.is_some_and(|probe| facts.subject(probe, slot).1.is_none());
     if is_alone && history.is_private(facts.scope, slot) {

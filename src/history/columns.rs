@@ -671,12 +671,22 @@ impl History {
             Field::RpcLatency => snapshot.sessions_read.took().as_secs_f64(),
             // A snapshot is there, so the RPC is up.
             Field::RpcDown => 0.0,
+            Field::FeltHeightLag => {
+                let felt = self.felt.felt().map(|felt| felt.height as f64);
+                number(
+                    server
+                        .db_height
+                        .zip(felt)
+                        .map(|(db, felt)| db as f64 - felt),
+                )
+            }
             _ => self.probed_value(field, snapshot.at()),
         }
     }
 
-    /// What the probes alone tell at `at`, of the primary.
+    /// What the probes of the primary and the canary alone tell at `at`.
     fn probed_value(&self, field: Field, at: Timestamp) -> f64 {
+        let seconds = |value: Option<Duration>| value.map_or(f64::NAN, |value| value.as_secs_f64());
         let primary = self.daemons.primary();
         match field {
             Field::PrimaryHealthy => {
@@ -691,6 +701,16 @@ impl History {
             }
             Field::PrimaryHeightGap => self.height_gap(primary).unwrap_or(f64::NAN),
             Field::Preempt => flag(self.daemons.settings().preempt),
+            Field::FeltDown => seconds(self.felt.down(at)),
+            Field::FeltLatency => seconds(self.felt.felt().map(|felt| felt.latency)),
+            Field::FeltHeight => {
+                let felt = self.felt.felt();
+                felt.map_or(f64::NAN, |felt| felt.height as f64)
+            }
+            Field::CertificateLeft => {
+                let ends = self.felt.felt().and_then(|felt| felt.certificate_ends);
+                seconds(ends.map(|ends| ends.since(at)))
+            }
             _ => f64::NAN,
         }
     }
@@ -725,6 +745,7 @@ pub(crate) const fn transport_name(transport: Transport) -> &'static str {
         Transport::Ssl => "ssl",
         Transport::Websocket => "websocket",
         Transport::Rpc => "rpc",
+        Transport::Canary => "canary",
         Transport::Other => "other",
     }
 }

@@ -13,6 +13,7 @@ use crate::history::Continuity;
 use crate::policy::{Mode, PolicySet};
 use crate::pseudonym::{Key, Pseudonyms};
 use crate::recording::{Start, Tick};
+use crate::snapshot::Snapshot;
 use crate::warden::{Settings, Warden};
 use crate::watch::{Change, Confirmation};
 
@@ -103,9 +104,10 @@ impl Replay {
         let continuity = tick.failure.is_none().then(|| self.observe(tick));
         let judgement = match continuity {
             Some(_) => self.warden.judge(&tick.snapshot),
-            None => self
-                .warden
-                .missed(tick.at, tick.epoch, &tick.snapshot.rounds),
+            None => {
+                let Snapshot { rounds, visits, .. } = &tick.snapshot;
+                self.warden.missed(tick.at, tick.epoch, rounds, visits)
+            }
         };
         let acts = if self.recalls { &tick.acts[..] } else { &[] };
         let (carried, untold) = self.actor.rehearse(judgement.rulings, acts);

@@ -408,7 +408,9 @@ fn worth_telling(unjudged: &BTreeMap<Arc<str>, &Test>) -> BTreeMap<Arc<str>, Str
     unjudged
         .iter()
         .filter(|(name, test)| {
-            !shipped.contains(name) && test.field.info().source != field::Source::Probes
+            let source = test.field.info().source;
+            let is_optional = matches!(source, field::Source::Probes | field::Source::Canary);
+            !shipped.contains(name) && !is_optional
         })
         .map(|(name, test)| (name.clone(), test.field_written.to_string()))
         .collect()

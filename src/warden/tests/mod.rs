@@ -1,5 +1,6 @@
 mod bans;
 mod by_hand;
+mod canary;
 mod daemons;
 mod false_alarms;
 mod own_acts;
