@@ -13,6 +13,7 @@ mod lists;
 mod placed;
 mod record;
 mod recurrence;
+mod relief;
 mod sinks;
 mod trust;
 
@@ -24,7 +25,7 @@ use serde::Deserialize as _;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::act::{Actor, Carried, Confirmed, Done};
+use crate::act::{Actor, Carried, Confirmed, Done, FollowedRows};
 use crate::control::Control;
 use crate::decision::Outcome;
 use crate::escape;
@@ -126,6 +127,8 @@ pub struct Agent {
     /// Bans that the sinks do not know of yet, as they are now.
     ban_news: Vec<(IpNet, Option<Ban>)>,
     untracked: u64,
+    /// The rows of acts that are followed.
+    followed: FollowedRows,
     control: Option<Box<Control>>,
     by_hand: ByHand,
     flight: Option<Flight>,
@@ -240,6 +243,7 @@ impl Agent {
             sinks: Sinks::default(),
             ban_news: Vec::new(),
             untracked: 0,
+            followed: FollowedRows::default(),
             control: None,
             by_hand: ByHand::default(),
             flight: None,
@@ -414,6 +418,7 @@ impl Agent {
         if let Some((change, news)) = &judgement.confirmation {
             self.amend(change, news);
         }
+        self.journal_reliefs(&judgement.followed);
         let held_off = std::mem::take(&mut judgement.held_off);
         let (carried, untold, settled) = self.act(judgement).await;
         let not_held_off = self.hold_off(&held_off, mode).await;
@@ -605,7 +610,10 @@ impl Agent {
             ..
         } in carried
         {
-            self.warden.settle(decision, outcome, *unsent, at);
+            let is_followed = self.warden.settle(decision, outcome, *unsent, at);
+            if let Some(id) = id.filter(|_| is_followed) {
+                self.followed.add(decision, id);
+            }
             has_failed |= *unsent == 0 && matches!(outcome, Outcome::Failed { .. });
             if *unsent > 0 && id.is_some() {
                 changes.push(StateChange::Cooldown(Cooldown {

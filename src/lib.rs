@@ -49,6 +49,7 @@ pub mod recheck;
 pub mod recording;
 pub mod redact;
 mod regular;
+pub mod relief;
 pub mod replay;
 pub mod report;
 mod room;

@@ -76,6 +76,10 @@ fn flag(value: bool) -> f64 {
 impl History {
     /// Sees to it that every counter is summed that some column takes.
     pub(super) fn want_tallies(&mut self) {
+        // For loads, whatever policies look at.
+        for counter in [Counter::RecvSize, Counter::SentSize] {
+            self.session_deltas.want(counter);
+        }
         for column in self.plan.columns.clone() {
             if let Some(window) = column.window
                 && self.quantity(&column).is_some()

@@ -13,6 +13,7 @@ mod continuity;
 mod felt;
 mod heights;
 mod keys;
+mod load;
 mod members;
 mod numbers;
 mod penalties;
@@ -52,6 +53,7 @@ pub use continuity::Continuity;
 use continuity::Last;
 pub use felt::SavedFelt;
 pub use heights::SavedHeights;
+pub(crate) use load::Bearer;
 use members::Members;
 pub(crate) use numbers::Numbers;
 pub(crate) use plan::ColumnId;
@@ -138,6 +140,8 @@ pub struct History {
     heights: SavedHeights,
     felt: SavedFelt,
     last: Option<Last>,
+    /// From the good poll before to the last one; zero if that follows none.
+    span: Duration,
     /// Since when no poll has succeeded, if the last one failed.
     down_since: Option<Timestamp>,
     /// Client sessions in the present snapshot.
@@ -194,6 +198,7 @@ impl History {
             heights: SavedHeights::default(),
             felt: SavedFelt::default(),
             last: None,
+            span: Duration::ZERO,
             down_since: None,
             present: 0,
             seniority: Seniority::new(bounds.clients),
@@ -230,6 +235,12 @@ impl History {
         let continuity = self.last.as_ref().map_or(Continuity::First, |last| {
             last.followed_by(snapshot, self.bounds.gap_max)
         });
+        let before = self.last.as_ref().map_or(at, |last| last.at);
+        self.span = if continuity == Continuity::Continued {
+            at.since(before)
+        } else {
+            Duration::ZERO
+        };
         if continuity == Continuity::Continued {
             for timeline in &mut self.timelines {
                 timeline.advance(at);

@@ -14,7 +14,7 @@ use crate::policy::{Mode, PolicySet};
 use crate::pseudonym::{Key, Pseudonyms};
 use crate::recording::{Start, Tick};
 use crate::snapshot::Snapshot;
-use crate::warden::{Settings, Warden};
+use crate::warden::{Followed, Settings, Warden};
 use crate::watch::{Change, Confirmation};
 
 pub use wanted::Wanted;
@@ -44,6 +44,8 @@ pub struct Turn {
     pub crowded: u64,
     /// News of the last change of daemon.
     pub confirmation: Option<(Change, Confirmation)>,
+    /// What became of the load after earlier acts that the agent really did.
+    pub followed: Vec<Followed>,
 }
 
 impl Replay {
@@ -129,6 +131,7 @@ impl Replay {
             untold,
             crowded: judgement.crowded,
             confirmation: judgement.confirmation,
+            followed: judgement.followed,
         }
     }
 

@@ -327,6 +327,7 @@ impl<'a> Audit<'a> {
                 .missed(tick.at, why, &decided.carried, against),
         }
         self.collector.untold(&decided.untold, against_untold);
+        self.collector.followed(&decided.followed);
         if self.args.fail_if_more.is_some() {
             let wanted = &mut self.wanted;
             wanted.by_first(decided.carried.iter().chain(&decided.untold));

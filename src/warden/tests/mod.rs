@@ -5,6 +5,7 @@ mod daemons;
 mod false_alarms;
 mod own_acts;
 mod random;
+mod relief;
 mod restarts;
 mod share;
 mod world;
