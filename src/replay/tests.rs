@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +13,9 @@ use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions, Cadence, Rounds};
 use crate::control::{Control, Request, ask};
 use crate::daemon::{Daemons, Failure, Report, Round};
+use crate::decision::Target;
 use crate::history::{ClientChanges, KnownClient, SavedClients};
-use crate::journal::{Journal, Retention};
+use crate::journal::{Filter, Journal, Retention};
 use crate::penalty::SavedPenalties;
 use crate::policy::{Mode, PolicySet, Source, check, shipped};
 use crate::poll::Clock;
@@ -137,6 +138,42 @@ async fn the_decisions_of_a_run_come_out_again_byte_for_byte() {
         }
         assert!(bytes > 10_000, "so little was decided: {bytes} bytes");
     }
+}
+
+/// Whether acts helped, as the live agent's journal has it.
+#[tokio::test]
+async fn whether_acts_helped_comes_out_again() {
+    let flown = recorded(Release::V1_20_0, in_mode(Mode::Enforce), 60, None).await;
+    let journal = Journal::open_read_only(&flown.folder.path().join("journal")).unwrap();
+    let every = Filter {
+        limit: u32::MAX,
+        ..Filter::default()
+    };
+    let key = |policy: &str, at: Timestamp, target: &Target| format!("{policy} {at} {target:?}");
+    let rows = journal.query(&every).unwrap().into_iter();
+    let live: BTreeMap<String, String> = rows
+        .filter_map(|row| {
+            let of = &row.decision;
+            let relief = serde_json::to_string(&row.relief?).unwrap();
+            Some((key(&of.policy, of.at, &of.target), relief))
+        })
+        .collect();
+    let mut replay = Replay::new(shipped().set.unwrap(), None);
+    let mut again = BTreeMap::new();
+    let recording = Recording::open(&[flown.folder.path().join("recording")]).unwrap();
+    for item in recording.play() {
+        match item.unwrap() {
+            Item::Start(start) => replay.start(&start),
+            Item::Tick(tick) => again.extend(replay.turn(&tick).followed.into_iter().map(|news| {
+                let relief = serde_json::to_string(&news.relief).unwrap();
+                (key(&news.policy, news.at, &news.target), relief)
+            })),
+            Item::Notice(_) => {}
+        }
+    }
+    assert_eq!(live, again);
+    let later = live.values().filter(|relief| relief.contains("later"));
+    assert!(later.count() > 10, "{live:#?}");
 }
 
 /// Daemons that all fall silent after a while.

@@ -62,3 +62,55 @@ impl HelpedTally {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::relief::Traffic;
+    use crate::report::words;
+
+    fn load(bytes_per_s: Option<f64>, pending_requests: u64, felt_ms: Option<u64>) -> Load {
+        Load {
+            target: bytes_per_s.map(|rate| Traffic {
+                sessions: 1,
+                bytes_per_s: Some(rate),
+            }),
+            pending_requests,
+            felt_latency: felt_ms.map(Duration::from_millis),
+            ..Load::default()
+        }
+    }
+
+    #[test]
+    fn means_are_of_what_is_known() {
+        let mut tally = HelpedTally::default();
+        assert_eq!(tally.finish(), None);
+        tally.add(&Relief {
+            before: load(Some(2e6), 40, Some(900)),
+            soon: Some(load(Some(0.0), 4, Some(20))),
+            later: None,
+        });
+        tally.add(&Relief {
+            before: load(Some(1e6), 20, None),
+            soon: None,
+            later: None,
+        });
+        assert_eq!(
+            words::helped(&tally.finish().unwrap()),
+            "2 acts followed; before, 30s on and 5m on, on average: the targets' traffic 1.43 MiB/s, 0 B/s, unknown; \
+             requests pending 30, 4, unknown; a wallet's wait 900ms, 20ms, unknown"
+        );
+        let mut server = HelpedTally::default();
+        server.add(&Relief {
+            before: load(None, 7, None),
+            soon: Some(load(None, 7, None)),
+            later: Some(load(None, 9, None)),
+        });
+        assert_eq!(
+            words::helped(&server.finish().unwrap()),
+            "1 act followed; before, 30s on and 5m on, on average: requests pending 7, 7, 9"
+        );
+    }
+}
