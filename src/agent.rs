@@ -13,7 +13,6 @@ mod lists;
 mod placed;
 mod record;
 mod recurrence;
-mod relief;
 mod sinks;
 mod trust;
 
@@ -418,7 +417,6 @@ impl Agent {
         if let Some((change, news)) = &judgement.confirmation {
             self.amend(change, news);
         }
-        self.journal_reliefs(&judgement.followed);
         let held_off = std::mem::take(&mut judgement.held_off);
         let (carried, untold, settled) = self.act(judgement).await;
         let not_held_off = self.hold_off(&held_off, mode).await;
@@ -568,13 +566,18 @@ impl Agent {
 
     async fn act(&mut self, judgement: Judgement) -> (Vec<Carried>, usize, Timestamp) {
         let Judgement {
-            rulings, cooldowns, ..
+            rulings,
+            cooldowns,
+            followed,
+            ..
         } = judgement;
         rulings.iter().for_each(tell_used_up);
         self.crowds.tell(&rulings, self.clock.now());
         let mut changes: Vec<StateChange> =
             cooldowns.into_iter().map(StateChange::Cooldown).collect();
         changes.extend(self.penalty_changes());
+        let reliefs = self.followed.reliefs(&followed).into_iter();
+        changes.extend(reliefs.map(|(id, relief)| StateChange::Relief(id, relief)));
         let (warden, client, journal) = (&self.warden, &mut self.client, &mut self.journal);
         let limits = || saved_limits(warden);
         let Done {

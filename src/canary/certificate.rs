@@ -33,7 +33,7 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
 #[derive(Clone, Copy)]
 struct Der<'a>(&'a [u8]);
 
-impl<'a> Der<'a> {
+impl Der<'_> {
     /// The first element's tag, its content, and what follows.
     fn take(self) -> Option<(u8, Self, Self)> {
         let (&tag, rest) = self.0.split_first()?;

@@ -119,6 +119,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, says: Says) {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a server says, or nothing")]
 fn usual(id: u64, method: &str) -> Option<String> {
     let result = match method {
         "server.version" => r#"["ElectrumX 1.20.0","1.4"]"#,

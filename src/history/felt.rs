@@ -22,17 +22,14 @@ impl SavedFelt {
     /// Takes in the visits since the last poll, in the order of time.
     pub(super) fn hear(&mut self, visits: &[Visit]) {
         for visit in visits {
-            match &visit.felt {
-                Ok(felt) => {
-                    self.felt = Some(*felt);
-                    self.down_since = None;
-                }
-                // From the last visit that went well on it may have been so; nobody knows. It
-                // certainly is so from this one on.
-                Err(_) => {
-                    self.felt = None;
-                    self.down_since.get_or_insert(visit.at);
-                }
+            if let Ok(felt) = &visit.felt {
+                self.felt = Some(*felt);
+                self.down_since = None;
+            } else {
+                // From the last visit that went well on it may have been so; nobody knows. It certainly
+                // is so from this one on.
+                self.felt = None;
+                self.down_since.get_or_insert(visit.at);
             }
             self.last = Some(visit.at);
         }

@@ -46,7 +46,6 @@ use self::lock::Lock;
 use self::retention::{AgeQuota, SizeTurn};
 use crate::decision::{Decision, Outcome, SessionRef};
 use crate::history::ClientChanges;
-use crate::relief::Relief;
 use crate::time::Timestamp;
 
 /// The outcome of an intent that a run of the agent left behind.
@@ -275,17 +274,6 @@ impl Journal {
             self.owed.add(outcomes, changes);
         }
         written
-    }
-
-    /// Commits what became of the load after acts, in place of what was known of them before.
-    ///
-    /// # Errors
-    /// Nothing was written, and it is not kept in mind.
-    pub fn relieve(&mut self, reliefs: &[(DecisionId, Relief)]) -> Result<(), JournalError> {
-        self.write(|transaction| {
-            let mut reliefs = reliefs.iter();
-            reliefs.try_for_each(|(id, relief)| row::relieve(transaction, *id, relief))
-        })
     }
 
     /// Commits changes of the state alone; an error as in [`Self::finish_all`].

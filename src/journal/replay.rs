@@ -108,7 +108,9 @@ impl ReplayJournal {
     pub fn relieve(&mut self, reliefs: &[(DecisionId, Relief)]) -> Result<(), JournalError> {
         // Seldom asked for before they are written: half a minute passes first.
         self.write()?;
-        self.journal.relieve(reliefs)
+        let changes = reliefs.iter();
+        let changes = changes.map(|&(id, relief)| StateChange::Relief(id, relief));
+        self.journal.save(&changes.collect::<Vec<_>>())
     }
 
     fn write(&mut self) -> Result<(), JournalError> {

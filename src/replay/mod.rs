@@ -104,12 +104,11 @@ impl Replay {
             self.warden.change_by_hand(act);
         }
         let continuity = tick.failure.is_none().then(|| self.observe(tick));
-        let judgement = match continuity {
-            Some(_) => self.warden.judge(&tick.snapshot),
-            None => {
-                let Snapshot { rounds, visits, .. } = &tick.snapshot;
-                self.warden.missed(tick.at, tick.epoch, rounds, visits)
-            }
+        let judgement = if continuity.is_some() {
+            self.warden.judge(&tick.snapshot)
+        } else {
+            let Snapshot { rounds, visits, .. } = &tick.snapshot;
+            self.warden.missed(tick.at, tick.epoch, rounds, visits)
         };
         let acts = if self.recalls { &tick.acts[..] } else { &[] };
         let (carried, untold) = self.actor.rehearse(judgement.rulings, acts);

@@ -65,7 +65,7 @@ async fn recorded(release: Release, settings: Settings, polls: usize, key: Optio
     let folder = tempfile::tempdir().unwrap();
     let world = World::story(release, 7);
     let server = Arc::new(Server::start(world, Pace::Manual).await.unwrap());
-    let mut agent = Agent::new(
+    let agent = Agent::new(
         Warden::new(shipped().set.unwrap(), settings),
         Client::new(ClientOptions::new(server.addr().to_string())),
         Journal::open(&folder.path().join("journal")).unwrap(),
@@ -77,6 +77,7 @@ async fn recorded(release: Release, settings: Settings, polls: usize, key: Optio
         },
     )
     .unwrap();
+    let mut agent = Box::new(agent);
     let mut recorder = Recorder::create(&folder.path().join("recording")).unwrap();
     if let Some(key) = key {
         recorder = recorder.hiding(key);
@@ -212,7 +213,7 @@ async fn an_outage_comes_out_again_byte_for_byte() {
         backoff_max: Duration::from_millis(2),
         ..ClientOptions::new(server.addr().to_string())
     };
-    let mut agent = Agent::new(
+    let agent = Agent::new(
         Warden::new(set.clone(), settings),
         Client::new(options),
         Journal::open(&folder.path().join("journal")).unwrap(),
@@ -224,6 +225,7 @@ async fn an_outage_comes_out_again_byte_for_byte() {
         },
     )
     .unwrap();
+    let mut agent = Box::new(agent);
     let daemons = Daemons::parse("http://u:p@127.0.0.1:8332/", None).unwrap();
     agent.watch_daemons(daemons, Box::new(Silent(Arc::clone(&server))));
     agent.record(
@@ -328,7 +330,7 @@ async fn crowd_by_hand(key: Option<&Key>, requests: &[(usize, Request)]) -> Flow
             ..ClientChanges::default()
         })
         .unwrap();
-    let mut agent = Agent::new(
+    let agent = Agent::new(
         Warden::new(crowded(), in_mode(Mode::Enforce)),
         Client::new(ClientOptions::new(server.addr().to_string())),
         journal,
@@ -340,6 +342,7 @@ async fn crowd_by_hand(key: Option<&Key>, requests: &[(usize, Request)]) -> Flow
         },
     )
     .unwrap();
+    let mut agent = Box::new(agent);
     let mut recorder = Recorder::open(RecorderOptions {
         age_max: Duration::from_secs(800),
         ..RecorderOptions::unbounded(&folder.path().join("recording"))

@@ -296,7 +296,7 @@ fn play(text: &str, events: &[Event]) -> Result<String, TestCaseError> {
         match happen(&mut scene, event) {
             Happened::Nothing => {}
             Happened::Miss => {
-                all += &told(&warden.missed(scene.at(), scene.epoch, &[], &Visits::default()))
+                all += &told(&warden.missed(scene.at(), scene.epoch, &[], &Visits::default()));
             }
             Happened::Poll => {
                 group_up(&mut scene);

@@ -19,7 +19,7 @@ use crate::field::Dimension;
 use crate::limits::Cooldown;
 use crate::penalty::SavedPenalties;
 use crate::policy::{Action, ActionKind, Mode};
-use crate::relief::{Load, Traffic};
+use crate::relief::{Load, Relief, Traffic};
 
 struct Home {
     directory: TempDir,
@@ -458,11 +458,17 @@ fn whether_an_act_helped_is_kept_with_it() {
         soon: Some(load(0, 0.0, None)),
         later: None,
     };
-    journal.relieve(&[(ids[0], relief)]).unwrap();
+    journal
+        .save(&[StateChange::Relief(ids[0], relief)])
+        .unwrap();
     relief.later = Some(load(1, 5e9, Some(20)));
-    journal.relieve(&[(ids[0], relief)]).unwrap();
+    journal
+        .save(&[StateChange::Relief(ids[0], relief)])
+        .unwrap();
     // A row that is gone is no matter.
-    journal.relieve(&[(DecisionId(99), relief)]).unwrap();
+    journal
+        .save(&[StateChange::Relief(DecisionId(99), relief)])
+        .unwrap();
     drop(journal);
     let reliefs: Vec<_> = all(&home.open()).iter().map(|row| row.relief).collect();
     assert_eq!(reliefs, [Some(relief), None]);
