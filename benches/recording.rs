@@ -170,6 +170,7 @@ fn write(recorder: &mut Recorder, snapshot: &Snapshot, tape: &Tape) -> Duration 
         mode: Mode::DryRun,
         polled: Ok(snapshot),
         rounds: &snapshot.rounds,
+        visits: &snapshot.visits,
         inspected: &[],
         acts: &[],
         closed: &[],

@@ -5,6 +5,7 @@
 
 mod by_hand;
 mod cadence;
+mod canary;
 mod cost;
 mod crowds;
 mod daemons;
@@ -23,7 +24,7 @@ use serde::Deserialize as _;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::act::{Actor, Carried, Confirmed, Done};
+use crate::act::{Actor, Carried, Confirmed, Done, FollowedRows};
 use crate::control::Control;
 use crate::decision::Outcome;
 use crate::escape;
@@ -45,6 +46,8 @@ use crate::watch::Outage;
 use by_hand::ByHand;
 pub use cadence::Cadence;
 use cadence::{Beat, Pace};
+use canary::Perch;
+pub use canary::Visitor;
 use cost::Cost;
 use crowds::Crowds;
 pub use daemons::Rounds;
@@ -105,6 +108,7 @@ pub struct Agent {
     /// The connection over which `inspect_session` was found to be unknown.
     no_inspection: Option<crate::decision::Epoch>,
     rounds: Option<Box<dyn Rounds>>,
+    perch: Option<Perch>,
     confirmed: Option<Confirmed>,
     status: Option<KeptStatus>,
     /// By daemon.
@@ -124,6 +128,8 @@ pub struct Agent {
     /// Bans of an earlier run that keep out less now, as they were; until the sinks know.
     spared: Vec<Ban>,
     untracked: u64,
+    /// The rows of acts that are followed.
+    followed: FollowedRows,
     control: Option<Box<Control>>,
     by_hand: ByHand,
     flight: Option<Flight>,
@@ -227,6 +233,7 @@ impl Agent {
             placed: Placed::default(),
             no_inspection: None,
             rounds: None,
+            perch: None,
             confirmed: None,
             status: None,
             told: Vec::new(),
@@ -239,6 +246,7 @@ impl Agent {
             ban_news: Vec::new(),
             spared,
             untracked: 0,
+            followed: FollowedRows::default(),
             control: None,
             by_hand: ByHand::default(),
             flight: None,
@@ -350,6 +358,7 @@ impl Agent {
         self.tell_outage(failure.as_ref());
         let rounds = self.rounds.as_mut();
         self.snapshot.rounds = rounds.map(|rounds| rounds.take()).unwrap_or_default();
+        self.take_visits(failure.is_none());
         if failure.is_none() {
             self.tell_move();
             self.placed.tell(&self.snapshot, self.client.server_addr());
@@ -397,8 +406,13 @@ impl Agent {
         let mut judgement = match missed_at {
             None => self.judge(),
             Some(at) => {
-                let Snapshot { epoch, rounds, .. } = &self.snapshot;
-                self.warden.missed(at, *epoch, rounds)
+                let Snapshot {
+                    epoch,
+                    rounds,
+                    visits,
+                    ..
+                } = &self.snapshot;
+                self.warden.missed(at, *epoch, rounds, visits)
             }
         };
         if failure.is_none() {
@@ -556,13 +570,18 @@ impl Agent {
 
     async fn act(&mut self, judgement: Judgement) -> (Vec<Carried>, usize, Timestamp) {
         let Judgement {
-            rulings, cooldowns, ..
+            rulings,
+            cooldowns,
+            followed,
+            ..
         } = judgement;
         rulings.iter().for_each(tell_used_up);
         self.crowds.tell(&rulings, self.clock.now());
         let mut changes: Vec<StateChange> =
             cooldowns.into_iter().map(StateChange::Cooldown).collect();
         changes.extend(self.penalty_changes());
+        let reliefs = self.followed.reliefs(&followed).into_iter();
+        changes.extend(reliefs.map(|(id, relief)| StateChange::Relief(id, relief)));
         let (warden, client, journal) = (&self.warden, &mut self.client, &mut self.journal);
         let limits = || saved_limits(warden);
         let Done {
@@ -598,7 +617,10 @@ impl Agent {
             ..
         } in carried
         {
-            self.warden.settle(decision, outcome, *unsent, at);
+            let is_followed = self.warden.settle(decision, outcome, *unsent, at);
+            if let Some(id) = id.filter(|_| is_followed) {
+                self.followed.add(decision, id);
+            }
             has_failed |= *unsent == 0 && matches!(outcome, Outcome::Failed { .. });
             if *unsent > 0 && id.is_some() {
                 changes.push(StateChange::Cooldown(Cooldown {

@@ -138,6 +138,8 @@ pub enum Source {
     Probes,
     /// How many slots the server has, as the configuration tells.
     Slots,
+    /// The agent's own visits as a wallet.
+    Canary,
 }
 
 impl Source {
@@ -153,6 +155,7 @@ impl Source {
             Self::Agent => "the agent's own observation",
             Self::Probes => "with `[server.daemon]`",
             Self::Slots => "with `sessions_max` of `[server]`",
+            Self::Canary => "with `[canary]`",
         }
     }
 }
@@ -380,7 +383,19 @@ fields! {
     RpcLatency "rpc_latency" [Server] DURATION, false, Agent,
         "how long the server took to answer `sessions`";
     RpcDown "rpc_down" [Server] DURATION, false, Agent,
-        "how long no poll has succeeded; only this, `preempt` and what is about the primary is known then";
+        "how long no poll has succeeded; only this, `preempt` and what the primary and the canary tell is known then";
+
+    // The server as a wallet meets it.
+    FeltLatency "felt_latency" [Server] DURATION, false, Canary,
+        "how long the canary waited for the tip and a ping, at its last visit; unknown while it is not served";
+    FeltDown "felt_down" [Server] DURATION, false, Canary,
+        "how long the canary has not been served: it cannot connect, or gets no answer in time";
+    FeltHeight "felt_height" [Server] COUNT, false, Canary,
+        "the height of the tip that the canary was told; unknown while it is not served";
+    FeltHeightLag "felt_height_lag" [Server] COUNT, false, Canary,
+        "blocks that this tip is behind the server's index; below 0 if it is ahead of it";
+    CertificateLeft "certificate_left" [Server] DURATION, false, Canary,
+        "how long the server's certificate is still valid; 0 once it is over, unknown without TLS";
 }
 
 impl Field {
@@ -407,8 +422,8 @@ impl Field {
         Some((around, Self::of(around, name)?))
     }
 
-    /// Whether it is known while the server does not answer: the agent's own watch and its probes of
-    /// the primary tell it. Which daemon is in use only the server knows.
+    /// Whether it is known while the server does not answer: the agent's own watch, its probes of
+    /// the primary and its canary tell it. Which daemon is in use only the server knows.
     pub const fn is_known_while_down(self) -> bool {
         matches!(
             self,
@@ -418,6 +433,10 @@ impl Field {
                 | Self::PrimaryState
                 | Self::PrimaryHeightGap
                 | Self::Preempt
+                | Self::FeltLatency
+                | Self::FeltDown
+                | Self::FeltHeight
+                | Self::CertificateLeft
         )
     }
 

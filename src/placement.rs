@@ -37,7 +37,7 @@ pub enum Crowding {
 }
 
 impl Crowding {
-    /// What a poll shows of it. RPC connections do not count.
+    /// What a poll shows of it. Only clients count.
     pub fn of(snapshot: &Snapshot) -> Option<Self> {
         let addresses = || addresses(snapshot);
         let of = addresses().count();
@@ -63,7 +63,7 @@ fn addresses(snapshot: &Snapshot) -> impl Iterator<Item = IpAddr> {
     let sessions = &snapshot.sessions;
     let clients = sessions.flags.iter().zip(&sessions.peer);
     clients
-        .filter(|(flags, _)| !flags.is_rpc())
+        .filter(|(flags, _)| flags.is_client())
         .filter_map(|(_, peer)| peer.0)
         .map(|peer| peer.ip().to_canonical())
 }

@@ -286,6 +286,7 @@ pub(crate) mod tests {
             id: DecisionId(1),
             decision: ruling.decision.clone(),
             outcome,
+            relief: None,
             evidence_left_out: 0,
             sessions_left_out: 0,
         }
@@ -331,6 +332,7 @@ pub(crate) mod tests {
             id: DecisionId(1),
             decision,
             outcome,
+            relief: None,
             evidence_left_out: 0,
             sessions_left_out: 0,
         });

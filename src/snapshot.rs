@@ -12,6 +12,7 @@ use crate::names::{NameId, Names};
 use crate::policy::Capabilities;
 use crate::room::make_room;
 use crate::time::Timestamp;
+use crate::visit::Visits;
 
 /// One poll.
 #[derive(Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub groups: Groups,
     /// What was heard of the daemons since the snapshot before, in the order of time.
     pub rounds: Vec<Round>,
+    /// What the canary's visits felt since then.
+    pub visits: Visits,
 }
 
 impl Snapshot {
@@ -54,6 +57,20 @@ impl Snapshot {
 }
 
 impl Snapshot {
+    /// Marks the canary's own sessions by their sockets: whoever gives its name or shares its address
+    /// stays a client.
+    pub fn mark_own(&mut self) {
+        if self.visits.sockets.is_empty() {
+            return;
+        }
+        let Sessions { flags, peer, .. } = &mut self.sessions;
+        for (flags, peer) in flags.iter_mut().zip(peer) {
+            if !flags.is_rpc() && self.visits.is_own(*peer) {
+                flags.transport = Transport::Canary;
+            }
+        }
+    }
+
     /// What this server's release tells, as its own RPC connection's row and its version show.
     pub fn capabilities(&self) -> Capabilities {
         let generation = self.sessions.generation;
@@ -155,6 +172,8 @@ pub enum Transport {
     Websocket,
     /// `R`: an RPC connection, never a client.
     Rpc,
+    /// The agent's own [visit](crate::visit), whatever its letter was: never a client.
+    Canary,
     /// A letter that no known release has.
     Other,
 }
@@ -174,6 +193,11 @@ impl Flags {
     /// Whether it is an RPC connection.
     pub const fn is_rpc(self) -> bool {
         matches!(self.transport, Transport::Rpc)
+    }
+
+    /// Whether it is a client's: neither an RPC connection nor the agent's own visit.
+    pub const fn is_client(self) -> bool {
+        !matches!(self.transport, Transport::Rpc | Transport::Canary)
     }
 }
 

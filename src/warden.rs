@@ -20,10 +20,13 @@ use crate::slots::Slots;
 use crate::snapshot::Snapshot;
 use crate::status::{PolicyStatus, Status};
 use crate::time::Timestamp;
+use crate::visit::Visits;
 use crate::watch::{self, Change, Confirmation, Confirming, Stall, Watch};
 use crate::wire::Inspection;
 
 pub use by_hand::{BanRequest, Lift, Lifted, NothingToLift, Pardoned, PlannedBan, Refusal};
+use follow::Following;
+pub use follow::{FOLLOWED_MAX, Followed};
 pub use ongoing::Ongoing;
 
 pub use explain::{Account, Due, Explanation, Found, Own, Stopped, Subject};
@@ -62,6 +65,8 @@ pub struct Judgement {
     /// Sessions of those who are banned already. They are to be disconnected without more evidence; in
     /// dry-run they would be, each once.
     pub held_off: Vec<SessionRef>,
+    /// What became of the load after earlier acts.
+    pub followed: Vec<Followed>,
 }
 
 /// For so long after a policy held for anything, the server is looked at closely.
@@ -80,6 +85,7 @@ pub struct Warden {
     polled_before: Option<Timestamp>,
     /// When a policy last held for anything.
     last_held: Option<Timestamp>,
+    following: Following,
     settings: Settings,
     mode: Mode,
 }
@@ -104,6 +110,7 @@ impl Warden {
             resumed: None,
             polled_before: None,
             last_held: None,
+            following: Following::default(),
             mode: settings.mode,
             settings,
         }
@@ -166,11 +173,15 @@ impl Warden {
     /// Takes in a snapshot. [`Warden::judge`] must follow with the same one; in between
     /// [`Warden::inspect_next`] and [`Warden::inspected`] may add to it.
     pub fn observe(&mut self, snapshot: &Snapshot) -> Continuity {
+        self.following.weigh_before(&self.history);
         self.take_up(snapshot.at());
         self.bridge(snapshot.at());
         let continuity = self.history.begin(snapshot);
         if continuity == Continuity::Gap {
             self.engine.forget();
+        }
+        if continuity != Continuity::Continued {
+            self.following.forget();
         }
         continuity
     }
@@ -211,9 +222,11 @@ impl Warden {
         let rulings = self.limits.rule(evaluation.proposals, set, at, &clients);
         self.convict(&rulings, at);
         let held_off = self.hold_off(snapshot, &rulings);
+        let followed = self.following.weigh(&self.history, at);
         Judgement {
             confirmation,
             held_off,
+            followed,
             ..self.judgement(rulings, evaluation.crowded)
         }
     }
@@ -227,7 +240,15 @@ impl Warden {
     /// on: whether the server gets on with it.
     ///
     /// Sessions that it was asked to disconnect leave by the agent's doing, which is no evidence.
-    pub fn settle(&mut self, decision: &Decision, outcome: &Outcome, unsent: usize, at: Timestamp) {
+    ///
+    /// What was done to clients is followed from here on, as far as there is room: gives whether it is.
+    pub fn settle(
+        &mut self,
+        decision: &Decision,
+        outcome: &Outcome,
+        unsent: usize,
+        at: Timestamp,
+    ) -> bool {
         let kind = decision.action.kind();
         let is_disconnect = kind.disconnects();
         let is_held_back = matches!(outcome, Outcome::Suppressed(_));
@@ -246,6 +267,8 @@ impl Warden {
             }
             _ => {}
         }
+        let is_done = matches!(outcome, Outcome::Executed { .. });
+        is_disconnect && is_done && self.following.follow(decision)
     }
 
     fn confirm(&mut self, snapshot: &Snapshot) -> Option<(Change, Confirmation)> {
@@ -302,11 +325,18 @@ impl Warden {
 
     /// Takes in that a poll failed: what is not known is missing, not zero.
     ///
-    /// `rounds` are the probes' since the last poll: what becomes of the daemons is judged all the same.
-    pub fn missed(&mut self, at: Timestamp, epoch: Epoch, rounds: &[Round]) -> Judgement {
+    /// `rounds` are the probes' and `visits` the canary's since the last poll: what becomes of the daemons, and
+    /// whether wallets are served, is judged all the same.
+    pub fn missed(
+        &mut self,
+        at: Timestamp,
+        epoch: Epoch,
+        rounds: &[Round],
+        visits: &Visits,
+    ) -> Judgement {
         self.take_up(at);
         self.history.penalties_mut().expire(at);
-        self.history.missed(at, rounds);
+        self.history.missed(at, rounds, visits);
         let evaluation = self.engine.missed(&self.history, at, epoch);
         let rulings = self
             .limits
@@ -382,6 +412,7 @@ impl Warden {
             crowded,
             confirmation: None,
             held_off: Vec::new(),
+            followed: Vec::new(),
         }
     }
 
@@ -470,6 +501,7 @@ impl Warden {
 
 mod by_hand;
 mod explain;
+mod follow;
 mod ongoing;
 mod sentence;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod confirmed;
 mod daemon;
+mod followed;
 mod keys;
 mod log;
 mod rehearse;
@@ -13,6 +14,7 @@ mod words;
 use std::time::Duration;
 
 pub use confirmed::Confirmed;
+pub use followed::FollowedRows;
 pub(crate) use keys::Keys;
 use words::Words;
 

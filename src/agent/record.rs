@@ -159,6 +159,7 @@ impl Agent {
             mode,
             polled: failure.as_deref().map_or(Ok(&self.snapshot), Err),
             rounds: &self.snapshot.rounds,
+            visits: &self.snapshot.visits,
             inspected: &flight.inspected,
             closed,
             by_hand,

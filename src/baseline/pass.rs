@@ -18,6 +18,7 @@ use crate::engine::{Engine, Evaluation};
 use crate::history::{Continuity, History};
 use crate::policy::{ActionKind, PolicySet};
 use crate::recording::{Start, Tick};
+use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::warden::Settings;
 
@@ -144,7 +145,8 @@ impl Pass {
             self.training_polls += 1;
         }
         let evaluation = if tick.failure.is_some() {
-            self.history.missed(tick.at, &tick.snapshot.rounds);
+            let Snapshot { rounds, visits, .. } = &tick.snapshot;
+            self.history.missed(tick.at, rounds, visits);
             self.engine.missed(&self.history, tick.at, tick.epoch)
         } else {
             let snapshot = &tick.snapshot;

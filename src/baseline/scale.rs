@@ -299,6 +299,7 @@ mod tests {
             Some(format!("{}: {why}", policy.name))
         });
         insta::assert_snapshot!(left.collect::<Vec<_>>().join("\n"), @r"
+        certificate-ends: its numbers are tested downwards
         hostile-name: it tests names, flags or states, not numbers
         scraper: it tests names, flags or states, not numbers
         failback: its numbers are tested downwards

@@ -72,6 +72,14 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         if let Some(config) = &checked.config {
             report.check_secrets(&config.ban);
         }
+        if let Some(canary) = checked.config.as_ref().and_then(|it| it.canary.as_ref())
+            && let Err(error) = canary.connect.read()
+        {
+            let is_warning = !error.is_wrong();
+            report
+                .diagnostics
+                .push(Diagnostic::of_canary(error, is_warning));
+        }
         server = checked.config.map(|config| config.server);
     }
     if !args.paths.is_empty() {

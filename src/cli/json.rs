@@ -8,8 +8,9 @@ use crate::daemon::Address;
 use crate::decision::{
     BanOrder, BanRefusal, Choice, Decision, Evidence, Outcome, SessionRef, Suppression,
 };
-use crate::journal::DecisionId;
+use crate::journal::{DecisionId, Row};
 use crate::policy::{Action, DaemonTarget, Mode};
+use crate::relief::Relief;
 
 /// A decision as a JSON object.
 pub(super) fn decision_json<'a>(
@@ -79,6 +80,15 @@ pub(super) fn decision_json<'a>(
         bans: decision.bans.iter().map(BanJson::of).collect(),
         refused: &decision.refused,
         daemons: &decision.daemons,
+        relief: None,
+    }
+}
+
+/// The same of a journal's row, with what became of the load.
+pub(super) fn row_json(row: &Row) -> DecisionJson<'_> {
+    DecisionJson {
+        relief: row.relief.as_ref(),
+        ..decision_json(Some(row.id), &row.decision, &row.outcome)
     }
 }
 
@@ -129,6 +139,8 @@ pub(super) struct DecisionJson<'a> {
     refused: &'a [BanRefusal],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     daemons: &'a [Address],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relief: Option<&'a Relief>,
 }
 
 #[derive(Debug, Serialize)]

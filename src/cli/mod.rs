@@ -23,6 +23,7 @@ mod once;
 mod playing;
 mod progress;
 mod record;
+mod relief;
 mod replay;
 mod report;
 mod run;

@@ -172,6 +172,8 @@ fn unjudged(agent: &Agent, args: &Args) -> Vec<Unjudged> {
                 "only `run` and `daemons` probe the daemons, with `[server.daemon]`".to_owned()
             } else if test.field.info().source == Source::Slots {
                 "only a configuration tells how many slots there are, as `sessions_max`".to_owned()
+            } else if test.field.info().source == Source::Canary {
+                "only `run` visits the server as a wallet, with `[canary]`".to_owned()
             } else if test.field.info().windowed {
                 format!(
                     "its window is {}, these samples span {}; take more, or let them be further apart",

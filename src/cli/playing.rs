@@ -105,6 +105,7 @@ mod tests {
     use crate::decision::Epoch;
     use crate::policy::Mode;
     use crate::recording::{Recorder, RecorderOptions, Turn};
+    use crate::visit::Visits;
 
     fn at(s: u64) -> Timestamp {
         Timestamp::from_millis(1_767_225_600_000) + Duration::from_secs(s)
@@ -120,6 +121,7 @@ mod tests {
             mode: Mode::DryRun,
             polled: Err("no answer"),
             rounds: &[],
+            visits: &Visits::default(),
             inspected: &[],
             acts: &[],
             closed: &[],

@@ -164,6 +164,9 @@ impl Outfit {
             agent.keep_status(Status::path(&config.journal.path));
             agent.watch_daemons(daemons.clone(), Box::new(watching));
         }
+        if let Some(canary) = setup::canary(config, clock)? {
+            agent.visit(Box::new(canary.watch()));
+        }
         agent.keep_out_by(setup::sinks(&self.sinks, clock));
         if let Some(control) = control(config) {
             agent.answer_over(control);

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use tempfile::TempDir;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::exit::{Exit, Failure};
 use super::screen::complain;
 use super::show::counted;
+use crate::canary::Canary;
 use crate::config::{
     self, Config, ReadDaemons, ReadSecret, Secret, SecretError, SecretSource, SessionsMax,
     SourceError,
@@ -129,6 +130,21 @@ pub(super) fn sink_settings(config: &config::Ban) -> Result<SinkSettings, Failur
         decisions: decisions.transpose()?,
         crowdsec: crowdsec.transpose()?,
     })
+}
+
+/// A canary, if the configuration wants one.
+pub(super) fn canary(config: &Config, clock: SteadyClock) -> Result<Option<Canary>, Failure> {
+    let Some(canary) = &config.canary else {
+        return Ok(None);
+    };
+    let destination = canary.connect.read();
+    let destination = destination.map_err(|error| Failure::new(Exit::Setup, error.to_string()))?;
+    info!("visiting {destination} as a wallet does, after each poll");
+    Ok(Some(Canary::new(
+        destination,
+        canary.timeout,
+        Box::new(clock),
+    )))
 }
 
 /// What keeps people out, beside the `LocalRPC`.

@@ -1,4 +1,4 @@
-//! `ElectrumX`'s environment, as far as it tells the daemons and the slots.
+//! `ElectrumX`'s environment, as far as it tells the daemons, the slots and the services.
 //!
 //! A file is read as systemd reads an `EnvironmentFile`: blanks around `=`, both kinds of quotes,
 //! a backslash that joins lines, comments on lines of their own. `export` before a name is taken as
@@ -15,6 +15,7 @@ pub(super) struct Environment {
     coin: Option<String>,
     net: Option<String>,
     pub(super) max_sessions: Option<String>,
+    pub(super) services: Option<String>,
     /// Whether a shell would make something else of it.
     pub(super) is_shell: bool,
 }
@@ -48,6 +49,7 @@ impl Environment {
                 "COIN" => environment.coin = Some(value),
                 "NET" => environment.net = Some(value),
                 "MAX_SESSIONS" => environment.max_sessions = Some(value),
+                "SERVICES" => environment.services = Some(value),
                 _ => {}
             }
         }
@@ -77,6 +79,7 @@ impl Environment {
             coin,
             net,
             max_sessions,
+            services: None,
             is_shell: false,
         }
     }

@@ -5,6 +5,7 @@
 //! nothing in it is carried out here.
 
 mod ban;
+mod canary;
 mod control;
 mod daemon;
 mod environment;
@@ -44,11 +45,12 @@ pub(crate) mod reading {
     pub(crate) use super::value::{Read, addresses, choice, count, each, flag, patterns, time};
 }
 
+pub use canary::{Canary, CanarySource};
 pub use daemon::{Daemon, DaemonSource};
 pub use lapi::{Crowdsec, Decisions};
 pub use secret::{ReadSecret, Secret, SecretError, SecretSource, SecretWarning};
 pub use slots::SessionsMax;
-pub use source::{ReadDaemons, SourceError, SourceWarning};
+pub use source::{CanarySourceError, ReadDaemons, SourceError, SourceWarning};
 
 /// The configuration, checked.
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ pub struct Config {
     pub journal: Journal,
     /// Where bans take hold.
     pub ban: Ban,
+    /// How the server is visited as a wallet does, if it is.
+    pub canary: Option<Canary>,
     /// How the running agent is asked.
     pub control: Control,
     /// The flight recorder.

@@ -12,7 +12,7 @@ use super::value::{
     size, strict, time,
 };
 use super::{Checked, Config, Journal, Log, LogFormat, Policies, Record, Server};
-use super::{ban, control, daemon, slots};
+use super::{ban, canary, control, daemon, slots};
 use crate::engine::Protection;
 use crate::history::{Bounds, CLIENTS_MAX, ClientBounds, SubnetWidths};
 use crate::journal::Retention;
@@ -180,6 +180,7 @@ impl<'t> File<'t> {
         let limits = self.limits(&mut root);
         let ban = ban::read(self.section(&mut root, "ban"));
         let journal = self.journal(&mut root);
+        let canary = canary::read(self.section(&mut root, "canary"));
         let control = control::read(self.section(&mut root, "control"), &journal);
         let record = self.record(&mut root, &journal);
         let log = self.log(&mut root);
@@ -196,6 +197,7 @@ impl<'t> File<'t> {
             limits,
             journal,
             ban,
+            canary,
             control,
             record,
             log,
@@ -216,6 +218,7 @@ impl<'t> File<'t> {
             "breaker" => "`[breaker]`",
             "journal" => "`[journal]`",
             "control" => "`[control]`",
+            "canary" => "`[canary]`",
             "record" => "`[record]`",
             _ => "`[log]`",
         };

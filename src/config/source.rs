@@ -1,5 +1,5 @@
-//! What stands elsewhere and is read when the agent starts: the daemons' URLs, and how many slots the
-//! server has.
+//! What stands elsewhere and is read when the agent starts: the daemons' URLs, how many slots the server
+//! has, and where the canary goes.
 //!
 //! No error or warning repeats anything of what was read but names of variables.
 
@@ -7,10 +7,12 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::canary::CanarySource;
 use super::daemon::DaemonSource;
 use super::environment::Environment;
 use super::secret::{SecretFile, may_pass, shown};
 use super::slots::SessionsMax;
+use crate::canary::{BadDestination, Destination};
 use crate::daemon::{Address, BadDaemons, Daemons};
 use crate::slots::Slots;
 
@@ -261,6 +263,80 @@ fn slots(path: &Path) -> Result<Slots, SourceProblem> {
 
 fn environment_at(path: &Path) -> String {
     format!("ElectrumX's environment `{}`", shown(path))
+}
+
+/// Why it is not known where the canary goes.
+#[derive(Debug, thiserror::Error)]
+#[error("no service for the canary from ElectrumX's environment `{place}`: {problem}")]
+pub struct CanarySourceError {
+    place: String,
+    problem: ServiceProblem,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ServiceProblem {
+    #[error(
+        "{0}; `connect` of `[canary]` names it, and the agent's user must be able to read it, or write the \
+         service itself: `connect = \"tcp://127.0.0.1:50001\"`"
+    )]
+    Unreadable(String),
+    #[error(
+        "it does not set `SERVICES`: write the service itself, as in `connect = \"tcp://127.0.0.1:50001\"`"
+    )]
+    Unset,
+    #[error(
+        "`SERVICES`: {0}; write the service itself, as in `connect = \"tcp://127.0.0.1:50001\"`"
+    )]
+    Bad(BadDestination),
+}
+
+impl CanarySourceError {
+    /// Whether something was read, and is wrong wherever it is read.
+    pub const fn is_wrong(&self) -> bool {
+        !matches!(self.problem, ServiceProblem::Unreadable(_))
+    }
+}
+
+impl CanarySource {
+    /// Where the canary goes.
+    pub fn read(&self) -> Result<Destination, CanarySourceError> {
+        let path = match self {
+            Self::At(destination) => return Ok(destination.clone()),
+            Self::Electrumx(path) => path,
+        };
+        service(path).map_err(|problem| CanarySourceError {
+            place: shown(path),
+            problem,
+        })
+    }
+}
+
+fn service(path: &Path) -> Result<Destination, ServiceProblem> {
+    let is_folder = path.is_dir();
+    let file = if is_folder {
+        path.join("SERVICES")
+    } else {
+        path.to_owned()
+    };
+    let text = match text(&file, &mut None) {
+        Err(SourceProblem::Unreadable(error))
+            if is_folder && error.kind() == io::ErrorKind::NotFound =>
+        {
+            return Err(ServiceProblem::Unset);
+        }
+        Err(SourceProblem::Unreadable(error)) => {
+            return Err(ServiceProblem::Unreadable(error.to_string()));
+        }
+        Err(_) => return Err(ServiceProblem::Unreadable("it is too large".to_owned())),
+        Ok(text) => text,
+    };
+    let services = if is_folder {
+        text.lines().next().map(str::to_owned)
+    } else {
+        Environment::of_file(&text).services
+    };
+    let services = services.ok_or(ServiceProblem::Unset)?;
+    Destination::of_services(&services).map_err(ServiceProblem::Bad)
 }
 
 /// Those of a list of URLs, or of the server's environment: that is what there is to hand over as a

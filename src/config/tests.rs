@@ -98,27 +98,40 @@ fn the_example_and_the_document_show_every_key_with_its_default() {
     for text in [example, block] {
         shows_the_defaults(text);
         shows_the_defaults_of_the_daemons(text);
+        shows_the_defaults_of_the_canary(text);
         for key in KEYS {
             let is_key = |line: &str| line.split(['=', ' ']).next() == Some(key);
             assert!(text.lines().any(is_key), "{key}");
         }
     }
-    for key in KEYS.iter().chain(DAEMON_KEYS).chain(&["ports"]) {
+    for key in KEYS.iter().chain(DAEMON_KEYS).chain(&["ports", "connect"]) {
         assert!(document.contains(&format!("`{key}`")), "{key}");
     }
 }
 
-/// They stand as comments without a blank, ready to be used.
-fn shows_the_defaults_of_the_daemons(text: &str) {
-    let uncommented: String = text
-        .lines()
+/// What stands as a comment without a blank, ready to be used.
+fn uncommented(text: &str) -> String {
+    text.lines()
         .map(|line| match line.strip_prefix('#') {
             Some(key) if key.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => key,
             _ => line,
         })
         .flat_map(|line| [line, "\n"])
-        .collect();
-    let shown = config(&uncommented).server.daemon.unwrap();
+        .collect()
+}
+
+fn shows_the_defaults_of_the_canary(text: &str) {
+    let shown = config(&uncommented(text)).canary;
+    let default = format!("{LEAST}[canary]\nconnect = 'ssl://127.0.0.1:50002'\n");
+    assert_eq!(shown, config(&default).canary);
+    for key in ["#connect", "#timeout"] {
+        let is_key = |line: &str| line.split(['=', ' ']).next() == Some(key);
+        assert!(text.lines().any(is_key), "{key}");
+    }
+}
+
+fn shows_the_defaults_of_the_daemons(text: &str) {
+    let shown = config(&uncommented(text)).server.daemon.unwrap();
     let default =
         format!("{LEAST}[server.daemon]\nurls = {{ electrumx = '/etc/electrumx.conf' }}\n");
     let default = config(&default).server.daemon.unwrap();
@@ -256,6 +269,9 @@ fn every_value_arrives() {
         url = "https://[2001:db8::8]:8080"
         machine = "warden"
         password = { credential = "crowdsec" }
+        [canary]
+        connect = "ssl://[::1]:50002"
+        timeout = "2s"
         [breaker]
         share = "12.5%"
         share_of_all = "25%"
@@ -415,6 +431,65 @@ fn what_is_wrong_with_the_daemons() {
     let told = reports(&texts);
     assert!(!told.contains("secret"), "{told}");
     insta::assert_snapshot!(told);
+}
+
+#[test]
+fn where_the_canary_goes() {
+    let texts = [
+        "connect = '127.0.0.1:50001'",
+        "connect = 'wss://127.0.0.1:50004'",
+        "connect = 'tcp://127.0.0.1'",
+        "connect = 'tcp://:50001'",
+        "connect = 50_001",
+        "connect = {}",
+        "connect = { electrumx = 5 }",
+        "connect = { env = 'SERVICES' }",
+        "address = 'tcp://127.0.0.1:50001'",
+        "timeout = '2m'",
+        "connect = 'tcp://127.0.0.1:50001'\ntimeout = 5",
+    ]
+    .map(|rest| format!("{LEAST}[canary]\n{rest}\n"));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    insta::assert_snapshot!(reports(&texts));
+    let canary = |rest: &str| {
+        config(&format!("{LEAST}[canary]\n{rest}\n"))
+            .canary
+            .unwrap()
+    };
+    let tcp = canary("connect = 'tcp://127.0.0.1:50001'").connect;
+    assert_eq!(tcp.read().unwrap().to_string(), "tcp://127.0.0.1:50001");
+    assert_eq!(
+        canary("connect = { electrumx = '/etc/electrumx.conf' }").connect,
+        CanarySource::Electrumx("/etc/electrumx.conf".into())
+    );
+    assert_eq!(config(LEAST).canary, None);
+}
+
+#[test]
+fn the_canary_goes_where_the_servers_services_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, envdir) = (
+        folder.path().join("electrumx.conf"),
+        folder.path().join("env"),
+    );
+    std::fs::create_dir(&envdir).unwrap();
+    let read = |path: &std::path::Path| {
+        let read = CanarySource::Electrumx(path.to_owned()).read();
+        let told = |error: CanarySourceError| {
+            let error = error.to_string();
+            error.replace(&*folder.path().to_string_lossy(), "DIR")
+        };
+        read.map_or_else(told, |destination| destination.to_string())
+    };
+    let mut told = vec![read(&file), read(&envdir)];
+    for services in ["tcp://:50001,ssl://:50002,rpc://", "rpc://", "tcp://:port"] {
+        std::fs::write(&file, format!("COIN=Bitcoin\nSERVICES = {services}\n")).unwrap();
+        std::fs::write(envdir.join("SERVICES"), format!("{services}\n")).unwrap();
+        told.extend([read(&file), read(&envdir)]);
+    }
+    std::fs::write(&file, "COIN=Bitcoin\n").unwrap();
+    told.push(read(&file));
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 #[test]

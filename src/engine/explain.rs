@@ -130,6 +130,8 @@ pub enum Missing {
     Probes,
     /// How many slots there are is not configured, or is certainly wrong.
     Slots,
+    /// There is no canary, or its last visit does not tell it.
+    Canary,
     /// Which sessions make up the group is not certain, or was not within the window.
     Members,
     /// The client's name has no version in it.
@@ -392,6 +394,7 @@ fn missing(test: &Test, probe: Option<&Probe>, facts: &Facts<'_>, slot: u32) -> 
     match info.source {
         Source::Probes => return Missing::Probes,
         Source::Slots => return Missing::Slots,
+        Source::Canary => return Missing::Canary,
         _ => {}
     }
     let is_alone = probe.is_some_and(|probe| facts.subject(probe, slot).1.is_none());

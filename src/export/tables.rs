@@ -109,6 +109,7 @@ const fn transport(transport: Transport) -> &'static str {
         Transport::Ssl => "ssl",
         Transport::Websocket => "websocket",
         Transport::Rpc => "rpc",
+        Transport::Canary => "canary",
         Transport::Other => "other",
     }
 }

@@ -65,7 +65,7 @@ impl History {
         let sessions = &snapshot.sessions;
         for (name, flags) in sessions.client.iter().zip(&sessions.flags) {
             let slot = &mut self.client_slots[name.index()];
-            if *slot == NONE && !flags.is_rpc() {
+            if *slot == NONE && flags.is_client() {
                 *slot = self.clients.keys.slot(sessions.names.get(*name), at);
             }
         }
@@ -78,7 +78,7 @@ impl History {
         // Whoever leaves takes errors out of the server's sum.
         let mut has_left = false;
         for row in 0..sessions.len() {
-            if sessions.flags[row].is_rpc() {
+            if !sessions.flags[row].is_client() {
                 continue;
             }
             self.present += 1;

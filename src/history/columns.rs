@@ -76,6 +76,10 @@ fn flag(value: bool) -> f64 {
 impl History {
     /// Sees to it that every counter is summed that some column takes.
     pub(super) fn want_tallies(&mut self) {
+        // For loads, whatever policies look at.
+        for counter in [Counter::RecvSize, Counter::SentSize] {
+            self.session_deltas.want(counter);
+        }
         for column in self.plan.columns.clone() {
             if let Some(window) = column.window
                 && self.quantity(&column).is_some()
@@ -672,12 +676,22 @@ impl History {
             Field::RpcLatency => snapshot.sessions_read.took().as_secs_f64(),
             // A snapshot is there, so the RPC is up.
             Field::RpcDown => 0.0,
+            Field::FeltHeightLag => {
+                let felt = self.felt.felt().map(|felt| felt.height as f64);
+                number(
+                    server
+                        .db_height
+                        .zip(felt)
+                        .map(|(db, felt)| db as f64 - felt),
+                )
+            }
             _ => self.probed_value(field, snapshot.at()),
         }
     }
 
-    /// What the probes alone tell at `at`, of the primary.
+    /// What the probes of the primary and the canary alone tell at `at`.
     fn probed_value(&self, field: Field, at: Timestamp) -> f64 {
+        let seconds = |value: Option<Duration>| value.map_or(f64::NAN, |value| value.as_secs_f64());
         let primary = self.daemons.primary();
         match field {
             Field::PrimaryHealthy => {
@@ -692,6 +706,16 @@ impl History {
             }
             Field::PrimaryHeightGap => self.height_gap(primary).unwrap_or(f64::NAN),
             Field::Preempt => flag(self.daemons.settings().preempt),
+            Field::FeltDown => seconds(self.felt.down(at)),
+            Field::FeltLatency => seconds(self.felt.felt().map(|felt| felt.latency)),
+            Field::FeltHeight => {
+                let felt = self.felt.felt();
+                felt.map_or(f64::NAN, |felt| felt.height as f64)
+            }
+            Field::CertificateLeft => {
+                let ends = self.felt.felt().and_then(|felt| felt.certificate_ends);
+                seconds(ends.map(|ends| ends.since(at)))
+            }
             _ => f64::NAN,
         }
     }
@@ -726,6 +750,7 @@ pub(crate) const fn transport_name(transport: Transport) -> &'static str {
         Transport::Ssl => "ssl",
         Transport::Websocket => "websocket",
         Transport::Rpc => "rpc",
+        Transport::Canary => "canary",
         Transport::Other => "other",
     }
 }

@@ -10,8 +10,10 @@
 mod census;
 mod columns;
 mod continuity;
+mod felt;
 mod heights;
 mod keys;
+mod load;
 mod members;
 mod numbers;
 mod penalties;
@@ -42,6 +44,7 @@ use crate::penalty::{Face, Penalties, PenaltySettings};
 use crate::slots::Slots;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
+use crate::visit::Visits;
 use crate::watch::{SavedDaemons, Settings as DaemonSettings, Stall as BlockStall, Watch, Watched};
 use crate::wire::Inspection;
 
@@ -49,7 +52,9 @@ use census::Heir;
 pub(crate) use columns::transport_name;
 pub use continuity::Continuity;
 use continuity::Last;
+pub use felt::SavedFelt;
 pub use heights::SavedHeights;
+pub(crate) use load::Bearer;
 use members::Members;
 pub(crate) use numbers::Numbers;
 pub(crate) use plan::ColumnId;
@@ -135,7 +140,10 @@ pub struct History {
     daemons: Watch,
     slots: Option<Slots>,
     heights: SavedHeights,
+    felt: SavedFelt,
     last: Option<Last>,
+    /// From the good poll before to the last one; zero if that follows none.
+    span: Duration,
     /// Since when no poll has succeeded, if the last one failed.
     down_since: Option<Timestamp>,
     /// Client sessions in the present snapshot.
@@ -191,7 +199,9 @@ impl History {
             daemons: Watch::new(daemons),
             slots: None,
             heights: SavedHeights::default(),
+            felt: SavedFelt::default(),
             last: None,
+            span: Duration::ZERO,
             down_since: None,
             present: 0,
             seniority: Seniority::new(bounds.clients),
@@ -240,6 +250,12 @@ impl History {
         let continuity = self.last.as_ref().map_or(Continuity::First, |last| {
             last.followed_by(snapshot, self.bounds.gap_max)
         });
+        let before = self.last.as_ref().map_or(at, |last| last.at);
+        self.span = if continuity == Continuity::Continued {
+            at.since(before)
+        } else {
+            Duration::ZERO
+        };
         if continuity == Continuity::Continued {
             for timeline in &mut self.timelines {
                 timeline.advance(at);
@@ -259,17 +275,24 @@ impl History {
         }
         self.observe_server(&snapshot.server, at, continuity);
         self.daemons.observe(at, &snapshot.server, &snapshot.rounds);
+        self.visit(at, &snapshot.visits);
         self.last = Some(Last::of(snapshot));
         continuity
     }
 
-    /// Takes in that a poll failed at `at`, and what was heard of the daemons since the last one. Of
-    /// the server only the columns are known that do not depend on its answer.
-    pub fn missed(&mut self, at: Timestamp, rounds: &[Round]) {
+    /// Takes in that a poll failed at `at`, and what was heard of the daemons and felt by the canary since
+    /// the last one. Of the server only the columns are known that do not depend on its answer.
+    pub fn missed(&mut self, at: Timestamp, rounds: &[Round], visits: &Visits) {
         let succeeded = self.last.as_ref().map_or(at, |last| last.at);
         let down_since = *self.down_since.get_or_insert(succeeded);
         self.daemons.hear(at, rounds);
+        self.visit(at, visits);
         self.fill_missed(at, at.since(down_since));
+    }
+
+    fn visit(&mut self, at: Timestamp, visits: &Visits) {
+        self.felt.hear(&visits.made);
+        self.felt.expire(at, self.bounds.gap_max);
     }
 
     /// The IDs of at most `max` sessions to inspect, if there may be new errors and any policy looks
@@ -391,6 +414,16 @@ impl History {
     /// Nobody knows any more for how long heights have stood still.
     pub(crate) fn forget_heights(&mut self) {
         self.heights = SavedHeights::default();
+    }
+
+    /// Takes up what an earlier run's canary felt.
+    pub(crate) const fn resume_felt(&mut self, felt: SavedFelt) {
+        self.felt = felt;
+    }
+
+    /// What the canary felt last.
+    pub(crate) const fn felt(&self) -> SavedFelt {
+        self.felt
     }
 
     /// The heights, and for how long they have stood still.

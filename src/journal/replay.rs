@@ -13,6 +13,7 @@ use super::row::Json;
 use super::{DecisionId, Entry, Journal, JournalError, StateChange, schema};
 use crate::decision::Outcome;
 use crate::policy::Mode;
+use crate::relief::Relief;
 use crate::time::Timestamp;
 
 /// So many decisions are written at once: each commit waits for the disk.
@@ -101,6 +102,15 @@ impl ReplayJournal {
             None => self.journal.amend(id, outcome, &[])?,
         }
         Ok(())
+    }
+
+    /// What became of the load after acts.
+    pub fn relieve(&mut self, reliefs: &[(DecisionId, Relief)]) -> Result<(), JournalError> {
+        // Seldom asked for before they are written: half a minute passes first.
+        self.write()?;
+        let changes = reliefs.iter();
+        let changes = changes.map(|&(id, relief)| StateChange::Relief(id, relief));
+        self.journal.save(&changes.collect::<Vec<_>>())
     }
 
     fn write(&mut self) -> Result<(), JournalError> {

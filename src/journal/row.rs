@@ -19,6 +19,7 @@ use super::{DecisionId, OutcomeKind};
 use crate::decision::{Decision, Epoch, Evidence, Outcome, Seen, SessionRef, Target};
 use crate::field::Dimension;
 use crate::policy::bounds::DAEMONS_MAX;
+use crate::relief::Relief;
 use crate::time::Timestamp;
 
 /// Names and values seen that are longer end in `…` instead; clients choose them.
@@ -42,6 +43,8 @@ pub struct Row {
     pub decision: Decision,
     /// What came of it.
     pub outcome: Outcome,
+    /// What became of the load, of an act that was followed.
+    pub relief: Option<Relief>,
     /// Tests beyond [`EVIDENCE_MAX`].
     pub evidence_left_out: u32,
     /// Sessions beyond [`SESSIONS_MAX`].
@@ -51,7 +54,7 @@ pub struct Row {
 /// The columns that [`read`] wants, in its order.
 pub(super) const COLUMNS: &str = "id, at_ms, epoch, policy, mode, action_json, target_json, \
      evidence_json, evidence_left_out, held_ns, severity, sessions_json, sessions_left_out, \
-     spared, outcome_json, at_once, daemons_json, choice_json, bans_json, refused_json";
+     spared, outcome_json, at_once, daemons_json, choice_json, bans_json, refused_json, relief_json";
 
 pub(super) fn insert(
     connection: &Connection,
@@ -117,6 +120,17 @@ pub(super) fn finish(
         .map(drop)
 }
 
+pub(super) fn relieve(
+    connection: &Connection,
+    id: DecisionId,
+    relief: &Relief,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE decision SET relief_json = ?2 WHERE id = ?1")?
+        .execute(params![id.0, Json(relief)])
+        .map(drop)
+}
+
 pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let evidence: Json<Vec<StoredEvidence<'static>>> = row.get(7)?;
     Ok(Row {
@@ -141,6 +155,7 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
             daemons: row.get::<_, Json<_>>(16)?.0,
         },
         outcome: row.get::<_, Json<_>>(14)?.0,
+        relief: row.get::<_, Option<Json<_>>>(20)?.map(|relief| relief.0),
         evidence_left_out: row.get(8)?,
         sessions_left_out: row.get(12)?,
     })

@@ -18,7 +18,7 @@ pub(super) const FILE_MODE: u32 = 0o640;
 pub(super) const APPLICATION_ID: i64 = 0x4558_576a;
 
 /// The step from each format to the next; how many there are is the current format's number.
-const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
+const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
 const FORMAT: i64 = MIGRATIONS.len() as i64;
@@ -135,6 +135,11 @@ const V5: &str = "
         end_ms INTEGER NOT NULL,
         json TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+";
+
+/// Whether an act helped.
+const V6: &str = "
+    ALTER TABLE decision ADD COLUMN relief_json TEXT;
 ";
 
 /// `synchronous = FULL`: in WAL mode each commit is on the disk when it returns, so that an intent

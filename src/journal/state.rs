@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::DecisionId;
-use super::row::{Json, Word, bounded_name, bounded_target};
+use super::row::{self, Json, Word, bounded_name, bounded_target};
 use crate::decision::SessionRef;
 use crate::limits::Cooldown;
 use crate::penalty::{self, Offender, SavedPenalties};
+use crate::relief::Relief;
 use crate::time::Timestamp;
 
 /// All of it, as it was committed last. Cooldowns may have run out already.
@@ -110,6 +111,8 @@ pub enum StateChange {
     UnbanPolicy(Arc<str>),
     /// All are let in again.
     UnbanAll,
+    /// What is known of the load after an act, in place of what was known before. No such row: nothing happens.
+    Relief(DecisionId, Relief),
 }
 
 impl StateChange {
@@ -118,6 +121,7 @@ impl StateChange {
         use StateChange::*;
         match (self, earlier) {
             (Cooldown(new), Cooldown(old)) => new.policy == old.policy && new.target == old.target,
+            (Relief(new, _), Relief(old, _)) => new == old,
             (LogStage { session, .. }, LogStage { session: old, .. })
             | (LogUntil { session, .. }, LogUntil { session: old, .. })
             | (
@@ -162,6 +166,7 @@ pub(super) fn start_log(connection: &Connection, run: &LogRun) -> rusqlite::Resu
 pub(super) fn apply(connection: &Connection, change: &StateChange) -> rusqlite::Result<()> {
     match change {
         StateChange::Cooldown(cooldown) => set_cooldown(connection, cooldown),
+        StateChange::Relief(decision, relief) => row::relieve(connection, *decision, relief),
         StateChange::LogStage { session, stage } => of_session(
             connection,
             "UPDATE log_run SET stage = ?4 WHERE (session, peer, since_ms) = (?1, ?2, ?3)",

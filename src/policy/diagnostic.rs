@@ -323,6 +323,14 @@ pub enum Problem {
         told: String,
     },
 
+    /// `ElectrumX`'s services can be read, and the canary has nowhere to go. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::bad_canary))]
+    BadCanary {
+        /// What is wrong, and what to do.
+        told: String,
+    },
+
     /// No agent can work with the journal. The code is `config::...`.
     #[error("{told}")]
     #[diagnostic(code(policy::bad_journal))]
@@ -438,6 +446,13 @@ pub enum Problem {
         /// What is wrong, and what to do.
         told: String,
     },
+    /// `ElectrumX`'s services cannot be read here. The code is `config::...`.
+    #[error("{told}")]
+    #[diagnostic(code(policy::canary), severity(Warning))]
+    Canary {
+        /// What is wrong, and what to do.
+        told: String,
+    },
     /// The journal cannot be kept here, or by this user. The code is `config::...`.
     #[error("{told}")]
     #[diagnostic(code(policy::journal), severity(Warning))]
@@ -521,6 +536,18 @@ impl Diagnostic {
             Problem::Secret { told }
         } else {
             Problem::BadSecret { told }
+        };
+        Self::new(problem).of_config()
+    }
+
+    /// Something about where the canary goes that is no mistake in a file; a warning if an agent elsewhere
+    /// may get on with it.
+    pub(crate) fn of_canary(told: impl fmt::Display, is_warning: bool) -> Self {
+        let told = told.to_string();
+        let problem = if is_warning {
+            Problem::Canary { told }
+        } else {
+            Problem::BadCanary { told }
         };
         Self::new(problem).of_config()
     }

@@ -34,9 +34,12 @@ impl Capabilities {
             // The few releases from 1.10.1 to 1.11 have costs and no totals.
             Source::Cost | Source::Totals => self.cost,
             Source::Inspection => self.inspection,
-            Source::Always | Source::Getinfo | Source::Agent | Source::Probes | Source::Slots => {
-                true
-            }
+            Source::Always
+            | Source::Getinfo
+            | Source::Agent
+            | Source::Probes
+            | Source::Slots
+            | Source::Canary => true,
         }
     }
 }

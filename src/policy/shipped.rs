@@ -13,6 +13,7 @@ macro_rules! shipped {
 
 shipped! {
     "bandwidth.toml"
+    "canary.toml"
     "client-names.toml"
     "daemons.toml"
     "errors.toml"

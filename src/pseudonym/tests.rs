@@ -15,6 +15,7 @@ use crate::policy::{self, AddressSet, Mode, PolicySet, Quota, Source};
 use crate::scene::life::{Event, Happened, happen, lives};
 use crate::scene::{Row, Scene};
 use crate::snapshot::{Groups, Sessions, Snapshot, Transport};
+use crate::visit::Visits;
 use crate::warden::{Judgement, Settings, Warden};
 use crate::wire::{GetinfoSeed, GroupsSeed, Inspection, SessionsSeed, tame};
 
@@ -666,8 +667,8 @@ fn play(events: &[Event], has_old_groups: bool) -> Result<usize, TestCaseError> 
         match happen(&mut scene, event) {
             Happened::Nothing => {}
             Happened::Miss => {
-                let judgement = raw.missed(scene.at(), scene.epoch, &[]);
-                let same = blind.missed(scene.at(), scene.epoch, &[]);
+                let judgement = raw.missed(scene.at(), scene.epoch, &[], &Visits::default());
+                let same = blind.missed(scene.at(), scene.epoch, &[], &Visits::default());
                 prop_assert_eq!(same, hidden(&judgement, &pseudonyms));
             }
             Happened::Poll => {

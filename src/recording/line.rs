@@ -12,6 +12,7 @@ use crate::penalty::ManualAct;
 use crate::policy::Mode;
 use crate::snapshot;
 use crate::time::Timestamp;
+use crate::visit::Visits;
 
 /// The first line of a segment.
 #[derive(Debug, Serialize, Deserialize)]
@@ -76,6 +77,9 @@ pub(super) struct TickHead<'a> {
     pub(super) inspected: Cow<'a, [u64]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) rounds: Cow<'a, [Round]>,
+    /// What the canary's visits felt.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) visits: Cow<'a, Visits>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub(super) closed: Cow<'a, [Arc<str>]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
@@ -104,6 +108,7 @@ impl<'a> TickHead<'a> {
             sessions: snapshot.map(|snapshot| snapshot.sessions_read.into()),
             inspected: Cow::Borrowed(turn.inspected),
             rounds: Cow::Borrowed(turn.rounds),
+            visits: Cow::Borrowed(turn.visits),
             closed: Cow::Borrowed(turn.closed),
             by_hand: Cow::Borrowed(turn.by_hand),
             acts: Cow::Borrowed(turn.acts),
@@ -129,6 +134,7 @@ impl<'a> TickHead<'a> {
             failure: self.failure.map(owned),
             inspected: self.inspected.into_owned().into(),
             rounds: self.rounds.into_owned().into(),
+            visits: Cow::Owned(self.visits.into_owned()),
             closed: self.closed.into_owned().into(),
             by_hand: self.by_hand.into_owned().into(),
             acts: self.acts.into_owned().into(),
@@ -136,6 +142,10 @@ impl<'a> TickHead<'a> {
             ..self
         }
     }
+}
+
+fn is_none(visits: &Visits) -> bool {
+    visits.is_empty()
 }
 
 /// When a request was sent and when its reply had come.

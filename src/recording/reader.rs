@@ -298,6 +298,8 @@ fn take_head(tick: &mut Tick, head: TickHead<'_>) {
     snapshot.server_read = head.getinfo.map(Into::into).unwrap_or_default();
     snapshot.sessions_read = head.sessions.map(Into::into).unwrap_or_default();
     snapshot.rounds = head.rounds.into_owned();
+    snapshot.visits = head.visits.into_owned();
+    snapshot.mark_own();
 }
 
 fn in_words(error: impl std::error::Error) -> String {

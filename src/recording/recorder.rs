@@ -27,6 +27,7 @@ use crate::redact::redact;
 use crate::rpc::Tape;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+use crate::visit::Visits;
 use crate::wire::text_length;
 
 /// How much is kept, and where.
@@ -98,6 +99,8 @@ pub struct Turn<'a> {
     pub polled: Result<&'a Snapshot, &'a str>,
     /// What was heard of the daemons since the poll before.
     pub rounds: &'a [Round],
+    /// What the canary's visits felt since then.
+    pub visits: &'a Visits,
     /// The sessions whose inspection was taken in.
     pub inspected: &'a [u64],
     /// The policies that somebody asked to let go on, before the poll was judged.
@@ -554,10 +557,15 @@ impl Hidden {
         for act in &mut by_hand {
             act.map_addresses(|net| self.pseudonyms.net(net));
         }
+        let mut visits = head.visits.into_owned();
+        for socket in &mut visits.sockets {
+            *socket = self.pseudonyms.peer(*socket);
+        }
         let words = "the poll failed; the words are left out with pseudonyms";
         let head = TickHead {
             acts: acts.into(),
             by_hand: by_hand.into(),
+            visits: Cow::Owned(visits),
             // The server's words may have anything in them.
             failure: head.failure.map(|_| words.into()),
             ..head

@@ -7,13 +7,14 @@ use proptest::prelude::*;
 
 use super::{Act, Item, Notice, Recorder, RecorderOptions, Recording, RecordingError, Start, Turn};
 use crate::daemon::Round;
-use crate::decision::{Epoch, Outcome, Target};
+use crate::decision::{Epoch, Outcome, Peer, Target};
 use crate::limits::Cooldown;
 use crate::policy::Mode;
 use crate::pseudonym::Key;
 use crate::rpc::Tape;
 use crate::snapshot::{Snapshot, Span};
 use crate::time::Timestamp;
+use crate::visit::{Unserved, Visit, Visits};
 
 const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
@@ -67,6 +68,7 @@ fn record(recorder: &mut Recorder, seconds: impl IntoIterator<Item = u64>) {
                 Ok(&snapshot)
             },
             rounds: &[],
+            visits: &Visits::default(),
             inspected: &[],
             acts: &acts,
             closed: &[],
@@ -185,6 +187,7 @@ fn credentials_that_a_fork_shows_are_not_kept() {
         mode: Mode::Off,
         polled: Ok(&snapshot),
         rounds: &[],
+        visits: &Visits::default(),
         inspected: &[],
         acts: &[],
         closed: &[],
@@ -569,6 +572,7 @@ fn turn<'a>(snapshot: &'a Snapshot, acts: &'a [Act]) -> Turn<'a> {
         mode: Mode::Enforce,
         polled: Ok(snapshot),
         rounds: &snapshot.rounds,
+        visits: &snapshot.visits,
         inspected: &[],
         acts,
         closed: &[],
@@ -972,4 +976,52 @@ fn a_large_heading_does_not_end_its_segment() {
     assert!(fs::metadata(&segments(folder.path())[0]).unwrap().len() > 5_000);
     record(&mut recorder, [1, 2]);
     assert!(!recorder.is_between_segments(at(3)));
+}
+
+/// A replay sees what the canary felt, and knows its session, by pseudonyms too.
+#[test]
+fn visits_are_recorded_and_the_canarys_session_is_known_again() {
+    let peer = Peer("198.51.100.7:4000".parse().ok());
+    let sessions = r#"{"id": 1, "result": [[3, "T8", "198.51.100.7:4000", "a", "1.4", 0, 0, 0, 0, 0, 0, 0, 0, 0, 5], [4, "T8", "198.51.100.7:4001", "a", "1.4", 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]]}"#;
+    for key in [None, Some(Key::generate().unwrap())] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::open(options(folder.path())).unwrap();
+        if let Some(key) = &key {
+            recorder = recorder.hiding(key);
+        }
+        recorder.begin(at(0), start("one")).unwrap();
+        let visit = Visit {
+            at: at(1),
+            felt: Err(Unserved::Closed),
+        };
+        let snapshot = Snapshot {
+            visits: Visits {
+                made: vec![visit.clone()],
+                sockets: vec![peer],
+            },
+            ..Snapshot::default()
+        };
+        let mut tape = Tape::default();
+        tape.hear("getinfo", GETINFO.as_bytes());
+        tape.hear("sessions", sessions.as_bytes());
+        recorder.record(&turn(&snapshot, &[]), Some(&tape)).unwrap();
+        recorder.finish().unwrap();
+        let mut ticks = Recording::open(&[folder.path().to_owned()]).unwrap().play();
+        let tick = ticks.find_map(|item| match item.unwrap() {
+            Item::Tick(tick) => Some(tick),
+            _ => None,
+        });
+        let tick = tick.unwrap();
+        assert_eq!(tick.failure, None);
+        assert_eq!(tick.snapshot.visits.made, [visit]);
+        assert_eq!(tick.snapshot.visits.sockets[0] == peer, key.is_none());
+        let clients: Vec<bool> = tick
+            .snapshot
+            .sessions
+            .flags
+            .iter()
+            .map(|it| it.is_client())
+            .collect();
+        assert_eq!(clients, [false, true]);
+    }
 }

@@ -273,6 +273,7 @@ mod tests {
     use crate::decision::Epoch;
     use crate::policy::Mode;
     use crate::recording::{Item, RecorderOptions, Recording};
+    use crate::visit::Visits;
 
     const SESSIONS: &[u8] = br#"{"jsonrpc":"2.0","result":[],"id":2}"#;
 
@@ -327,6 +328,7 @@ mod tests {
                 mode: Mode::Off,
                 polled: Err("no answer"),
                 rounds: &[],
+                visits: &Visits::default(),
                 inspected: &[],
                 closed: &[],
                 by_hand: &[],

@@ -14,7 +14,8 @@ use crate::history::Continuity;
 use crate::policy::{Mode, PolicySet};
 use crate::pseudonym::{Key, Pseudonyms};
 use crate::recording::{Start, Tick};
-use crate::warden::{Settings, Warden};
+use crate::snapshot::Snapshot;
+use crate::warden::{Followed, Settings, Warden};
 use crate::watch::{Change, Confirmation};
 
 pub use wanted::Wanted;
@@ -46,6 +47,8 @@ pub struct Turn {
     pub held_off: Vec<SessionRef>,
     /// News of the last change of daemon.
     pub confirmation: Option<(Change, Confirmation)>,
+    /// What became of the load after earlier acts that the agent really did.
+    pub followed: Vec<Followed>,
 }
 
 impl Replay {
@@ -105,11 +108,11 @@ impl Replay {
             self.warden.change_by_hand(act);
         }
         let continuity = tick.failure.is_none().then(|| self.observe(tick));
-        let judgement = match continuity {
-            Some(_) => self.warden.judge(&tick.snapshot),
-            None => self
-                .warden
-                .missed(tick.at, tick.epoch, &tick.snapshot.rounds),
+        let judgement = if continuity.is_some() {
+            self.warden.judge(&tick.snapshot)
+        } else {
+            let Snapshot { rounds, visits, .. } = &tick.snapshot;
+            self.warden.missed(tick.at, tick.epoch, rounds, visits)
         };
         let acts = if self.recalls { &tick.acts[..] } else { &[] };
         let (carried, untold) = self.actor.rehearse(judgement.rulings, acts);
@@ -132,6 +135,7 @@ impl Replay {
             crowded: judgement.crowded,
             held_off: judgement.held_off,
             confirmation: judgement.confirmation,
+            followed: judgement.followed,
         }
     }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +13,9 @@ use crate::act::Carried;
 use crate::agent::{Agent, AgentOptions, Cadence, Rounds};
 use crate::control::{Control, Request, ask};
 use crate::daemon::{Daemons, Failure, Report, Round};
+use crate::decision::Target;
 use crate::history::{ClientChanges, KnownClient, SavedClients};
-use crate::journal::{Journal, Retention};
+use crate::journal::{Filter, Journal, Retention};
 use crate::penalty::SavedPenalties;
 use crate::policy::{Mode, PolicySet, Source, check, shipped};
 use crate::poll::Clock;
@@ -64,7 +65,7 @@ async fn recorded(release: Release, settings: Settings, polls: usize, key: Optio
     let folder = tempfile::tempdir().unwrap();
     let world = World::story(release, 7);
     let server = Arc::new(Server::start(world, Pace::Manual).await.unwrap());
-    let mut agent = Agent::new(
+    let agent = Agent::new(
         Warden::new(shipped().set.unwrap(), settings),
         Client::new(ClientOptions::new(server.addr().to_string())),
         Journal::open(&folder.path().join("journal")).unwrap(),
@@ -76,6 +77,7 @@ async fn recorded(release: Release, settings: Settings, polls: usize, key: Optio
         },
     )
     .unwrap();
+    let mut agent = Box::new(agent);
     let mut recorder = Recorder::create(&folder.path().join("recording")).unwrap();
     if let Some(key) = key {
         recorder = recorder.hiding(key);
@@ -139,6 +141,42 @@ async fn the_decisions_of_a_run_come_out_again_byte_for_byte() {
     }
 }
 
+/// Whether acts helped, as the live agent's journal has it.
+#[tokio::test]
+async fn whether_acts_helped_comes_out_again() {
+    let flown = recorded(Release::V1_20_0, in_mode(Mode::Enforce), 60, None).await;
+    let journal = Journal::open_read_only(&flown.folder.path().join("journal")).unwrap();
+    let every = Filter {
+        limit: u32::MAX,
+        ..Filter::default()
+    };
+    let key = |policy: &str, at: Timestamp, target: &Target| format!("{policy} {at} {target:?}");
+    let rows = journal.query(&every).unwrap().into_iter();
+    let live: BTreeMap<String, String> = rows
+        .filter_map(|row| {
+            let of = &row.decision;
+            let relief = serde_json::to_string(&row.relief?).unwrap();
+            Some((key(&of.policy, of.at, &of.target), relief))
+        })
+        .collect();
+    let mut replay = Replay::new(shipped().set.unwrap(), None);
+    let mut again = BTreeMap::new();
+    let recording = Recording::open(&[flown.folder.path().join("recording")]).unwrap();
+    for item in recording.play() {
+        match item.unwrap() {
+            Item::Start(start) => replay.start(&start),
+            Item::Tick(tick) => again.extend(replay.turn(&tick).followed.into_iter().map(|news| {
+                let relief = serde_json::to_string(&news.relief).unwrap();
+                (key(&news.policy, news.at, &news.target), relief)
+            })),
+            Item::Notice(_) => {}
+        }
+    }
+    assert_eq!(live, again);
+    let later = live.values().filter(|relief| relief.contains("later"));
+    assert!(later.count() > 10, "{live:#?}");
+}
+
 /// Daemons that all fall silent after a while.
 struct Silent(Arc<Server>);
 
@@ -175,7 +213,7 @@ async fn an_outage_comes_out_again_byte_for_byte() {
         backoff_max: Duration::from_millis(2),
         ..ClientOptions::new(server.addr().to_string())
     };
-    let mut agent = Agent::new(
+    let agent = Agent::new(
         Warden::new(set.clone(), settings),
         Client::new(options),
         Journal::open(&folder.path().join("journal")).unwrap(),
@@ -187,6 +225,7 @@ async fn an_outage_comes_out_again_byte_for_byte() {
         },
     )
     .unwrap();
+    let mut agent = Box::new(agent);
     let daemons = Daemons::parse("http://u:p@127.0.0.1:8332/", None).unwrap();
     agent.watch_daemons(daemons, Box::new(Silent(Arc::clone(&server))));
     agent.record(
@@ -291,7 +330,7 @@ async fn crowd_by_hand(key: Option<&Key>, requests: &[(usize, Request)]) -> Flow
             ..ClientChanges::default()
         })
         .unwrap();
-    let mut agent = Agent::new(
+    let agent = Agent::new(
         Warden::new(crowded(), in_mode(Mode::Enforce)),
         Client::new(ClientOptions::new(server.addr().to_string())),
         journal,
@@ -303,6 +342,7 @@ async fn crowd_by_hand(key: Option<&Key>, requests: &[(usize, Request)]) -> Flow
         },
     )
     .unwrap();
+    let mut agent = Box::new(agent);
     let mut recorder = Recorder::open(RecorderOptions {
         age_max: Duration::from_secs(800),
         ..RecorderOptions::unbounded(&folder.path().join("recording"))

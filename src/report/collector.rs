@@ -16,7 +16,7 @@ use crate::decision::SessionRef;
 use crate::history::Bounds;
 use crate::snapshot::{Server, Snapshot};
 use crate::time::Timestamp;
-use crate::warden::Settings;
+use crate::warden::{Followed, Settings};
 
 /// Ways in which polls failed that are told apart.
 const REASONS_MAX: usize = 5;
@@ -120,6 +120,13 @@ impl Collector {
     pub fn untold(&mut self, decided: &[Carried], against: &[Carried]) {
         self.take(Which::Decided, decided, None);
         self.take(Which::Against, against, None);
+    }
+
+    /// Takes in what became of the load after acts of the first set.
+    pub fn followed(&mut self, followed: &[Followed]) {
+        for news in followed {
+            self.sides.decided.followed(news);
+        }
     }
 
     /// Takes in that the breaker of the first set was open at `at`. Decisions that it holds back say so themselves;

@@ -117,7 +117,7 @@ impl Crowd {
             } else {
                 self.order[index] as usize
             };
-            if sessions.flags[row].is_rpc() {
+            if !sessions.flags[row].is_client() {
                 continue;
             }
             self.leave_below(sessions.id[row], &mut place, touched);
@@ -144,7 +144,7 @@ impl Crowd {
         let mut last = 0;
         let mut rows = sessions.id.iter().zip(&sessions.flags);
         // An RPC connection of old releases has an ID of another count.
-        if rows.all(|(&id, flags)| flags.is_rpc() || std::mem::replace(&mut last, id) <= id) {
+        if rows.all(|(&id, flags)| !flags.is_client() || std::mem::replace(&mut last, id) <= id) {
             return true;
         }
         let rows = u32::try_from(sessions.len()).unwrap_or(u32::MAX);

@@ -10,6 +10,7 @@ mod bans;
 mod collector;
 mod crowd;
 mod distinct;
+mod helped;
 pub mod html;
 mod net;
 #[cfg(test)]
@@ -319,8 +320,36 @@ pub struct PolicyFigures {
     pub last_at: Option<Timestamp>,
     /// Of what was or would have been done, by the hour of the day, UTC.
     pub hours: [u64; 24],
+    /// Whether what was really done helped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helped: Option<Helped>,
     /// The worst, each of another target; what would have been done comes first.
     pub examples: Vec<Example>,
+}
+
+/// What became of loads after a policy's enforced acts, as far as they were followed. For people: nothing is decided by
+/// it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Helped {
+    /// Acts that were followed to their last look.
+    pub acts: u64,
+    /// Bytes a second of the targets, both ways.
+    pub target_bytes_per_s: Around,
+    /// Requests that the server had not answered.
+    pub pending_requests: Around,
+    /// What the canary felt, in seconds.
+    pub felt_latency_s: Around,
+}
+
+/// Means around acts, each of those for which it is known; `None` of none.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Around {
+    /// At the poll that decided.
+    pub before: Option<f64>,
+    /// 30 seconds after.
+    pub soon: Option<f64>,
+    /// Five minutes after.
+    pub later: Option<f64>,
 }
 
 /// A decision with its evidence.

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use super::bans::{BanTally, Moved};
 use super::distinct::Distinct;
+use super::helped::HelpedTally;
 use super::touched::Which;
 use super::{
     Breaker, Decided, EXAMPLES_MAX, Example, LISTED_MAX, Opening, Outcomes, PairFigures,
@@ -20,6 +21,7 @@ use crate::journal::OutcomeKind;
 use crate::policy::{Action, ActionKind, DaemonTarget, Mode, Policy, PolicySet};
 use crate::time::Timestamp;
 use crate::units::format_duration;
+use crate::warden::Followed;
 
 /// A set of policies as the report names it.
 #[derive(Clone, Debug)]
@@ -119,6 +121,7 @@ struct PolicyTally {
     first_at: Option<Timestamp>,
     last_at: Option<Timestamp>,
     examples: Vec<Example>,
+    helped: HelpedTally,
 }
 
 #[derive(Debug, Default)]
@@ -157,6 +160,7 @@ impl SideTally {
             first_at: None,
             last_at: None,
             examples: Vec::new(),
+            helped: HelpedTally::default(),
         });
         id
     }
@@ -207,6 +211,13 @@ impl SideTally {
     /// A session is the policy's for the first time.
     pub(super) fn count_session(&mut self, policy: PolicyId) {
         self.policies[policy as usize].sessions += 1;
+    }
+
+    /// Takes in what became of the load after an act of a policy that is known.
+    pub(super) fn followed(&mut self, news: &Followed) {
+        if let Some(&id) = self.by_name.get(&news.policy).filter(|_| news.is_last) {
+            self.policies[id as usize].helped.add(&news.relief);
+        }
     }
 
     /// The breaker is open at `at`.
@@ -330,6 +341,7 @@ impl PolicyTally {
             first_at: self.first_at,
             last_at: self.last_at,
             hours: self.tally.hours,
+            helped: self.helped.finish(),
             examples: self.examples,
         }
     }

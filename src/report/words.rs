@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use super::{
-    BanFigures, Comparison, Decided, Evidence, KeptOut, Outcomes, Parts, Replayed, Report, Totals,
+    Around, BanFigures, Comparison, Decided, Evidence, Helped, KeptOut, Outcomes, Parts, Replayed,
+    Report, Totals,
 };
 use crate::decision::Seen;
 use crate::field::{Dimension, Field, Scope};
@@ -27,6 +28,40 @@ pub fn number(number: u64) -> String {
 /// `1_234 sessions`, `1 session`.
 pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
+/// What loads were before acts, 30 s after and 5 min after.
+pub fn helped(helped: &Helped) -> String {
+    let format = |dimension| move |mean: f64| units::format(mean, dimension);
+    let mut parts = Vec::new();
+    parts.extend(around(
+        "the targets' traffic",
+        helped.target_bytes_per_s,
+        format(Dimension::ByteRate),
+    ));
+    parts.extend(around(
+        "requests pending",
+        helped.pending_requests,
+        format(Dimension::Count),
+    ));
+    parts.extend(around(
+        "a wallet's wait",
+        helped.felt_latency_s,
+        format(Dimension::Duration),
+    ));
+    format!(
+        "{} followed; before, 30s on and 5m on, on average: {}",
+        counted(helped.acts, "act", "acts"),
+        parts.join("; ")
+    )
+}
+
+/// Nothing, if nobody knows how it was before.
+fn around(what: &str, around: Around, format: impl Fn(f64) -> String) -> Option<String> {
+    around.before?;
+    let means = [around.before, around.soon, around.later];
+    let means = means.map(|mean| mean.map_or("unknown".to_owned(), &format));
+    Some(format!("{what} {}", means.join(", ")))
 }
 
 /// `20%`; what is not nothing is not `0%`, and what is not all is not `100%`.

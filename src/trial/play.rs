@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::node::{Node, Probes};
 use super::script::{Act, Count, Daemon, DaemonState, Script, Sessions};
+use super::series::Series;
 use super::{Trial, Wanted};
 use crate::daemon::{Failure, Round};
 use crate::decision::{Decision, Outcome, Peer, Suppression};
@@ -16,6 +17,7 @@ use crate::policy::{ActionKind, Mode};
 use crate::scene::{Info, Row, Scene};
 use crate::snapshot::{Flags, Snapshot, Transport};
 use crate::time::Timestamp;
+use crate::visit::{Felt, Unserved, Visit, Visits};
 use crate::warden::Warden;
 use crate::wire::Inspection;
 
@@ -23,6 +25,8 @@ use crate::wire::Inspection;
 const AGE_AT_FIRST: Duration = Duration::from_secs(3_600);
 
 const HEIGHT_DEFAULT: f64 = 800_000.0;
+
+const FELT_LATENCY_DEFAULT: Duration = Duration::from_millis(20);
 
 /// The prober keeps so many rounds that nobody takes.
 const ROUNDS_MAX: usize = 64;
@@ -78,7 +82,8 @@ pub(super) fn play_before(trial: &Trial, audience: &mut dyn Audience) -> Vec<Hap
             stage.is_connected = false;
             let rounds = std::mem::take(&mut stage.rounds);
             let (at, epoch) = (stage.scene.at(), stage.scene.epoch);
-            warden.missed(at, epoch, &rounds)
+            let visits = std::mem::take(&mut stage.visits);
+            warden.missed(at, epoch, &rounds, &visits)
         } else {
             let snapshot = stage.poll();
             warden.observe(&snapshot);
@@ -172,6 +177,7 @@ struct Stage<'s> {
     /// By daemon: the height at which it went its own way.
     left_at: Vec<Option<u64>>,
     rounds: Vec<Round>,
+    visits: Visits,
     daemon_height: f64,
 }
 
@@ -203,6 +209,7 @@ impl<'s> Stage<'s> {
             probes: Probes::default(),
             left_at: vec![None; script.daemons.len()],
             rounds: Vec::new(),
+            visits: Visits::default(),
             daemon_height: HEIGHT_DEFAULT,
         }
     }
@@ -250,6 +257,7 @@ impl<'s> Stage<'s> {
         self.scene.latency = Duration::from_secs_f64(latency_s);
         self.probe(poll);
         self.read_heights(poll);
+        self.visit(poll);
     }
 
     /// The server is another process: who comes again counts from 0.
@@ -397,6 +405,28 @@ impl<'s> Stage<'s> {
         info.db_height = db_height.map(whole);
     }
 
+    /// The canary looks in at each poll, whether the RPC answers or not.
+    fn visit(&mut self, poll: usize) {
+        let felt = &self.script.server.felt;
+        if felt.series().next().is_none() {
+            return;
+        }
+        let is_served = felt.series().all(|series| series.at(poll).is_some());
+        let seconds =
+            |series: &Option<Series<f64>>| at(series.as_ref(), poll).map(Duration::from_secs_f64);
+        let height = at(felt.height.as_ref(), poll).map(whole);
+        let now = self.scene.at();
+        let felt = Felt {
+            latency: seconds(&felt.latency_s).unwrap_or(FELT_LATENCY_DEFAULT),
+            height: height.or(self.scene.info.db_height).unwrap_or_default(),
+            certificate_ends: seconds(&felt.certificate_left_s).map(|left| now + left),
+        };
+        self.visits.made = vec![Visit {
+            at: now,
+            felt: is_served.then_some(felt).ok_or(Unserved::Closed),
+        }];
+    }
+
     /// What a poll sees, over a new connection if the last was lost.
     fn poll(&mut self) -> Snapshot {
         if !self.is_connected {
@@ -409,6 +439,7 @@ impl<'s> Stage<'s> {
         self.scene.rows.push(row);
         let mut snapshot = self.scene.poll();
         snapshot.rounds = std::mem::take(&mut self.rounds);
+        snapshot.visits = std::mem::take(&mut self.visits);
         snapshot
     }
 

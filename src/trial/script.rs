@@ -100,8 +100,26 @@ pub(super) struct Server {
     /// Instead of the sum over the sessions.
     pub(super) errors: Option<Series<f64>>,
     pub(super) latency_s: Option<Series<f64>>,
+    pub(super) felt: Felt,
     /// All requests by method, those of sessions that no poll sees too.
     pub(super) methods: Vec<(Arc<str>, Series<f64>)>,
+}
+
+/// What the canary's visits feel, one a poll; without any of it there is no canary.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Felt {
+    /// A gap says that it is not served.
+    pub(super) latency_s: Option<Series<f64>>,
+    /// The index's height, if nobody says.
+    pub(super) height: Option<Series<f64>>,
+    pub(super) certificate_left_s: Option<Series<f64>>,
+}
+
+impl Felt {
+    pub(super) fn series(&self) -> impl Iterator<Item = &Series<f64>> {
+        let all = [&self.latency_s, &self.height, &self.certificate_left_s];
+        all.into_iter().flatten()
+    }
 }
 
 /// Sessions that all do the same.

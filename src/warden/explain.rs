@@ -14,7 +14,7 @@ use crate::engine::{Apart, Case, Proposal, Protected, Standing};
 use crate::field::Scope;
 use crate::history::History;
 use crate::policy::{Mode, Policy};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Transport};
 use crate::time::{Timestamp, rfc3339};
 
 /// Of an address's sessions so many are looked at.
@@ -85,6 +85,9 @@ pub struct Found {
     pub client: Arc<str>,
     /// Whether it is an RPC connection, and never a target.
     pub is_rpc: bool,
+    /// Whether it is the agent's own canary, and never a target.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_canary: bool,
     /// Whether an RPC connection bears the same ID, so that it cannot be acted on.
     pub is_ambiguous: bool,
     /// Whether it is closing.
@@ -298,7 +301,7 @@ impl Warden {
 
     /// The slot of the client session in a row.
     fn watched(&self, snapshot: &Snapshot, row: usize) -> Option<u32> {
-        if snapshot.sessions.flags[row].is_rpc() {
+        if !snapshot.sessions.flags[row].is_client() {
             return None;
         }
         let slot = self.history.find_session(snapshot.sessions.id[row])?;
@@ -319,7 +322,8 @@ impl Warden {
             session: slot.map_or(unwatched, |slot| self.history.session(slot)),
             client: sessions.names.get(sessions.client[row]).into(),
             is_rpc: flags.is_rpc(),
-            is_ambiguous: !flags.is_rpc() && (0..sessions.len()).any(is_rpc_too),
+            is_canary: flags.transport == Transport::Canary,
+            is_ambiguous: flags.is_client() && (0..sessions.len()).any(is_rpc_too),
             is_closing: flags.closing,
             is_logged: flags.logged,
             is_watched: slot.is_some(),
@@ -439,7 +443,7 @@ fn rows(snapshot: &Snapshot, subject: Subject) -> Vec<usize> {
         Subject::Session(id) => sessions.id[row] == id,
         Subject::Address(address) => {
             let peer = sessions.peer[row].0.map(|peer| peer.ip());
-            !sessions.flags[row].is_rpc()
+            sessions.flags[row].is_client()
                 && peer.is_some_and(|peer| History::is_same_address(peer, address))
         }
     };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Warden;
 use crate::decision::Target;
 use crate::engine::SavedHolds;
-use crate::history::SavedHeights;
+use crate::history::{SavedFelt, SavedHeights};
 use crate::time::Timestamp;
 use crate::watch::SavedDaemons;
 
@@ -21,6 +21,8 @@ pub struct Ongoing {
     heights: SavedHeights,
     holds: Vec<SavedHolds>,
     daemons: SavedDaemons,
+    #[serde(default)]
+    felt: SavedFelt,
 }
 
 impl Ongoing {
@@ -52,6 +54,7 @@ impl Warden {
             heights: self.history.heights(),
             holds: self.engine.saved_holds(&self.history),
             daemons: self.history.daemons().save(),
+            felt: self.history.felt(),
         }
     }
 
@@ -67,6 +70,7 @@ impl Warden {
         let down_since = ongoing.down_since.or(ongoing.polled_at);
         self.history
             .resume(ongoing.heights, ongoing.daemons, down_since);
+        self.history.resume_felt(ongoing.felt);
         self.engine.resume(ongoing.holds, at);
     }
 

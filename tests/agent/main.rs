@@ -14,6 +14,7 @@ mod lists;
 mod log;
 mod logging;
 mod placed;
+mod relief;
 mod scene;
 #[path = "../support/small_disk.rs"]
 mod small_disk;

@@ -356,6 +356,7 @@ fn too_short_is_said_to_be_so() {
             mode: Mode::DryRun,
             polled: Err("nobody listens"),
             rounds: &[],
+            visits: &electrumx_warden::visit::Visits::default(),
             inspected: &[],
             acts: &[],
             closed: &[],

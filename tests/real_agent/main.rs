@@ -4,6 +4,7 @@
 mod support;
 
 mod bans;
+mod canary;
 mod daemons;
 mod dodgers;
 mod held;

@@ -25,6 +25,7 @@ pub(crate) struct Setup {
     daemons: Vec<String>,
     env: Vec<(String, String)>,
     interfaces: &'static str,
+    ssl: Option<u16>,
 }
 
 impl Setup {
@@ -35,6 +36,7 @@ impl Setup {
             daemons: daemons.to_vec(),
             env: Vec::new(),
             interfaces: "127.0.0.1",
+            ssl: None,
         }
     }
 
@@ -49,6 +51,13 @@ impl Setup {
     #[must_use]
     pub(crate) fn everywhere(mut self) -> Self {
         self.interfaces = "";
+        self
+    }
+
+    /// Takes clients over TLS too.
+    #[must_use]
+    pub(crate) fn ssl(mut self, port: u16) -> Self {
+        self.ssl = Some(port);
         self
     }
 
@@ -105,7 +114,10 @@ impl Setup {
         let (rpc, tcp) = (rpc.number(), tcp.number());
         let (daemons, interfaces) = (self.daemons.join(","), self.interfaces);
         let database = database(dir).display().to_string();
-        let services = format!("tcp://{interfaces}:{tcp},rpc://127.0.0.1:{rpc}");
+        let mut services = format!("tcp://{interfaces}:{tcp},rpc://127.0.0.1:{rpc}");
+        if let Some(ssl) = self.ssl {
+            services.push_str(&format!(",ssl://{interfaces}:{ssl}"));
+        }
         let own = [
             ("PATH", "/usr/bin:/bin"),
             ("COIN", self.release.coin()),

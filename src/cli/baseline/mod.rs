@@ -263,6 +263,7 @@ mod tests {
     use crate::sim::{Release, World};
     use crate::snapshot::{Snapshot, Span};
     use crate::time::Timestamp;
+    use crate::visit::Visits;
 
     /// A segment of ten polls, 10 s apart.
     fn record(folder: &std::path::Path, from_s: u64) {
@@ -295,6 +296,7 @@ mod tests {
                 mode: Mode::DryRun,
                 polled: Ok(&snapshot),
                 rounds: &[],
+                visits: &Visits::default(),
                 inspected: &[],
                 acts: &[],
                 closed: &[],

@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::{Source, View};
-use crate::cli::json::decision_json;
+use crate::cli::json::row_json;
 use crate::cli::screen::Screen;
 use crate::cli::show::suppression;
 use crate::decision::Suppression;
@@ -83,7 +83,7 @@ pub(super) fn write(view: &View, screen: &mut Screen) -> io::Result<()> {
     };
     screen.json("daemons", &line)?;
     view.changes.iter().try_for_each(|row| {
-        let decision = decision_json(Some(row.id), &row.decision, &row.outcome);
+        let decision = row_json(row);
         screen.json("decision", &decision)
     })
 }

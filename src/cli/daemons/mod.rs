@@ -143,7 +143,7 @@ async fn ask(
     let interval = config.server.interval;
     let status = if failure.is_some() {
         let at = clock.now();
-        warden.missed(at, snapshot.epoch, &[round]);
+        warden.missed(at, snapshot.epoch, &[round], &snapshot.visits);
         let outage = warden.daemons().outage();
         let missed = Snapshot::missed(at, snapshot.epoch);
         warden.status(&missed, interval).missed(None, outage)

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::bans;
 use super::next::{After, View, whole_seconds};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::json::{DecisionJson, decision_json};
+use crate::cli::json::{DecisionJson, row_json};
+use crate::cli::relief;
 use crate::cli::screen::{Format, Screen};
 use crate::cli::show::{self, BAD, DIM, GOOD, HEAD, WARN, counted};
 use crate::decision::{Choice, Outcome, Suppression};
@@ -378,6 +379,7 @@ fn show_all(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
     if decision.action.kind() == ActionKind::DaemonUrl {
         facts.push(("action", show::action(decision)));
     }
+    facts.extend(row.relief.iter().flat_map(relief::facts));
     facts.push(("next", known.after.next(row)));
     for (name, value) in facts {
         screen.prose(format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
@@ -523,7 +525,7 @@ fn write(known: &Known<'_>, screen: &mut Screen) -> io::Result<()> {
     }
     let row = known.row;
     let line = Line {
-        decision: decision_json(Some(row.id), &row.decision, &row.outcome),
+        decision: row_json(row),
         agrees: known.recheck.agrees(),
         recheck: &known.recheck,
         story: known.story(),

@@ -220,6 +220,7 @@ mod tests {
     use crate::recording::{Recorder, RecorderOptions, Start, Turn};
     use crate::rpc::Tape;
     use crate::snapshot::Span;
+    use crate::visit::Visits;
 
     fn at(minutes: u64) -> Timestamp {
         Timestamp::from_millis(1_767_225_600_000) + Duration::from_secs(minutes * 60)
@@ -279,6 +280,7 @@ mod tests {
                 mode: Mode::DryRun,
                 polled,
                 rounds: &[],
+                visits: &Visits::default(),
                 inspected: &[],
                 acts: &[],
                 closed: &[],

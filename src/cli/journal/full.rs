@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::cli::relief;
 use crate::cli::screen::Screen;
 use crate::cli::show::{self, DIM, HEAD, counted};
 use crate::decision::Outcome;
@@ -53,7 +54,9 @@ pub(super) fn show(row: &Row, screen: &mut Screen) -> io::Result<()> {
         ("held for", held),
         ("severity", severity(decision.severity)),
     ];
-    for (name, value) in facts.into_iter().chain(chosen.map(|it| ("chosen", it))) {
+    let reliefs = row.relief.iter().flat_map(relief::facts);
+    let chosen = chosen.map(|it| ("chosen", it));
+    for (name, value) in facts.into_iter().chain(chosen).chain(reliefs) {
         screen.prose(format!("  {DIM}{name:<8}{DIM:#}  {value}"), 12)?;
     }
     screen.line(format!("\n{HEAD}Evidence{HEAD:#}\n"))?;

@@ -14,7 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::json::{DecisionJson, decision_json};
+use super::json::{DecisionJson, row_json};
 use super::screen::{Format, Screen};
 use super::value::whole;
 use super::when::{When, now};
@@ -235,7 +235,7 @@ fn write(row: &Row, screen: &mut Screen) -> io::Result<()> {
         sessions_left_out: u32,
     }
     let line = Line {
-        decision: decision_json(Some(row.id), &row.decision, &row.outcome),
+        decision: row_json(row),
         evidence_left_out: row.evidence_left_out,
         sessions_left_out: row.sessions_left_out,
     };

@@ -329,6 +329,7 @@ impl<'a> Audit<'a> {
         }
         self.collector.untold(&decided.untold, against_untold);
         self.collector.held_off(&decided.held_off, against_held_off);
+        self.collector.followed(&decided.followed);
         if self.args.fail_if_more.is_some() {
             let wanted = &mut self.wanted;
             wanted.by_first(decided.carried.iter().chain(&decided.untold));
@@ -411,8 +412,11 @@ fn worth_telling(unjudged: &BTreeMap<Arc<str>, &Test>) -> BTreeMap<Arc<str>, Str
         .iter()
         .filter(|(name, test)| {
             let source = test.field.info().source;
-            !shipped.contains(name)
-                && !matches!(source, field::Source::Probes | field::Source::Slots)
+            let is_optional = matches!(
+                source,
+                field::Source::Probes | field::Source::Slots | field::Source::Canary
+            );
+            !shipped.contains(name) && !is_optional
         })
         .map(|(name, test)| (name.clone(), test.field_written.to_string()))
         .collect()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::act::{Carried, Confirmed};
+use crate::act::{Carried, Confirmed, FollowedRows};
 use crate::cli::exit::Failure;
 use crate::cli::json::decision_json;
 use crate::cli::screen::{Format, Screen};
@@ -30,6 +30,8 @@ pub(super) struct Told {
     decisions: i64,
     /// The last change of daemon, of which there may be news.
     confirmed: Option<Confirmed>,
+    /// The rows of acts that are followed.
+    followed: FollowedRows,
     modes: Vec<(Timestamp, Mode)>,
 }
 
@@ -41,6 +43,7 @@ impl Told {
             shown,
             decisions: 0,
             confirmed: None,
+            followed: FollowedRows::default(),
             modes: Vec::new(),
         })
     }
@@ -64,6 +67,12 @@ impl Told {
         // News is of a change before this poll.
         if let Some((_, news)) = &turn.confirmation {
             self.amend(at, news, screen)?;
+        }
+        if let Some(journal) = &mut self.journal {
+            let reliefs = self.followed.reliefs(&turn.followed);
+            if !reliefs.is_empty() {
+                journal.relieve(&reliefs).map_err(setup::unusable)?;
+            }
         }
         turn.carried
             .into_iter()
@@ -93,6 +102,11 @@ impl Told {
             }
         }
         if let Some(journal) = &mut self.journal {
+            // Those of them that are not followed are never told of.
+            let is_done = matches!(outcome, Outcome::Executed { .. });
+            if is_done && decision.action.kind().disconnects() {
+                self.followed.add(&decision, id);
+            }
             journal.add(Entry::new(decision, outcome))?;
         }
         Ok(())

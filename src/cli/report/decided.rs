@@ -35,6 +35,7 @@ impl Text {
             self.paragraph(&left_out, 0, DIM);
         }
         self.held_back(decided);
+        self.helped(decided);
         if has_hours {
             self.hours(&decided.totals.hours);
         }
@@ -65,6 +66,21 @@ impl Text {
         }
         align(&mut table, 2 - usize::from(layout == Layout::Narrow)..8);
         self.table(table);
+    }
+
+    fn helped(&mut self, decided: &Decided) {
+        let mut has_heading = false;
+        for policy in &decided.policies {
+            let Some(helped) = &policy.helped else {
+                continue;
+            };
+            if !std::mem::replace(&mut has_heading, true) {
+                self.line("");
+                self.line("Did it help");
+            }
+            let line = format!("{}: {}", show::text(&policy.name), words::helped(helped));
+            self.paragraph(&line, 4, Style::new());
+        }
     }
 
     fn held_back(&mut self, decided: &Decided) {

@@ -12,6 +12,7 @@ use crate::decision::Target;
 use crate::history::{Bounds, Continuity, History, SubnetWidths};
 use crate::policy::AddressSet;
 use crate::scene::{Scene, policies};
+use crate::visit::Visits;
 use crate::watch::Settings as DaemonSettings;
 
 /// The engine over a history.
@@ -66,7 +67,7 @@ impl Judge {
 
     /// A poll that fails.
     pub(super) fn miss(&mut self, scene: &Scene) -> Vec<Proposal> {
-        self.history.missed(scene.at(), &[]);
+        self.history.missed(scene.at(), &[], &Visits::default());
         let missed = self.engine.missed(&self.history, scene.at(), scene.epoch);
         missed.proposals
     }

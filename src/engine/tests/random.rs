@@ -19,6 +19,7 @@ use crate::recheck::tests::row;
 use crate::scene::life::{Event, Happened, PEERS, happen, lives};
 use crate::scene::{Scene, policies};
 use crate::snapshot::Snapshot;
+use crate::visit::Visits;
 use crate::warden::{Judgement, Settings, Subject, Warden};
 
 const PROTECTED: &str = "8.8.8.9";
@@ -294,7 +295,9 @@ fn play(text: &str, events: &[Event]) -> Result<String, TestCaseError> {
     for event in events {
         match happen(&mut scene, event) {
             Happened::Nothing => {}
-            Happened::Miss => all += &told(&warden.missed(scene.at(), scene.epoch, &[])),
+            Happened::Miss => {
+                all += &told(&warden.missed(scene.at(), scene.epoch, &[], &Visits::default()));
+            }
             Happened::Poll => {
                 group_up(&mut scene);
                 let snapshot = scene.poll();

@@ -20,6 +20,7 @@ use crate::field::Dimension;
 use crate::limits::Cooldown;
 use crate::penalty::SavedPenalties;
 use crate::policy::{Action, ActionKind, Mode};
+use crate::relief::{Load, Relief, Traffic};
 
 struct Home {
     directory: TempDir,
@@ -434,4 +435,42 @@ fn events_are_kept_up_to_a_bound() {
         of_some.iter().map(|row| row.id).collect::<Vec<_>>(),
         [151, 152]
     );
+}
+
+#[test]
+fn whether_an_act_helped_is_kept_with_it() {
+    let home = Home::new();
+    let mut journal = home.open();
+    let load = |sessions: u64, rate: f64, felt_ms: Option<u64>| Load {
+        target: Some(Traffic {
+            sessions,
+            bytes_per_s: Some(rate),
+        }),
+        clients: Traffic {
+            sessions: sessions + 5,
+            bytes_per_s: None,
+        },
+        pending_requests: 7,
+        felt_latency: felt_ms.map(Duration::from_millis),
+    };
+    let ids = journal.intend(&[intent("a"), intent("b")], &[]).unwrap();
+    let mut relief = Relief {
+        before: load(3, 0.1 + 0.2, Some(900)),
+        soon: Some(load(0, 0.0, None)),
+        later: None,
+    };
+    journal
+        .save(&[StateChange::Relief(ids[0], relief)])
+        .unwrap();
+    relief.later = Some(load(1, 5e9, Some(20)));
+    journal
+        .save(&[StateChange::Relief(ids[0], relief)])
+        .unwrap();
+    // A row that is gone is no matter.
+    journal
+        .save(&[StateChange::Relief(DecisionId(99), relief)])
+        .unwrap();
+    drop(journal);
+    let reliefs: Vec<_> = all(&home.open()).iter().map(|row| row.relief).collect();
+    assert_eq!(reliefs, [Some(relief), None]);
 }

@@ -77,10 +77,10 @@ fn a_newer_format() {
     journal.intend(&[intent("a")], &[]).unwrap();
     journal
         .connection
-        .pragma_update(None, "user_version", 6)
+        .pragma_update(None, "user_version", 7)
         .unwrap();
     drop(journal);
-    insta::assert_snapshot!(unchanged(&home), @"the journal `DIR/journal.db` has format 6, and this release knows formats up to 5; it was left as it is: run the release that wrote it, or move it away to start a new one");
+    insta::assert_snapshot!(unchanged(&home), @"the journal `DIR/journal.db` has format 7, and this release knows formats up to 6; it was left as it is: run the release that wrote it, or move it away to start a new one");
 }
 
 #[test]

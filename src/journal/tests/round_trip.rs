@@ -199,6 +199,7 @@ fn whatever_is_written_is_read_back_equal() {
             id,
             decision,
             outcome: first.clone(),
+            relief: None,
             evidence_left_out: 0,
             sessions_left_out: 0,
         };

@@ -278,6 +278,9 @@ fn details(
             &words::counted(policy.outcomes.failed, "act", "acts"),
         );
     }
+    if let Some(helped) = &policy.helped {
+        fact("Did it help", &words::helped(helped));
+    }
     page.raw("</dl>\n");
     if has_hours {
         hours(page, &policy.hours, palette.colour(policy));

@@ -256,7 +256,7 @@ impl Scene {
         let mut still = HashMap::new();
         for row in 0..snapshot.sessions.len() {
             let sessions = &snapshot.sessions;
-            if sessions.flags[row].is_rpc() {
+            if !sessions.flags[row].is_client() {
                 continue;
             }
             let id = sessions.id[row];

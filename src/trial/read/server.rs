@@ -10,7 +10,7 @@ use crate::daemon::Address;
 use crate::field::Dimension;
 use crate::policy::reading::{Findings, Node, Table, closest, listed};
 use crate::slots::Slots;
-use crate::trial::script::{Act, Daemon, DaemonState, Server};
+use crate::trial::script::{Act, Daemon, DaemonState, Felt, Server};
 use crate::trial::series::{Series, words};
 
 const UPTIME_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
@@ -26,6 +26,7 @@ impl Server {
             db_height: None,
             errors: None,
             latency_s: None,
+            felt: Felt::default(),
             methods: Vec::new(),
         }
     }
@@ -37,7 +38,8 @@ impl Server {
             &self.errors,
             &self.latency_s,
         ];
-        let numbers = numbers.into_iter().flatten().map(Series::len);
+        let numbers = numbers.into_iter().flatten();
+        let numbers = numbers.chain(self.felt.series()).map(Series::len);
         let methods = self.methods.iter().map(|(_, series)| series.len());
         numbers
             .chain(methods)
@@ -77,6 +79,15 @@ pub(super) fn server(node: Node<'_>, findings: &mut Findings) -> Server {
         db_height: section.value("db_height", None, heights()),
         errors: section.value("errors", None, series(Dimension::Count, false)),
         latency_s: section.value("rpc_latency", None, series(Dimension::Duration, true)),
+        felt: Felt {
+            latency_s: section.value("felt_latency", None, series(Dimension::Duration, true)),
+            height: section.value("felt_height", None, heights()),
+            certificate_left_s: section.value(
+                "certificate_left",
+                None,
+                series(Dimension::Duration, true),
+            ),
+        },
         methods: methods.unwrap_or_default(),
     };
     section.finish(SYNONYMS);

@@ -1,9 +1,11 @@
 mod bans;
 mod by_hand;
+mod canary;
 mod daemons;
 mod false_alarms;
 mod own_acts;
 mod random;
+mod relief;
 mod restarts;
 mod share;
 mod slots;

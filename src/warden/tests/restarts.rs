@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::world::{Fault, Nature, STEP, World};
 use crate::decision::Decision;
 use crate::scene::{Scene, policies};
+use crate::visit::Visits;
 use crate::warden::{Ongoing, Settings, Warden};
 
 const TEN: Duration = Duration::from_secs(10);
@@ -73,7 +74,8 @@ impl Town {
             self.warden.observe(&snapshot);
             self.warden.judge(&snapshot)
         } else {
-            self.warden.missed(self.scene.at(), self.scene.epoch, &[])
+            self.warden
+                .missed(self.scene.at(), self.scene.epoch, &[], &Visits::default())
         };
         let rulings = judgement.rulings.into_iter();
         rulings.map(|ruling| ruling.decision).collect()

@@ -14,6 +14,7 @@ use crate::recheck::tests::row;
 use crate::snapshot::{Server, Snapshot, Span, Uptime};
 use crate::status::PolicyStatus;
 use crate::time::Timestamp;
+use crate::visit::Visits;
 use crate::warden::{Judgement, Settings, Warden};
 use crate::watch::tests::node::{Node, Probes};
 use crate::watch::{Confirmation, Settings as DaemonSettings};
@@ -513,7 +514,8 @@ impl World {
         nodes.push(self.main.node(self.tip));
         self.server.step(&nodes);
         if self.trouble == Trouble::RpcDown {
-            self.warden.missed(self.now, Epoch(self.epoch), &[]);
+            self.warden
+                .missed(self.now, Epoch(self.epoch), &[], &Visits::default());
             return;
         }
         let snapshot = self.snapshot();

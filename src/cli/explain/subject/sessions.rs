@@ -65,7 +65,7 @@ fn session(found: &Found, at: Timestamp) -> String {
             whole_seconds(at.since(session.since))
         );
         _ = write!(text, ", {}", rank(found));
-    } else if !found.is_rpc {
+    } else if !found.is_rpc && !found.is_canary {
         _ = write!(text, ", {BAD}not watched, for a table is full{BAD:#}");
     }
     for (is_so, words) in [

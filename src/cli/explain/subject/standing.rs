@@ -156,6 +156,7 @@ pub(super) fn missing_words(missing: Missing) -> String {
         }
         Missing::Slots => "no number of slots is configured".to_owned(),
         Missing::Probes => "the daemons are not probed".to_owned(),
+        Missing::Canary => "no visit of the canary tells it".to_owned(),
         Missing::Members => "which sessions make up the group is not certain".to_owned(),
         Missing::Version => "the client's name has no version in it".to_owned(),
         Missing::Apart => {

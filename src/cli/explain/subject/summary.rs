@@ -26,6 +26,14 @@ pub(super) fn summary(explanation: &Explanation, who: &str) -> (Style, String) {
             format!("{who} is an RPC connection: it is never a target"),
         );
     }
+    if let [only] = &sessions[..]
+        && only.is_canary
+    {
+        return (
+            HEAD,
+            format!("{who} is the agent's own canary: it is never a target"),
+        );
+    }
     let first = explanation.accounts.first();
     let Some(account) = first.filter(|account| account.standing.holds) else {
         return (HEAD, nothing_holds(explanation, who));
@@ -69,8 +77,12 @@ fn nothing_holds(explanation: &Explanation, who: &str) -> String {
         Some((account, farthest))
     });
     // What will never be known is not worth waiting for.
-    let stays =
-        |missing: &Missing| matches!(missing, Missing::Release | Missing::Probes | Missing::Slots);
+    let stays = |missing: &Missing| {
+        matches!(
+            missing,
+            Missing::Release | Missing::Probes | Missing::Slots | Missing::Canary
+        )
+    };
     let passes = |missing: &Missing| !stays(missing);
     let waits = accounts().find_map(|account| {
         let (field, missing) = unknown(account).filter(|(_, missing)| passes(missing))?;
