@@ -62,6 +62,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         ..Report::default()
     };
     let (mut policies, mut server) = (None, None);
+    let mut lacks_canary = false;
     if let Some(path) = &args.config {
         let checked = Config::load(path);
         policies = checked.policies;
@@ -71,14 +72,10 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         }
         if let Some(config) = &checked.config {
             report.check_secrets(&config.ban);
-        }
-        if let Some(canary) = checked.config.as_ref().and_then(|it| it.canary.as_ref())
-            && let Err(error) = canary.connect.read()
-        {
-            let is_warning = !error.is_wrong();
-            report
-                .diagnostics
-                .push(Diagnostic::of_canary(error, is_warning));
+            lacks_canary = config.canary.is_none();
+            if let Some(canary) = &config.canary {
+                report.check_canary(canary);
+            }
         }
         server = checked.config.map(|config| config.server);
     }
@@ -109,6 +106,7 @@ pub(super) fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
         report.inspecting = idle(args.rpc.is_none(), Source::Inspection).unwrap_or_default();
         report.idle_without_daemons = idle(lacks_daemons, Source::Probes);
         report.idle_without_slots = idle(lacks_slots, Source::Slots);
+        report.idle_without_canary = idle(lacks_canary, Source::Canary);
         if let (Some(daemons), Some(set)) = (&daemons, &checked.set) {
             report
                 .diagnostics
@@ -180,6 +178,8 @@ struct Report {
     idle_without_daemons: Option<usize>,
     /// The same, if it has no number of slots.
     idle_without_slots: Option<usize>,
+    /// The same, if it has no canary.
+    idle_without_canary: Option<usize>,
     /// Of them those that need `ElectrumX` 2.0, if no server was asked for its release.
     inspecting: usize,
     diagnostics: Vec<Diagnostic>,
@@ -204,6 +204,15 @@ impl Report {
                 self.diagnostics.push(of(error));
                 None
             }
+        }
+    }
+
+    /// The same of where the canary goes.
+    fn check_canary(&mut self, canary: &config::Canary) {
+        if let Err(error) = canary.connect.read() {
+            let is_warning = !error.is_wrong();
+            self.diagnostics
+                .push(Diagnostic::of_canary(error, is_warning));
         }
     }
 
@@ -285,6 +294,7 @@ impl Report {
         let idle = [
             (Source::Probes, self.idle_without_daemons),
             (Source::Slots, self.idle_without_slots),
+            (Source::Canary, self.idle_without_canary),
         ];
         let notes = idle
             .into_iter()
@@ -332,6 +342,7 @@ impl Report {
             policies: self.policies,
             idle_without_daemons: self.idle_without_daemons,
             idle_without_slots: self.idle_without_slots,
+            idle_without_canary: self.idle_without_canary,
             inspecting: (self.inspecting > 0).then_some(self.inspecting),
             server: self.server.as_deref(),
             errors: self.errors(),
@@ -384,6 +395,8 @@ struct Summary<'a> {
     idle_without_daemons: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idle_without_slots: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_without_canary: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inspecting: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]

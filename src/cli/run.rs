@@ -120,6 +120,7 @@ impl Outfit {
         let lacking = [
             (self.daemons.is_none(), Source::Probes),
             (self.slots.is_none(), Source::Slots),
+            (config.canary.is_none(), Source::Canary),
         ];
         for (_, source) in lacking.into_iter().filter(|(is_lacking, _)| *is_lacking) {
             if let Some(idle) = setup::idle_without(source, set.count_idle_without(source)) {

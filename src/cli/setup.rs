@@ -88,6 +88,7 @@ pub(super) fn idle_without(source: field::Source, policies: usize) -> Option<Str
     let (about, lacking, document) = match source {
         field::Source::Probes => ("daemons", "`[server.daemon]`", "daemons.md"),
         field::Source::Slots => ("slots", "`sessions_max` of `[server]`", "configuration.md"),
+        field::Source::Canary => ("what wallets feel", "`[canary]`", "canary.md"),
         _ => return None,
     };
     Some(format!(
