@@ -20,12 +20,12 @@ fn policies() -> PolicySet {
         .unwrap()
 }
 
-fn agent(server: &Arc<Server>, set: PolicySet, mode: Mode, journal: &Path) -> Agent {
+fn agent(server: &Arc<Server>, set: PolicySet, mode: Mode, journal: &Path) -> Box<Agent> {
     let settings = Settings {
         mode,
         ..Settings::default()
     };
-    Agent::new(
+    let agent = Agent::new(
         Warden::new(set, settings),
         Client::new(ClientOptions::new(server.addr().to_string())),
         Journal::open(journal).unwrap(),
@@ -35,8 +35,8 @@ fn agent(server: &Arc<Server>, set: PolicySet, mode: Mode, journal: &Path) -> Ag
             inspect_max: 20,
             retention: Retention::default(),
         },
-    )
-    .unwrap()
+    );
+    Box::new(agent.unwrap())
 }
 
 async fn play(world: World, mode: Mode, mut each: impl FnMut(&Tick)) -> Arc<Server> {

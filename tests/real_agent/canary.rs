@@ -178,7 +178,7 @@ fn over_tls_on_1_20_0() {
     over_tls(Release::V1_20_0, "server.crt");
 }
 
-/// As the documentation of ElectrumX has certificates made, which is version 1 of X.509.
+/// As the documentation of `ElectrumX` has certificates made, which is version 1 of X.509.
 #[test]
 fn over_tls_with_a_certificate_of_version_1_on_1_16_0() {
     over_tls(Release::V1_16_0, "version-1.crt");

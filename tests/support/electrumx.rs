@@ -114,10 +114,9 @@ impl Setup {
         let (rpc, tcp) = (rpc.number(), tcp.number());
         let (daemons, interfaces) = (self.daemons.join(","), self.interfaces);
         let database = database(dir).display().to_string();
-        let mut services = format!("tcp://{interfaces}:{tcp},rpc://127.0.0.1:{rpc}");
-        if let Some(ssl) = self.ssl {
-            services.push_str(&format!(",ssl://{interfaces}:{ssl}"));
-        }
+        let ssl = self.ssl.map(|ssl| format!(",ssl://{interfaces}:{ssl}"));
+        let ssl = ssl.unwrap_or_default();
+        let services = format!("tcp://{interfaces}:{tcp},rpc://127.0.0.1:{rpc}{ssl}");
         let own = [
             ("PATH", "/usr/bin:/bin"),
             ("COIN", self.release.coin()),
