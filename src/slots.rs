@@ -54,9 +54,9 @@ impl Slots {
     /// them. Unknown if there are so many more than there can be that the number of slots is wrong: a
     /// server that closes its listeners still takes who was waiting at them.
     pub fn left(self, sessions: u64) -> Option<f64> {
-        const WAITING: u64 = 200;
+        const WAITING: u64 = 300;
         let max = u64::from(self.max);
-        if max == 0 || sessions > max + max / 2 + WAITING {
+        if max == 0 || sessions > max + max / 10 + WAITING.min(max) {
             return None;
         }
         Some(max.saturating_sub(sessions) as f64 / max as f64)
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn a_number_that_is_wrong_tells_nothing() {
-        assert_eq!(Slots::new(1_000).left(1_701), None);
-        assert_eq!(Slots::new(1_000).to_free(Part::of(0.05), 1_701), 0);
+        assert_eq!(Slots::new(1_000).left(1_401), None);
+        assert_eq!(Slots::new(1_000).to_free(Part::of(0.05), 1_401), 0);
         assert_eq!(Slots::new(0).left(1), None);
     }
 

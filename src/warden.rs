@@ -12,9 +12,11 @@ use crate::daemon::Round;
 use crate::decision::{Decision, Epoch, Outcome, SessionRef, Suppression, Target};
 use crate::engine::{Engine, Pending, Proposal, Protection, Standing};
 use crate::field::Source;
-use crate::history::{Bounds, ClientChanges, Continuity, History, SavedClients, SubnetWidths};
+use crate::history::{
+    Bounds, ClientChanges, Continuity, Expulsion, History, SavedClients, SubnetWidths,
+};
 use crate::limits::{Clients, Cooldown, Limits, LimitsConfig, Ruling, SavedLimits};
-use crate::penalty::{Ban, Penalties, PenaltyNews, SavedPenalties};
+use crate::penalty::{Ban, Face, Penalties, PenaltyNews, SavedPenalties};
 use crate::policy::{Action, ActionKind, Mode, Policy, PolicySet, Test};
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
@@ -254,7 +256,14 @@ impl Warden {
         let is_held_back = matches!(outcome, Outcome::Suppressed(_));
         if is_disconnect && !is_held_back && unsent < decision.sessions.len() {
             let (sessions, at) = (&decision.sessions, decision.at);
-            self.history.expelled(sessions, kind.blames(), at);
+            let act = Expulsion {
+                face: match outcome {
+                    Outcome::DryRun => Face::Rehearsed,
+                    _ => Face::Real,
+                },
+                blames: kind.blames(),
+            };
+            self.history.expelled(sessions, act, at);
         }
         if kind.blames() && unsent > 0 && unsent >= decision.sessions.len() {
             self.acquit(decision);

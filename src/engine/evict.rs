@@ -2,13 +2,15 @@
 //!
 //! Nobody did wrong here, so those go who are missed least, by what is dear to pretend:
 //!
-//! 1. Idle sessions go first, and of these whoever has just come, and so is given a moment, goes last. Of the
-//!    busy those go last that have come not long ago, so that each has time to do what it came for. No age
-//!    keeps anybody from being chosen: whoever comes back at once would never be old enough, and others would
-//!    go in his place.
+//! 1. Idle sessions go first. A client that has never been here before and has just come is given a moment.
 //! 2. Then those that many others of their subnet would be left beside, which are as idle or as busy: the
 //!    last one of a subnet is the last to go.
-//! 3. Of equals the client goes that has been known for the shortest time.
+//! 3. Then whoever is busy and was here before; a client that is here for the first time has time to do what
+//!    it came for.
+//! 4. Of equals the client goes that has been known for the shortest time.
+//!
+//! What is new is the client, not its session, and no age keeps anybody from being chosen: whoever comes back
+//! at once would never be old enough, and others would go in his place.
 //!
 //! Regulars stay, whatever happens.
 
@@ -22,14 +24,16 @@ use super::{Engine, Evaluation, Proposal};
 use crate::decision::{Choice, ChosenBy, Decision, Evidence, Seen, Suppression, Target};
 use crate::field::{Dimension, Field, Scope};
 use crate::history::History;
+use crate::penalty::Face;
 use crate::slots::Part;
 use crate::snapshot::Snapshot;
 
 /// A wallet that opens asks for more than this.
 const REQUESTS_MIN: u64 = 5;
 
-/// And one that is open asks for something now and then, if only to stay connected.
-const REQUEST_EVERY: Duration = Duration::from_secs(120);
+/// And one that is open asks for something now and then, if only to stay connected: `ElectrumX` cuts whoever
+/// has not for ten minutes.
+const REQUEST_EVERY: Duration = Duration::from_mins(10);
 
 /// In so long a wallet has said what it came for, wherever it is.
 const MOMENT: Duration = Duration::from_secs(3);
@@ -42,24 +46,21 @@ const ERRAND: Duration = Duration::from_secs(10);
 enum Worth {
     /// It holds it.
     Idle,
-    /// Nothing yet, but it has just come.
+    /// Nothing yet, but its client is here for the first time and has just come.
     Silent,
     Busy,
-    /// It is busy, and came not long ago.
-    Opening,
 }
 
 impl Worth {
-    fn of(slot: u32, history: &History, snapshot: &Snapshot) -> Self {
+    fn of(slot: u32, known_for: Duration, history: &History, snapshot: &Snapshot) -> Self {
         let requests = snapshot.sessions.recv_count[history.row(slot)];
-        let age = history.age(slot);
-        let expected = age.as_secs() / REQUEST_EVERY.as_secs();
-        let is_busy = requests >= expected.max(REQUESTS_MIN);
-        match is_busy {
-            true if age < ERRAND => Self::Opening,
-            true => Self::Busy,
-            false if age < MOMENT => Self::Silent,
-            false => Self::Idle,
+        let expected = history.age(slot).as_secs() / REQUEST_EVERY.as_secs();
+        if requests >= expected.max(REQUESTS_MIN) {
+            Self::Busy
+        } else if known_for < MOMENT {
+            Self::Silent
+        } else {
+            Self::Idle
         }
     }
 }
@@ -71,6 +72,8 @@ struct Candidate {
     /// Its subnet; all peers that stand for many people are one crowd.
     crowd: Option<u32>,
     worth: Worth,
+    /// Its client is here for the first time, and came not long ago.
+    is_opening: bool,
     seniority: Duration,
     id: u64,
 }
@@ -102,7 +105,11 @@ impl Engine {
         };
         // Who was asked to go a moment ago is as good as gone.
         let at = snapshot.at();
-        let going = history.connected().filter(|&it| history.is_going(it, at));
+        let policy = &self.set.policies[self.compiled[index].policy];
+        let face = history.face_of(policy.mode);
+        let going = history
+            .connected()
+            .filter(|&it| history.is_going(it, face, at));
         let staying = sessions.saturating_sub(going.count() as u64);
         let needed = usize::try_from(slots.to_free(keep_free, staying)).unwrap_or(usize::MAX);
         if needed == 0 {
@@ -111,7 +118,7 @@ impl Engine {
         let Queue {
             candidates,
             regulars,
-        } = queue(due, history, snapshot);
+        } = queue(due, face, history, snapshot);
         let order: Vec<u32> = candidates.iter().map(|it| it.slot).collect();
         let mut chosen = self.free(&order, history, snapshot);
         let spared = candidates.len() - chosen.len();
@@ -165,13 +172,13 @@ impl Engine {
     }
 }
 
-fn queue(due: &[Held], history: &History, snapshot: &Snapshot) -> Queue {
+fn queue(due: &[Held], face: Face, history: &History, snapshot: &Snapshot) -> Queue {
     let at = snapshot.at();
     let mut regulars = 0;
     let mut candidates: Vec<Candidate> = Vec::new();
     for held in due {
         let slot = held.slot;
-        if history.is_going(slot, at) {
+        if history.is_going(slot, face, at) {
             continue;
         }
         if history.is_regular(slot) {
@@ -179,16 +186,18 @@ fn queue(due: &[Held], history: &History, snapshot: &Snapshot) -> Queue {
             continue;
         }
         let [subnet, _] = history.targets_of(Scope::Subnet, slot);
+        let known_for = at.since(history.met(slot));
         candidates.push(Candidate {
             slot,
             crowd: subnet.filter(|_| !history.is_private_session(slot)),
-            worth: Worth::of(slot, history, snapshot),
+            worth: Worth::of(slot, known_for, history, snapshot),
+            is_opening: known_for < ERRAND,
             seniority: history.seniority(slot),
             id: history.session(slot).id,
         });
     }
     // From the one that its crowd would miss most.
-    candidates.sort_by_key(|it| (Reverse(it.seniority), it.id));
+    candidates.sort_by_key(|it| (Reverse(it.is_opening), Reverse(it.seniority), it.id));
     let mut before: HashMap<_, usize> = HashMap::new();
     let places: Vec<usize> = candidates
         .iter()
@@ -199,7 +208,10 @@ fn queue(due: &[Held], history: &History, snapshot: &Snapshot) -> Queue {
         })
         .collect();
     let mut placed: Vec<(usize, Candidate)> = places.into_iter().zip(candidates).collect();
-    placed.sort_by_key(|(place, it)| (it.worth, Reverse(*place), it.seniority, Reverse(it.id)));
+    placed.sort_by_key(|(place, it)| {
+        let client = (it.is_opening, it.seniority, Reverse(it.id));
+        (it.worth, Reverse(*place), client)
+    });
     Queue {
         candidates: placed.into_iter().map(|(_, it)| it).collect(),
         regulars,

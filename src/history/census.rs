@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use super::History;
 use super::continuity::Continuity;
 use super::keys::{NONE, slot_id};
 use super::private::{SubnetWidths, is_private};
@@ -11,6 +10,7 @@ use super::returns::{Name, Sign};
 use super::seniority::{Lone, Pace, Present};
 use super::sessions::{After, Did, GONE, Heritage, Seen, Slot};
 use super::tally::Counter;
+use super::{Expulsion, History};
 use crate::decision::SessionRef;
 use crate::room::stretch;
 use crate::snapshot::Snapshot;
@@ -220,13 +220,14 @@ impl History {
         (client != NONE).then(|| (client, self.clients.keys.generation(client as usize)))
     }
 
-    /// The agent asked the server to disconnect sessions that were connected at the last poll.
+    /// The agent asked the server to disconnect sessions, or would have, that were connected at the last poll.
     ///
     /// That is an action against an address only if it hit half of its sessions or more: one of hundreds
     /// behind a carrier's address is not all of them. And it is one only if it `blames` them.
-    pub(crate) fn expelled(&mut self, sessions: &[SessionRef], blames: bool, at: Timestamp) {
+    pub(crate) fn expelled(&mut self, sessions: &[SessionRef], act: Expulsion, at: Timestamp) {
         for session in sessions {
-            let Some((slot, age_s)) = self.sessions.expel(session.id, session.since, at) else {
+            let Some((slot, age_s)) = self.sessions.expel(session.id, session.since, act.face, at)
+            else {
                 continue;
             };
             let Some(sign) = self.sign(slot) else {
@@ -235,7 +236,7 @@ impl History {
             self.returns.expect(sign, self.name(slot), age_s, at);
             let address = self.sessions.get(slot).address;
             if let Sign::Address(net) = sign
-                && blames
+                && act.blames
                 && address != NONE
             {
                 let hit = self.hit.entry(address).or_default();

@@ -104,6 +104,15 @@ impl Default for Bounds {
     }
 }
 
+/// How sessions were asked to go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expulsion {
+    /// Whether they were, or would have been.
+    pub(crate) face: Face,
+    /// Whether it says that they did wrong.
+    pub(crate) blames: bool,
+}
+
 /// How far the server's clock and the agent's may drift apart between two polls.
 const CLOCK_SLACK: Duration = Duration::from_secs(30);
 

@@ -10,6 +10,7 @@ use super::History;
 use super::private::SubnetWidths;
 use crate::decision::SessionRef;
 use crate::penalty::{Ban, Face, ManualAct};
+use crate::policy::Mode;
 use crate::time::Timestamp;
 
 impl History {
@@ -66,10 +67,19 @@ impl History {
         Some(self.sessions.get(slot).is_expelled())
     }
 
-    /// Whether a session was asked to go so lately that it may still be on its way.
-    pub(crate) fn is_going(&self, session: u32, at: Timestamp) -> bool {
+    /// Whether decisions of a policy of this mode are done, or would be.
+    pub(crate) fn face_of(&self, mode: Mode) -> Face {
+        match self.face {
+            Face::Real => mode.into(),
+            Face::Rehearsed => Face::Rehearsed,
+        }
+    }
+
+    /// Whether a session was asked to go so lately that it may still be on its way; to the other face, or would
+    /// have been.
+    pub(crate) fn is_going(&self, session: u32, face: Face, at: Timestamp) -> bool {
         const GOING_FOR: Duration = Duration::from_secs(60);
-        let asked = self.sessions.get(session).expelled_at();
+        let asked = self.sessions.get(session).asked_to_go_at(face);
         asked.is_some_and(|asked| at.since(asked) < GOING_FOR)
     }
 

@@ -12,6 +12,7 @@ use super::keys::{NONE, slot_id};
 use super::private::is_private;
 use super::tally::{COST_SCALE, Counter};
 use crate::decision::{Epoch, Peer, SessionRef};
+use crate::penalty::Face;
 use crate::room::make_room;
 use crate::snapshot::Sessions;
 use crate::time::Timestamp;
@@ -62,8 +63,10 @@ pub(super) struct Slot {
 /// What the agent did to a session, and to those that it is the return of.
 #[derive(Debug, Default)]
 struct Marks {
-    /// When the agent asked the server to disconnect it.
+    /// When the agent first asked the server to disconnect it, or would have.
     expelled_at: Option<Timestamp>,
+    /// When it did so, or would have, for the last time, and when it really did.
+    asked_at: [Option<Timestamp>; 2],
     /// When it was away for that; oldest first.
     away: Vec<(Timestamp, Timestamp)>,
     /// How old the session would be that the agent disconnected, when this one connected, which is
@@ -82,8 +85,13 @@ impl Slot {
         self.expelled_at().is_some()
     }
 
-    pub(super) fn expelled_at(&self) -> Option<Timestamp> {
+    fn expelled_at(&self) -> Option<Timestamp> {
         self.marks.as_ref()?.expelled_at
+    }
+
+    /// When the agent last asked the server to disconnect it; or by the other face would have.
+    pub(super) fn asked_to_go_at(&self, face: Face) -> Option<Timestamp> {
+        self.marks.as_ref()?.asked_at[usize::from(face == Face::Real)]
     }
 
     fn marks_mut(&mut self) -> &mut Marks {
@@ -783,13 +791,25 @@ impl SessionTable {
 
     /// The agent asked the server to disconnect a session that is connected; its age, with that of
     /// the one that it is the return of.
-    pub(super) fn expel(&mut self, id: u64, since: Timestamp, at: Timestamp) -> Option<(u32, f64)> {
+    pub(super) fn expel(
+        &mut self,
+        id: u64,
+        since: Timestamp,
+        face: Face,
+        at: Timestamp,
+    ) -> Option<(u32, f64)> {
         let index = self.find(id)?;
         let slot = &mut self.slots[index as usize];
         if slot.session.since != since {
             return None;
         }
-        slot.marks_mut().expelled_at.get_or_insert(at);
+        let marks = slot.marks_mut();
+        marks.expelled_at.get_or_insert(at);
+        let [rehearsed, real] = &mut marks.asked_at;
+        *rehearsed = Some(at);
+        if face == Face::Real {
+            *real = Some(at);
+        }
         Some((index, slot.age_with_earlier_s()))
     }
 

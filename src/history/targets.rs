@@ -291,7 +291,7 @@ impl History {
     }
 
     /// When the client of a session was first seen.
-    fn met(&self, session: u32) -> Timestamp {
+    pub(crate) fn met(&self, session: u32) -> Timestamp {
         let met = match self.client_of(session) {
             Client::Session(_) => None,
             Client::Address(address) => self.seniority.met(address),

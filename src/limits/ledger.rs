@@ -348,15 +348,17 @@ impl Ledger {
 
     /// Leaves in a decision the bans of those who are disconnected by it, as many as the budget allows.
     fn permit_bans(&mut self, decision: &mut Decision, config: &LimitsConfig, at: Timestamp) {
-        if decision.bans.is_empty() {
+        if decision.bans.is_empty() && decision.refused.is_empty() {
             return;
         }
         let sessions = &decision.sessions;
         let address = |session: &SessionRef| session.peer.0.map(|peer| peer.ip());
-        decision.bans.retain(|ban| {
+        let is_about = |net: &IpNet| {
             let mut addresses = sessions.iter().filter_map(address);
-            addresses.any(|address| ban.net.contains(&address))
-        });
+            addresses.any(|address| net.contains(&address))
+        };
+        decision.bans.retain(|ban| is_about(&ban.net));
+        decision.refused.retain(|refusal| is_about(&refusal.net));
         for ban in std::mem::take(&mut decision.bans) {
             // Another decision of this poll about the same network has paid for it.
             let is_paid = self.banned.contains_key(&ban.net);
@@ -544,10 +546,7 @@ impl Ledger {
             },
             Allowance::Budget(budget) => {
                 let bucket = self.bucket(kind, target, budget, at);
-                match bucket
-                    .available(budget, at)
-                    .saturating_sub(reserve(kind, budget))
-                {
+                match bucket.available(budget, at) {
                     0 => Err(used_up(bucket.next(budget))),
                     available => Ok(available),
                 }
@@ -600,6 +599,8 @@ impl Ledger {
         let full = || Bucket::full(budget, at);
         match (kind, target) {
             (ActionKind::Alert, Target::Server) => self.server_alerts.get_or_insert_with(full),
+            // Apart, so that whoever is cut again and again does not keep slots from being freed.
+            (ActionKind::Evict, _) => self.actions.entry(kind).or_insert_with(full),
             _ => self.actions.entry(kind.budget()).or_insert_with(full),
         }
     }
@@ -612,9 +613,11 @@ impl Ledger {
     ) -> usize {
         let budget = config.disconnect;
         let bucket = self.bucket(ActionKind::Disconnect, &Target::Server, budget, at);
+        // Or those who are banned would come back so often that nobody else can be disconnected.
+        let reserve = budget.burst as usize / 2;
         let granted = bucket
             .available(budget, at)
-            .saturating_sub(half(budget))
+            .saturating_sub(reserve)
             .min(wanted);
         bucket.take(granted);
         granted
@@ -726,19 +729,6 @@ fn wanted(decision: &Decision) -> usize {
         decision.sessions.len().max(1)
     } else {
         1
-    }
-}
-
-/// What is left to those who did wrong, or whoever is banned, or has no other aim than slots, would come
-/// back so often that nobody else can be disconnected.
-const fn half(budget: Budget) -> usize {
-    budget.burst as usize / 2
-}
-
-const fn reserve(kind: ActionKind, budget: Budget) -> usize {
-    match kind {
-        ActionKind::Evict => half(budget),
-        _ => 0,
     }
 }
 

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::Warden;
 use crate::decision::{BanOrder, BanRefusal, Decision, NoBan, SessionRef, Suppression, Target};
 use crate::engine::Proposal;
-use crate::history::{History, Party};
+use crate::history::{Expulsion, History, Party};
 use crate::limits::{Ruling, Verdict};
 use crate::penalty::{Ban, BannedBy, Face};
 use crate::policy::{Action, Mode, Policy};
@@ -55,6 +55,7 @@ struct Case {
     net: IpNet,
     strikes: f64,
     until: Timestamp,
+    face: Face,
 }
 
 impl Warden {
@@ -79,28 +80,69 @@ impl Warden {
         if cases.is_empty() {
             return;
         }
-        let guilty: HashSet<u64> = proposals
-            .iter()
-            .filter(|it| it.barred.is_none() && it.decision.action.kind().blames())
-            .flat_map(|it| &it.decision.sessions)
-            .map(|session| session.id)
-            .collect();
+        // What a policy on trial finds makes nobody guilty before one that is not.
+        let guilty = [Face::Real, Face::Rehearsed].map(|face| self.guilty(proposals, face));
         let nets: Vec<IpNet> = cases.iter().map(|case| case.net).collect();
         let within = self.history.sessions_within(&nets);
         for case in cases {
             let decision = &mut proposals[case.proposal].decision;
             let sessions = within.get(&case.net).map_or(&[][..], |sessions| sessions);
-            match self.holes(&case.net, sessions, &guilty, at) {
-                Ok(holes) => decision.bans.push(BanOrder {
-                    net: case.net,
-                    until: case.until,
-                    strikes: case.strikes,
-                    holes,
-                }),
-                Err(why) => decision.refused.push(BanRefusal { net: case.net, why }),
+            let guilty = &guilty[usize::from(case.face == Face::Rehearsed)];
+            let is_address = History::client_net(case.net.addr()) == case.net;
+            if let Err(why) = self.ban(decision, &case, case.net, sessions, guilty, at) {
+                decision.refused.push(BanRefusal { net: case.net, why });
+                // A subnet is not banned for whoever else is there. Whoever did it is, all the same.
+                if !is_address {
+                    for net in addresses(decision, &case.net) {
+                        let there = self.within(sessions, &net);
+                        if let Err(why) = self.ban(decision, &case, net, &there, guilty, at) {
+                            decision.refused.push(BanRefusal { net, why });
+                        }
+                    }
+                }
             }
             decision.settle_action();
         }
+    }
+
+    /// The sessions that decisions of this face say did wrong, or real ones.
+    fn guilty(&self, proposals: &[Proposal], face: Face) -> HashSet<u64> {
+        let counts = |it: &&Proposal| {
+            it.barred.is_none()
+                && it.decision.action.kind().blames()
+                && (face == Face::Rehearsed || self.face_of(&it.decision) == Face::Real)
+        };
+        let sessions = proposals.iter().filter(counts);
+        let sessions = sessions.flat_map(|it| &it.decision.sessions);
+        sessions.map(|session| session.id).collect()
+    }
+
+    /// Has a decision ban a network for as long as a case asks, or says why not.
+    fn ban(
+        &mut self,
+        decision: &mut Decision,
+        case: &Case,
+        net: IpNet,
+        sessions: &[u32],
+        guilty: &HashSet<u64>,
+        at: Timestamp,
+    ) -> Result<(), NoBan> {
+        let holes = self.holes(&net, sessions, guilty, at)?;
+        decision.bans.push(BanOrder {
+            net,
+            until: case.until,
+            strikes: case.strikes,
+            holes,
+        });
+        Ok(())
+    }
+
+    /// Of sessions those of a network.
+    fn within(&self, sessions: &[u32], net: &IpNet) -> Vec<u32> {
+        let peer = |session: u32| self.history.session(session).peer.0;
+        let is_there = |session: u32| peer(session).is_some_and(|peer| net.contains(&peer.ip()));
+        let there = sessions.iter().copied();
+        there.filter(|&session| is_there(session)).collect()
     }
 
     fn face_of(&self, decision: &Decision) -> Face {
@@ -120,7 +162,8 @@ impl Warden {
             let strikes = &self.history.penalties().strikes;
             let before = strikes.level(&net, face, at);
             let last = strikes.last(&net, face);
-            let has_come_back = last.is_none_or(|last| self.has_come_back(&sessions, last.at, at));
+            let has_come_back =
+                last.is_none_or(|last| self.has_come_back(&sessions, last.at, face, at));
             // What was there when the last strike fell is a part of that one.
             let rung = whole(before).saturating_sub(usize::from(!has_come_back));
             match policy.rung(rung) {
@@ -129,6 +172,7 @@ impl Warden {
                     net,
                     strikes: before,
                     until: at + *duration,
+                    face,
                 }),
                 _ => None,
             }
@@ -136,10 +180,19 @@ impl Warden {
         offenders(decision).into_iter().filter_map(case).collect()
     }
 
-    /// Whether any of them connected after the last strike, or was to be disconnected then and does it still.
-    fn has_come_back(&self, sessions: &[&SessionRef], last: Timestamp, at: Timestamp) -> bool {
+    /// Whether any of them connected after the last strike; or would have been disconnected then, and does it
+    /// still. A server that is slow to disconnect makes nobody come back.
+    fn has_come_back(
+        &self,
+        sessions: &[&SessionRef],
+        last: Timestamp,
+        face: Face,
+        at: Timestamp,
+    ) -> bool {
         let is_still_there = |session: &SessionRef| {
-            at.since(last) >= BACK_AFTER && self.history.was_to_go(session) == Some(true)
+            face == Face::Rehearsed
+                && at.since(last) >= BACK_AFTER
+                && self.history.was_to_go(session) == Some(true)
         };
         let mut sessions = sessions.iter();
         sessions.any(|session| session.since >= last || is_still_there(session))
@@ -225,8 +278,9 @@ impl Warden {
             let face = Face::from(*mode);
             for (net, sessions) in offenders(decision) {
                 let last = self.history.penalties().strikes.last(&net, face);
-                let is_struck = last
-                    .is_none_or(|last| last.at < at && self.has_come_back(&sessions, last.at, at));
+                let is_struck = last.is_none_or(|last| {
+                    last.at < at && self.has_come_back(&sessions, last.at, face, at)
+                });
                 if is_struck {
                     self.history.penalties_mut().strikes.strike(net, face, at);
                 }
@@ -277,7 +331,8 @@ impl Warden {
                 self.history.penalties_mut().keep_out(peer.ip(), face);
             }
         }
-        self.history.expelled(sessions, true, at);
+        let act = Expulsion { face, blames: true };
+        self.history.expelled(sessions, act, at);
     }
 
     /// A decision was never carried out: neither strikes nor bans came of it.
@@ -333,6 +388,21 @@ fn offenders(decision: &Decision) -> Vec<(IpNet, Vec<&SessionRef>)> {
         }
         _ => offenders,
     }
+}
+
+/// The addresses of a network that a decision is about, in the order of their sessions.
+fn addresses(decision: &Decision, net: &IpNet) -> Vec<IpNet> {
+    let mut addresses = Vec::new();
+    let mut known = HashSet::new();
+    for session in &decision.sessions {
+        if let Party::Address(address) = Party::of(session)
+            && net.contains(&address)
+            && known.insert(address)
+        {
+            addresses.push(address);
+        }
+    }
+    addresses
 }
 
 /// Strikes as a number: what has not faded to a half counts.

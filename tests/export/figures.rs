@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use chrono::DateTime;
 use electrumx_warden::daemon::Round;
 use electrumx_warden::decision::Outcome;
-use electrumx_warden::policy::ActionKind;
 use serde_json::{Value, json};
 
 use crate::heard::{Life, Poll, Session, grown, lives};

@@ -146,6 +146,7 @@ impl Row {
             Transport::Ssl => "ssl",
             Transport::Websocket => "websocket",
             Transport::Rpc => "rpc",
+            Transport::Canary => "canary",
             Transport::Other => "other",
         }
     }

@@ -8,10 +8,18 @@ mod seniority;
 
 use super::{Bounds, ColumnId, Continuity, History, Plan, SubnetWidths};
 use crate::field::Scope;
+use crate::history::Expulsion;
+use crate::penalty::Face;
 use crate::scene::{Scene, policies};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::watch::Settings as DaemonSettings;
+
+/// As those are disconnected who did wrong.
+pub(super) const BLAMED: Expulsion = Expulsion {
+    face: Face::Real,
+    blames: true,
+};
 
 /// A history that is asked for numbers.
 pub(super) struct Watch {
@@ -57,7 +65,7 @@ impl Watch {
     pub(super) fn expel(&mut self, id: u64, at: Timestamp) {
         let slot = self.history.find_session(id).unwrap();
         let session = self.history.session(slot);
-        self.history.expelled(&[session], true, at);
+        self.history.expelled(&[session], BLAMED, at);
     }
 
     pub(super) fn see(&mut self, snapshot: &Snapshot) -> Continuity {

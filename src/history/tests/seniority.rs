@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Watch;
+use super::{BLAMED, Watch};
 use crate::decision::SessionRef;
 use crate::field::Scope;
 use crate::history::{Bounds, ClientBounds, Rank};
@@ -167,7 +167,7 @@ fn who_was_acted_on_is_no_regular_for_a_day() {
     let session = town.reference(id);
     let at = town.scene.at();
     assert_eq!(town.watch.history.rank(&session, at), Rank::Regular);
-    town.watch.history.expelled(&[session], true, at);
+    town.watch.history.expelled(&[session], BLAMED, at);
     town.pass(1);
     assert!(!town.is_regular("8.8.8.8") && town.is_regular("9.9.9.9"));
     let saved = town.watch.history.saved_clients();

@@ -374,6 +374,63 @@ fn a_subnet_is_banned_where_many_of_it_do_the_same_and_has_holes() {
     );
 }
 
+/// Whoever has many old addresses in a subnet does not keep the others of it from being banned.
+#[test]
+fn where_a_subnet_is_not_banned_those_who_did_it_are() {
+    let text = LADDER.replace("> 1_000", "> 300");
+    let mut world = World::new(&text, enforcing());
+    for host in 100..170 {
+        let elder = world.come(&format!("9.9.9.{host}"), "electrum/4.5");
+        world.scene.of(elder).since_ms -= 20 * HOUR_MS;
+    }
+    world.poll();
+    let flood = |world: &mut World| {
+        for host in 1..=12 {
+            let id = world.come(&format!("9.9.9.{host}"), "hog");
+            world.scene.of(id).pending = 99;
+        }
+        world.poll()
+    };
+    flood(&mut world);
+    let judgement = flood(&mut world);
+    let decision = only(&judgement);
+    assert_eq!(decision.refused[0].net.to_string(), "9.9.9.0/24");
+    assert_eq!(decision.refused[0].why, NoBan::Regulars);
+    let banned: Vec<String> = decision.bans.iter().map(|it| it.net.to_string()).collect();
+    assert!(banned.len() > 5, "{banned:?}");
+    for (order, session) in decision.bans.iter().zip(&decision.sessions) {
+        assert!(order.net.contains(&session.peer.0.unwrap().ip()));
+    }
+    assert!(!world.is_banned("9.9.9.150"));
+    assert!(!world.is_banned("9.9.9.77"));
+}
+
+/// A server that is slow to close a session makes nobody come back.
+#[test]
+fn who_is_not_gone_yet_has_not_come_back() {
+    let mut world = World::enforcing();
+    let id = world.hoard("9.9.9.9");
+    let snapshot = |world: &mut World| {
+        world.scene.wait(10.0);
+        let snapshot = world.scene.poll();
+        world.warden.observe(&snapshot);
+        world.warden.judge(&snapshot)
+    };
+    for _ in 0..4 {
+        let judgement = snapshot(&mut world);
+        let decision = only(&judgement);
+        assert_eq!(decision.action, Action::Disconnect);
+        let done = Outcome::Executed {
+            detail: String::new(),
+        };
+        let at = world.scene.at();
+        let decision = decision.clone();
+        world.warden.settle(&decision, &done, 0, at);
+    }
+    assert!(world.scene.rows.iter().any(|row| row.id == id));
+    assert!(world.strikes("9.9.9.9/32") <= 1.0);
+}
+
 #[test]
 fn dry_run_climbs_the_same_ladder_apart() {
     let mut world = World::new(LADDER, Settings::default());
