@@ -101,8 +101,12 @@ static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
         .build()
         .unwrap();
     runtime.block_on(async {
-        record(Release::V2_0_0, SERVERS[0], &folder.path().join("0")).await;
-        record(Release::V1_6, SERVERS[1], &folder.path().join("1")).await;
+        for (release, name, path) in [
+            (Release::V2_0_0, SERVERS[0], "0"),
+            (Release::V1_6, SERVERS[1], "1"),
+        ] {
+            Box::pin(record(release, name, &folder.path().join(path))).await;
+        }
     });
     folder
 });
