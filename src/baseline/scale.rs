@@ -306,6 +306,8 @@ mod tests {
         blocks-held-up: it tests names, flags or states, not numbers
         primary-unhealthy: it tests names, flags or states, not numbers
         chain-silent: its numbers are tested downwards
+        slots-held: its numbers are of what is around its targets
+        slots-short: its numbers are tested downwards
         ");
         let mixed = of("session", "[{ subs = '> 10' }, { client = 'x' }]");
         assert!(
