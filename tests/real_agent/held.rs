@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::SECOND;
 use super::bans::Firewall;
-use super::siege::{Siege, abuser_address, since};
+use super::siege::{Siege, abuser_address, alone, since};
 use super::support::abusers::{Abusers, Habit, Reached};
 use super::support::netns::one_syn;
 use super::support::python::Release;
@@ -220,7 +220,7 @@ fn hold(release: Release, with_limits: bool) {
 /// Beside other tests on the same machine only what is left of the abuse can be measured.
 #[test]
 fn bans_hold() {
-    hold(Release::V1_20_0, false);
+    alone(|| hold(Release::V1_20_0, false));
     if by_hand().is_some() {
         hold(Release::V1_16_0, false);
         hold(Release::V1_20_0, true);
