@@ -65,22 +65,14 @@ impl Environment {
     /// From what the files of these names hold.
     pub(super) fn of_folder(
         daemon_url: Option<String>,
-        other: impl FnMut(&'static str) -> Option<String>,
+        coin: Option<String>,
+        net: Option<String>,
     ) -> Self {
-        // An empty file takes the variable away.
-        let value = |text: Option<String>| {
-            let text = text.filter(|text| !text.is_empty())?;
-            let line = text.lines().next().unwrap_or_default();
-            Some(line.trim_end_matches([' ', '\t']).to_owned())
-        };
-        let [coin, net, max_sessions] = ["COIN", "NET", "MAX_SESSIONS"].map(other).map(value);
         Self {
-            daemon_url: value(daemon_url),
-            coin,
-            net,
-            max_sessions,
-            services: None,
-            is_shell: false,
+            daemon_url: value_of_file(daemon_url),
+            coin: value_of_file(coin),
+            net: value_of_file(net),
+            ..Self::default()
         }
     }
 
@@ -100,6 +92,13 @@ impl Environment {
         };
         is_bitcoin.then_some(port)
     }
+}
+
+/// The value that a file of a folder holds. An empty file takes the variable away.
+pub(super) fn value_of_file(text: Option<String>) -> Option<String> {
+    let text = text.filter(|text| !text.is_empty())?;
+    let line = text.lines().next().unwrap_or_default();
+    Some(line.trim_end_matches([' ', '\t']).to_owned())
 }
 
 /// The next name and value; lines that are none are skipped.
@@ -255,16 +254,14 @@ mod tests {
 
     #[test]
     fn a_folder_holds_a_file_a_variable() {
-        let environment = Environment::of_folder(Some("a b \t\nc".to_owned()), |name| match name {
-            "COIN" => Some(String::new()),
-            "NET" => Some("\n".to_owned()),
-            "MAX_SESSIONS" => Some("2000\n".to_owned()),
-            _ => None,
-        });
+        let environment = Environment::of_folder(
+            Some("a b \t\nc".to_owned()),
+            Some(String::new()),
+            Some("\n".to_owned()),
+        );
         assert_eq!(environment.daemon_url.as_deref(), Some("a b"));
         assert_eq!(environment.coin, None);
         assert_eq!(environment.net.as_deref(), Some(""));
-        assert_eq!(environment.max_sessions.as_deref(), Some("2000"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::canary::CanarySource;
 use super::daemon::DaemonSource;
-use super::environment::Environment;
+use super::environment::{Environment, value_of_file};
 use super::secret::{SecretFile, may_pass, shown};
 use super::slots::SessionsMax;
 use crate::canary::{BadDestination, Destination};
@@ -252,7 +252,8 @@ impl SessionsMax {
 fn slots(path: &Path) -> Result<Slots, SourceProblem> {
     /// What every release takes where nothing is set.
     const DEFAULT: u32 = 1_000;
-    let Some(written) = environment(path, &mut None)?.max_sessions else {
+    let written = variable(path, "MAX_SESSIONS", |environment| environment.max_sessions)?;
+    let Some(written) = written else {
         return Ok(Slots::new(DEFAULT));
     };
     // As Python reads it.
@@ -312,29 +313,11 @@ impl CanarySource {
 }
 
 fn service(path: &Path) -> Result<Destination, ServiceProblem> {
-    let is_folder = path.is_dir();
-    let file = if is_folder {
-        path.join("SERVICES")
-    } else {
-        path.to_owned()
-    };
-    let text = match text(&file, &mut None) {
-        Err(SourceProblem::Unreadable(error))
-            if is_folder && error.kind() == io::ErrorKind::NotFound =>
-        {
-            return Err(ServiceProblem::Unset);
-        }
-        Err(SourceProblem::Unreadable(error)) => {
-            return Err(ServiceProblem::Unreadable(error.to_string()));
-        }
-        Err(_) => return Err(ServiceProblem::Unreadable("it is too large".to_owned())),
-        Ok(text) => text,
-    };
-    let services = if is_folder {
-        text.lines().next().map(str::to_owned)
-    } else {
-        Environment::of_file(&text).services
-    };
+    let services = variable(path, "SERVICES", |environment| environment.services);
+    let services = services.map_err(|problem| match problem {
+        SourceProblem::Unreadable(error) => ServiceProblem::Unreadable(error.to_string()),
+        _ => ServiceProblem::Unreadable("it is too large".to_owned()),
+    })?;
     let services = services.ok_or(ServiceProblem::Unset)?;
     Destination::of_services(&services).map_err(ServiceProblem::Bad)
 }
@@ -360,18 +343,41 @@ fn environment(path: &Path, public: &mut Option<String>) -> Result<Environment, 
     if !path.is_dir() {
         return Ok(Environment::of_file(&text(path, public)?));
     }
-    let mut variable = |name| match text(&path.join(name), public) {
+    let daemon_url = in_folder(path, "DAEMON_URL", public)?;
+    // Who may read those learns nothing.
+    let other = |name| text(&path.join(name), &mut None).ok();
+    Ok(Environment::of_folder(
+        daemon_url,
+        other("COIN"),
+        other("NET"),
+    ))
+}
+
+/// One variable of the server's environment, whether the others can be read or not.
+fn variable(
+    path: &Path,
+    name: &str,
+    of_file: impl FnOnce(Environment) -> Option<String>,
+) -> Result<Option<String>, SourceProblem> {
+    if !path.is_dir() {
+        return Ok(of_file(Environment::of_file(&text(path, &mut None)?)));
+    }
+    Ok(value_of_file(in_folder(path, name, &mut None)?))
+}
+
+/// What the file of this name holds; nothing if there is none.
+fn in_folder(
+    folder: &Path,
+    name: &str,
+    public: &mut Option<String>,
+) -> Result<Option<String>, SourceProblem> {
+    match text(&folder.join(name), public) {
         Ok(text) => Ok(Some(text)),
         Err(SourceProblem::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
             Ok(None)
         }
         Err(problem) => Err(problem),
-    };
-    let daemon_url = variable("DAEMON_URL")?;
-    // Who may read those learns nothing.
-    let mut ignored = None;
-    let other = |name| text(&path.join(name), &mut ignored).ok();
-    Ok(Environment::of_folder(daemon_url, other))
+    }
 }
 
 /// What is not UTF-8 in it is refused where it matters: in a URL. `public` becomes the path if every
@@ -486,6 +492,13 @@ mod tests {
         insta::assert_snapshot!(read("MAX_SESSIONS=many").unwrap_err(), @"no `MAX_SESSIONS` from ElectrumX's environment `DIR/conf`: its `MAX_SESSIONS` is no number of sessions: write one as `sessions_max`");
         assert!(read("MAX_SESSIONS=0").is_err());
         assert!(read("MAX_SESSIONS=-1").is_err());
+        let folder = dir.path().join("env");
+        fs::create_dir(&folder).unwrap();
+        write(folder.join("MAX_SESSIONS"), "2000\n", 0o600);
+        // What else stands there may be for others to read.
+        fs::create_dir(folder.join("DAEMON_URL")).unwrap();
+        let slots = SessionsMax::Electrumx(folder).read();
+        assert_eq!(slots.unwrap(), Slots::new(2_000));
         let gone = SessionsMax::Electrumx(dir.path().join("gone")).read();
         let gone = gone.unwrap_err();
         assert!(!gone.is_wrong());

@@ -73,6 +73,15 @@ impl World {
         id
     }
 
+    /// Twelve addresses of a subnet hoard a little each.
+    fn flood(&mut self) -> Judgement {
+        for host in 1..=12 {
+            let id = self.come(&format!("9.9.9.{host}"), "hog");
+            self.scene.of(id).pending = 99;
+        }
+        self.poll()
+    }
+
     pub(super) fn poll(&mut self) -> Judgement {
         self.scene.wait(10.0);
         let snapshot = self.scene.poll();
@@ -346,15 +355,8 @@ fn a_subnet_is_banned_where_many_of_it_do_the_same_and_has_holes() {
     let elder = world.come("9.9.9.200", "electrum/4.5");
     world.scene.of(elder).since_ms -= 20 * HOUR_MS;
     world.poll();
-    let flood = |world: &mut World| {
-        for host in 1..=12 {
-            let id = world.come(&format!("9.9.9.{host}"), "hog");
-            world.scene.of(id).pending = 99;
-        }
-        world.poll()
-    };
-    assert_eq!(only(&flood(&mut world)).action, Action::Disconnect);
-    let judgement = flood(&mut world);
+    assert_eq!(only(&world.flood()).action, Action::Disconnect);
+    let judgement = world.flood();
     let decision = only(&judgement);
     assert_eq!(decision.action, ban(10));
     let [order] = &decision.bans[..] else {
@@ -384,15 +386,8 @@ fn where_a_subnet_is_not_banned_those_who_did_it_are() {
         world.scene.of(elder).since_ms -= 20 * HOUR_MS;
     }
     world.poll();
-    let flood = |world: &mut World| {
-        for host in 1..=12 {
-            let id = world.come(&format!("9.9.9.{host}"), "hog");
-            world.scene.of(id).pending = 99;
-        }
-        world.poll()
-    };
-    flood(&mut world);
-    let judgement = flood(&mut world);
+    world.flood();
+    let judgement = world.flood();
     let decision = only(&judgement);
     assert_eq!(decision.refused[0].net.to_string(), "9.9.9.0/24");
     assert_eq!(decision.refused[0].why, NoBan::Regulars);
